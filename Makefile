@@ -1,0 +1,47 @@
+# The two commands a newcomer needs are `make run` and `make test`.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_ENVIRONMENT := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
+
+.PHONY: run test bench lint lock clean help
+
+help:  ## Show the targets.
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+
+$(VENV)/run.stamp: requirements.lock pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked dependencies …"
+	@$(PIP_ENVIRONMENT) $(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	@$(PIP_ENVIRONMENT) $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp
+	@echo "installing what the tests need …"
+	@$(PIP_ENVIRONMENT) $(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.lock
+	@touch $@
+
+run: $(VENV)/run.stamp  ## Carry out every duty on the emulated home and show it.
+	@$(BIN)/keyrig run
+
+lint: $(VENV)/dev.stamp  ## Check style and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint  ## Run every gate: style, types, tests, coverage.
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -q
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report --format=total --fail-under=90
+
+bench: $(VENV)/dev.stamp  ## Measure, and write build/bench.json.
+	$(BIN)/python benchmarks/bench.py
+
+lock: $(VENV)/dev.stamp  ## Make the lock files anew from pyproject.toml.
+	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --allow-unsafe --output-file requirements.lock --extra build pyproject.toml
+	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --allow-unsafe --output-file requirements-dev.lock --extra build --extra dev pyproject.toml
+
+clean:  ## Remove what was made here.
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

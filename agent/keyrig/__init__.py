@@ -1,0 +1,1 @@
+"""The agent: rigs, links, conversations, duties, ledger, reports and the command line."""

@@ -1,0 +1,1 @@
+"""GBCS messages, payloads, protection and certificates, without input or output."""

@@ -1,0 +1,1 @@
+"""How GBCS messages travel: HDLC frames and GFI text lines, without input or output."""
