@@ -1,0 +1,599 @@
+"""A declarative DER layer: typed dataclasses in, octets out, and back with field and offset.
+
+A structure is a class under `@sequence` whose elements name their codec:
+
+    @sequence
+    class SpecialistSeqNumber:
+        usage: SeqNumberUsage = element(Integer(SeqNumberUsage))
+        number: int = element(Integer(maximum=SEQ_NUMBER_MAXIMUM))
+
+`encode` always writes DER. `decode` reads DER; with `lenient_lengths` it also takes definite
+lengths that are longer than they need be, and says where they were. Everything else that DER
+forbids stays forbidden: indefinite lengths, padded integers, defaults written out, loose octets.
+
+Source: ITU-T X.690 (DER); GBCS v0.8.1, 13 (the subset that its payloads use).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, dataclass_transform
+
+from gbcs.errors import DecodeError, LocalProtocolError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+LAYER: Final = "ASN.1"
+MAXIMUM_LENGTH_OCTETS: Final = 4
+"""A length of more octets than this is refused; GBCS messages stay far below 2^32."""
+
+_CONSTRUCTED: Final = 0x20
+_CONTEXT: Final = 0x80
+
+T = TypeVar("T")
+EnumT = TypeVar("EnumT", bound=enum.IntEnum)
+FlagT = TypeVar("FlagT", bound=enum.IntFlag)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Decoded(Generic[T]):
+    """A decoded value and the offsets of lengths that were not minimal."""
+
+    value: T
+    lengths_not_minimal: tuple[int, ...]
+
+
+class _Reader:
+    """The octets being read, and what is tolerated and noted while reading them."""
+
+    __slots__ = ("lenient", "not_minimal", "octets")
+
+    def __init__(self, octets: bytes, *, lenient: bool) -> None:
+        self.octets = octets
+        self.lenient = lenient
+        self.not_minimal: list[int] = []
+
+    def fail(self, reason: str, offset: int) -> DecodeError:
+        return DecodeError(
+            reason, layer=LAYER, offset=offset, excerpt=self.octets[offset : offset + 8]
+        )
+
+    def contents(self, offset: int, end: int, tag: int) -> tuple[int, int]:
+        """Give where the contents of the element at `offset` start and stop."""
+        octets = self.octets
+        if offset + 2 > end:
+            raise self.fail(f"the element with tag {tag:02X} is missing or cut short", offset)
+        if octets[offset] != tag:
+            raise self.fail(f"tag {octets[offset]:02X} where {tag:02X} belongs", offset)
+        length = octets[offset + 1]
+        start = offset + 2
+        if length >= 0x80:
+            length, start = self._long_length(offset + 1, end)
+        stop = start + length
+        if stop > end:
+            raise self.fail(f"a length of {length} octets runs past the end", offset + 1)
+        return start, stop
+
+    def _long_length(self, offset: int, end: int) -> tuple[int, int]:
+        count = self.octets[offset] & 0x7F
+        start = offset + 1 + count
+        if count == 0:
+            raise self.fail("an indefinite length", offset)
+        if count > MAXIMUM_LENGTH_OCTETS or start > end:
+            raise self.fail(f"a length in {count} octets", offset)
+        length = int.from_bytes(self.octets[offset + 1 : start])
+        if length < 0x80 or self.octets[offset + 1] == 0:
+            if not self.lenient:
+                raise self.fail("a length that is not minimal", offset)
+            self.not_minimal.append(offset)
+        return length, start
+
+
+def tlv(tag: int, contents: bytes) -> bytes:
+    """Encode one element with a minimal length."""
+    return bytes((tag,)) + encode_length(len(contents)) + contents
+
+
+_SHORT_LENGTHS: Final = tuple(bytes((n,)) for n in range(0x80))
+
+
+def encode_length(length: int) -> bytes:
+    """Encode a definite length in the fewest octets."""
+    if length < 0x80:
+        return _SHORT_LENGTHS[length]
+    octets = length.to_bytes((length.bit_length() + 7) // 8)
+    return bytes((0x80 | len(octets),)) + octets
+
+
+class Codec(Generic[T]):
+    """How values of one ASN.1 type become octets and come back."""
+
+    tag: int
+
+    def encode(self, value: T) -> bytes:
+        """Encode tag, length and contents."""
+        contents = self.encode_contents(value)
+        length = len(contents)
+        if length < 0x80:
+            return bytes((self.tag, length)) + contents
+        return tlv(self.tag, contents)
+
+    def decode(self, reader: _Reader, offset: int, end: int) -> tuple[T, int]:
+        """Decode the element at `offset`; give its value and the offset behind it."""
+        start, stop = reader.contents(offset, end, self.tag)
+        return self.decode_contents(reader, start, stop), stop
+
+    def encode_contents(self, value: T) -> bytes:
+        """Encode the contents octets alone.
+
+        Raises:
+            LocalProtocolError: The value is not one of the type.
+        """
+        raise NotImplementedError
+
+    def decode_contents(self, reader: _Reader, start: int, stop: int) -> T:
+        """Decode the contents octets from `start` up to `stop`."""
+        raise NotImplementedError
+
+    def matches(self, tag: int) -> bool:
+        """Say whether an element with `tag` is of this type."""
+        return tag == self.tag
+
+    def accepts(self, value: object) -> bool:
+        """Say whether a CHOICE would encode `value` by this codec."""
+        raise NotImplementedError
+
+
+def _integer_contents(value: int) -> bytes:
+    return value.to_bytes(value.bit_length() // 8 + 1, signed=True)
+
+
+def _read_integer(reader: _Reader, start: int, stop: int) -> int:
+    octets = reader.octets
+    if stop - start == 1:
+        octet = octets[start]
+        return octet if octet < 0x80 else octet - 0x100
+    if start == stop:
+        raise reader.fail("an INTEGER without contents", start)
+    if (octets[start] == 0 and octets[start + 1] < 0x80) or (
+        octets[start] == 0xFF and octets[start + 1] >= 0x80
+    ):
+        raise reader.fail("an INTEGER that is padded", start)
+    return int.from_bytes(octets[start:stop], signed=True)
+
+
+class Integer(Codec[int]):
+    """INTEGER within a range, both ends included."""
+
+    tag = 0x02
+
+    def __init__(self, *, minimum: int = 0, maximum: int) -> None:
+        self.minimum = minimum
+        self.maximum = maximum
+
+    def encode_contents(self, value: int) -> bytes:
+        """See `Codec`."""
+        if not self.minimum <= value <= self.maximum:
+            raise LocalProtocolError(f"{value} is outside {self.minimum}..{self.maximum}")
+        return _integer_contents(value)
+
+    def decode_contents(self, reader: _Reader, start: int, stop: int) -> int:
+        """See `Codec`."""
+        value = _read_integer(reader, start, stop)
+        if not self.minimum <= value <= self.maximum:
+            raise reader.fail(f"{value} is outside {self.minimum}..{self.maximum}", start)
+        return value
+
+    def accepts(self, value: object) -> bool:
+        """See `Codec`."""
+        return isinstance(value, int)
+
+
+class NamedInteger(Codec[EnumT]):
+    """INTEGER with named values, of which no other is allowed."""
+
+    tag = 0x02
+
+    def __init__(self, names: type[EnumT]) -> None:
+        self.names = names
+        self._values = {int(member): member for member in names}
+        self._contents = {int(member): _integer_contents(int(member)) for member in names}
+        self._elements = {n: tlv(self.tag, octets) for n, octets in self._contents.items()}
+
+    def encode(self, value: EnumT) -> bytes:
+        """See `Codec`."""
+        try:
+            return self._elements[value._value_]
+        except (AttributeError, KeyError):
+            raise LocalProtocolError(f"{value!r} is no {self.names.__name__}") from None
+
+    def encode_contents(self, value: EnumT) -> bytes:
+        """See `Codec`."""
+        try:
+            return self._contents[value._value_]
+        except (AttributeError, KeyError):
+            raise LocalProtocolError(f"{value!r} is no {self.names.__name__}") from None
+
+    def decode_contents(self, reader: _Reader, start: int, stop: int) -> EnumT:
+        """See `Codec`."""
+        value = _read_integer(reader, start, stop)
+        member = self._values.get(value)
+        if member is None:
+            raise reader.fail(f"{value} is no {self.names.__name__}", start)
+        return member
+
+    def accepts(self, value: object) -> bool:
+        """See `Codec`."""
+        return isinstance(value, self.names)
+
+
+class Enumerated(NamedInteger[EnumT]):
+    """ENUMERATED."""
+
+    tag = 0x0A
+
+
+class NamedBits(Codec[FlagT]):
+    """BIT STRING with named bits, trailing zero bits removed (X.690, 11.2.2)."""
+
+    tag = 0x03
+
+    def __init__(self, names: type[FlagT]) -> None:
+        self.names = names
+        self._width = max(int(bit) for bit in names).bit_length()
+        self._known: dict[bytes, FlagT] = {}
+        self._contents: dict[int, bytes] = {}
+
+    def encode_contents(self, value: FlagT) -> bytes:
+        """See `Codec`."""
+        bits = value._value_
+        known = self._contents.get(bits)
+        if known is None:
+            known = self._contents[bits] = self._encode_bits(bits)
+        return known
+
+    def _encode_bits(self, bits: int) -> bytes:
+        if bits < 0 or bits.bit_length() > self._width:
+            raise LocalProtocolError(f"{bits:#x} has bits that {self.names.__name__} has not")
+        length = (bits.bit_length() + 7) // 8
+        unused = (8 - bits.bit_length() % 8) % 8
+        mirrored = int(format(bits, f"0{length * 8}b")[::-1], 2) if bits else 0
+        return bytes((unused,)) + mirrored.to_bytes(length)
+
+    def decode_contents(self, reader: _Reader, start: int, stop: int) -> FlagT:
+        """See `Codec`."""
+        contents = reader.octets[start:stop]
+        known = self._known.get(contents)
+        if known is not None:
+            return known
+        bits = 0
+        for index, octet in enumerate(contents[1:]):
+            bits |= int(format(octet, "08b")[::-1], 2) << (8 * index)
+        if bits.bit_length() > self._width:
+            raise reader.fail(f"a bit that {self.names.__name__} has not", start)
+        value = self.names(bits)
+        if self.encode_contents(value) != contents:
+            raise reader.fail("a BIT STRING whose trailing zero bits are not removed", start)
+        self._known[contents] = value
+        return value
+
+    def accepts(self, value: object) -> bool:
+        """See `Codec`."""
+        return isinstance(value, self.names)
+
+
+class OctetString(Codec[bytes]):
+    """OCTET STRING, of `size_octets` where that is given."""
+
+    tag = 0x04
+
+    def __init__(self, size_octets: int | None = None) -> None:
+        self.size_octets = size_octets
+
+    def encode_contents(self, value: bytes) -> bytes:
+        """See `Codec`."""
+        if self.size_octets is not None and len(value) != self.size_octets:
+            raise LocalProtocolError(f"{len(value)} octets where {self.size_octets} belong")
+        return bytes(value)
+
+    def decode_contents(self, reader: _Reader, start: int, stop: int) -> bytes:
+        """See `Codec`."""
+        if self.size_octets is not None and stop - start != self.size_octets:
+            raise reader.fail(f"{stop - start} octets where {self.size_octets} belong", start)
+        return reader.octets[start:stop]
+
+    def accepts(self, value: object) -> bool:
+        """See `Codec`."""
+        return isinstance(value, bytes)
+
+
+class Null(Codec[None]):
+    """NULL."""
+
+    tag = 0x05
+
+    def encode_contents(self, value: None) -> bytes:  # noqa: ARG002 - NULL has one value
+        """See `Codec`."""
+        return b""
+
+    def decode_contents(self, reader: _Reader, start: int, stop: int) -> None:
+        """See `Codec`."""
+        if start != stop:
+            raise reader.fail("a NULL with contents", start)
+
+    def accepts(self, value: object) -> bool:
+        """See `Codec`."""
+        return value is None
+
+
+class GeneralizedTime(Codec[datetime]):
+    """GeneralizedTime as `YYYYMMDDHHMMSSZ`, an aware datetime in UTC, whole seconds."""
+
+    tag = 0x18
+
+    def encode_contents(self, value: datetime) -> bytes:
+        """See `Codec`."""
+        if value.tzinfo is None or value.microsecond:
+            raise LocalProtocolError(f"{value!r} is not whole seconds of UTC")
+        year, month, day, hour, minute, second = value.astimezone(UTC).timetuple()[:6]
+        return b"%04d%02d%02d%02d%02d%02dZ" % (year, month, day, hour, minute, second)
+
+    def decode_contents(self, reader: _Reader, start: int, stop: int) -> datetime:
+        """See `Codec`."""
+        text = reader.octets[start:stop]
+        if stop - start != 15 or not text[:14].isdigit() or text[14:] != b"Z":
+            raise reader.fail("a GeneralizedTime that is not YYYYMMDDHHMMSSZ", start)
+        try:
+            return datetime(
+                int(text[:4]),
+                int(text[4:6]),
+                int(text[6:8]),
+                int(text[8:10]),
+                int(text[10:12]),
+                int(text[12:14]),
+                tzinfo=UTC,
+            )
+        except ValueError:
+            raise reader.fail("a GeneralizedTime that names no time", start) from None
+
+    def accepts(self, value: object) -> bool:
+        """See `Codec`."""
+        return isinstance(value, datetime)
+
+
+class Encoded(Codec[bytes]):
+    """A SEQUENCE that is kept as its own octets, tag and length included."""
+
+    tag = 0x30
+
+    def encode(self, value: bytes) -> bytes:
+        """See `Codec`; the octets must be exactly one SEQUENCE."""
+        total = len(value)
+        if total < 2 or value[0] != self.tag:
+            raise LocalProtocolError("not the octets of a SEQUENCE")
+        start = 2 if value[1] < 0x80 else 2 + (value[1] & 0x7F)
+        length = value[1] if start == 2 else int.from_bytes(value[2:start])
+        if start + length != total:
+            raise LocalProtocolError(f"a SEQUENCE of {length} octets in {total} octets")
+        return value
+
+    def decode(self, reader: _Reader, offset: int, end: int) -> tuple[bytes, int]:
+        """See `Codec`."""
+        _, stop = reader.contents(offset, end, self.tag)
+        return reader.octets[offset:stop], stop
+
+    def accepts(self, value: object) -> bool:
+        """See `Codec`."""
+        return isinstance(value, bytes)
+
+
+class SequenceOf(Codec[tuple[T, ...]]):
+    """SEQUENCE OF one type, as a tuple."""
+
+    tag = 0x30
+
+    def __init__(self, item: Codec[T]) -> None:
+        self.item = item
+
+    def encode_contents(self, value: Sequence[T]) -> bytes:
+        """See `Codec`."""
+        return b"".join([self.item.encode(item) for item in value])
+
+    def decode_contents(self, reader: _Reader, start: int, stop: int) -> tuple[T, ...]:
+        """See `Codec`."""
+        items: list[T] = []
+        decode = self.item.decode
+        while start < stop:
+            try:
+                item, start = decode(reader, start, stop)
+            except DecodeError as error:
+                raise _within(error, f"[{len(items)}]") from None
+            items.append(item)
+        return tuple(items)
+
+    def accepts(self, value: object) -> bool:
+        """See `Codec`."""
+        return isinstance(value, tuple)
+
+
+class Implicit(Codec[T]):
+    """A type under an IMPLICIT context tag."""
+
+    def __init__(self, number: int, inner: Codec[T]) -> None:
+        self.inner = inner
+        self.tag = _CONTEXT | number | (inner.tag & _CONSTRUCTED)
+        self.encode_contents = inner.encode_contents  # type: ignore[method-assign]  # spares a call
+        self.decode_contents = inner.decode_contents  # type: ignore[method-assign]  # spares a call
+
+    def accepts(self, value: object) -> bool:
+        """See `Codec`."""
+        return self.inner.accepts(value)
+
+
+class Choice(Codec[T]):
+    """CHOICE between types whose tags differ."""
+
+    def __init__(self, *alternatives: Codec[Any]) -> None:
+        self.alternatives = alternatives
+        self.tag = alternatives[0].tag
+
+    def encode(self, value: T) -> bytes:
+        """See `Codec`."""
+        for alternative in self.alternatives:
+            if alternative.accepts(value):
+                return alternative.encode(value)
+        raise LocalProtocolError(f"{type(value).__name__} is none of the alternatives")
+
+    def decode(self, reader: _Reader, offset: int, end: int) -> tuple[T, int]:
+        """See `Codec`."""
+        for alternative in self.alternatives:
+            if offset < end and alternative.matches(reader.octets[offset]):
+                return cast("tuple[T, int]", alternative.decode(reader, offset, end))
+        raise reader.fail("none of the alternatives of the CHOICE", offset)
+
+    def matches(self, tag: int) -> bool:
+        """See `Codec`."""
+        return any(alternative.matches(tag) for alternative in self.alternatives)
+
+    def accepts(self, value: object) -> bool:
+        """See `Codec`."""
+        return any(alternative.accepts(value) for alternative in self.alternatives)
+
+
+_CODEC: Final = "codec"
+_OPTIONAL: Final = "optional"
+
+
+def element(
+    codec: Codec[Any], *, default: Any = dataclasses.MISSING, optional: bool = False
+) -> Any:
+    """Declare an element of a `@sequence` class.
+
+    Args:
+        codec: How it is encoded.
+        default: Its DEFAULT, which DER never writes.
+        optional: Whether it is OPTIONAL; absent is None.
+    """
+    return dataclasses.field(
+        default=None if optional else default,
+        metadata={_CODEC: codec, _OPTIONAL: optional},
+    )
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(element,))
+def sequence(cls: type[T]) -> type[T]:
+    """Make a class a frozen, keyword-only dataclass that `Structure` can encode."""
+    return dataclasses.dataclass(frozen=True, slots=True, kw_only=True)(cls)
+
+
+class Structure(Codec[T]):
+    """SEQUENCE of named elements, as an instance of a `@sequence` class."""
+
+    tag = 0x30
+
+    def __init__(self, cls: Callable[..., T]) -> None:
+        self.cls = cls
+        self.name = cls.__name__
+        self._elements: list[tuple[str, Codec[Any], bool, Any]] = [
+            (
+                field.name,
+                field.metadata[_CODEC],
+                field.metadata[_OPTIONAL] or field.default is not dataclasses.MISSING,
+                field.default,
+            )
+            for field in dataclasses.fields(cast("Any", cls))
+        ]
+
+    def encode_contents(self, value: T) -> bytes:
+        """See `Codec`."""
+        if not isinstance(value, cast("type", self.cls)):
+            raise LocalProtocolError(f"{type(value).__name__} is no {self.name}")
+        parts: list[bytes] = []
+        for name, codec, may_be_absent, default in self._elements:
+            item = getattr(value, name)
+            if may_be_absent and item == default:
+                continue
+            try:
+                parts.append(codec.encode(item))
+            except LocalProtocolError as error:
+                raise LocalProtocolError(f"{self.name}.{name}: {error}") from None
+        return b"".join(parts)
+
+    def decode_contents(self, reader: _Reader, start: int, stop: int) -> T:
+        """See `Codec`."""
+        octets = reader.octets
+        values: dict[str, Any] = {}
+        for name, codec, may_be_absent, default in self._elements:
+            if may_be_absent and (start >= stop or not codec.matches(octets[start])):
+                values[name] = default
+                continue
+            offset = start
+            try:
+                value, start = codec.decode(reader, start, stop)
+            except DecodeError as error:
+                raise _within(error, name) from None
+            if may_be_absent and value == default:
+                raise _within(reader.fail("a DEFAULT that is written out", offset), name)
+            values[name] = value
+        if start != stop:
+            raise reader.fail(f"{stop - start} octets behind the last element", start)
+        return self.cls(**values)
+
+    def accepts(self, value: object) -> bool:
+        """See `Codec`."""
+        return isinstance(value, cast("type", self.cls))
+
+
+def _within(error: DecodeError, name: str) -> DecodeError:
+    """Put the name of an enclosing element before the error's path."""
+    dot = "" if not error.field or error.field.startswith("[") else "."
+    error.field = f"{name}{dot}{error.field}"
+    return error
+
+
+def encode(codec: Codec[T], value: T) -> bytes:
+    """Encode `value` as DER.
+
+    Raises:
+        LocalProtocolError: The value is not one of the type; the message has the path.
+    """
+    return codec.encode(value)
+
+
+def decode(codec: Codec[T], octets: bytes, *, lenient_lengths: bool = False) -> Decoded[T]:
+    """Decode exactly `octets`.
+
+    Args:
+        codec: The type to read.
+        octets: One element, nothing behind it.
+        lenient_lengths: Whether a definite length may take more octets than it needs.
+
+    Raises:
+        DecodeError: Anything else that is not DER of the type, with path and offset.
+    """
+    reader = _Reader(octets, lenient=lenient_lengths)
+    value, end = codec.decode(reader, 0, len(octets))
+    if end != len(octets):
+        raise reader.fail(f"{len(octets) - end} octets behind the end", end)
+    return Decoded(value, tuple(reader.not_minimal))
+
+
+def with_minimal_lengths(octets: bytes) -> bytes:
+    """Write the elements in `octets` again, every length minimal, contents untouched.
+
+    Raises:
+        DecodeError: `octets` are not a run of elements with definite lengths.
+    """
+    reader = _Reader(octets, lenient=True)
+    parts: list[bytes] = []
+    offset = 0
+    while offset < len(octets):
+        tag = octets[offset]
+        start, stop = reader.contents(offset, len(octets), tag)
+        contents = octets[start:stop]
+        parts.append(tlv(tag, with_minimal_lengths(contents) if tag & _CONSTRUCTED else contents))
+        offset = stop
+    return b"".join(parts)
