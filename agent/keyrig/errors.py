@@ -1,0 +1,222 @@
+"""The agent's own errors, beside those of the protocols: links, ledger, rigs, keys and settings.
+
+Each is one line that names what failed, where, and what to do about it.
+"""
+
+from __future__ import annotations
+
+from gbcs.errors import KeyrigError
+
+
+class LinkError(KeyrigError):
+    """A link to a device does not carry messages."""
+
+
+class LinkClosed(LinkError):  # noqa: N818 - the state's word; the base says it is an error
+    """The link is not open any more: closed here, refused by the device, or its port went away.
+
+    Args:
+        where: The link's or port's name.
+        reason: What closed it, in one line.
+    """
+
+    def __init__(self, where: str, reason: str = "closed") -> None:
+        super().__init__(f"{where}: {reason}; open the link again to go on")
+        self.where = where
+        self.reason = reason
+
+
+class LinkTimeout(LinkError):  # noqa: N818 - as above
+    """Nothing came in time.
+
+    Args:
+        waited_s: How long was waited, in seconds.
+        where: The link's name.
+        what: What was awaited.
+    """
+
+    def __init__(self, waited_s: float, *, where: str, what: str = "a message") -> None:
+        super().__init__(
+            f"{where}: waited {waited_s:.1f} s for {what}; check power, cabling and framing"
+        )
+        self.waited_s = waited_s
+        self.where = where
+        self.what = what
+
+
+class LedgerError(KeyrigError):
+    """The ledger cannot be used."""
+
+
+class LedgerLocked(LedgerError):  # noqa: N818 - as above
+    """Another agent holds the ledger.
+
+    Args:
+        where: The ledger's file or URL, without a password.
+        holder: Who holds it, as far as is known, or "".
+    """
+
+    def __init__(self, where: str, holder: str = "") -> None:
+        by = f" by {holder}" if holder else ""
+        super().__init__(f"{where}: locked{by}; stop the other agent or wait until it ends")
+        self.where = where
+        self.holder = holder
+
+
+class LedgerCorrupt(LedgerError):  # noqa: N818 - as above
+    """The ledger's content contradicts itself.
+
+    Args:
+        where: The ledger's file or URL, without a password.
+        what: What is wrong, in one line.
+    """
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(f"{where}: {what}; restore it from a copy before any duty is carried out")
+        self.where = where
+        self.what = what
+
+
+class LedgerForeign(LedgerError):  # noqa: N818 - as above
+    """The file or database is no ledger of this program, or one of a newer version.
+
+    Args:
+        where: The ledger's file or URL, without a password.
+        what: What was found instead, in one line.
+    """
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(f"{where}: not this version's ledger: {what}; name another file")
+        self.where = where
+        self.what = what
+
+
+class RigError(KeyrigError):
+    """Something about a rig: its file, its ports or its devices."""
+
+
+class RigFileInvalid(RigError):  # noqa: N818 - as above
+    """A rig file cannot be used.
+
+    Args:
+        where: The file, and the line or key in it.
+        reason: What is wrong.
+        mend: What to write instead.
+    """
+
+    def __init__(self, where: str, reason: str, mend: str) -> None:
+        super().__init__(f"{where}: {reason}; {mend}")
+        self.where = where
+        self.reason = reason
+        self.mend = mend
+
+
+class DeviceUnavailable(RigError):  # noqa: N818 - as above
+    """A device does not answer, or its port cannot be used.
+
+    Args:
+        where: The device or port.
+        reason: What was seen.
+        mend: What a person can do.
+    """
+
+    def __init__(
+        self, where: str, reason: str, mend: str = "check that it is powered and connected"
+    ) -> None:
+        super().__init__(f"{where}: {reason}; {mend}")
+        self.where = where
+        self.reason = reason
+        self.mend = mend
+
+
+class WrongDevice(RigError):  # noqa: N818 - as above
+    """Another device answers than the rig file names.
+
+    Args:
+        where: The link's name.
+        expected: The Entity Identifier that the rig file gives.
+        found: The Entity Identifier that answered.
+    """
+
+    def __init__(self, where: str, *, expected: str, found: str) -> None:
+        super().__init__(
+            f"{where}: device {found} answers where {expected} is expected; "
+            "correct the cabling or the rig file"
+        )
+        self.where = where
+        self.expected = expected
+        self.found = found
+
+
+class PortBusy(RigError):  # noqa: N818 - as above
+    """Another program has the port open.
+
+    Args:
+        where: The port's URL.
+    """
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"{where}: in use by another program; close that program first")
+        self.where = where
+
+
+class PortMissing(RigError):  # noqa: N818 - as above
+    """There is no such port.
+
+    Args:
+        where: The port's URL.
+        reason: What the system says.
+    """
+
+    def __init__(self, where: str, reason: str = "no such port") -> None:
+        super().__init__(f"{where}: {reason}; connect the adapter or correct the rig file's url")
+        self.where = where
+        self.reason = reason
+
+
+class KeyStoreError(KeyrigError):
+    """A key or certificate of an organisation cannot be used."""
+
+
+class KeyMissing(KeyStoreError):  # noqa: N818 - as above
+    """The key store has no such key or certificate.
+
+    Args:
+        where: The key store.
+        what: Which key or certificate: its party, Entity Identifier and use.
+    """
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(f"{where}: no {what}; add it with `keyrig pki`")
+        self.where = where
+        self.what = what
+
+
+class KeyLocked(KeyStoreError):  # noqa: N818 - as above
+    """A key is there and cannot be unlocked.
+
+    Args:
+        where: The key store.
+        what: Which key: its party, Entity Identifier and use.
+    """
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(f"{where}: {what} is locked; give its passphrase or PIN")
+        self.where = where
+        self.what = what
+
+
+class SettingsError(KeyrigError):
+    """A setting or an argument cannot be used.
+
+    Args:
+        where: The file, variable or option.
+        reason: What is wrong.
+        mend: What to write instead.
+    """
+
+    def __init__(self, where: str, reason: str, mend: str) -> None:
+        super().__init__(f"{where}: {reason}; {mend}")
+        self.where = where
+        self.reason = reason
+        self.mend = mend
