@@ -91,6 +91,29 @@ class LedgerForeign(LedgerError):  # noqa: N818 - as above
         self.what = what
 
 
+class LedgerTooNew(LedgerError):  # noqa: N818 - as above
+    """A newer version of this program wrote the ledger.
+
+    Args:
+        where: The ledger's file or URL, without a password.
+        found: The version of its tables.
+        known: The newest version that this program knows.
+    """
+
+    def __init__(self, where: str, *, found: int, known: int) -> None:
+        super().__init__(
+            f"{where}: tables of version {found}, known up to {known}; "
+            "use the keyrig that wrote it, or a newer one"
+        )
+        self.where = where
+        self.found = found
+        self.known = known
+
+
+class LedgerRefused(LedgerError):  # noqa: N818 - as above
+    """What was asked does not fit what the ledger holds; nothing was changed."""
+
+
 class RigError(KeyrigError):
     """Something about a rig: its file, its ports or its devices."""
 
@@ -220,3 +243,7 @@ class SettingsError(KeyrigError):
         self.where = where
         self.reason = reason
         self.mend = mend
+
+
+class RulesInvalid(SettingsError):  # noqa: N818 - as above
+    """A rule set of duties cannot be read or breaks its own form."""

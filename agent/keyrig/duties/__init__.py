@@ -1,0 +1,1 @@
+"""The duties after Commissioning: rules, facts, the plan, and what outcomes entail."""

@@ -1,0 +1,280 @@
+"""The plan: which duties are due on which devices, why, and until when."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from gbcs.roles import DeviceType
+from keyrig.duties.deadlines import deadline
+from keyrig.duties.facts import DCC, Outcome, aware_utc
+from keyrig.duties.rules import Actor, Exemption, Owed
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+    from datetime import datetime
+
+    from gbcs.entity import EntityIdentifier
+    from keyrig.duties.facts import AttemptFact, DeviceFacts, LedgerFacts
+    from keyrig.duties.rules import Requirement, Rules, StepKind
+
+_METERS: Final = 2
+_RANK: Final = {
+    DeviceType.CHF: 0,
+    DeviceType.GPF: 1,
+    DeviceType.ESME: _METERS,
+    DeviceType.GSME: _METERS,
+}
+_OTHERS: Final = 3
+
+
+class DutyState(enum.Enum):
+    """Where a duty stands."""
+
+    AWAITING_COMMISSIONING = "awaiting-commissioning"
+    DUE = "due"
+    FAILED = "failed"
+    """An attempt failed; the duty is still to be done."""
+    DONE = "done"
+    EXEMPT = "exempt"
+    VOID = "void"
+    """The device is replaced or Decommissioned."""
+    NOT_OURS = "not-ours"
+    """A party owes it whose duties this rig does not carry out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duty:
+    """One requirement on one device.
+
+    Args:
+        id: Stable name, the device's stem and the requirement's id, such as
+            "00db1234567890a0/R37c".
+        requirement: The requirement's id.
+        clause: The clause that states it.
+        device: The device.
+        device_type: Its type.
+        step: The step that meets it.
+        actor: Who owes it.
+        deadline: The last instant that is in time, or None before Commissioning.
+        state: Where it stands.
+        overdue: It is still to be done, by whomever, and the deadline has passed.
+        reason: Why it stands there, in one sentence.
+        attempts: How often it was tried since Commissioning.
+        done_at: When it was done, or None.
+        order: Its place among the steps of its device.
+    """
+
+    id: str
+    requirement: str
+    clause: str
+    device: EntityIdentifier
+    device_type: DeviceType
+    step: StepKind
+    actor: Actor
+    deadline: datetime | None
+    state: DutyState
+    overdue: bool
+    reason: str
+    attempts: int
+    done_at: datetime | None
+    order: int
+
+    @property
+    def is_done_late(self) -> bool:
+        """Whether it was done after its deadline."""
+        return (
+            self.done_at is not None
+            and self.deadline is not None
+            and (self.done_at > self.deadline)
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Every duty of some devices at one instant, in the order of the devices given."""
+
+    edition: str
+    made_at: datetime
+    duties: tuple[Duty, ...]
+
+    def to_do(self) -> tuple[Duty, ...]:
+        """Give the duties to carry out, in the order to do so.
+
+        Hubs come first, then gas proxies, meters, and the rest; among these, the device
+        with the nearest deadline; on a device, the requirements' order.
+        """
+        due = [d for d in self.duties if d.state in {DutyState.DUE, DutyState.FAILED}]
+        nearest: dict[EntityIdentifier, datetime] = {}
+        for duty in due:
+            assert duty.deadline is not None
+            nearest[duty.device] = min(duty.deadline, nearest.get(duty.device, duty.deadline))
+        return tuple(
+            sorted(
+                due,
+                key=lambda d: (
+                    _RANK.get(d.device_type, _OTHERS),
+                    nearest[d.device],
+                    d.device,
+                    d.order,
+                ),
+            )
+        )
+
+
+def duty_id(device: EntityIdentifier, requirement_id: str) -> str:
+    """Give the stable name of a requirement on a device, such as "00db1234567890a0/R37c"."""
+    return f"{device.stem}/{requirement_id}"
+
+
+def plan(
+    rules: Rules,
+    devices: Iterable[DeviceFacts],
+    ledger_facts: LedgerFacts,
+    now: datetime,
+    parties: Collection[Actor],
+) -> Plan:
+    """Derive every duty of `devices` and where it stands.
+
+    Args:
+        rules: The rule set.
+        devices: The devices, each once.
+        ledger_facts: What was tried on them.
+        now: The present instant, in UTC.
+        parties: The parties whose duties are carried out here.
+
+    Raises:
+        ValueError: `now` is not in UTC, or a device stands twice.
+    """
+    aware_utc(now)
+    duties: list[Duty] = []
+    seen: set[EntityIdentifier] = set()
+    for device in devices:
+        if device.entity_id in seen:
+            raise ValueError(f"device {device.entity_id} stands twice")
+        seen.add(device.entity_id)
+        for order, requirement in enumerate(rules.owed_by(device.device_type)):
+            attempts = since_commissioning(
+                device, ledger_facts.of(device.entity_id, requirement.id)
+            )
+            duties.append(_duty(rules, requirement, device, attempts, now, parties, order))
+    return Plan(edition=rules.edition, made_at=now, duties=tuple(duties))
+
+
+def since_commissioning(
+    device: DeviceFacts, attempts: tuple[AttemptFact, ...]
+) -> tuple[AttemptFact, ...]:
+    """Keep the attempts that began after the Commissioning that stands now.
+
+    What was done before does not meet a duty that follows Commissioning.
+    """
+    begun = device.commissioned_from
+    return tuple(a for a in attempts if begun is not None and a.started_at >= begun)
+
+
+def _duty(
+    rules: Rules,
+    requirement: Requirement,
+    device: DeviceFacts,
+    attempts: tuple[AttemptFact, ...],
+    now: datetime,
+    parties: Collection[Actor],
+    order: int,
+) -> Duty:
+    until = (
+        None
+        if device.commissioned_at is None
+        else deadline(device.commissioned_at, requirement.deadline_days, rules.readings)
+    )
+    done_at = next((a.finished_at for a in attempts if a.outcome is Outcome.DONE), None)
+    state, reason = _state(rules, requirement, device, attempts, now, parties)
+    owed = state in {DutyState.DUE, DutyState.FAILED, DutyState.NOT_OURS}
+    return Duty(
+        id=duty_id(device.entity_id, requirement.id),
+        requirement=requirement.id,
+        clause=requirement.clause,
+        device=device.entity_id,
+        device_type=device.device_type,
+        step=requirement.step,
+        actor=requirement.actor,
+        deadline=until,
+        state=state,
+        overdue=owed and until is not None and now > until,
+        reason=reason,
+        attempts=len(attempts),
+        done_at=done_at,
+        order=order,
+    )
+
+
+def _state(
+    rules: Rules,
+    requirement: Requirement,
+    device: DeviceFacts,
+    attempts: tuple[AttemptFact, ...],
+    now: datetime,
+    parties: Collection[Actor],
+) -> tuple[DutyState, str]:
+    """Decide where a duty stands; what comes first here outweighs what follows."""
+    done = next((a for a in attempts if a.outcome is Outcome.DONE), None)
+    if done is not None:
+        return DutyState.DONE, f"done at {_instant(done.finished_at)}"
+    if device.replaced or device.decommissioned:
+        what = "replaced" if device.replaced else "Decommissioned"
+        return DutyState.VOID, f"the device is {what}"
+    exempt = exemption(rules, requirement, device)
+    if exempt is not None:
+        return DutyState.EXEMPT, exempt
+    begun = device.commissioned_from
+    if begun is None or begun > now:
+        when = "" if begun is None else f" before {_instant(begun)}"
+        return DutyState.AWAITING_COMMISSIONING, f"the device is not commissioned{when}"
+    if requirement.actor not in parties:
+        owner = requirement.actor.title
+        return DutyState.NOT_OURS, f"{owner} owes it, whose duties are not carried out here"
+    return _state_by_attempts(requirement, attempts)
+
+
+def _state_by_attempts(
+    requirement: Requirement, attempts: tuple[AttemptFact, ...]
+) -> tuple[DutyState, str]:
+    failed = next((a for a in reversed(attempts) if a.outcome is Outcome.FAILED), None)
+    if failed is not None:
+        why = f": {failed.detail}" if failed.detail else ""
+        return DutyState.FAILED, f"failed at {_instant(failed.finished_at)}{why}"
+    if attempts and attempts[-1].outcome is Outcome.INTERRUPTED:
+        ended = _instant(attempts[-1].finished_at)
+        return DutyState.DUE, f"an attempt was interrupted, found at {ended}"
+    return DutyState.DUE, f"owed within {requirement.deadline_days} days of commissioning"
+
+
+def exemption(rules: Rules, requirement: Requirement, device: DeviceFacts) -> str | None:
+    """Say in one sentence why a requirement is not owed on a device, or None where it is."""
+    elsewhere = requirement.met_on.get(device.device_type)
+    if elsewhere is not None:
+        return f"met on the {elsewhere.value}: a {device.device_type.value} has no such cells"
+    governing = requirement.governed_by.get(device.device_type)
+    if governing is not None:
+        reading = getattr(rules.readings, governing)
+        if reading.choice is Owed.NOT_OWED:
+            return f"not owed by a {device.device_type.value} by reading {reading.ambiguity}"
+    if requirement.exemption is Exemption.ORGANISATION_CERTIFICATE_REPLACED:
+        if device.organisation_certificate_replaced_by_dcc_during_commissioning:
+            return "a Command from the DCC replaced one during Commissioning"
+    elif requirement.exemption is Exemption.RECOVERY_CONFIRMED and _checked_by_actor(
+        requirement.actor, device
+    ):
+        return f"{requirement.actor.title} confirmed it after receipt from the manufacturer"
+    return None
+
+
+def _checked_by_actor(actor: Actor, device: DeviceFacts) -> bool:
+    checked_by = device.recovery_checked_after_receipt_by
+    if actor is Actor.DCC:
+        return checked_by == DCC
+    return checked_by is not None and checked_by == device.lead_supplier
+
+
+def _instant(instant: datetime | None) -> str:
+    return "an unknown time" if instant is None else f"{instant:%Y-%m-%dT%H:%M:%SZ}"

@@ -1,0 +1,72 @@
+"""Column types that SQLite and PostgreSQL hold alike."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import BigInteger, Enum, Integer, String
+from sqlalchemy.types import TypeDecorator
+
+from gbcs.entity import EntityIdentifier
+from keyrig.duties.facts import aware_utc
+
+if TYPE_CHECKING:
+    import enum
+
+    from sqlalchemy import Dialect
+
+RowId = BigInteger().with_variant(Integer(), "sqlite")
+"""A row's number: 64 bits, counted up by the database."""
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware instant in UTC as 27 characters that sort by time."""
+
+    impl = String(27)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        """Write an instant.
+
+        Raises:
+            ValueError: It is not in UTC.
+        """
+        del dialect
+        if value is None:
+            return None
+        return aware_utc(value).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Read an instant."""
+        del dialect
+        return None if value is None else datetime.fromisoformat(value)
+
+
+class Entity(TypeDecorator[EntityIdentifier]):
+    """An Entity Identifier as its 16 lower-case digits."""
+
+    impl = String(16)
+    cache_ok = True
+
+    def process_bind_param(self, value: EntityIdentifier | None, dialect: Dialect) -> str | None:
+        """Write an Entity Identifier."""
+        del dialect
+        return None if value is None else value.stem
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> EntityIdentifier | None:
+        """Read an Entity Identifier."""
+        del dialect
+        return None if value is None else EntityIdentifier.parse(value)
+
+
+def choice(kind: type[enum.Enum]) -> Enum:
+    """Give the column type of an enumeration whose values are text."""
+    return Enum(
+        kind,
+        native_enum=False,
+        create_constraint=True,
+        length=40,
+        name=kind.__name__.lower(),
+        values_callable=lambda members: [member.value for member in members],
+    )

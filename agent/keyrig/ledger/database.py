@@ -1,0 +1,242 @@
+"""The ledger's SQLite file: opening it, and the transactions on it."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from sqlalchemy import URL, create_engine, event, func, insert, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
+
+from keyrig.errors import (
+    LedgerCorrupt,
+    LedgerError,
+    LedgerForeign,
+    LedgerLocked,
+    LedgerRefused,
+    LedgerTooNew,
+)
+from keyrig.ledger.schema import APPLICATION_ID, SCHEMA_VERSION, ledger_schema, metadata
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy import Connection, Engine
+
+BUSY_TIMEOUT_S: Final = 5.0
+
+_LOCKED: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_CORRUPT: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+class Database:
+    """One connection to one file, shared by the threads of a process one at a time.
+
+    Several processes may each have one on the same file.
+
+    Args:
+        path: The file; its folder must exist.
+        create: Make the ledger where there is none.
+        busy_timeout_s: How long to wait for another process, in seconds.
+
+    Raises:
+        LedgerLocked: Another process holds the file.
+        LedgerCorrupt: The file is no database or a damaged one.
+        LedgerForeign: The file is another program's database; it is left as it was.
+        LedgerTooNew: A newer keyrig wrote it.
+        LedgerError: The file is missing or cannot be opened.
+    """
+
+    def __init__(
+        self, path: Path, *, create: bool = True, busy_timeout_s: float = BUSY_TIMEOUT_S
+    ) -> None:
+        self.path = path
+        self._where = f"ledger {path}"
+        self._lock = threading.RLock()
+        self._depth = 0
+        self._doomed = False
+        self._begin = "BEGIN IMMEDIATE"
+        if not path.parent.is_dir():
+            raise LedgerError(f"ledger {path}: the folder {path.parent} does not exist; make it")
+        if not create and not path.exists():
+            raise LedgerError(f"ledger {path}: there is none; a run makes it")
+        self._engine = self._make_engine(busy_timeout_s)
+        try:
+            with self._translated():
+                self._connection = self._engine.connect()
+            try:
+                self._open()
+            except BaseException:
+                self._connection.close()
+                raise
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    def close(self) -> None:
+        """Close the file; what was committed stays."""
+        with self._lock:
+            self._connection.close()
+            self._engine.dispose()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Connection]:
+        """Hold one transaction that writes; all of it is committed on leaving, or nothing.
+
+        Entered again in the same thread, it joins the one that stands. An exception that
+        leaves any of these rolls all of it back, even if it is caught further out.
+
+        Raises:
+            LedgerLocked: Another process kept the file locked.
+            LedgerRefused: A write breaks a rule of the tables, or an inner part failed.
+        """
+        with self._hold("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Hold one consistent view for reading; joins a transaction that stands."""
+        with self._hold("BEGIN") as connection:
+            yield connection
+
+    @contextmanager
+    def _hold(self, begin: str) -> Iterator[Connection]:
+        with self._lock:
+            if self._depth:
+                if begin != self._begin and begin == "BEGIN IMMEDIATE":
+                    raise RuntimeError("a transaction that reads cannot begin to write")
+                with self._nested():
+                    yield self._connection
+                return
+            self._begin, self._depth, self._doomed = begin, 1, False
+            try:
+                with self._translated(), self._connection.begin():
+                    yield self._connection
+                    if self._doomed:
+                        raise LedgerRefused(
+                            f"ledger {self.path}: a part of the transaction failed; none was kept"
+                        )
+            finally:
+                self._depth = 0
+
+    @contextmanager
+    def _nested(self) -> Iterator[None]:
+        self._depth += 1
+        try:
+            yield
+        except BaseException:
+            self._doomed = True
+            raise
+        finally:
+            self._depth -= 1
+
+    def _make_engine(self, busy_timeout_s: float) -> Engine:
+        engine = create_engine(
+            URL.create("sqlite+pysqlite", database=str(self.path)),
+            poolclass=NullPool,
+            connect_args={
+                "check_same_thread": False,
+                "timeout": busy_timeout_s,
+                "isolation_level": None,
+            },
+            hide_parameters=True,
+        )
+
+        def begin(connection: Connection) -> None:
+            connection.exec_driver_sql(self._begin)
+
+        event.listen(engine, "begin", begin)
+        return engine
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn the database's errors into the ledger's."""
+        try:
+            yield
+        except DBAPIError as error:
+            raise _ledger_error(self.path, error) from error
+
+    def _open(self) -> None:
+        with self._translated():
+            self._identify()
+            mode = self._pragma("journal_mode=WAL")
+            if mode != "wal":
+                raise LedgerError(
+                    f"ledger {self.path}: its file system does not carry a write-ahead log "
+                    f"(mode {mode}); put the ledger on a local disk"
+                )
+            self._pragma("synchronous=FULL")
+            self._pragma("foreign_keys=ON")
+        with self.transaction() as connection:
+            if not self._application_id():
+                metadata.create_all(connection)
+                connection.execute(insert(ledger_schema).values(version=SCHEMA_VERSION))
+                connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
+        with self.reading() as connection:
+            self._check_version(connection)
+
+    def _identify(self) -> None:
+        """Refuse a file that is not a ledger, before anything in it is changed."""
+        found = self._application_id()
+        if found == APPLICATION_ID:
+            fault = self._pragma("quick_check(1)")
+            if fault != "ok":
+                raise LedgerCorrupt(self._where, f"damaged: {fault}")
+            return
+        tables = self._driver().execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        if found or tables:
+            raise LedgerForeign(self._where, "a database of another program")
+
+    def _check_version(self, connection: Connection) -> None:
+        version = connection.execute(select(func.max(ledger_schema.c.version))).scalar_one()
+        if version is None:
+            raise LedgerCorrupt(self._where, "it does not say its version")
+        if version > SCHEMA_VERSION:
+            raise LedgerTooNew(self._where, found=version, known=SCHEMA_VERSION)
+
+    def _application_id(self) -> int:
+        return int(self._pragma("application_id"))
+
+    def _pragma(self, text: str) -> Any:
+        row = self._driver().execute(f"PRAGMA {text}").fetchone()
+        return row[0] if row else None
+
+    def _driver(self) -> Any:
+        """Give the driver's connection, whose statements begin no transaction."""
+        return _TranslatingDriver(self.path, self._connection.connection.driver_connection)
+
+
+class _TranslatingDriver:
+    """The driver's connection, with the ledger's errors."""
+
+    def __init__(self, path: Path, driver: Any) -> None:
+        self._path = path
+        self._driver = driver
+
+    def execute(self, statement: str) -> Any:
+        try:
+            return self._driver.execute(statement)
+        except sqlite3.DatabaseError as error:
+            raise _ledger_error(self._path, error) from error
+
+
+def _ledger_error(path: Path, error: DBAPIError | sqlite3.DatabaseError) -> LedgerError:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+    if code in _LOCKED:
+        return LedgerLocked(f"ledger {path}")
+    if code in _CORRUPT:
+        return LedgerCorrupt(f"ledger {path}", str(cause))
+    if code == sqlite3.SQLITE_CONSTRAINT:
+        return LedgerRefused(f"ledger {path}: {cause}")
+    return LedgerError(f"ledger {path}: {cause}")

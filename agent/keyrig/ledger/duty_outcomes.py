@@ -1,0 +1,130 @@
+"""The outcome of a duty with all that it entails, in one transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from keyrig.duties.consequences import decide, lacking_for_done
+from keyrig.duties.facts import Outcome
+from keyrig.errors import LedgerRefused
+from keyrig.ledger.states import EventType
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyrig.duties.consequences import Consequences
+    from keyrig.duties.facts import DeviceFacts
+    from keyrig.duties.rules import Requirement, Rules
+    from keyrig.ledger.ledger import Ledger
+    from keyrig.ledger.runs import Attempt
+
+
+def finish_duty(
+    ledger: Ledger,
+    *,
+    attempt_id: int,
+    outcome: Outcome,
+    detail: str,
+    evidence: str,
+    rules: Rules,
+    device: DeviceFacts,
+    now: datetime,
+) -> Consequences:
+    """Record an attempt's outcome, its consequence for SMI Status, and what is told of it.
+
+    See `Ledger.finish_duty`.
+    """
+    with ledger.transaction():
+        attempt = ledger.runs.attempt(attempt_id)
+        requirement = _requirement(rules, attempt, device)
+        if outcome is Outcome.DONE:
+            confirmed = ledger.key_changes.confirmed_usages(
+                device.entity_id, device.commissioned_from
+            )
+            lacking = lacking_for_done(requirement, evidence, confirmed)
+            if lacking:
+                raise LedgerRefused(f"{attempt.duty_id} cannot be called done: {lacking}")
+        standing = ledger.smi_statuses.standing(device.entity_id)
+        consequences = decide(rules, requirement, device, outcome, standing, detail)
+        ledger.runs.finish_attempt(attempt_id, outcome, now, detail=detail, evidence=evidence)
+        ledger.outbox.append(
+            EventType.DUTY_OUTCOME,
+            device.entity_id,
+            now,
+            _told_of(rules, requirement, ledger.runs.attempt(attempt_id)),
+        )
+        _apply(ledger, consequences, requirement, device, now)
+    return consequences
+
+
+def _requirement(rules: Rules, attempt: Attempt, device: DeviceFacts) -> Requirement:
+    if attempt.device != device.entity_id:
+        raise LedgerRefused(
+            f"attempt {attempt.id} was made on device {attempt.device}, not on {device.entity_id}"
+        )
+    try:
+        return rules.requirement_by_id(attempt.requirement)
+    except KeyError:
+        raise LedgerRefused(
+            f"the rule set {rules.edition} has no requirement {attempt.requirement}"
+        ) from None
+
+
+def _told_of(rules: Rules, requirement: Requirement, attempt: Attempt) -> dict[str, Any]:
+    assert attempt.outcome is not None
+    return {
+        "duty": attempt.duty_id,
+        "requirement": requirement.id,
+        "clause": requirement.clause,
+        "edition": rules.edition,
+        "actor": requirement.actor.value,
+        "step": requirement.step.value,
+        "outcome": attempt.outcome.value,
+        "detail": attempt.detail,
+        "evidence": attempt.evidence,
+        "run": attempt.run_id,
+        "attempt": attempt.id,
+        "started_at": attempt.started_at.isoformat(),
+    }
+
+
+def _apply(
+    ledger: Ledger,
+    consequences: Consequences,
+    requirement: Requirement,
+    device: DeviceFacts,
+    now: datetime,
+) -> None:
+    entity, statuses = device.entity_id, ledger.smi_statuses
+    status_since = statuses.standing(entity).status_since or now
+    if consequences.suspend is not None:
+        suspend = consequences.suspend
+        statuses.suspend(entity, suspend.clause, suspend.reason, now, failed=[requirement.id])
+    elif consequences.step_failed:
+        statuses.step_failed(entity, requirement.id, now)
+    if consequences.step_completed:
+        statuses.step_completed(entity, requirement.id, now)
+    if consequences.restore is not None:
+        restore = consequences.restore
+        statuses.restore(entity, restore.clause, restore.reason, now)
+    for notice in consequences.notices:
+        ledger.outbox.append(
+            EventType.NOTICE,
+            entity,
+            now,
+            {
+                "to": notice.to.stem,
+                "clause": notice.clause,
+                "of_step": notice.of_step,
+                "status": notice.status.value,
+                "reason": notice.reason,
+            },
+        )
+    for flag in consequences.flags:
+        # Told as of the status that it is about, so that trying again tells it once.
+        ledger.outbox.append(
+            EventType.FLAG,
+            entity,
+            status_since,
+            {"flag": flag.name, "requirement": requirement.id, "reason": flag.reason},
+        )

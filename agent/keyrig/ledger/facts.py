@@ -1,0 +1,108 @@
+"""What the planner asks of the ledger, and the trust anchor cells that were read back."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sqlalchemy import insert, select
+
+from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
+from keyrig.duties.facts import AttemptFact, LedgerFacts
+from keyrig.ledger.schema import attempts, cell_snapshots
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from gbcs.entity import EntityIdentifier
+    from keyrig.ledger.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """Whose certificate a trust anchor cell holds, as CS02a gives it.
+
+    `subject_key_identifier` has 8 octets.
+    """
+
+    role: RemotePartyRole
+    key_usage: KeyUsage
+    cell_usage: CellUsage
+    entity_id: EntityIdentifier
+    subject_key_identifier: bytes
+
+
+class Facts:
+    """Gathers and keeps facts about devices."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def ledger_facts(self, devices: Iterable[EntityIdentifier]) -> LedgerFacts:
+        """Gather the attempts at the duties of `devices`."""
+        query = (
+            select(
+                attempts.c.device,
+                attempts.c.requirement,
+                attempts.c.started_at,
+                attempts.c.finished_at,
+                attempts.c.outcome,
+                attempts.c.detail,
+            )
+            .where(attempts.c.device.in_(list(devices)))
+            .order_by(attempts.c.id)
+        )
+        gathered: dict[tuple[EntityIdentifier, str], list[AttemptFact]] = defaultdict(list)
+        with self._database.reading() as connection:
+            for row in connection.execute(query):
+                gathered[row.device, row.requirement].append(
+                    AttemptFact(
+                        started_at=row.started_at,
+                        finished_at=row.finished_at,
+                        outcome=row.outcome,
+                        detail=row.detail,
+                    )
+                )
+        return LedgerFacts({duty: tuple(tried) for duty, tried in gathered.items()})
+
+    def record_cells(
+        self, device: EntityIdentifier, cells: Iterable[Cell], run_id: str, now: datetime
+    ) -> None:
+        """Record the cells that one CS02a response gave."""
+        rows = [
+            {
+                "run_id": run_id,
+                "device": device,
+                "role": int(cell.role),
+                "key_usage": int(cell.key_usage),
+                "cell_usage": int(cell.cell_usage),
+                "entity_id": cell.entity_id,
+                "subject_key_identifier": cell.subject_key_identifier,
+                "at": now,
+            }
+            for cell in cells
+        ]
+        if rows:
+            with self._database.transaction() as connection:
+                connection.execute(insert(cell_snapshots), rows)
+
+    def cells(self, device: EntityIdentifier) -> tuple[tuple[datetime, Cell], ...]:
+        """Give every cell that was read back from a device, with when, oldest first."""
+        table = cell_snapshots
+        query = select(table).where(table.c.device == device).order_by(table.c.id)
+        with self._database.reading() as connection:
+            return tuple(
+                (
+                    row.at,
+                    Cell(
+                        role=RemotePartyRole(row.role),
+                        key_usage=KeyUsage(row.key_usage),
+                        cell_usage=CellUsage(row.cell_usage),
+                        entity_id=row.entity_id,
+                        subject_key_identifier=row.subject_key_identifier,
+                    ),
+                )
+                for row in connection.execute(query)
+            )

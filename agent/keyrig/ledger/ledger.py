@@ -1,0 +1,122 @@
+"""The ledger: one file, and the stores in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from keyrig.ledger.counters import Counters
+from keyrig.ledger.database import BUSY_TIMEOUT_S, Database
+from keyrig.ledger.duty_outcomes import finish_duty
+from keyrig.ledger.exchanges import Exchanges
+from keyrig.ledger.facts import Facts
+from keyrig.ledger.key_changes import KeyChanges
+from keyrig.ledger.outbox import Outbox
+from keyrig.ledger.runs import Runs
+from keyrig.ledger.smi_status import SMIStatuses
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+    from datetime import datetime
+    from pathlib import Path
+
+    from sqlalchemy import Connection
+
+    from keyrig.duties.consequences import Consequences
+    from keyrig.duties.facts import DeviceFacts, Outcome
+    from keyrig.duties.rules import Rules
+
+
+class Ledger:
+    """What was asked of devices, what came of it, and what is still to be told.
+
+    One object serves the threads of one process; several processes may each open the
+    same file. Every write is on the disk when its call returns, unless the caller holds
+    `transaction()` around it. Instants are passed in, aware and in UTC.
+
+    Args:
+        path: The file; its folder must exist.
+        create: Make the ledger where there is none.
+        busy_timeout_s: How long to wait for another process, in seconds.
+
+    Raises:
+        LedgerLocked: Another process holds the file.
+        LedgerCorrupt: The file is no database or a damaged one.
+        LedgerForeign: The file is another program's database; it is left as it was.
+        LedgerTooNew: A newer keyrig wrote it.
+        LedgerError: The file is missing or cannot be opened.
+    """
+
+    def __init__(
+        self, path: Path, *, create: bool = True, busy_timeout_s: float = BUSY_TIMEOUT_S
+    ) -> None:
+        self._database = Database(path, create=create, busy_timeout_s=busy_timeout_s)
+        self.counters = Counters(self._database)
+        self.runs = Runs(self._database)
+        self.exchanges = Exchanges(self._database)
+        self.key_changes = KeyChanges(self._database)
+        self.outbox = Outbox(self._database)
+        self.smi_statuses = SMIStatuses(self._database, self.outbox)
+        self.facts = Facts(self._database)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._database.path
+
+    def transaction(self) -> AbstractContextManager[Connection]:
+        """Hold one transaction around several calls; all of it is committed, or nothing."""
+        return self._database.transaction()
+
+    def finish_duty(
+        self,
+        *,
+        attempt_id: int,
+        outcome: Outcome,
+        detail: str,
+        evidence: str,
+        rules: Rules,
+        device: DeviceFacts,
+        now: datetime,
+    ) -> Consequences:
+        """Record an attempt's outcome with all that it entails, in one transaction.
+
+        That is: the attempt, the SMI Status suspended or restored, the notices to
+        Responsible Suppliers, the flags for a person, and the events that tell of these.
+
+        Args:
+            attempt_id: The attempt, from `runs.start_attempt`.
+            outcome: How it ended.
+            detail: Why, in one line; safe to print.
+            evidence: The reference to the evidence; needed to be done.
+            rules: The rule set.
+            device: The device on which it was made.
+            now: The present instant.
+
+        Returns:
+            What followed.
+
+        Raises:
+            LedgerRefused: The attempt has ended, is on another device or of an unknown
+                requirement; or it is called done without evidence, or without re-generated
+                keys of both usages that the device was read back to hold.
+        """
+        return finish_duty(
+            self,
+            attempt_id=attempt_id,
+            outcome=outcome,
+            detail=detail,
+            evidence=evidence,
+            rules=rules,
+            device=device,
+            now=now,
+        )
+
+    def close(self) -> None:
+        """Close the file; what was committed stays."""
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()

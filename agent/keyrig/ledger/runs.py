@@ -1,0 +1,197 @@
+"""Runs, and the attempts at duties made in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import insert, select, update
+
+from keyrig.duties.facts import Outcome
+from keyrig.duties.plan import duty_id
+from keyrig.errors import LedgerRefused
+from keyrig.ledger.schema import attempts, exchanges, runs
+from keyrig.ledger.states import ExchangeOutcome, RunOutcome
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from gbcs.entity import EntityIdentifier
+    from keyrig.ledger.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """One run of a rig; `finished_at` and `outcome` are None while it is under way."""
+
+    id: str
+    rig_name: str
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: RunOutcome | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One attempt at one duty."""
+
+    id: int
+    run_id: str
+    duty_id: str
+    device: EntityIdentifier
+    requirement: str
+    started_at: datetime
+    finished_at: datetime | None
+    outcome: Outcome | None
+    detail: str
+    evidence: str
+
+
+class Runs:
+    """Keeps runs and attempts."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def start_run(self, run_id: str, rig_name: str, now: datetime) -> None:
+        """Record that a run begins.
+
+        Args:
+            run_id: A UUID of version 4 as 32 hexadecimal digits.
+            rig_name: The rig.
+            now: When it begins.
+
+        Raises:
+            LedgerRefused: A run of that id stands already.
+        """
+        with self._database.transaction() as connection:
+            connection.execute(insert(runs).values(id=run_id, rig_name=rig_name, started_at=now))
+
+    def finish_run(self, run_id: str, outcome: RunOutcome, now: datetime) -> None:
+        """Record how a run ended.
+
+        Raises:
+            LedgerRefused: There is no such run, or it has ended otherwise than by interruption.
+        """
+        with self._database.transaction() as connection:
+            changed = connection.execute(
+                update(runs)
+                .where(runs.c.id == run_id, _open_or_interrupted(runs, RunOutcome.INTERRUPTED))
+                .values(finished_at=now, outcome=outcome)
+            )
+            if not changed.rowcount:
+                raise LedgerRefused(f"run {run_id} is not under way")
+
+    def run(self, run_id: str) -> Run:
+        """Give a run.
+
+        Raises:
+            LedgerRefused: There is none of that id.
+        """
+        with self._database.reading() as connection:
+            query = select(runs).where(runs.c.id == run_id)
+            row = connection.execute(query).mappings().one_or_none()
+        if row is None:
+            raise LedgerRefused(f"there is no run {run_id}")
+        return Run(**row)
+
+    def runs(self, rig_name: str | None = None) -> tuple[Run, ...]:
+        """Give the runs, of one rig or of all, newest first."""
+        query = select(runs).order_by(runs.c.started_at.desc(), runs.c.id)
+        if rig_name is not None:
+            query = query.where(runs.c.rig_name == rig_name)
+        with self._database.reading() as connection:
+            return tuple(Run(**row) for row in connection.execute(query).mappings())
+
+    def start_attempt(
+        self, run_id: str, device: EntityIdentifier, requirement: str, now: datetime
+    ) -> int:
+        """Record that an attempt at a duty begins, and give its id."""
+        with self._database.transaction() as connection:
+            inserted = connection.execute(
+                insert(attempts).values(
+                    run_id=run_id,
+                    duty_id=duty_id(device, requirement),
+                    device=device,
+                    requirement=requirement,
+                    started_at=now,
+                )
+            )
+            assert inserted.inserted_primary_key is not None
+            return int(inserted.inserted_primary_key[0])
+
+    def finish_attempt(
+        self, attempt_id: int, outcome: Outcome, now: datetime, *, detail: str, evidence: str = ""
+    ) -> None:
+        """Record how an attempt ended, and nothing else.
+
+        The outcome of a duty goes through `Ledger.finish_duty`, which records what it
+        entails in the same transaction. An attempt that another process took for
+        interrupted may still be finished by the one that makes it.
+
+        Raises:
+            LedgerRefused: It has ended already, or there is none.
+        """
+        with self._database.transaction() as connection:
+            changed = connection.execute(
+                update(attempts)
+                .where(
+                    attempts.c.id == attempt_id,
+                    _open_or_interrupted(attempts, Outcome.INTERRUPTED),
+                )
+                .values(finished_at=now, outcome=outcome, detail=detail, evidence=evidence)
+            )
+            if not changed.rowcount:
+                raise LedgerRefused(f"attempt {attempt_id} is not under way")
+
+    def attempt(self, attempt_id: int) -> Attempt:
+        """Give an attempt.
+
+        Raises:
+            LedgerRefused: There is none of that id.
+        """
+        with self._database.reading() as connection:
+            query = select(attempts).where(attempts.c.id == attempt_id)
+            row = connection.execute(query).mappings().one_or_none()
+        if row is None:
+            raise LedgerRefused(f"there is no attempt {attempt_id}")
+        return Attempt(**row)
+
+    def attempts(self, run_id: str) -> tuple[Attempt, ...]:
+        """Give the attempts of a run, oldest first."""
+        query = select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.id)
+        with self._database.reading() as connection:
+            return tuple(Attempt(**row) for row in connection.execute(query).mappings())
+
+    def close_interrupted(self, rig_name: str, now: datetime) -> tuple[Attempt, ...]:
+        """Close what runs of a rig left open when they ended without a word.
+
+        Call it before `start_run`, once nothing else drives that rig.
+
+        Returns:
+            The attempts that were closed; each is neither done nor failed.
+        """
+        of_rig = select(runs.c.id).where(runs.c.rig_name == rig_name)
+        with self._database.transaction() as connection:
+            left_open = attempts.c.run_id.in_(of_rig) & attempts.c.outcome.is_(None)
+            ids = connection.execute(select(attempts.c.id).where(left_open)).scalars().all()
+            connection.execute(
+                update(attempts)
+                .where(attempts.c.id.in_(ids))
+                .values(finished_at=now, outcome=Outcome.INTERRUPTED, detail="the agent ended")
+            )
+            connection.execute(
+                update(exchanges)
+                .where(exchanges.c.run_id.in_(of_rig), exchanges.c.outcome.is_(None))
+                .values(finished_at=now, outcome=ExchangeOutcome.INTERRUPTED)
+            )
+            connection.execute(
+                update(runs)
+                .where(runs.c.rig_name == rig_name, runs.c.outcome.is_(None))
+                .values(finished_at=now, outcome=RunOutcome.INTERRUPTED)
+            )
+            return tuple(self.attempt(i) for i in ids)
+
+
+def _open_or_interrupted(table: Any, interrupted: Any) -> Any:
+    return table.c.outcome.is_(None) | (table.c.outcome == interrupted)

@@ -1,0 +1,243 @@
+"""The tables of the ledger, in types that SQLite and PostgreSQL share."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from keyrig.duties.facts import Outcome
+from keyrig.duties.smi_status import SMIStatus
+from keyrig.ledger.columns import Entity, Instant, RowId, choice
+from keyrig.ledger.states import (
+    EventType,
+    ExchangeOutcome,
+    KeyChangeState,
+    RunOutcome,
+    SuspensionEnd,
+)
+
+SCHEMA_VERSION: Final = 1
+"""Counted up with every change of the tables."""
+
+APPLICATION_ID: Final = 0x4B52_4C47
+"""SQLite's application_id of a ledger: "KRLG"."""
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+ledger_schema = Table(
+    "ledger_schema",
+    metadata,
+    Column("version", Integer, primary_key=True, autoincrement=False),
+)
+
+originator_counters = Table(
+    "originator_counters",
+    metadata,
+    Column("originator", Entity, primary_key=True),
+    Column("counter", BigInteger, nullable=False),
+    Column("reserved_at", Instant, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("rig_name", Text, nullable=False, index=True),
+    Column("started_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    Column("outcome", choice(RunOutcome)),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("run_id", ForeignKey("runs.id"), nullable=False, index=True),
+    Column("duty_id", Text, nullable=False),
+    Column("device", Entity, nullable=False),
+    Column("requirement", String(20), nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    Column("outcome", choice(Outcome)),
+    Column("detail", Text, nullable=False, default=""),
+    Column("evidence", Text, nullable=False, default=""),
+    Index("ix_attempts_device_requirement", "device", "requirement"),
+)
+
+exchanges = Table(
+    "exchanges",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("run_id", ForeignKey("runs.id"), nullable=False, index=True),
+    Column("attempt_id", ForeignKey("attempts.id"), index=True),
+    Column("device", Entity, nullable=False, index=True),
+    Column("originator", Entity, nullable=False),
+    Column("counter", BigInteger, nullable=False),
+    Column("message_code", Integer, nullable=False),
+    Column("command", LargeBinary, nullable=False),
+    Column("sent_at", Instant, nullable=False),
+    Column("response", LargeBinary),
+    Column("verified", Boolean(create_constraint=True, name="verified")),
+    Column("outcome", choice(ExchangeOutcome)),
+    Column("detail", Text, nullable=False, default=""),
+    Column("finished_at", Instant),
+    UniqueConstraint("originator", "counter"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("run_id", ForeignKey("runs.id"), index=True),
+    Column("device", Entity, nullable=False, index=True),
+    Column("alert_code", Integer),
+    Column("octets", LargeBinary, nullable=False),
+    Column("verified", Boolean(create_constraint=True, name="verified"), nullable=False),
+    Column("detail", Text, nullable=False, default=""),
+    Column("received_at", Instant, nullable=False),
+)
+
+key_changes = Table(
+    "key_changes",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("device", Entity, nullable=False),
+    Column("key_usage", SmallInteger, nullable=False),
+    Column("state", choice(KeyChangeState), nullable=False),
+    Column("run_id", ForeignKey("runs.id"), index=True),
+    Column("csr", LargeBinary),
+    Column("certificate", LargeBinary),
+    Column("requested_at", Instant, nullable=False),
+    Column("changed_at", Instant, nullable=False),
+    Column("ended", Boolean(create_constraint=True, name="ended"), nullable=False),
+    Index("ix_key_changes_device_key_usage", "device", "key_usage"),
+)
+Index(
+    "uq_key_changes_open",
+    key_changes.c.device,
+    key_changes.c.key_usage,
+    unique=True,
+    sqlite_where=key_changes.c.ended.is_(False),
+    postgresql_where=key_changes.c.ended.is_(False),
+)
+
+key_change_moves = Table(
+    "key_change_moves",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("key_change_id", ForeignKey("key_changes.id"), nullable=False, index=True),
+    Column("state", choice(KeyChangeState), nullable=False),
+    Column("detail", Text, nullable=False, default=""),
+    Column("at", Instant, nullable=False),
+)
+
+device_certificates = Table(
+    "device_certificates",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("device", Entity, nullable=False),
+    Column("key_usage", SmallInteger, nullable=False),
+    Column("certificate", LargeBinary, nullable=False),
+    Column("key_change_id", ForeignKey("key_changes.id"), index=True),
+    Column("certain", Boolean(create_constraint=True, name="certain"), nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("until", Instant),
+    Index("ix_device_certificates_device_key_usage", "device", "key_usage"),
+)
+
+smi_statuses = Table(
+    "smi_statuses",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("device", Entity, nullable=False, index=True),
+    Column("status", choice(SMIStatus), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("clause", String(20), nullable=False, default=""),
+    Column("recorded_at", Instant, nullable=False),
+)
+
+suspensions = Table(
+    "suspensions",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("device", Entity, nullable=False, index=True),
+    Column("clause", String(20), nullable=False),
+    Column("held_before", choice(SMIStatus)),
+    Column("reason", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("until", Instant),
+    Column("ended_by", choice(SuspensionEnd)),
+)
+Index(
+    "uq_suspensions_open",
+    suspensions.c.device,
+    unique=True,
+    sqlite_where=suspensions.c.until.is_(None),
+    postgresql_where=suspensions.c.until.is_(None),
+)
+
+failed_steps = Table(
+    "failed_steps",
+    metadata,
+    Column("suspension_id", ForeignKey("suspensions.id"), primary_key=True),
+    Column("requirement", String(20), primary_key=True),
+    Column("failed_at", Instant, nullable=False),
+    Column("completed_at", Instant),
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("number", RowId, primary_key=True),
+    Column("id", String(36), nullable=False, unique=True),
+    Column("type", choice(EventType), nullable=False),
+    Column("device", Entity, nullable=False, index=True),
+    Column("at", Instant, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("event_id", ForeignKey("events.id"), primary_key=True),
+    Column("upstream", String(80), primary_key=True),
+    Column("delivered_at", Instant, nullable=False),
+)
+
+cell_snapshots = Table(
+    "cell_snapshots",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("run_id", ForeignKey("runs.id"), nullable=False, index=True),
+    Column("device", Entity, nullable=False, index=True),
+    Column("role", SmallInteger, nullable=False),
+    Column("key_usage", SmallInteger, nullable=False),
+    Column("cell_usage", SmallInteger, nullable=False),
+    Column("entity_id", Entity, nullable=False),
+    Column("subject_key_identifier", LargeBinary, nullable=False),
+    Column("at", Instant, nullable=False),
+)

@@ -1,0 +1,79 @@
+"""The states that the ledger's rows go through."""
+
+from __future__ import annotations
+
+import enum
+from typing import Final
+
+
+class RunOutcome(enum.Enum):
+    """How a run ended."""
+
+    DONE = "done"
+    FAILED = "failed"
+    NEEDS_PERSON = "needs-person"
+    ERROR = "error"
+    INTERRUPTED = "interrupted"
+
+
+class ExchangeOutcome(enum.Enum):
+    """How an exchange with a device ended."""
+
+    VERIFIED = "verified"
+    """A response came and passed verification, whatever it says."""
+    REJECTED = "rejected"
+    """A response came and failed verification."""
+    NO_RESPONSE = "no-response"
+    NOT_SENT = "not-sent"
+    """The octets never left."""
+    INTERRUPTED = "interrupted"
+    """The agent ended before it knew; the device may have executed the command."""
+
+
+class KeyChangeState(enum.Enum):
+    """How far a re-generated key of a device has come."""
+
+    REQUESTED = "requested"
+    """CS02c is about to be sent or was."""
+    CSR_RECEIVED = "csr-received"
+    CERTIFICATE_ISSUED = "certificate-issued"
+    STORING = "storing"
+    """CS02d is about to be sent or was; the device may hold either certificate."""
+    STORED = "stored"
+    """The device said that it stored the certificate."""
+    CONFIRMED = "confirmed"
+    """CS02e gave the certificate back."""
+    ABANDONED = "abandoned"
+
+
+_S = KeyChangeState
+KEY_CHANGE_MOVES: Final[dict[KeyChangeState, frozenset[KeyChangeState]]] = {
+    _S.REQUESTED: frozenset({_S.CSR_RECEIVED, _S.ABANDONED}),
+    _S.CSR_RECEIVED: frozenset({_S.CERTIFICATE_ISSUED, _S.ABANDONED}),
+    _S.CERTIFICATE_ISSUED: frozenset({_S.STORING, _S.ABANDONED}),
+    _S.STORING: frozenset({_S.STORED, _S.CONFIRMED, _S.CERTIFICATE_ISSUED, _S.ABANDONED}),
+    _S.STORED: frozenset({_S.CONFIRMED, _S.ABANDONED}),
+    _S.CONFIRMED: frozenset(),
+    _S.ABANDONED: frozenset(),
+}
+"""The moves that are legal; STORING goes back where the device refused the certificate, and
+straight to CONFIRMED where CS02e shows it after the answer to CS02d was lost."""
+
+KEY_CHANGE_ENDS: Final = frozenset({_S.CONFIRMED, _S.ABANDONED})
+
+
+class SuspensionEnd(enum.Enum):
+    """How a suspension ended."""
+
+    RESTORED = "restored"
+    SUPERSEDED = "superseded"
+    """Another status was set from outside while it stood."""
+
+
+class EventType(enum.Enum):
+    """What an event of the outbox tells."""
+
+    DUTY_OUTCOME = "duty-outcome"
+    SMI_STATUS_CHANGED = "smi-status-changed"
+    NOTICE = "notice"
+    FLAG = "flag"
