@@ -77,3 +77,4 @@ class EventType(enum.Enum):
     SMI_STATUS_CHANGED = "smi-status-changed"
     NOTICE = "notice"
     FLAG = "flag"
+    SECURITY_INCIDENT = "security-incident"

@@ -1,0 +1,172 @@
+"""What a step may ask for, and what it gets back.
+
+A step is a generator: it yields one of these, and whoever drives it sends the answer or throws
+one of the errors named there. It returns what to say of its success, or raises `StepFailed`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from gbcs.errors import KeyrigError
+from gbcs.use_cases import use_case_name
+
+if TYPE_CHECKING:
+    from gbcs.entity import EntityIdentifier
+    from gbcs.roles import KeyUsage
+    from keyrig.ledger.facts import Cell
+    from keyrig.ledger.key_changes import KeyChange
+
+
+class StepFailed(KeyrigError):  # noqa: N818 - reads as what it says
+    """A step could not be completed; the message is the reason, in one line."""
+
+
+class NoResponse(KeyrigError):  # noqa: N818 - as above
+    """A device gave no response to a command that it may have executed.
+
+    Args:
+        what: The command.
+        waited_s: How long was waited in all, in seconds.
+    """
+
+    def __init__(self, what: str, waited_s: float) -> None:
+        super().__init__(f"no response to {what} within {waited_s:g} s")
+        self.what = what
+        self.waited_s = waited_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """Send a command and give back its verified response.
+
+    Args:
+        message_code: The use case.
+        originator: Who sends it: signs it, or MACs it where it carries no signature.
+        payload: Makes the payload's value from the originator counter that was reserved.
+        repeatable: Whether it may be sent anew, with another counter, when no response comes.
+            What is not is sent again only as the same octets, which a device executes once.
+        detail: What it is about, for people.
+        signing_key_identifier: Which of the originator's certificates the device holds, where
+            that is known; else its newest signs.
+
+    Answer: an `Answer`. Errors thrown: `NoResponse`, `gbcs.errors.SecurityError`.
+    """
+
+    message_code: int
+    originator: EntityIdentifier
+    payload: Callable[[int], Any]
+    repeatable: bool
+    detail: str = ""
+    signing_key_identifier: bytes | None = None
+
+    @property
+    def what(self) -> str:
+        """The command, for people."""
+        name = use_case_name(self.message_code)
+        return f"{name} ({self.detail})" if self.detail else name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A verified response.
+
+    Args:
+        payload: The payload's value.
+        exchange_id: The exchange in the ledger, for evidence.
+    """
+
+    payload: Any
+    exchange_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReserveCounter:
+    """Reserve a counter of `originator` that no message uses. Answer: an int."""
+
+    originator: EntityIdentifier
+
+
+@dataclass(frozen=True, slots=True)
+class Certify:
+    """Have the certificate authority issue the certificate of a key change.
+
+    Answer: the `KeyChange`, with the certificate in it and kept in the ledger.
+    Error thrown: `gbcs.errors.CertificateRejected`, where request or certificate is not right.
+    """
+
+    change: KeyChange
+
+
+@dataclass(frozen=True, slots=True)
+class RequestKeyChange:
+    """Open a key change in the ledger. Answer: the `KeyChange`."""
+
+    key_usage: KeyUsage
+
+
+@dataclass(frozen=True, slots=True)
+class AdvanceKeyChange:
+    """Record a move of a key change in the ledger. Answer: the `KeyChange`.
+
+    Args:
+        change: The change as it stands.
+        move: The name of the method of `keyrig.ledger.key_changes.KeyChanges`.
+        csr: The certification request (DER), for `csr_received`.
+        detail: Why, for moves that end or go back.
+    """
+
+    change: KeyChange
+    move: str
+    csr: bytes = field(default=b"", repr=False)
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordCells:
+    """Keep what a device said its trust anchor cells hold. Answer: None."""
+
+    cells: tuple[Cell, ...]
+
+
+Effect: TypeAlias = (
+    Ask | ReserveCounter | Certify | RequestKeyChange | AdvanceKeyChange | RecordCells
+)
+Script: TypeAlias = Generator[Effect, Any, "StepResult"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a completed step says for itself.
+
+    Args:
+        detail: What was found or done, in one line.
+        evidence: The exchanges that show it, in the order they were made.
+    """
+
+    detail: str
+    evidence: tuple[int, ...]
+
+
+def ask(
+    message_code: int,
+    originator: EntityIdentifier,
+    payload: Callable[[int], Any],
+    *,
+    repeatable: bool,
+    detail: str = "",
+    signing_key_identifier: bytes | None = None,
+) -> Generator[Effect, Any, Answer]:
+    """Yield one `Ask` and give its `Answer`."""
+    answer = yield Ask(
+        message_code=message_code,
+        originator=originator,
+        payload=payload,
+        repeatable=repeatable,
+        detail=detail,
+        signing_key_identifier=signing_key_identifier,
+    )
+    assert isinstance(answer, Answer)
+    return answer

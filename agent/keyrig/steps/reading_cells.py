@@ -1,0 +1,122 @@
+"""Reading trust anchor cells back with CS02a."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gbcs.entity import EntityIdentifier
+from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
+from gbcs.security_credentials import (
+    ProvideCredentialsCommand,
+    RemotePartyDetails,
+    StatusCode,
+    TrustAnchorCellIdentifier,
+)
+from gbcs.use_cases import MessageCode
+from keyrig.ledger.facts import Cell
+from keyrig.steps.effects import Effect, RecordCells, StepFailed, ask
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from gbcs.certificates import GBCSCertificate
+    from keyrig.steps.context import StepContext
+
+
+@dataclass(frozen=True, slots=True)
+class CellsRead:
+    """The cells of the roles that were asked for.
+
+    Args:
+        cells: What each cell holds; of roles that the device does not hold, nothing.
+        statuses: What the device said of each role.
+        exchange_id: The exchange that shows it.
+    """
+
+    cells: tuple[Cell, ...]
+    statuses: dict[RemotePartyRole, StatusCode]
+    exchange_id: int
+
+    def of(self, role: RemotePartyRole) -> tuple[Cell, ...]:
+        """Give the cells of one role.
+
+        Raises:
+            StepFailed: The device does not hold that role's credentials.
+        """
+        status = self.statuses.get(role)
+        if status is not StatusCode.SUCCESS:
+            said = "nothing" if status is None else f"{status.name.lower()} ({status.value})"
+            raise StepFailed(f"asked for its {role.gbcs_name} cells, the device answers {said}")
+        return tuple(cell for cell in self.cells if cell.role is role)
+
+    def at(self, identifier: TrustAnchorCellIdentifier) -> Cell:
+        """Give one cell.
+
+        Raises:
+            StepFailed: The device has no such cell.
+        """
+        for cell in self.of(identifier.role):
+            if cell_identifier(cell) == identifier:
+                return cell
+        raise StepFailed(f"the device has no cell {identifier}")
+
+
+def cell_identifier(cell: Cell) -> TrustAnchorCellIdentifier:
+    """Give the name of a cell that was read."""
+    return TrustAnchorCellIdentifier(
+        role=cell.role, key_usage=cell.key_usage, cell_usage=cell.cell_usage
+    )
+
+
+def key_identifier(certificate: GBCSCertificate) -> bytes:
+    """Give the identifier, 8 octets, by which cells name a certificate's key.
+
+    Raises:
+        StepFailed: The certificate has none.
+    """
+    if certificate.subject_key_identifier is None:
+        raise StepFailed(f"the certificate of {certificate.entity_id} has no key identifier")
+    return certificate.subject_key_identifier
+
+
+def read_cells(context: StepContext, *roles: RemotePartyRole) -> Generator[Effect, Any, CellsRead]:
+    """Ask a device for the cells of `roles`, by the broker's authority, MAC only.
+
+    Source: GBCS 13.2.
+    """
+    command = ProvideCredentialsCommand(
+        authorising_remote_party_ta_cell_identifier=TrustAnchorCellIdentifier(
+            role=RemotePartyRole.ACCESS_CONTROL_BROKER, key_usage=KeyUsage.KEY_AGREEMENT
+        ),
+        remote_party_roles_credentials_required=roles,
+    )
+    answer = yield from ask(
+        MessageCode.PROVIDE_CREDENTIALS,
+        context.parties.access_control_broker,
+        lambda _counter: command,
+        repeatable=True,
+        detail=", ".join(role.gbcs_name for role in roles),
+    )
+    details: tuple[RemotePartyDetails, ...] = answer.payload
+    answered = [item.remote_party_role for item in details]
+    if answered != list(roles):
+        raise StepFailed(
+            f"the device answers for {len(answered)} roles in another order than asked"
+        )
+    cells = tuple(_cells(details))
+    yield RecordCells(cells)
+    statuses = {item.remote_party_role: item.status_code for item in details}
+    return CellsRead(cells, statuses, answer.exchange_id)
+
+
+def _cells(details: tuple[RemotePartyDetails, ...]) -> Generator[Cell, None, None]:
+    for item in details:
+        for contents in item.trust_anchor_cell_details or ():
+            yield Cell(
+                role=item.remote_party_role,
+                key_usage=contents.trust_anchor_cell_key_usage,
+                cell_usage=CellUsage(contents.trust_anchor_cell_usage),
+                entity_id=EntityIdentifier(contents.existing_subject_unique_id),
+                subject_key_identifier=contents.existing_subject_key_identifier,
+            )

@@ -1,0 +1,31 @@
+"""The step that has one organisation certificate replaced, be it with the same.
+
+Source: SEC H5.33(b) and H5.37(d), consultation draft; what counts is the executed command.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from keyrig.steps.authorities import same_party_replacement
+from keyrig.steps.effects import StepResult
+from keyrig.steps.reading_cells import key_identifier
+from keyrig.steps.replacing_certificates import replace_certificates
+
+if TYPE_CHECKING:
+    from keyrig.steps.context import StepContext
+    from keyrig.steps.effects import Script
+
+
+def replace_organisation_certificate(context: StepContext) -> Script:
+    """Replace the certificate of the cell that authorises it with that party's newest."""
+    authority = same_party_replacement(context)
+    certificate = context.certificates.certificate(
+        authority.originator, authority.cell.key_usage, role=authority.cell.role
+    )
+    exchange = yield from replace_certificates(context, authority, [(authority.cell, certificate)])
+    return StepResult(
+        f"{authority.cell} replaced with {certificate.entity_id} "
+        f"key {key_identifier(certificate).hex()}",
+        (exchange,),
+    )
