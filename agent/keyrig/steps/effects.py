@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gbcs.roles import KeyUsage
     from keyrig.ledger.facts import Cell
     from keyrig.ledger.key_changes import KeyChange
+    from keyrig.ledger.states import KeyChangeState
 
 
 class StepFailed(KeyrigError):  # noqa: N818 - reads as what it says
@@ -113,13 +114,13 @@ class AdvanceKeyChange:
 
     Args:
         change: The change as it stands.
-        move: The name of the method of `keyrig.ledger.key_changes.KeyChanges`.
-        csr: The certification request (DER), for `csr_received`.
+        to: Where it goes; back to CERTIFICATE_ISSUED where the device refused to store it.
+        csr: The certification request (DER), on the way to CSR_RECEIVED.
         detail: Why, for moves that end or go back.
     """
 
     change: KeyChange
-    move: str
+    to: KeyChangeState
     csr: bytes = field(default=b"", repr=False)
     detail: str = ""
 

@@ -110,15 +110,15 @@ def _change_key(
     if change.state is KeyChangeState.STORING and (
         yield from _is_in_use(context, change, evidence)
     ):
-        yield AdvanceKeyChange(change, "confirmed")
+        yield AdvanceKeyChange(change, KeyChangeState.CONFIRMED)
         return
     if change.state in (KeyChangeState.CERTIFICATE_ISSUED, KeyChangeState.STORING):
         change = yield from _store(context, change, evidence)
     if not (yield from _is_in_use(context, change, evidence)):
         detail = "the device gives another certificate than the one it was given"
-        yield AdvanceKeyChange(change, "abandoned", detail=detail)
+        yield AdvanceKeyChange(change, KeyChangeState.ABANDONED, detail=detail)
         raise StepFailed(f"{detail} ({key_usage.gbcs_name})")
-    yield AdvanceKeyChange(change, "confirmed")
+    yield AdvanceKeyChange(change, KeyChangeState.CONFIRMED)
 
 
 def _request(
@@ -132,13 +132,13 @@ def _request(
     evidence.append(answer.exchange_id)
     if isinstance(answer.payload, IssueCredentialsResponseCode):
         said = f"{answer.payload.name.lower()} ({answer.payload.value})"
-        yield AdvanceKeyChange(change, "abandoned", detail=said)
+        yield AdvanceKeyChange(change, KeyChangeState.ABANDONED, detail=said)
         raise StepFailed(f"asked to re-generate its {usage.gbcs_name} key, the device says {said}")
     reason = _why_unfit(context, answer.payload, usage)
     if reason:
-        yield AdvanceKeyChange(change, "abandoned", detail=reason)
+        yield AdvanceKeyChange(change, KeyChangeState.ABANDONED, detail=reason)
         raise StepFailed(f"the device's {usage.gbcs_name} certification request: {reason}")
-    received = yield AdvanceKeyChange(change, "csr_received", csr=answer.payload)
+    received = yield AdvanceKeyChange(change, KeyChangeState.CSR_RECEIVED, csr=answer.payload)
     return _as_change(received)
 
 
@@ -158,7 +158,7 @@ def _certify(change: KeyChange) -> Generator[Effect, Any, KeyChange]:
     try:
         certified = yield Certify(change)
     except CertificateRejected as error:
-        yield AdvanceKeyChange(change, "abandoned", detail=str(error))
+        yield AdvanceKeyChange(change, KeyChangeState.ABANDONED, detail=str(error))
         raise StepFailed(f"no certificate for the new key: {error}") from error
     return _as_change(certified)
 
@@ -170,7 +170,7 @@ def _store(
     certificate = change.certificate
     assert certificate is not None
     if change.state is KeyChangeState.CERTIFICATE_ISSUED:
-        change = _as_change((yield AdvanceKeyChange(change, "storing")))
+        change = _as_change((yield AdvanceKeyChange(change, KeyChangeState.STORING)))
     try:
         answer = yield from _ask(
             context,
@@ -184,10 +184,10 @@ def _store(
     evidence.append(answer.exchange_id)
     code: UpdateDeviceCertificateResponseCode = answer.payload
     if code is UpdateDeviceCertificateResponseCode.SUCCESS:
-        return _as_change((yield AdvanceKeyChange(change, "stored")))
+        return _as_change((yield AdvanceKeyChange(change, KeyChangeState.STORED)))
     said = f"{code.name.lower()} ({code.value})"
-    refused = yield AdvanceKeyChange(change, "refused_by_device", detail=said)
-    yield AdvanceKeyChange(_as_change(refused), "abandoned", detail=said)
+    refused = yield AdvanceKeyChange(change, KeyChangeState.CERTIFICATE_ISSUED, detail=said)
+    yield AdvanceKeyChange(_as_change(refused), KeyChangeState.ABANDONED, detail=said)
     if code in _NO_KEY_FOR_IT:
         raise _PendingKeyLost
     raise StepFailed(

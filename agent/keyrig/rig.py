@@ -1,0 +1,255 @@
+"""Rig files: which devices stand on which lines, and who is responsible for them."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    model_validator,
+)
+
+from gbcs.entity import EntityIdentifier
+from gbcs.roles import DeviceType
+from keyrig.duties.facts import DeviceFacts, Fuel
+from keyrig.duties.rules import Actor
+from keyrig.duties.smi_status import SMIStatus
+from keyrig.errors import RigFileInvalid
+from keyrig.toml_files import TOMLFault, read_toml
+
+EMULATED: Final = "emulated:"
+"""The URL of a device that keyrig emulates itself."""
+DEFAULT_TIMEOUT_S: Final = 30.0
+DEFAULT_BAUD: Final = 9600
+EMULATED_HOME: Final = "emulated-home.toml"
+_FUELS: Final = {
+    DeviceType.CHF: frozenset(Fuel),
+    DeviceType.GPF: frozenset({Fuel.GAS}),
+    DeviceType.ESME: frozenset({Fuel.ELECTRICITY}),
+    DeviceType.GSME: frozenset({Fuel.GAS}),
+    DeviceType.HCALCS: frozenset({Fuel.ELECTRICITY}),
+    DeviceType.PPMID: frozenset({Fuel.ELECTRICITY}),
+}
+"""Which fuel's parties are responsible for a device, where the rig file does not say."""
+
+
+def _entity(value: Any) -> EntityIdentifier:
+    if isinstance(value, EntityIdentifier):
+        return value
+    if not isinstance(value, str):
+        # pydantic takes a ValueError, and nothing else, for a fault of the value.
+        raise ValueError("an Entity Identifier has the form 00-DB-12-34-56-78-90-A0")  # noqa: TRY004
+    return EntityIdentifier.parse(value)
+
+
+def _utc(value: datetime | date) -> datetime | date:
+    if isinstance(value, datetime):
+        if value.tzinfo is None:
+            raise ValueError("a time needs its zone; write Z for UTC")
+        return value.astimezone(UTC)
+    return value
+
+
+Entity = Annotated[
+    EntityIdentifier,
+    BeforeValidator(_entity),
+    PlainSerializer(str),
+    Field(json_schema_extra={"type": "string"}),
+]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class HDLCAddresses(_Model):
+    """HDLC addresses: of this end, and of the device."""
+
+    client: Annotated[int, Field(ge=1, le=0x7F)] = 0x10
+    server: Annotated[int, Field(ge=1, le=0x3FFF)] = 1
+
+
+class LinkSettings(_Model):
+    """How one device is reached."""
+
+    url: Annotated[str, Field(min_length=1)]
+    framing: Literal["hdlc", "gfi"]
+    baud: Annotated[int, Field(ge=300, le=4_000_000)] = DEFAULT_BAUD
+    timeout_s: Annotated[float, Field(gt=0, le=86_400)] = DEFAULT_TIMEOUT_S
+    hdlc: HDLCAddresses = HDLCAddresses()
+
+    @property
+    def is_emulated(self) -> bool:
+        """Whether keyrig emulates the device itself."""
+        return self.url == EMULATED
+
+
+class RigDevice(_Model):
+    """One device of the rig, and the facts that are known of it."""
+
+    entity_id: Entity
+    type: DeviceType
+    link: LinkSettings
+    commissioned_at: Annotated[datetime | date, AfterValidator(_utc)] | None = None
+    smi_status: SMIStatus = SMIStatus.COMMISSIONED
+    replaced: bool = False
+    decommissioned: bool = False
+    organisation_certificate_replaced_by_dcc_during_commissioning: bool = False
+    recovery_checked_after_receipt_by: Entity | Literal["dcc"] | None = None
+    lead_supplier: Entity | None = None
+    network_operator: Entity | None = None
+
+
+class Responsible(_Model):
+    """Who is responsible for one fuel of the home."""
+
+    supplier: Entity
+    network_operator: Entity | None = None
+
+
+class Home(_Model):
+    """Who is responsible for each fuel of the home."""
+
+    electricity: Responsible | None = None
+    gas: Responsible | None = None
+
+    def of(self, fuel: Fuel) -> Responsible | None:
+        """Give who is responsible for a fuel."""
+        return self.electricity if fuel is Fuel.ELECTRICITY else self.gas
+
+
+class DCCParties(_Model):
+    """The DCC's organisations; by default those of the test PKI."""
+
+    access_control_broker: Entity = EntityIdentifier.parse("90-B3-D5-1F-30-00-00-02")
+    transitional_cos: Entity = EntityIdentifier.parse("90-B3-D5-1F-30-00-00-04")
+    recovery: Entity = EntityIdentifier.parse("90-B3-D5-1F-30-00-00-01")
+
+
+class PKISettings(_Model):
+    """Where keys and certificates are; relative paths are below KEYRIG_HOME."""
+
+    keystore: Annotated[str, Field(min_length=1)] = "pki"
+    recovery_certificate: str | None = None
+
+
+class RigSettings(_Model):
+    """The rig itself."""
+
+    name: Name
+    parties: tuple[Actor, ...] = tuple(Actor)
+
+
+class Rig(_Model):
+    """A rig: its devices, in the order of the file, and the parties around them."""
+
+    rig: RigSettings
+    pki: PKISettings = PKISettings()
+    dcc: DCCParties = DCCParties()
+    home: Home = Home()
+    device: Annotated[tuple[RigDevice, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _devices_differ(self) -> Rig:
+        seen: set[EntityIdentifier] = set()
+        ports: set[str] = set()
+        for device in self.device:
+            if device.entity_id in seen:
+                raise ValueError(f"device {device.entity_id} stands twice")
+            seen.add(device.entity_id)
+            if not device.link.is_emulated:
+                if device.link.url in ports:
+                    raise ValueError(f"two devices on {device.link.url}; a line carries one")
+                ports.add(device.link.url)
+        return self
+
+    @property
+    def name(self) -> str:
+        """The rig's name."""
+        return self.rig.name
+
+    @property
+    def has_emulated_devices(self) -> bool:
+        """Whether keyrig emulates any of its devices."""
+        return any(device.link.is_emulated for device in self.device)
+
+    def facts(
+        self, device: RigDevice, commissioned_at: datetime | date | None = None
+    ) -> DeviceFacts:
+        """Give what the rig file says of a device.
+
+        Args:
+            device: One of the rig's.
+            commissioned_at: When it was commissioned, where the file does not say.
+        """
+        fuels = _FUELS[device.type]
+        responsible = [
+            party
+            for fuel in (Fuel.ELECTRICITY, Fuel.GAS)
+            if fuel in fuels and (party := self.home.of(fuel)) is not None
+        ]
+        first = responsible[0] if responsible else None
+        return DeviceFacts(
+            entity_id=device.entity_id,
+            device_type=device.type,
+            commissioned_at=device.commissioned_at or commissioned_at,
+            replaced=device.replaced,
+            decommissioned=device.decommissioned,
+            organisation_certificate_replaced_by_dcc_during_commissioning=(
+                device.organisation_certificate_replaced_by_dcc_during_commissioning
+            ),
+            recovery_checked_after_receipt_by=device.recovery_checked_after_receipt_by,
+            fuels=fuels,
+            responsible_suppliers=tuple(dict.fromkeys(party.supplier for party in responsible)),
+            lead_supplier=device.lead_supplier or (first.supplier if first else None),
+            network_operator=device.network_operator or (first.network_operator if first else None),
+        )
+
+
+def parse_rig(text: str, source: str) -> Rig:
+    """Read a rig from TOML text; `source` names it in errors.
+
+    Raises:
+        RigFileInvalid: Names the line, what is wrong and what to write instead.
+    """
+    try:
+        return read_toml(text, Rig)
+    except TOMLFault as fault:
+        line = f", line {fault.line}" if fault.line else ""
+        raise RigFileInvalid(f"{source}{line}", fault.reason, fault.mend) from None
+
+
+def load_rig(path: Path | None) -> Rig:
+    """Read a rig file; without one, the emulated home.
+
+    Raises:
+        RigFileInvalid: It cannot be read, or as `parse_rig`.
+    """
+    if path is None:
+        return parse_rig(emulated_home_text(), EMULATED_HOME)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise RigFileInvalid(str(path), "not a text file", "name a rig file") from None
+    except OSError as error:
+        raise RigFileInvalid(
+            str(path), f"cannot be read: {error.strerror}", "name a rig file that is there"
+        ) from None
+    return parse_rig(text, str(path))
+
+
+def emulated_home_text() -> str:
+    """Give the text of the emulated home's rig file, as installed or as in the source tree."""
+    installed = resources.files("keyrig").joinpath("rigs", EMULATED_HOME)
+    if installed.is_file():
+        return installed.read_text(encoding="utf-8")
+    return (Path(__file__).parents[2] / "hil-rigs" / EMULATED_HOME).read_text(encoding="utf-8")

@@ -1,0 +1,507 @@
+"""Running a rig: every duty that is due, device by device, each outcome in the ledger."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+from gbcs.certificates import GBCSCertificate
+from gbcs.errors import CertificateRejected, KeyrigError, SecurityError
+from gbcs.keys import public_octets
+from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
+from keyrig.conversation import Conversation, OrganisationKeys, Surroundings
+from keyrig.duties.facts import Outcome
+from keyrig.duties.plan import Plan, plan
+from keyrig.duties.smi_status import SMIStatus
+from keyrig.errors import (
+    DeviceUnavailable,
+    KeyStoreError,
+    LinkError,
+    RigError,
+)
+from keyrig.ledger.states import KeyChangeState, RunOutcome
+from keyrig.observing import Observer, unobserved
+from keyrig.printable import printable
+from keyrig.steps.context import Parties, StepContext
+from keyrig.steps.effects import (
+    AdvanceKeyChange,
+    Ask,
+    Certify,
+    NoResponse,
+    RecordCells,
+    RequestKeyChange,
+    ReserveCounter,
+    StepFailed,
+    StepResult,
+)
+from keyrig.steps.identify import identify
+from keyrig.steps.reading_cells import cell_identifier
+from keyrig.steps.regenerate_keys import KEY_USAGES
+from keyrig.steps.scripts import SCRIPTS
+from keyrig.transcript import NoTranscript, Transcript
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+    from datetime import datetime
+
+    from gbcs.entity import EntityIdentifier
+    from gbcs.security_credentials import TrustAnchorCellIdentifier
+    from keyrig.duties.consequences import Consequences
+    from keyrig.duties.facts import DeviceFacts
+    from keyrig.duties.plan import Duty
+    from keyrig.duties.rules import Actor, Rules
+    from keyrig.ledger.facts import Cell
+    from keyrig.ledger.key_changes import KeyChange
+    from keyrig.ledger.ledger import Ledger
+    from keyrig.links.base import Link
+    from keyrig.steps.effects import Effect, Script
+
+
+class CertificateAuthority(Protocol):
+    """Issues a device's certificates."""
+
+    def certify_device(
+        self, csr: bytes, *, entity: EntityIdentifier, key_usage: KeyUsage, now: datetime
+    ) -> bytes:
+        """Give the certificate (DER) for a certification request (DER).
+
+        Raises:
+            CertificateRejected: The request is not that device's, or not for that use.
+            KeyStoreError: The authority's key is missing or locked.
+        """
+        ...
+
+
+class Keys(OrganisationKeys, Protocol):
+    """Signs for organisations, and knows their certificates and devices' first ones."""
+
+    def certificate(
+        self,
+        entity: EntityIdentifier,
+        key_usage: KeyUsage,
+        cell_usage: CellUsage = CellUsage.MANAGEMENT,
+        role: RemotePartyRole | None = None,
+    ) -> GBCSCertificate:
+        """See `keyrig.steps.context.Certificates`."""
+        ...
+
+    def certification_path(self, certificate: GBCSCertificate) -> tuple[GBCSCertificate, ...]:
+        """See `keyrig.steps.context.Certificates`."""
+        ...
+
+
+class RunResult(enum.IntEnum):
+    """How a run ended; the values are the program's exit codes."""
+
+    DONE = 0
+    FAILED = 3
+    NEEDS_PERSON = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceOnRig:
+    """A device that a run may reach.
+
+    Args:
+        facts: What is known of it.
+        link: The line to it, not open.
+        timeout_s: How long one sending of a command is waited for, in seconds.
+        smi_status: Its SMI Status where the ledger knows of none yet.
+    """
+
+    facts: DeviceFacts
+    link: Link
+    timeout_s: float
+    smi_status: SMIStatus = SMIStatus.COMMISSIONED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Everything that a run needs, apart from its devices."""
+
+    name: str
+    ledger: Ledger
+    keys: Keys
+    authority: CertificateAuthority
+    parties: Parties
+    rules: Rules
+    carried_out: frozenset[Actor]
+    clock: Callable[[], datetime]
+    monotonic: Callable[[], float]
+    observe: Observer = unobserved
+    transcript: Transcript = field(default_factory=NoTranscript)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What a run has come to so far."""
+
+    failed: list[str] = field(default_factory=list)
+    needs_person: list[str] = field(default_factory=list)
+
+    @property
+    def result(self) -> RunResult:
+        if self.needs_person:
+            return RunResult.NEEDS_PERSON
+        return RunResult.FAILED if self.failed else RunResult.DONE
+
+
+def plan_for(bench: Bench, facts: Collection[DeviceFacts]) -> Plan:
+    """Plan the duties of devices as things stand now."""
+    return plan(
+        bench.rules,
+        facts,
+        bench.ledger.facts.ledger_facts([device.entity_id for device in facts]),
+        bench.clock(),
+        bench.carried_out,
+    )
+
+
+def run(
+    bench: Bench,
+    devices: Collection[DeviceOnRig],
+    *,
+    run_id: str,
+    known: Collection[DeviceFacts] | None = None,
+) -> RunResult:
+    """Carry out every duty that is due on `devices`.
+
+    Args:
+        bench: The rig's ledger, keys and rules.
+        devices: The devices to reach; the order of work is the plan's.
+        run_id: A fresh UUID of version 4 as 32 hexadecimal digits.
+        known: All the rig's devices, for the closing plan; `devices` where not given.
+
+    Returns:
+        Whether all that was due is done, a duty failed, or a person must act.
+    """
+    for attempt in bench.ledger.runs.close_interrupted(bench.name, bench.clock()):
+        bench.observe("interruption-found", duty=attempt.duty_id, run=attempt.run_id)
+    bench.ledger.runs.start_run(run_id, bench.name, bench.clock())
+    for device in devices:
+        _know_status(bench, device)
+    on_rig = {device.facts.entity_id: device for device in devices}
+    planned = plan_for(bench, [device.facts for device in devices])
+    to_do = planned.to_do()
+    bench.observe(
+        "run-started",
+        run=run_id,
+        rig=bench.name,
+        edition=bench.rules.edition,
+        duties=len(to_do),
+        devices=len({duty.device for duty in to_do}),
+    )
+    tally = _Tally()
+    surroundings = Surroundings(
+        run_id=run_id,
+        ledger=bench.ledger,
+        keys=bench.keys,
+        access_control_broker=bench.parties.access_control_broker,
+        clock=bench.clock,
+        monotonic=bench.monotonic,
+        observe=bench.observe,
+        transcript=bench.transcript,
+    )
+    for entity in dict.fromkeys(duty.device for duty in to_do):
+        duties = [duty for duty in to_do if duty.device == entity]
+        _DeviceRun(bench, surroundings, on_rig[entity], tally).carry_out(duties)
+    result = tally.result
+    bench.ledger.runs.finish_run(run_id, _OUTCOMES[result], bench.clock())
+    facts = [device.facts for device in devices] if known is None else known
+    bench.observe(
+        "run-finished",
+        run=run_id,
+        result=result.name.lower().replace("_", "-"),
+        failed=tally.failed,
+        needs_person=tally.needs_person,
+        still_due=len(plan_for(bench, facts).to_do()),
+    )
+    return result
+
+
+def _know_status(bench: Bench, device: DeviceOnRig) -> None:
+    """Take a device's SMI Status from the rig file, where the ledger has none yet."""
+    entity, now = device.facts.entity_id, bench.clock()
+    if bench.ledger.smi_statuses.current(entity) is None:
+        bench.ledger.smi_statuses.record(
+            entity,
+            device.smi_status,
+            at=device.facts.commissioned_from or now,
+            cause="rig file",
+            now=now,
+        )
+
+
+_OUTCOMES: Mapping[RunResult, RunOutcome] = {
+    RunResult.DONE: RunOutcome.DONE,
+    RunResult.FAILED: RunOutcome.FAILED,
+    RunResult.NEEDS_PERSON: RunOutcome.NEEDS_PERSON,
+}
+
+
+class _DeviceRun:
+    """The duties of one device in one run."""
+
+    def __init__(
+        self, bench: Bench, surroundings: Surroundings, device: DeviceOnRig, tally: _Tally
+    ) -> None:
+        self._bench = bench
+        self._run_id = surroundings.run_id
+        self._device = device
+        self._entity = device.facts.entity_id
+        self._tally = tally
+        self._cells: dict[TrustAnchorCellIdentifier, Cell] = {}
+        self._conversation = Conversation(
+            device=self._entity,
+            link=device.link,
+            surroundings=surroundings,
+            timeout_s=device.timeout_s,
+        )
+
+    def carry_out(self, duties: list[Duty]) -> None:
+        """Open the line, make sure of the device, and carry out its duties in order."""
+        observe = self._bench.observe
+        observe(
+            "device-started",
+            device=str(self._entity),
+            device_type=self._device.facts.device_type.value,
+            link=self._device.link.name,
+            duties=[duty.requirement for duty in duties],
+        )
+        try:
+            self._know_first_certificates()
+            self._device.link.open()
+            try:
+                self._make_sure()
+                for duty in duties:
+                    self._attempt(duty)
+                self._conversation.receive_alerts()
+            finally:
+                self._device.link.close()
+        except (RigError, LinkError, KeyStoreError) as error:
+            self._tally.needs_person.append(f"{self._entity}: {error}")
+            observe("person-needed", device=str(self._entity), reason=printable(str(error)))
+        except SecurityError as error:
+            self._tally.failed.append(f"{self._entity}: {error}")
+            observe("device-refused", device=str(self._entity), reason=printable(str(error)))
+        observe("device-finished", device=str(self._entity))
+
+    def _know_first_certificates(self) -> None:
+        """Take the device's certificates from the key store, where the ledger has none yet."""
+        ledger, now = self._bench.ledger, self._bench.clock()
+        for key_usage in KEY_USAGES:
+            if ledger.key_changes.candidates(self._entity, key_usage):
+                continue
+            certificate = self._bench.keys.certificate(self._entity, key_usage)
+            ledger.key_changes.record_in_use(self._entity, key_usage, certificate.der, now)
+
+    def _make_sure(self) -> None:
+        """See that the right device answers, before anything irreversible."""
+        try:
+            self._drive(identify(self._context()), None)
+        except NoResponse as error:
+            raise DeviceUnavailable(
+                f"device {self._entity} on {self._device.link.name}",
+                str(error),
+                "check that it is powered, and that no other device is on this line",
+            ) from error
+        except StepFailed as error:
+            raise DeviceUnavailable(
+                f"device {self._entity} on {self._device.link.name}", str(error)
+            ) from error
+
+    def _attempt(self, duty: Duty) -> None:
+        bench = self._bench
+        bench.observe(
+            "duty-started",
+            device=str(self._entity),
+            duty=duty.id,
+            requirement=duty.requirement,
+            clause=duty.clause,
+            step=duty.step.value,
+            attempt=duty.attempts + 1,
+        )
+        attempt_id = bench.ledger.runs.start_attempt(
+            self._run_id, self._entity, duty.requirement, bench.clock()
+        )
+        try:
+            result = self._drive(SCRIPTS[duty.step](self._context()), attempt_id)
+        except (StepFailed, NoResponse, SecurityError) as error:
+            self._failed(duty, attempt_id, error)
+        except (RigError, LinkError, KeyStoreError) as error:
+            self._interrupted(duty, attempt_id, error)
+            raise
+        else:
+            self._finish(duty, attempt_id, Outcome.DONE, result.detail, result)
+
+    def _failed(self, duty: Duty, attempt_id: int, error: KeyrigError) -> None:
+        reason = printable(str(error))
+        self._tally.failed.append(f"{duty.id}: {reason}")
+        self._finish(duty, attempt_id, Outcome.FAILED, reason, None)
+
+    def _interrupted(self, duty: Duty, attempt_id: int, error: KeyrigError) -> None:
+        """Close an attempt that the rig cut short; the device has not failed."""
+        bench, reason = self._bench, printable(str(error))
+        bench.ledger.runs.finish_attempt(
+            attempt_id, Outcome.INTERRUPTED, bench.clock(), detail=reason
+        )
+        bench.observe(
+            "duty-finished",
+            device=str(self._entity),
+            duty=duty.id,
+            requirement=duty.requirement,
+            outcome=Outcome.INTERRUPTED.value,
+            detail=reason,
+        )
+
+    def _finish(
+        self,
+        duty: Duty,
+        attempt_id: int,
+        outcome: Outcome,
+        detail: str,
+        result: StepResult | None,
+    ) -> None:
+        bench = self._bench
+        exchanges = result.evidence if result else ()
+        consequences = bench.ledger.finish_duty(
+            attempt_id=attempt_id,
+            outcome=outcome,
+            detail=detail,
+            evidence=_evidence(attempt_id, exchanges),
+            rules=bench.rules,
+            device=self._device.facts,
+            now=bench.clock(),
+        )
+        bench.observe(
+            "duty-finished",
+            device=str(self._entity),
+            duty=duty.id,
+            requirement=duty.requirement,
+            outcome=outcome.value,
+            detail=detail,
+        )
+        self._tell(consequences)
+
+    def _tell(self, consequences: Consequences) -> None:
+        observe, device = self._bench.observe, str(self._entity)
+        if consequences.suspend:
+            suspend = consequences.suspend
+            observe(
+                "smi-status",
+                device=device,
+                status="Suspended",
+                clause=suspend.clause,
+                reason=suspend.reason,
+            )
+        if consequences.restore:
+            restore = consequences.restore
+            observe(
+                "smi-status",
+                device=device,
+                status=restore.to.value,
+                clause=restore.clause,
+                reason=restore.reason,
+            )
+        for notice in consequences.notices:
+            observe(
+                "notice",
+                device=device,
+                to=str(notice.to),
+                clause=notice.clause,
+                reason=notice.reason,
+            )
+        for flag in consequences.flags:
+            observe("flag", device=device, flag=flag.name, reason=flag.reason)
+
+    def _context(self) -> StepContext:
+        changes, facts = self._bench.ledger.key_changes, self._device.facts
+        opened = {usage: changes.open(self._entity, usage) for usage in KEY_USAGES}
+        return StepContext(
+            facts=facts,
+            parties=self._bench.parties,
+            certificates=self._bench.keys,
+            open_key_changes={
+                usage: change for usage, change in opened.items() if change is not None
+            },
+            confirmed_key_usages=changes.confirmed_usages(self._entity, facts.commissioned_from),
+            known_cells=self._cells,
+            device_public_keys=frozenset(
+                public_octets(GBCSCertificate.from_der(known.certificate).public_key)
+                for usage in KEY_USAGES
+                for known in changes.certificates(self._entity, usage)
+            ),
+        )
+
+    def _drive(self, script: Script, attempt_id: int | None) -> StepResult:
+        """Give a step what it asks for until it returns.
+
+        Errors that a step may deal with are thrown into it; the rest end it.
+        """
+        try:
+            effect = next(script)
+            while True:
+                try:
+                    answer = self._answer(effect, attempt_id)
+                except (NoResponse, CertificateRejected) as error:
+                    effect = script.throw(error)
+                else:
+                    effect = script.send(answer)
+        except StopIteration as stop:
+            result: StepResult = stop.value
+            return result
+        finally:
+            script.close()
+
+    def _answer(self, effect: Effect, attempt_id: int | None) -> Any:
+        ledger, now = self._bench.ledger, self._bench.clock()
+        match effect:
+            case Ask():
+                return self._conversation.exchange(effect, attempt_id)
+            case ReserveCounter(originator):
+                return ledger.counters.reserve(originator, now)
+            case Certify(change):
+                return self._certify(change)
+            case RequestKeyChange(key_usage):
+                return ledger.key_changes.request(self._entity, key_usage, self._run_id, now)
+            case AdvanceKeyChange():
+                return self._advance(effect)
+            case RecordCells(cells):
+                self._cells.update({cell_identifier(cell): cell for cell in cells})
+                ledger.facts.record_cells(self._entity, cells, self._run_id, now)
+                return None
+
+    def _certify(self, change: KeyChange) -> KeyChange:
+        assert change.csr is not None
+        now = self._bench.clock()
+        self._bench.observe(
+            "certifying", device=str(self._entity), key_usage=change.key_usage.gbcs_name
+        )
+        certificate = self._bench.authority.certify_device(
+            change.csr, entity=self._entity, key_usage=change.key_usage, now=now
+        )
+        return self._bench.ledger.key_changes.certificate_issued(change.id, certificate, now)
+
+    def _advance(self, effect: AdvanceKeyChange) -> KeyChange:
+        changes, change, now = self._bench.ledger.key_changes, effect.change, self._bench.clock()
+        match effect.to:
+            case KeyChangeState.CSR_RECEIVED:
+                return changes.csr_received(change.id, effect.csr, now)
+            case KeyChangeState.STORING:
+                return changes.storing(change.id, now)
+            case KeyChangeState.STORED:
+                return changes.stored(change.id, now)
+            case KeyChangeState.CONFIRMED:
+                return changes.confirmed(change.id, now)
+            case KeyChangeState.CERTIFICATE_ISSUED:
+                return changes.refused_by_device(change.id, now, detail=effect.detail)
+            case KeyChangeState.ABANDONED:
+                return changes.abandoned(change.id, now, detail=effect.detail)
+            case _:
+                raise ValueError(f"no step moves a key change to {effect.to.value}")
+
+
+def _evidence(attempt_id: int, exchanges: tuple[int, ...]) -> str:
+    """Refer to what shows an outcome: the exchanges of the attempt, in the ledger."""
+    return f"attempt {attempt_id}, exchanges {', '.join(map(str, exchanges)) or 'none'}"

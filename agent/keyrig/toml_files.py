@@ -1,0 +1,140 @@
+"""Reading TOML files into models, so that each mistake is named with its line and its mend."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from keyrig.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+ModelT = TypeVar("ModelT", bound=BaseModel)
+Location = tuple[str | int, ...]
+_HEADER: Final = re.compile(r"^\s*(\[\[?)\s*([^\[\]#]+?)\s*\]\]?\s*(?:#.*)?$")
+_KEY: Final = re.compile(r"^\s*((?:[A-Za-z0-9_-]+|\"[^\"]*\")(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=")
+_NESTED_KEY: Final = re.compile(r"[{,]\s*([A-Za-z0-9_-]+)\s*=")
+
+
+class TOMLFault(ValueError):  # noqa: N818 - a fault of the file, not of the program
+    """What is wrong with a TOML file: where in it, what, and what to write instead."""
+
+    def __init__(self, line: int | None, reason: str, mend: str) -> None:
+        super().__init__(reason)
+        self.line = line
+        self.reason = reason
+        self.mend = mend
+
+
+def read_toml(text: str, model: type[ModelT]) -> ModelT:
+    """Read TOML text into a model.
+
+    Raises:
+        TOMLFault: Not TOML, an unknown or missing key, or a value that is not allowed.
+    """
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        found = re.search(r"\(at line (\d+), column \d+\)", str(error))
+        reason = str(error).removesuffix(found.group(0)).strip() if found else str(error)
+        raise TOMLFault(
+            int(found.group(1)) if found else None, f"not TOML: {reason}", "correct the syntax"
+        ) from None
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise _fault(text, model, error) from None
+
+
+def _fault(text: str, model: type[BaseModel], error: ValidationError) -> TOMLFault:
+    faults = error.errors(include_url=False)
+    fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
+    location: Location = fault["loc"]
+    line = line_of(text, location)
+    where = _dotted(location)
+    if fault["type"] == "extra_forbidden":
+        known = sorted(set(_field_names(model)))
+        near = difflib.get_close_matches(str(location[-1]), known, n=1)
+        mend = f"did you mean '{near[0]}'?" if near else f"known keys are {', '.join(known)}"
+        return TOMLFault(line, f"unknown key '{printable(where)}'", mend)
+    if fault["type"] == "missing":
+        return TOMLFault(line, f"'{where}' is missing", "add it")
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
+    if not where:
+        return TOMLFault(None, message, "correct it")
+    shown = printable(repr(fault["input"]), 60)
+    return TOMLFault(line, f"'{printable(where)}' is {shown}", message)
+
+
+def _dotted(location: Location) -> str:
+    parts = [f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in location]
+    return "".join(parts).removeprefix(".")
+
+
+def _field_names(model: type[BaseModel]) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        yield name
+        for inner in _models_in(field.annotation):
+            yield from _field_names(inner)
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _models_in(argument)
+
+
+def line_of(text: str, location: Sequence[str | int]) -> int | None:
+    """Give the line, from 1, on which what a location names stands, or the nearest around it.
+
+    Args:
+        text: The TOML text, which parses.
+        location: Keys, and indexes from 0 into arrays of tables.
+    """
+    best: tuple[int, int] | None = None
+    for line, path in _places(text):
+        depth = _shared(path, location)
+        if depth and (best is None or depth > best[0]):
+            best = (depth, line)
+    return None if best is None else best[1]
+
+
+def _shared(path: Sequence[str | int], location: Sequence[str | int]) -> int:
+    """Say how many leading parts two locations share; 0 where `path` leads elsewhere."""
+    if len(path) > len(location):
+        return 0
+    return len(path) if tuple(location[: len(path)]) == tuple(path) else 0
+
+
+def _places(text: str) -> Iterator[tuple[int, Location]]:
+    """Give each line's number with what is said on it: tables, keys, keys of inline tables."""
+    table: Location = ()
+    counts: dict[str, int] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        header = _HEADER.match(line)
+        if header:
+            names = _split(header.group(2))
+            if header.group(1) == "[[":
+                counts[".".join(names)] = counts.get(".".join(names), -1) + 1
+                table = (*names, counts[".".join(names)])
+            else:
+                table = tuple(names)
+            yield number, table
+            continue
+        key = _KEY.match(line)
+        if key:
+            path = (*table, *_split(key.group(1)))
+            yield number, path
+            for nested in _NESTED_KEY.finditer(line, key.end()):
+                yield number, (*path, nested.group(1))
+
+
+def _split(dotted: str) -> list[str]:
+    return [part.strip().strip('"') for part in dotted.split(".")]
