@@ -30,7 +30,11 @@ LAYER: Final = "ASN.1"
 MAXIMUM_LENGTH_OCTETS: Final = 4
 """A length of more octets than this is refused; GBCS messages stay far below 2^32."""
 
+MAXIMUM_DEPTH: Final = 32
+"""Elements nested deeper are refused; certificates inside a payload reach some ten."""
+
 _CONSTRUCTED: Final = 0x20
+_LONG_TAG: Final = 0x1F
 _CONTEXT: Final = 0x80
 
 T = TypeVar("T")
@@ -148,7 +152,8 @@ class Codec(Generic[T]):
 
 
 def _integer_contents(value: int) -> bytes:
-    return value.to_bytes(value.bit_length() // 8 + 1, signed=True)
+    bits = value.bit_length() if value >= 0 else (~value).bit_length()
+    return value.to_bytes(bits // 8 + 1, signed=True)
 
 
 def _read_integer(reader: _Reader, start: int, stop: int) -> int:
@@ -365,7 +370,11 @@ class GeneralizedTime(Codec[datetime]):
 
 
 class Encoded(Codec[bytes]):
-    """A SEQUENCE that is kept as its own octets, tag and length included."""
+    """A SEQUENCE that is kept as its own octets, tag and length included.
+
+    Its own length is minimal, also where it was read from one that was not; what it contains
+    is neither read nor changed.
+    """
 
     tag = 0x30
 
@@ -374,15 +383,21 @@ class Encoded(Codec[bytes]):
         total = len(value)
         if total < 2 or value[0] != self.tag:
             raise LocalProtocolError("not the octets of a SEQUENCE")
-        start = 2 if value[1] < 0x80 else 2 + (value[1] & 0x7F)
-        length = value[1] if start == 2 else int.from_bytes(value[2:start])
-        if start + length != total:
+        first = value[1]
+        length = first if first < 0x80 else int.from_bytes(value[2 : 2 + (first & 0x7F)])
+        head = encode_length(length)
+        if not value.startswith(head, 1):
+            raise LocalProtocolError("a SEQUENCE whose length is not in DER")
+        if 1 + len(head) + length != total:
             raise LocalProtocolError(f"a SEQUENCE of {length} octets in {total} octets")
         return value
 
     def decode(self, reader: _Reader, offset: int, end: int) -> tuple[bytes, int]:
         """See `Codec`."""
-        _, stop = reader.contents(offset, end, self.tag)
+        padded = len(reader.not_minimal)
+        start, stop = reader.contents(offset, end, self.tag)
+        if len(reader.not_minimal) != padded:
+            return tlv(self.tag, reader.octets[start:stop]), stop
         return reader.octets[offset:stop], stop
 
     def accepts(self, value: object) -> bool:
@@ -464,23 +479,16 @@ class Choice(Codec[T]):
 
 
 _CODEC: Final = "codec"
-_OPTIONAL: Final = "optional"
 
 
-def element(
-    codec: Codec[Any], *, default: Any = dataclasses.MISSING, optional: bool = False
-) -> Any:
+def element(codec: Codec[Any], *, default: Any = dataclasses.MISSING) -> Any:
     """Declare an element of a `@sequence` class.
 
     Args:
         codec: How it is encoded.
-        default: Its DEFAULT, which DER never writes.
-        optional: Whether it is OPTIONAL; absent is None.
+        default: Its DEFAULT, which DER never writes; None for an OPTIONAL element.
     """
-    return dataclasses.field(
-        default=None if optional else default,
-        metadata={_CODEC: codec, _OPTIONAL: optional},
-    )
+    return dataclasses.field(default=default, metadata={_CODEC: codec})
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(element,))
@@ -501,7 +509,7 @@ class Structure(Codec[T]):
             (
                 field.name,
                 field.metadata[_CODEC],
-                field.metadata[_OPTIONAL] or field.default is not dataclasses.MISSING,
+                field.default is not dataclasses.MISSING,
                 field.default,
             )
             for field in dataclasses.fields(cast("Any", cls))
@@ -585,15 +593,25 @@ def with_minimal_lengths(octets: bytes) -> bytes:
     """Write the elements in `octets` again, every length minimal, contents untouched.
 
     Raises:
-        DecodeError: `octets` are not a run of elements with definite lengths.
+        DecodeError: `octets` are not a run of elements with definite lengths and tags of one
+            octet, or are nested deeper than `MAXIMUM_DEPTH`.
     """
-    reader = _Reader(octets, lenient=True)
+    return _rewritten(_Reader(octets, lenient=True), 0, len(octets), 0)
+
+
+def _rewritten(reader: _Reader, offset: int, end: int, depth: int) -> bytes:
+    if depth > MAXIMUM_DEPTH:
+        raise reader.fail(f"elements nested deeper than {MAXIMUM_DEPTH}", offset)
     parts: list[bytes] = []
-    offset = 0
-    while offset < len(octets):
-        tag = octets[offset]
-        start, stop = reader.contents(offset, len(octets), tag)
-        contents = octets[start:stop]
-        parts.append(tlv(tag, with_minimal_lengths(contents) if tag & _CONSTRUCTED else contents))
-        offset = stop
+    while offset < end:
+        tag = reader.octets[offset]
+        if tag & _LONG_TAG == _LONG_TAG:
+            raise reader.fail("a tag of several octets", offset)
+        start, offset = reader.contents(offset, end, tag)
+        contents = (
+            _rewritten(reader, start, offset, depth + 1)
+            if tag & _CONSTRUCTED
+            else reader.octets[start:offset]
+        )
+        parts.append(tlv(tag, contents))
     return b"".join(parts)

@@ -16,6 +16,7 @@ from construct import (
     ConstructError,
     GreedyBytes,
     Int64ub,
+    StreamError,
     Struct,
     Terminated,
 )
@@ -106,21 +107,40 @@ class Format:
         """
         try:
             return self._parse(octets)
-        except (ConstructError, struct.error) as compiled_error:
-            stream = io.BytesIO(octets)
-            reason, path = str(compiled_error), ""
+        except (ConstructError, struct.error):
+            raise self._first_failure(octets) from None
+
+    def _first_failure(self, octets: bytes) -> DecodeError:
+        """Read field by field, for the compiled form does not say where it failed."""
+        stream = io.BytesIO(octets)
+        for field in self._plain.subcons:
+            offset = stream.tell()
             try:
-                self._plain.parse_stream(stream)
+                field.parse_stream(stream)
             except ConstructError as error:
-                reason, path = error.args[0].splitlines()[-1] if error.args else reason, error.path
-            field = (path or "").rpartition("->")[2].strip().removeprefix("(parsing)").strip()
-            raise DecodeError(
-                reason, layer=self.layer, field=field, offset=stream.tell(), excerpt=octets
-            ) from None
+                return DecodeError(
+                    _reason(error, field.subcon, octets[offset:]),
+                    layer=self.layer,
+                    field="" if field.subcon is Terminated else field.name,
+                    offset=offset,
+                    excerpt=octets[offset:],
+                )
+        return DecodeError("not of this form", layer=self.layer, excerpt=octets)
 
     def build(self, values: Mapping[str, Any]) -> bytes:
         """Write `values`; they are the caller's and already checked."""
         return self._build(values)
+
+
+def _reason(error: ConstructError, field: Construct, found: bytes) -> str:
+    """Say in one line why `field` cannot be read from the octets that were `found`."""
+    if field is Terminated:
+        return f"{len(found)} octets behind the end"
+    if isinstance(field, Const) and found:
+        return f"{found[0]:02X} where {field.value.hex().upper()} belongs"
+    if isinstance(error, StreamError):
+        return "missing or cut short"
+    return str(error.args[0].splitlines()[-1])
 
 
 def _struct(**fields: Any) -> Struct:

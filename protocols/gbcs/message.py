@@ -27,6 +27,10 @@ from gbcs.headers import (
 )
 
 COUNTER_MAXIMUM: Final = 2**64 - 1
+PRE_COMMAND_MAXIMUM_OCTETS: Final = MESSAGE_MAXIMUM_OCTETS - (
+    10 + len(SECURITY_HEADER) + 1 + SIGNATURE_OCTETS + MAC_OCTETS
+)
+"""Leaves room for the MAC Header with the longest length, the signature and the MAC."""
 _GROUPING_FIXED_OCTETS: Final = 30
 """Tag, transaction id, both system titles and the length of the date-time."""
 
@@ -77,6 +81,12 @@ class OtherInformation:
         )
         if given not in _FORMS:
             raise LocalProtocolError("other-information in a form that GBCS has not")
+        for counter in (
+            self.supplementary_remote_party_counter,
+            self.supplementary_originator_counter,
+        ):
+            if counter is not None and not 0 <= counter <= COUNTER_MAXIMUM:
+                raise LocalProtocolError(f"supplementary counter {counter} is no 64-bit value")
 
     def encode(self) -> bytes:
         """Encode the value octets, without their length."""
@@ -270,11 +280,15 @@ class Message:
         content: bytes = values["content"]
         content_end = len(octets) - len(trailer)
         signature, mac = _trailer(trailer, header.cra_flag, content_end, has_mac=has_mac)
-        padded = padded or content_end - grouping_offset != _grouping_length(values)
+        padded = (
+            padded
+            or content_end - grouping_offset != _grouping_length(values)
+            or len(trailer) != _trailer_length(signature, mac)
+        )
         if padded and not (
             header.cra_flag is not CRAFlag.COMMAND if lenient_lengths is None else lenient_lengths
         ):
-            raise DecodeError("a header length that is not minimal", layer="Grouping Header")
+            raise _first_padded_length(octets, grouping_offset)
         return cls(header, content, signature, mac, octets, grouping_offset, content_end, padded)
 
 
@@ -335,6 +349,39 @@ def _grouping_length(values: Any) -> int:
         + len(encode_length(len(content)))
         + len(content)
     )
+
+
+def _trailer_length(signature: bytes | None, mac: bytes | None) -> int:
+    return 0 if signature is None else 1 + len(signature) + len(mac or b"")
+
+
+def _first_padded_length(octets: bytes, grouping_offset: int) -> DecodeError:
+    """Find the first length that is longer than it need be, in a message where there is one."""
+    if grouping_offset and _is_padded(octets, 7):
+        return _padded("MAC Header", "ciphered_service", 7)
+    offset = grouping_offset + _GROUPING_FIXED_OCTETS - 1
+    for name in ("date_time", "other_information", "content"):
+        if _is_padded(octets, offset):
+            return _padded("Grouping Header", name, offset)
+        length, size = _length_at(octets, offset)
+        offset += size + length
+    return _padded("signature", "", offset)
+
+
+def _padded(layer: str, name: str, offset: int) -> DecodeError:
+    return DecodeError("a length that is not minimal", layer=layer, field=name, offset=offset)
+
+
+def _is_padded(octets: bytes, offset: int) -> bool:
+    length, size = _length_at(octets, offset)
+    return size != len(encode_length(length))
+
+
+def _length_at(octets: bytes, offset: int) -> tuple[int, int]:
+    """Read the length at `offset`; give it and how many octets it takes."""
+    first = octets[offset]
+    size = 1 if first < 0x80 else 1 + (first & 0x7F)
+    return (first if size == 1 else int.from_bytes(octets[offset + 1 : offset + size])), size
 
 
 def _header(values: Any, grouping_offset: int) -> Header:
@@ -398,6 +445,9 @@ def _trailer(
 def compose_pre_command(header: Header, content: bytes) -> Message:
     """Compose Grouping Header and content, still to be protected.
 
+    Raises:
+        LocalProtocolError: The message would be longer than any that is read.
+
     Source: GBCS v0.8.1, 7.2.7.
     """
     octets = GROUPING_HEADER.build(
@@ -412,6 +462,11 @@ def compose_pre_command(header: Header, content: bytes) -> Message:
             "trailer": b"",
         }
     )
+    if len(octets) > PRE_COMMAND_MAXIMUM_OCTETS:
+        raise LocalProtocolError(
+            f"a message of {len(octets)} octets before protection, "
+            f"more than the {PRE_COMMAND_MAXIMUM_OCTETS} that there may be"
+        )
     return Message(header, content, None, None, octets, 0, len(octets))
 
 

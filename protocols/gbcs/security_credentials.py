@@ -153,7 +153,7 @@ class RemotePartySeqNumberChange:
     other_remote_party_role: RemotePartyRole = element(_ROLE)
     other_remote_party_floor_seq_number: int = element(_SEQ_NUMBER)
     new_remote_party_specialist_floor_seq_number: tuple[SpecialistSeqNumber, ...] | None = element(
-        _SPECIALIST, optional=True
+        _SPECIALIST, default=None
     )
 
 
@@ -186,9 +186,9 @@ class RemotePartyDetails:
 
     remote_party_role: RemotePartyRole = element(_ROLE)
     status_code: StatusCode = element(_STATUS)
-    current_seq_number: int | None = element(_SEQ_NUMBER, optional=True)
+    current_seq_number: int | None = element(_SEQ_NUMBER, default=None)
     trust_anchor_cell_details: tuple[TrustAnchorCellContents, ...] | None = element(
-        SequenceOf(Structure(TrustAnchorCellContents)), optional=True
+        SequenceOf(Structure(TrustAnchorCellContents)), default=None
     )
 
 
@@ -197,20 +197,20 @@ class AuthorisingRemotePartyControl:
     """Who authorises a replacement, in which mode, and what becomes of the counters."""
 
     credentials_replacement_mode: CredentialsReplacementMode = element(_MODE)
-    plaintext_symmetric_key: bytes | None = element(Implicit(0, OctetString()), optional=True)
+    plaintext_symmetric_key: bytes | None = element(Implicit(0, OctetString()), default=None)
     apply_time_based_cpv_checks: TimeBasedCPVChecks = element(
         Implicit(1, NamedInteger(TimeBasedCPVChecks)), default=TimeBasedCPVChecks.APPLY
     )
     authorising_remote_party_ta_cell_identifier: TrustAnchorCellIdentifier | None = element(
-        Implicit(2, _CELL), optional=True
+        Implicit(2, _CELL), default=None
     )
     authorising_remote_party_seq_number: int = element(Implicit(3, _SEQ_NUMBER))
-    new_remote_party_floor_seq_number: int | None = element(Implicit(4, _SEQ_NUMBER), optional=True)
+    new_remote_party_floor_seq_number: int | None = element(Implicit(4, _SEQ_NUMBER), default=None)
     new_remote_party_specialist_floor_seq_number: tuple[SpecialistSeqNumber, ...] | None = element(
-        Implicit(5, _SPECIALIST), optional=True
+        Implicit(5, _SPECIALIST), default=None
     )
     other_remote_party_seq_number_changes: tuple[RemotePartySeqNumberChange, ...] | None = element(
-        Implicit(6, _CHANGES), optional=True
+        Implicit(6, _CHANGES), default=None
     )
 
     def __repr__(self) -> str:
@@ -239,7 +239,7 @@ class UpdateCredentialsCommand:
         SequenceOf(Structure(TrustAnchorReplacement))
     )
     certification_path_certificates: tuple[bytes, ...] = element(SequenceOf(Encoded()))
-    execution_date_time: datetime | None = element(GeneralizedTime(), optional=True)
+    execution_date_time: datetime | None = element(GeneralizedTime(), default=None)
 
 
 @sequence
@@ -274,7 +274,7 @@ class UpdateCredentialsResponse:
     """CS02b response; without an outcome where the command is future dated or a cancellation."""
 
     command_accepted: None = element(Null())
-    execution_outcome: ExecutionOutcome | None = element(_OUTCOME, optional=True)
+    execution_outcome: ExecutionOutcome | None = element(_OUTCOME, default=None)
 
 
 @sequence
