@@ -1,0 +1,96 @@
+"""The command line; each command's module is imported when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any, Final
+
+import click
+
+from keyrig.cli.exit_codes import exit_code
+
+COMMANDS: Final = {
+    "run": "Carry out every duty that is due on a rig.",
+    "plan": "Show which duties are due, why, and until when.",
+    "status": "Show devices, duties, deadlines and SMI Status.",
+    "emulate": "Host a rig's emulated devices until stopped.",
+    "inspect": "Decode a GBCS message.",
+    "conformance": "Check a folder of reference messages against a key store.",
+    "pki": "Make, show and move keys and certificates.",
+    "doctor": "Look at ports, radios, keys, ledger and clock.",
+}
+"""Each command's name, which is also its module's and its function's, and its short help."""
+
+
+class LazyGroup(click.Group):
+    """Lists commands without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Give the commands in the order of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"keyrig.cli.{cmd_name}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
+        """Write the list of commands from their short helps alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+EXIT_CODES: Final = """\b
+Exit codes:
+  0  all that was due is done
+  1  unexpected error
+  2  wrong usage or settings
+  3  a duty failed, or a check found something wrong
+  4  a person must act: port missing, wrong device, key locked
+  5  done, but not yet reported upstream"""
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog=EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+@click.version_option(package_name="keyrig", message="keyrig %(version)s")
+def cli() -> None:
+    """Carry out the post-commissioning duties of GB smart meters and hubs.
+
+    Without a RIG, commands use the emulated home: six devices and a test PKI below KEYRIG_HOME.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and end the process with its exit code."""
+    sys.exit(run_command(arguments))
+
+
+def run_command(arguments: list[str] | None = None) -> int:
+    """Run the command line and give its exit code; every known error is one line on stderr."""
+    try:
+        result: Any = cli.main(args=arguments, prog_name="keyrig", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("keyrig: stopped; what is not done goes on with the next run", err=True)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:
+        code = exit_code(error)
+        if code is None:
+            raise
+        click.echo(f"keyrig: {error}", err=True)
+        return code
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,50 @@
+"""Options and arguments that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gbcs.entity import EntityIdentifier
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+def rig_argument(function: F) -> F:
+    """Take the rig file; the emulated home without one."""
+    return click.argument(
+        "rig", required=False, type=click.Path(dir_okay=False, path_type=Path), metavar="[RIG]"
+    )(function)
+
+
+def json_option(function: F) -> F:
+    """Take `--json`, for programs."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(
+        function
+    )
+
+
+def device_option(function: F) -> F:
+    """Take `--device`, as often as wanted."""
+    return click.option(
+        "--device",
+        "device_texts",
+        multiple=True,
+        metavar="EUI",
+        help="Only this device, by its Entity Identifier; may be given several times.",
+    )(function)
+
+
+def parse_devices(texts: tuple[str, ...]) -> tuple[EntityIdentifier, ...]:
+    """Read the Entity Identifiers given with `--device`."""
+    from gbcs.entity import EntityIdentifier  # noqa: PLC0415 - not for --help
+
+    try:
+        return tuple(EntityIdentifier.parse(text) for text in texts)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--device") from None

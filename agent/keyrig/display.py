@@ -1,0 +1,222 @@
+"""Showing a run as it goes: to people on a terminal, or to programs as JSON lines."""
+
+from __future__ import annotations
+
+import json
+from typing import IO, TYPE_CHECKING, Any, Final
+
+from rich.markup import escape
+from rich.table import Table
+
+from keyrig.duties.plan import DutyState
+from keyrig.observing import EVENT_SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from rich.console import Console
+
+    from gbcs.entity import EntityIdentifier
+    from keyrig.duties.plan import Duty, Plan
+    from keyrig.duties.smi_status import SMIStatus
+
+_STATE_STYLES: Final = {
+    DutyState.DONE: "green",
+    DutyState.EXEMPT: "dim",
+    DutyState.VOID: "dim",
+    DutyState.NOT_OURS: "dim",
+    DutyState.DUE: "yellow",
+    DutyState.FAILED: "red",
+    DutyState.AWAITING_COMMISSIONING: "dim",
+}
+
+
+class JSONLines:
+    """Writes each event as one JSON object on a line of its own."""
+
+    def __init__(self, stream: IO[str], clock: Callable[[], datetime]) -> None:
+        self._stream = stream
+        self._clock = clock
+
+    def __call__(self, event_type: str, /, **fields: Any) -> None:
+        """See `keyrig.observing.Observer`."""
+        event = {
+            "schema": EVENT_SCHEMA,
+            "type": event_type,
+            "at": self._clock().isoformat(),
+            **fields,
+        }
+        self._stream.write(json.dumps(event, ensure_ascii=False) + "\n")
+        self._stream.flush()
+
+
+class TerminalDisplay:
+    """Prints what is done, line by line; on a terminal, also what is being waited for."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status = console.status("")
+        self._waiting = False
+
+    def __call__(self, event_type: str, /, **fields: Any) -> None:
+        """See `keyrig.observing.Observer`."""
+        show = getattr(self, "_on_" + event_type.replace("-", "_"), None)
+        if show is not None:
+            show(**fields)
+
+    def close(self) -> None:
+        """Take the line of what is waited for away."""
+        self._wait_for(None)
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, highlight=False, soft_wrap=True)
+
+    def _wait_for(self, text: str | None) -> None:
+        if text is not None:
+            self._status.update(f"[dim]{escape(text)}[/dim]")
+        if (text is not None) != self._waiting:
+            self._waiting = text is not None
+            (self._status.start if self._waiting else self._status.stop)()
+
+    def _on_preparing(self, what: str, **_: Any) -> None:
+        self._print(f"[dim]{escape(what)}[/dim]")
+
+    def _on_run_started(
+        self, run: str, rig: str, edition: str, duties: int, devices: int, **_: Any
+    ) -> None:
+        self._print(f"[bold]{escape(rig)}[/bold]  run {run[:8]}  ({escape(edition)})")
+        self._print(f"{duties} duties due on {devices} devices" if duties else "nothing is due")
+
+    def _on_interruption_found(self, duty: str, run: str, **_: Any) -> None:
+        self._print(f"[yellow]going on with {duty}, which run {run[:8]} left open[/yellow]")
+
+    def _on_device_started(
+        self, device: str, device_type: str, link: str, duties: list[str], **_: Any
+    ) -> None:
+        self._print(f"\n[bold]{device_type}[/bold] {device}  on {escape(link)}  {' '.join(duties)}")
+        self._wait_for(f"opening {link}")
+
+    def _on_duty_started(self, requirement: str, clause: str, step: str, **_: Any) -> None:
+        self._print(f"  [bold]{requirement}[/bold] {clause}  {step}")
+
+    def _on_command_sent(self, what: str, counter: int, timeout_s: float, **_: Any) -> None:
+        self._wait_for(f"{what}: counter {counter}, waiting up to {timeout_s:g} s")
+
+    def _on_response_verified(self, what: str, octets: int, **_: Any) -> None:
+        self._print(f"      [dim]{escape(what)}: {octets} octets, verified[/dim]")
+
+    def _on_certifying(self, key_usage: str, **_: Any) -> None:
+        self._print(f"      [dim]certificate authority: {key_usage}[/dim]")
+
+    def _on_no_response(self, counter: int, waited_s: float, **_: Any) -> None:
+        self._print(f"      [yellow]no response to counter {counter} in {waited_s:g} s[/yellow]")
+
+    def _on_noise(self, reason: str, **_: Any) -> None:
+        self._print(f"      [yellow]set aside: {escape(reason)}[/yellow]")
+
+    def _on_alert(
+        self, message_code: str, alert_code: str | None, *, verified: bool, **_: Any
+    ) -> None:
+        word = "verified" if verified else "[red]does not verify[/red]"
+        self._print(f"      alert {message_code} {alert_code or ''} {word}")
+
+    def _on_security_incident(self, reason: str, **_: Any) -> None:
+        self._print(f"      [bold red]security incident: {escape(reason)}[/bold red]")
+
+    def _on_duty_finished(self, requirement: str, outcome: str, detail: str, **_: Any) -> None:
+        style = {"done": "green", "failed": "red"}.get(outcome, "yellow")
+        self._print(f"    [{style}]{requirement} {outcome}[/{style}]: {escape(detail)}")
+
+    def _on_smi_status(self, status: str, clause: str, reason: str, **_: Any) -> None:
+        self._print(f"    SMI Status '{status}' under {clause}: {escape(reason)}")
+
+    def _on_notice(self, to: str, clause: str, reason: str, **_: Any) -> None:
+        self._print(f"    notice to {to} under {clause}: {escape(reason)}")
+
+    def _on_flag(self, flag: str, reason: str, **_: Any) -> None:
+        self._print(f"    [yellow]for a person: {escape(flag)}: {escape(reason)}[/yellow]")
+
+    def _on_person_needed(self, reason: str, **_: Any) -> None:
+        self._print(f"  [bold red]a person must act:[/bold red] {escape(reason)}")
+
+    def _on_device_refused(self, reason: str, **_: Any) -> None:
+        self._print(f"  [bold red]left alone:[/bold red] {escape(reason)}")
+
+    def _on_device_finished(self, **_: Any) -> None:
+        self._wait_for(None)
+
+    def _on_run_finished(self, result: str, still_due: int, **_: Any) -> None:
+        self._wait_for(None)
+        still = f"; {still_due} duties still to be done" if still_due else ""
+        self._print(f"\n[bold]{result.replace('-', ' ')}[/bold]{still}")
+
+
+def plan_table(
+    plan: Plan, statuses: Mapping[EntityIdentifier, SMIStatus | None], title: str
+) -> Table:
+    """Make the table of devices, duties, deadlines and SMI Status."""
+    table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
+    for column in ("device", "SMI Status", "duty", "state", "until (UTC)", "why"):
+        table.add_column(column, overflow="fold")
+    previous: EntityIdentifier | None = None
+    for duty in plan.duties:
+        first = duty.device != previous
+        if first and previous is not None:
+            table.add_section()
+        previous = duty.device
+        status = statuses.get(duty.device)
+        table.add_row(
+            f"{duty.device_type.value} {duty.device}" if first else "",
+            (status.value if status else "not known") if first else "",
+            f"{duty.requirement} {duty.clause}",
+            _state(duty),
+            f"{duty.deadline:%Y-%m-%d %H:%M}" if duty.deadline else "",
+            escape(duty.reason),
+        )
+    return table
+
+
+def _state(duty: Duty) -> str:
+    style = "bold red" if duty.overdue else _STATE_STYLES[duty.state]
+    late = ", overdue" if duty.overdue else ", late" if duty.is_done_late else ""
+    return f"[{style}]{duty.state.value}{late}[/{style}]"
+
+
+def plan_document(
+    plan: Plan, statuses: Mapping[EntityIdentifier, SMIStatus | None]
+) -> dict[str, Any]:
+    """Make the JSON object of a plan."""
+    devices: dict[EntityIdentifier, dict[str, Any]] = {}
+    for duty in plan.duties:
+        status = statuses.get(duty.device)
+        device = devices.setdefault(
+            duty.device,
+            {
+                "entity_id": str(duty.device),
+                "type": duty.device_type.value,
+                "smi_status": status.value if status else None,
+                "duties": [],
+            },
+        )
+        device["duties"].append(
+            {
+                "id": duty.id,
+                "requirement": duty.requirement,
+                "clause": duty.clause,
+                "actor": duty.actor.value,
+                "step": duty.step.value,
+                "state": duty.state.value,
+                "overdue": duty.overdue,
+                "deadline": duty.deadline.isoformat() if duty.deadline else None,
+                "done_at": duty.done_at.isoformat() if duty.done_at else None,
+                "attempts": duty.attempts,
+                "reason": duty.reason,
+            }
+        )
+    return {
+        "schema": EVENT_SCHEMA,
+        "edition": plan.edition,
+        "made_at": plan.made_at.isoformat(),
+        "devices": list(devices.values()),
+    }
