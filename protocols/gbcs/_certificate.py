@@ -1,0 +1,248 @@
+"""The value of one certificate: octets in, and what they say, read when asked for."""
+
+from __future__ import annotations
+
+import enum
+import re
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING, Self, TypeVar, cast
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+
+from gbcs.entity import ENTITY_IDENTIFIER_OCTETS, EntityIdentifier
+from gbcs.errors import CertificateRejected, DecodeError
+from gbcs.extensions import entity_in_alternative_name, key_usage_in
+from gbcs.roles import KeyUsage, RemotePartyRole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+_CACHED_CERTIFICATES = 1024
+_NAME_SHOWN_CHARACTERS = 40
+_ROLE = re.compile(r"[0-9A-Fa-f]{2}")
+ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
+ReadT = TypeVar("ReadT")
+
+
+class CertificateProfile(enum.Enum):
+    """Which of the four certificate profiles a certificate follows."""
+
+    ORGANISATION = "organisation"
+    DEVICE = "device"
+    ISSUING = "issuing authority"
+    ROOT = "root"
+
+    @property
+    def is_authority(self) -> bool:
+        """Whether certificates of this profile issue certificates."""
+        return self in {CertificateProfile.ISSUING, CertificateProfile.ROOT}
+
+
+@dataclass(frozen=True)
+class GBCSCertificate:
+    """One certificate, known by its DER; what it says is read when it is asked for.
+
+    Every property raises `CertificateRejected` when the part that it reads cannot be read.
+
+    Source: GBCS v0.8.1, 12; RFC 5280; shapes as in RTDS 4.5.0.
+    """
+
+    der: bytes
+    decoded: x509.Certificate = field(repr=False, compare=False)
+
+    @staticmethod
+    def from_der(der: bytes) -> GBCSCertificate:
+        """Parse one certificate; the last 1024 different ones are kept.
+
+        Raises:
+            DecodeError: `der` is not one DER certificate.
+        """
+        return _parse(bytes(der))
+
+    @classmethod
+    def from_x509(cls, certificate: x509.Certificate) -> Self:
+        """Wrap a certificate of the library."""
+        return cls(der=certificate.public_bytes(Encoding.DER), decoded=certificate)
+
+    @cached_property
+    def profile(self) -> CertificateProfile:
+        """The profile that its contents point to, before any check."""
+        names_organisation = bool(self._subject_values(NameOID.X500_UNIQUE_IDENTIFIER))
+        names_device = self.extension(x509.SubjectAlternativeName) is not None
+        constraints = self.extension(x509.BasicConstraints)
+        claims_authority = constraints is not None and constraints.value.ca
+        if KeyUsage.KEY_CERT_SIGN in self.key_usage or (
+            claims_authority and not names_organisation and not names_device
+        ):
+            return CertificateProfile.ROOT if self.is_self_issued else CertificateProfile.ISSUING
+        if not names_organisation and (names_device or not list(self.subject)):
+            return CertificateProfile.DEVICE
+        return CertificateProfile.ORGANISATION
+
+    @cached_property
+    def subject(self) -> x509.Name:
+        """The subject's distinguished name; empty for a device."""
+        return self._read("subject", lambda: self.decoded.subject)
+
+    @cached_property
+    def issuer(self) -> x509.Name:
+        """The issuer's distinguished name."""
+        return self._read("issuer", lambda: self.decoded.issuer)
+
+    @property
+    def is_self_issued(self) -> bool:
+        """Whether subject and issuer have the same, non-empty name."""
+        return self.subject == self.issuer and bool(list(self.subject))
+
+    @cached_property
+    def role(self) -> RemotePartyRole | None:
+        """The remote party role of its OU, or None without exactly one known."""
+        values = self._subject_values(NameOID.ORGANIZATIONAL_UNIT_NAME)
+        if len(values) != 1 or not isinstance(values[0], str) or not _ROLE.fullmatch(values[0]):
+            return None
+        try:
+            return RemotePartyRole(int(values[0], 16))
+        except ValueError:
+            return None
+
+    @cached_property
+    def entity_id(self) -> EntityIdentifier | None:
+        """Whom it identifies: uniqueIdentifier or hwSerialNum; None for an authority."""
+        values = self._subject_values(NameOID.X500_UNIQUE_IDENTIFIER)
+        if values:
+            return _entity_in_unique_identifier(values)
+        names = self.extension(x509.SubjectAlternativeName)
+        return None if names is None else entity_in_alternative_name(names.value)
+
+    @cached_property
+    def key_usage(self) -> KeyUsage:
+        """What its key may be used for; no flag when the extension is absent."""
+        extension = self.extension(x509.KeyUsage)
+        return KeyUsage(0) if extension is None else key_usage_in(extension.value)
+
+    @cached_property
+    def public_key(self) -> ec.EllipticCurvePublicKey:
+        """Its public key on P-256; another is rejected by rule "curve"."""
+        try:
+            key = self.decoded.public_key()
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise self._rejected("curve", "its public key is not a point of P-256") from error
+        if not isinstance(key, ec.EllipticCurvePublicKey):
+            raise self._rejected("curve", "its public key is not an elliptic curve key")
+        if not isinstance(key.curve, ec.SECP256R1):
+            raise self._rejected("curve", f"its public key is on {key.curve.name}, not P-256")
+        return key
+
+    @cached_property
+    def subject_key_identifier(self) -> bytes | None:
+        """The identifier of its key, as it states it, or None."""
+        extension = self.extension(x509.SubjectKeyIdentifier)
+        return None if extension is None else extension.value.digest
+
+    @cached_property
+    def authority_key_identifier(self) -> bytes | None:
+        """The identifier of its issuer's key, or None."""
+        extension = self.extension(x509.AuthorityKeyIdentifier)
+        return None if extension is None else extension.value.key_identifier
+
+    @cached_property
+    def serial(self) -> int:
+        """Its serial number."""
+        return self.decoded.serial_number
+
+    @cached_property
+    def not_before(self) -> datetime:
+        """The first second of its validity, in UTC."""
+        return self._read("validity", lambda: self.decoded.not_valid_before_utc)
+
+    @cached_property
+    def not_after(self) -> datetime:
+        """The last second of its validity, in UTC."""
+        return self._read("validity", lambda: self.decoded.not_valid_after_utc)
+
+    @cached_property
+    def business_name(self) -> str | None:
+        """The common name, as it stands there, or None; clean it before printing."""
+        values = self._subject_values(NameOID.COMMON_NAME)
+        return values[0] if values and isinstance(values[0], str) else None
+
+    def is_valid_at(self, at: datetime) -> bool:
+        """Answer whether `at`, which must be aware, lies within the validity."""
+        return self.not_before <= at <= self.not_after
+
+    def extension(self, kind: type[ExtensionT]) -> x509.Extension[ExtensionT] | None:
+        """Give its extension of one kind, or None."""
+        for extension in self.extensions:
+            if isinstance(extension.value, kind):
+                return cast("x509.Extension[ExtensionT]", extension)
+        return None
+
+    @cached_property
+    def extensions(self) -> tuple[x509.Extension[x509.ExtensionType], ...]:
+        """All its extensions, in order."""
+        return self._read("extensions", lambda: tuple(self.decoded.extensions))
+
+    def __str__(self) -> str:
+        """Name it for a person, in characters safe to print, whatever it contains."""
+        try:
+            usage = self.key_usage.gbcs_name
+            if self.entity_id is None:
+                return f"{printable(self.business_name or 'nobody')} ({usage})"
+            who = "device" if self.role is None else self.role.gbcs_name
+        except CertificateRejected:
+            return "an unreadable subject"
+        return f"{self.entity_id} ({who}, {usage})"
+
+    def _subject_values(self, oid: x509.ObjectIdentifier) -> list[str | bytes]:
+        return [attribute.value for attribute in self.subject.get_attributes_for_oid(oid)]
+
+    def _read(self, rule: str, read: Callable[[], ReadT]) -> ReadT:
+        try:
+            return read()
+        except (
+            ValueError,
+            TypeError,
+            x509.DuplicateExtension,
+            x509.UnsupportedGeneralNameType,
+        ) as error:
+            raise CertificateRejected(rule=rule, reason="it cannot be decoded") from error
+
+    def _rejected(self, rule: str, reason: str) -> CertificateRejected:
+        return CertificateRejected(rule=rule, reason=reason, subject=str(self))
+
+
+@lru_cache(maxsize=_CACHED_CERTIFICATES)
+def _parse(der: bytes) -> GBCSCertificate:
+    try:
+        certificate = x509.load_der_x509_certificate(der)
+    except (ValueError, x509.InvalidVersion, Warning) as error:
+        raise DecodeError(
+            "not one DER certificate", layer="X.509", clause="RFC 5280, 4.1", excerpt=der
+        ) from error
+    return GBCSCertificate(der=der, decoded=certificate)
+
+
+def printable(text: str) -> str:
+    """Cut `text` to 40 characters and replace those that a terminal would act on."""
+    shown = text[:_NAME_SHOWN_CHARACTERS]
+    return "".join(character if character.isprintable() else "?" for character in shown)
+
+
+def _entity_in_unique_identifier(values: list[str | bytes]) -> EntityIdentifier:
+    value = values[0]
+    if len(values) != 1 or not isinstance(value, bytes):
+        raise CertificateRejected(
+            rule="entity-identifier", reason="its uniqueIdentifier is not one BIT STRING"
+        )
+    if len(value) != 1 + ENTITY_IDENTIFIER_OCTETS or value[0]:
+        raise CertificateRejected(
+            rule="entity-identifier",
+            reason=f"its uniqueIdentifier is not a BIT STRING of 64 bits ({len(value)} octets)",
+        )
+    return EntityIdentifier(value[1:])
