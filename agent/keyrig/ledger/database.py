@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT_S: Final = 5.0
 
 _LOCKED: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-_CORRUPT: Final = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_SMALLEST_DATABASE_OCTETS: Final = 512
+"""The smallest page of SQLite; it takes shorter files for empty ones and writes over them."""
 
 
 class Database:
@@ -45,8 +46,8 @@ class Database:
 
     Raises:
         LedgerLocked: Another process holds the file.
-        LedgerCorrupt: The file is no database or a damaged one.
-        LedgerForeign: The file is another program's database; it is left as it was.
+        LedgerCorrupt: The ledger is damaged.
+        LedgerForeign: The file is no database or another program's; it is left as it was.
         LedgerTooNew: A newer keyrig wrote it.
         LedgerError: The file is missing or cannot be opened.
     """
@@ -64,6 +65,8 @@ class Database:
             raise LedgerError(f"ledger {path}: the folder {path.parent} does not exist; make it")
         if not create and not path.exists():
             raise LedgerError(f"ledger {path}: there is none; a run makes it")
+        if path.is_file() and 0 < path.stat().st_size < _SMALLEST_DATABASE_OCTETS:
+            raise LedgerForeign(self._where, "no database")
         self._engine = self._make_engine(busy_timeout_s)
         try:
             with self._translated():
@@ -167,8 +170,9 @@ class Database:
             raise _ledger_error(self.path, error) from error
 
     def _open(self) -> None:
-        with self._translated():
+        with self.reading():
             self._identify()
+        with self._translated():
             mode = self._pragma("journal_mode=WAL")
             if mode != "wal":
                 raise LedgerError(
@@ -186,7 +190,11 @@ class Database:
             self._check_version(connection)
 
     def _identify(self) -> None:
-        """Refuse a file that is not a ledger, before anything in it is changed."""
+        """Refuse a file that is not a ledger, before anything in it is changed.
+
+        Its reads need one view, or a ledger that another process makes between them
+        would look foreign.
+        """
         found = self._application_id()
         if found == APPLICATION_ID:
             fault = self._pragma("quick_check(1)")
@@ -235,7 +243,9 @@ def _ledger_error(path: Path, error: DBAPIError | sqlite3.DatabaseError) -> Ledg
     code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
     if code in _LOCKED:
         return LedgerLocked(f"ledger {path}")
-    if code in _CORRUPT:
+    if code == sqlite3.SQLITE_NOTADB:
+        return LedgerForeign(f"ledger {path}", "no database")
+    if code == sqlite3.SQLITE_CORRUPT:
         return LedgerCorrupt(f"ledger {path}", str(cause))
     if code == sqlite3.SQLITE_CONSTRAINT:
         return LedgerRefused(f"ledger {path}: {cause}")

@@ -40,8 +40,8 @@ class Ledger:
 
     Raises:
         LedgerLocked: Another process holds the file.
-        LedgerCorrupt: The file is no database or a damaged one.
-        LedgerForeign: The file is another program's database; it is left as it was.
+        LedgerCorrupt: The ledger is damaged.
+        LedgerForeign: The file is no database or another program's; it is left as it was.
         LedgerTooNew: A newer keyrig wrote it.
         LedgerError: The file is missing or cannot be opened.
     """
