@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import asn1tools
+
 from gbcs.roles import KeyUsage
 from gbcs.security_credentials import StatusCode
 
@@ -83,16 +84,13 @@ def _plain(value: Any) -> Any:
         width = int(value).bit_length()
         digits = format(int(value), f"0{width}b")[::-1].ljust(-(-width // 8) * 8, "0")
         return int(digits, 2).to_bytes(len(digits) // 8), width
-    if isinstance(value, enum.IntEnum):
-        return int(value)
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     if dataclasses.is_dataclass(value):
         return dict(_members(value))
     if isinstance(value, datetime):
         return value.astimezone(UTC).replace(tzinfo=None)
-    assert isinstance(value, int | bytes)
-    return value
+    return int(value) if isinstance(value, enum.IntEnum) else value
 
 
 def _members(value: Any) -> Any:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
 from gbcs.der import Codec, tlv
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import (
@@ -41,8 +44,6 @@ from gbcs.security_credentials import (
     UpdateCredentialsResponse,
     UpdateDeviceCertificateResponseCode,
 )
-from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 
 ROLES = st.sampled_from(RemotePartyRole)
 KEY_USAGES = st.integers(1, 2**9 - 1).map(KeyUsage)

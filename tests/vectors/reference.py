@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SHARED = Path(__file__).parents[2].parent / "shared"
 MESSAGES = SHARED / "rtds" / "messages"
@@ -20,7 +24,10 @@ _absent = pytest.mark.skipif(
 )
 
 
-def needs_reference(test):  # type: ignore[no-untyped-def]  # noqa: ANN001 - any test function
+TestT = TypeVar("TestT", bound="Callable[..., object]")
+
+
+def needs_reference(test: TestT) -> TestT:
     """Mark a test that needs the reference messages; it is skipped where they are absent."""
     return pytest.mark.reference(_absent(test))
 

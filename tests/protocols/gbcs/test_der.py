@@ -2,6 +2,7 @@ import enum
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
+
 from gbcs.der import (
     MAXIMUM_DEPTH,
     Choice,
@@ -72,7 +73,7 @@ def refusal(codec: Codec[object], octets: str, *, lenient: bool = False) -> str:
         (65_536, "83010000"),
     ],
 )
-def test_length_takes_the_fewest_octets(length: int, octets: str):
+def test_length_takes_the_fewest_octets(length: int, octets: str) -> None:
     assert encode_length(length).hex().upper() == octets
 
 
@@ -89,7 +90,7 @@ def test_length_takes_the_fewest_octets(length: int, octets: str):
         (-129, "0202FF7F"),
     ],
 )
-def test_integer_is_minimal_twos_complement(value: int, octets: str):
+def test_integer_is_minimal_twos_complement(value: int, octets: str) -> None:
     codec = Integer(minimum=-1000, maximum=100_000)
     assert encode(codec, value).hex().upper() == octets
     assert decode(codec, bytes.fromhex(octets)).value == value
@@ -113,23 +114,23 @@ def test_integer_is_minimal_twos_complement(value: int, octets: str):
         ("02010500", "ASN.1: 1 octets behind the end, at octet 3 (00)"),
     ],
 )
-def test_octets_that_are_not_der_are_refused(octets: str, message: str):
+def test_octets_that_are_not_der_are_refused(octets: str, message: str) -> None:
     assert refusal(Integer(maximum=1000), octets) == message
 
 
 @pytest.mark.parametrize("octets", ["02810105", "0282000105", "02840000000105"])
-def test_lenient_reading_takes_padded_lengths_and_notes_them(octets: str):
+def test_lenient_reading_takes_padded_lengths_and_notes_them(octets: str) -> None:
     decoded = decode(Integer(maximum=1000), bytes.fromhex(octets), lenient_lengths=True)
     assert decoded.value == 5
     assert decoded.lengths_not_minimal == (1,)
 
 
 @pytest.mark.parametrize("octets", ["0280050000", "02020001", "0285000000000105", "0201050A"])
-def test_lenient_reading_takes_nothing_else(octets: str):
+def test_lenient_reading_takes_nothing_else(octets: str) -> None:
     assert refusal(Integer(maximum=1000), octets, lenient=True)
 
 
-def test_named_integer_takes_only_its_names():
+def test_named_integer_takes_only_its_names() -> None:
     codec = NamedInteger(Colour)
     assert encode(codec, Colour.BLUE) == bytes.fromhex("020200C8")
     assert decode(codec, bytes.fromhex("020200C8")).value is Colour.BLUE
@@ -138,7 +139,7 @@ def test_named_integer_takes_only_its_names():
         encode(codec, 5)  # type: ignore[arg-type]  # what is refused here
 
 
-def test_enumerated_has_its_own_tag():
+def test_enumerated_has_its_own_tag() -> None:
     codec = Enumerated(Colour)
     assert encode(codec, Colour.RED) == bytes.fromhex("0A0100")
     assert refusal(codec, "020100") == "ASN.1: tag 02 where 0A belongs, at octet 0 (020100)"
@@ -154,17 +155,17 @@ def test_enumerated_has_its_own_tag():
         (Bits.NINTH, "0303070080"),
     ],
 )
-def test_named_bits_lose_trailing_zero_bits(value: Bits, octets: str):
+def test_named_bits_lose_trailing_zero_bits(value: Bits, octets: str) -> None:
     assert encode(NamedBits(Bits), value).hex().upper() == octets
     assert decode(NamedBits(Bits), bytes.fromhex(octets)).value == value
 
 
 @pytest.mark.parametrize("octets", ["0300", "03020080", "0303060080", "03020880", "03020781"])
-def test_bit_string_in_another_form_is_refused(octets: str):
+def test_bit_string_in_another_form_is_refused(octets: str) -> None:
     assert "BIT STRING" in refusal(NamedBits(Bits), octets)
 
 
-def test_bits_without_a_name_are_refused():
+def test_bits_without_a_name_are_refused() -> None:
     assert refusal(NamedBits(Bits), "0303060040") == (
         "ASN.1: a bit that Bits has not, at octet 2 (060040)"
     )
@@ -172,7 +173,7 @@ def test_bits_without_a_name_are_refused():
         encode(NamedBits(Bits), Bits(512))
 
 
-def test_octet_string_of_another_size_is_refused():
+def test_octet_string_of_another_size_is_refused() -> None:
     assert refusal(OctetString(2), "0403AABBCC") == (
         "ASN.1: 3 octets where 2 belong, at octet 2 (AABBCC)"
     )
@@ -180,12 +181,12 @@ def test_octet_string_of_another_size_is_refused():
         encode(OctetString(2), b"\xaa")
 
 
-def test_null_has_no_contents():
+def test_null_has_no_contents() -> None:
     assert encode(Null(), None) == b"\x05\x00"
     assert refusal(Null(), "050100") == "ASN.1: a NULL with contents, at octet 2 (00)"
 
 
-def test_generalized_time_is_written_in_utc():
+def test_generalized_time_is_written_in_utc() -> None:
     moment = datetime(2030, 1, 2, 1, 30, tzinfo=timezone(timedelta(hours=1)))
     assert encode(GeneralizedTime(), moment) == b"\x18\x0f20300102003000Z"
 
@@ -197,7 +198,7 @@ def test_generalized_time_is_written_in_utc():
         datetime(2030, 1, 2, microsecond=1, tzinfo=UTC),
     ],
 )
-def test_time_that_is_not_whole_seconds_of_utc_is_refused(moment: datetime):
+def test_time_that_is_not_whole_seconds_of_utc_is_refused(moment: datetime) -> None:
     with pytest.raises(LocalProtocolError, match="not whole seconds of UTC"):
         encode(GeneralizedTime(), moment)
 
@@ -212,12 +213,12 @@ def test_time_that_is_not_whole_seconds_of_utc_is_refused(moment: datetime):
         (b"20300102000060Z", "names no time"),
     ],
 )
-def test_generalized_time_in_another_form_is_refused(text: bytes, reason: str):
+def test_generalized_time_in_another_form_is_refused(text: bytes, reason: str) -> None:
     octets = bytes((0x18, len(text))) + text
     assert reason in refusal(GeneralizedTime(), octets.hex())
 
 
-def test_default_is_never_written_and_never_read():
+def test_default_is_never_written_and_never_read() -> None:
     assert encode(PAIR, Pair(first=1, second=7)) == bytes.fromhex("3003020101")
     assert decode(PAIR, bytes.fromhex("3003020101")).value == Pair(first=1)
     assert refusal(PAIR, "3006020101020107") == (
@@ -225,7 +226,7 @@ def test_default_is_never_written_and_never_read():
     )
 
 
-def test_error_in_an_item_names_its_place():
+def test_error_in_an_item_names_its_place() -> None:
     assert refusal(OUTER, "300C 300A 3003020101 3003020180") == (
         "ASN.1: pairs[1].first: -128 is outside 0..1000, at octet 13 (80)"
     )
@@ -234,7 +235,7 @@ def test_error_in_an_item_names_its_place():
     assert str(caught.value) == "Outer.pairs: Pair.third: 1 octets where 2 belong"
 
 
-def test_elements_in_another_order_are_refused():
+def test_elements_in_another_order_are_refused() -> None:
     assert refusal(PAIR, "300780020102020101") == (
         "ASN.1: first: tag 80 where 02 belongs, at octet 2 (80020102020101)"
     )
@@ -243,12 +244,12 @@ def test_elements_in_another_order_are_refused():
     )
 
 
-def test_structure_of_another_class_is_refused():
+def test_structure_of_another_class_is_refused() -> None:
     with pytest.raises(LocalProtocolError, match="Outer is no Pair"):
         encode(PAIR, Outer(pairs=()))  # type: ignore[arg-type]  # what is refused here
 
 
-def test_choice_goes_by_tag_and_by_type():
+def test_choice_goes_by_tag_and_by_type() -> None:
     codec: Choice[bytes | Colour] = Choice(Encoded(), NamedInteger(Colour))
     assert decode(codec, bytes.fromhex("020100")).value is Colour.RED
     assert decode(codec, bytes.fromhex("3000")).value == bytes.fromhex("3000")
@@ -266,29 +267,29 @@ def test_choice_goes_by_tag_and_by_type():
     "octets",
     ["", "30", "0400", "3001", "300000", "308100", "30810101", "3082000105", "3080" + "00" * 128],
 )
-def test_encoded_is_written_only_where_it_is_one_sequence_with_a_der_length(octets: str):
+def test_encoded_is_written_only_where_it_is_one_sequence_with_a_der_length(octets: str) -> None:
     with pytest.raises(LocalProtocolError, match="SEQUENCE"):
         encode(Encoded(), bytes.fromhex(octets))
 
 
-def test_encoded_with_a_padded_length_is_read_with_a_minimal_one():
+def test_encoded_with_a_padded_length_is_read_with_a_minimal_one() -> None:
     decoded = decode(Encoded(), bytes.fromhex("30820003028105"), lenient_lengths=True)
     assert decoded.value == bytes.fromhex("3003028105")
     assert decoded.lengths_not_minimal == (1,)
     assert encode(Encoded(), decoded.value) == decoded.value
 
 
-def test_minimal_lengths_are_written_at_every_depth():
+def test_minimal_lengths_are_written_at_every_depth() -> None:
     padded = bytes.fromhex("3082000F A08105 3081020500 04820003 308105")
     assert with_minimal_lengths(padded).hex().upper() == "300BA004300205000403308105"
 
 
-def test_minimal_lengths_leave_der_as_it_is():
+def test_minimal_lengths_leave_der_as_it_is() -> None:
     octets = bytes.fromhex("3006020101040130")
     assert with_minimal_lengths(octets) == octets
 
 
-def test_nesting_beyond_the_maximum_is_refused():
+def test_nesting_beyond_the_maximum_is_refused() -> None:
     octets = b""
     for _ in range(MAXIMUM_DEPTH):
         octets = b"\x30" + encode_length(len(octets)) + octets
@@ -299,6 +300,6 @@ def test_nesting_beyond_the_maximum_is_refused():
         with_minimal_lengths(octets)
 
 
-def test_tag_of_several_octets_is_refused():
+def test_tag_of_several_octets_is_refused() -> None:
     with pytest.raises(DecodeError, match="a tag of several octets, at octet 0"):
         with_minimal_lengths(bytes.fromhex("1F810100"))

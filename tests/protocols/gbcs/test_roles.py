@@ -1,8 +1,9 @@
 import pytest
+
 from gbcs.roles import CellUsage, DeviceType, KeyUsage, RemotePartyRole
 
 
-def test_roles_have_their_wire_values_and_asn1_names():
+def test_roles_have_their_wire_values_and_asn1_names() -> None:
     assert {int(role): role.gbcs_name for role in RemotePartyRole} == {
         0: "root",
         1: "recovery",
@@ -17,7 +18,7 @@ def test_roles_have_their_wire_values_and_asn1_names():
     }
 
 
-def test_key_usages_have_the_bits_of_x509():
+def test_key_usages_have_the_bits_of_x509() -> None:
     assert {int(usage).bit_length() - 1: usage.gbcs_name for usage in KeyUsage} == {
         0: "digitalSignature",
         1: "nonRepudiation",
@@ -35,11 +36,11 @@ def test_key_usages_have_the_bits_of_x509():
     ("usage", "name"),
     [(KeyUsage.KEY_CERT_SIGN | KeyUsage.CRL_SIGN, "keyCertSign+cRLSign"), (KeyUsage(0), "none")],
 )
-def test_several_usages_or_none_are_named(usage: KeyUsage, name: str):
+def test_several_usages_or_none_are_named(usage: KeyUsage, name: str) -> None:
     assert usage.gbcs_name == name
 
 
-def test_device_types_have_their_wire_values():
+def test_device_types_have_their_wire_values() -> None:
     assert [(kind.value, kind.gbcs_value) for kind in DeviceType] == [
         ("GSME", 0),
         ("ESME", 1),
@@ -50,5 +51,5 @@ def test_device_types_have_their_wire_values():
     ]
 
 
-def test_cell_usages_have_their_wire_values():
+def test_cell_usages_have_their_wire_values() -> None:
     assert [int(usage) for usage in CellUsage] == [0, 1]

@@ -1,6 +1,9 @@
-from typing import Any
+from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
 from gbcs.der import decode, with_minimal_lengths
 from gbcs.errors import DecodeError
 from gbcs.message import Message
@@ -17,8 +20,6 @@ from gbcs.security_credentials import (
     TrustAnchorCellIdentifier,
 )
 from gbcs.use_cases import decode_payload, payload_codec
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from vectors import asn1
 from vectors.payload_strategies import PAYLOADS
 from vectors.reference import message_files, needs_reference, read_octets
@@ -32,7 +33,7 @@ PAYLOADS_WITH_PADDED_LENGTHS = 8
 @pytest.mark.parametrize("name", PAYLOADS)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
-def test_codec_and_asn1tools_agree_in_both_directions(name: str, data: st.DataObject):
+def test_codec_and_asn1tools_agree_in_both_directions(name: str, data: st.DataObject) -> None:
     codec, values = PAYLOADS[name]
     value = data.draw(values)
     octets = codec.encode(value)
@@ -45,7 +46,7 @@ def test_codec_and_asn1tools_agree_in_both_directions(name: str, data: st.DataOb
 
 @needs_reference
 @pytest.mark.parametrize("path", message_files(), ids=lambda path: path.stem)
-def test_reference_payload_is_what_asn1tools_reads_and_writes(path: Any):
+def test_reference_payload_is_what_asn1tools_reads_and_writes(path: Path) -> None:
     message = Message.parse(read_octets(path))
     header = message.header
     name = asn1.type_name(header.message_code, header.cra_flag)
@@ -61,7 +62,7 @@ def test_reference_payload_is_what_asn1tools_reads_and_writes(path: Any):
 
 
 @needs_reference
-def test_eight_reference_payloads_have_lengths_that_are_not_minimal():
+def test_eight_reference_payloads_have_lengths_that_are_not_minimal() -> None:
     padded = []
     for path in message_files():
         decoded = decode_payload(Message.parse(read_octets(path)))
@@ -72,7 +73,7 @@ def test_eight_reference_payloads_have_lengths_that_are_not_minimal():
     assert all("RESPONSE" in stem or "ALERT" in stem for stem in padded)
 
 
-def test_cs02a_command_has_the_octets_of_the_worked_example():
+def test_cs02a_command_has_the_octets_of_the_worked_example() -> None:
     value = ProvideCredentialsCommand(
         authorising_remote_party_ta_cell_identifier=TrustAnchorCellIdentifier(
             role=RemotePartyRole.ACCESS_CONTROL_BROKER, key_usage=KeyUsage.KEY_AGREEMENT
@@ -87,14 +88,14 @@ def test_cs02a_command_has_the_octets_of_the_worked_example():
     assert decode(PROVIDE_CREDENTIALS_COMMAND, octets).value == value
 
 
-def test_details_without_success_have_neither_counter_nor_cells():
+def test_details_without_success_have_neither_counter_nor_cells() -> None:
     (details,) = decode(PROVIDE_CREDENTIALS_RESPONSE, bytes.fromhex("30083006 020103 0A0119")).value
     assert details.status_code is StatusCode.TRUST_ANCHOR_NOT_FOUND
     assert details.current_seq_number is None
     assert details.trust_anchor_cell_details is None
 
 
-def test_response_to_a_future_dated_command_has_no_outcome():
+def test_response_to_a_future_dated_command_has_no_outcome() -> None:
     response = decode(UPDATE_CREDENTIALS_RESPONSE, bytes.fromhex("30020500")).value
     assert response.execution_outcome is None
     assert UPDATE_CREDENTIALS_RESPONSE.encode(response) == bytes.fromhex("30020500")
@@ -135,13 +136,13 @@ def test_response_to_a_future_dated_command_has_no_outcome():
         ),
     ],
 )
-def test_error_names_path_and_offset(octets: str, message: str):
+def test_error_names_path_and_offset(octets: str, message: str) -> None:
     with pytest.raises(DecodeError) as caught:
         decode(PROVIDE_CREDENTIALS_COMMAND, bytes.fromhex(octets))
     assert str(caught.value) == message
 
 
-def test_unknown_element_in_control_is_refused_with_its_path():
+def test_unknown_element_in_control_is_refused_with_its_path() -> None:
     octets = bytes.fromhex("300F 3009 020102 830103 8F0100 3000 3000")
     with pytest.raises(DecodeError) as caught:
         decode(UPDATE_CREDENTIALS_COMMAND, octets)
@@ -151,7 +152,7 @@ def test_unknown_element_in_control_is_refused_with_its_path():
     )
 
 
-def test_plaintext_symmetric_key_is_not_in_the_repr():
+def test_plaintext_symmetric_key_is_not_in_the_repr() -> None:
     control = AuthorisingRemotePartyControl(
         credentials_replacement_mode=CredentialsReplacementMode.ANY_BY_CONTINGENCY,
         plaintext_symmetric_key=bytes.fromhex("A1B2C3D4"),
@@ -162,9 +163,9 @@ def test_plaintext_symmetric_key_is_not_in_the_repr():
     assert repr(b"\xa1\xb2\xc3\xd4") not in shown
 
 
-def test_message_code_of_a_mode_is_0100_more():
+def test_message_code_of_a_mode_is_0100_more() -> None:
     assert [mode.message_code for mode in CredentialsReplacementMode] == list(range(0x0100, 0x010A))
 
 
-def test_cell_is_shown_by_its_asn1_names():
+def test_cell_is_shown_by_its_asn1_names() -> None:
     assert str(SUPPLIER_DS) == "{supplier, digitalSignature}"
