@@ -98,10 +98,15 @@ class _Reader:
 
 def tlv(tag: int, contents: bytes) -> bytes:
     """Encode one element with a minimal length."""
-    return bytes((tag,)) + encode_length(len(contents)) + contents
+    length = len(contents)
+    if length < 0x80:
+        return _SHORT_HEADS[tag][length] + contents
+    return _TAGS[tag] + encode_length(length) + contents
 
 
 _SHORT_LENGTHS: Final = tuple(bytes((n,)) for n in range(0x80))
+_TAGS: Final = tuple(bytes((tag,)) for tag in range(0x100))
+_SHORT_HEADS: Final = tuple(tuple(tag + length for length in _SHORT_LENGTHS) for tag in _TAGS)
 
 
 def encode_length(length: int) -> bytes:
@@ -119,11 +124,7 @@ class Codec(Generic[T]):
 
     def encode(self, value: T) -> bytes:
         """Encode tag, length and contents."""
-        contents = self.encode_contents(value)
-        length = len(contents)
-        if length < 0x80:
-            return bytes((self.tag, length)) + contents
-        return tlv(self.tag, contents)
+        return tlv(self.tag, self.encode_contents(value))
 
     def decode(self, reader: _Reader, offset: int, end: int) -> tuple[T, int]:
         """Decode the element at `offset`; give its value and the offset behind it."""
@@ -183,7 +184,7 @@ class Integer(Codec[int]):
         """See `Codec`."""
         if not self.minimum <= value <= self.maximum:
             raise LocalProtocolError(f"{value} is outside {self.minimum}..{self.maximum}")
-        return _integer_contents(value)
+        return value.to_bytes((value if value >= 0 else ~value).bit_length() // 8 + 1, signed=True)
 
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> int:
         """See `Codec`."""
@@ -505,6 +506,7 @@ class Structure(Codec[T]):
     def __init__(self, cls: Callable[..., T]) -> None:
         self.cls = cls
         self.name = cls.__name__
+        fields = dataclasses.fields(cast("Any", cls))
         self._elements: list[tuple[str, Codec[Any], bool, Any]] = [
             (
                 field.name,
@@ -512,23 +514,49 @@ class Structure(Codec[T]):
                 field.default is not dataclasses.MISSING,
                 field.default,
             )
-            for field in dataclasses.fields(cast("Any", cls))
+            for field in fields
         ]
+        self._encode_elements = self._generate()
+
+    def _generate(self) -> Callable[[T], bytes]:
+        """Write out the loop over the elements as one expression, as dataclasses do.
+
+        Payloads are built once for every command; run as a loop, this takes twice the time.
+        """
+        parts: list[str] = []
+        names: dict[str, Any] = {"join": b"".join}
+        for index, (name, codec, may_be_absent, default) in enumerate(self._elements):
+            names[f"encode_{index}"] = codec.encode
+            names[f"default_{index}"] = default
+            present = f"encode_{index}(item)"
+            if not may_be_absent:
+                parts.append(f"encode_{index}(value.{name})")
+            elif default is None:
+                parts.append(f"b'' if (item := value.{name}) is None else {present}")
+            else:
+                parts.append(f"b'' if (item := value.{name}) == default_{index} else {present}")
+        source = f"lambda value: join(({', '.join(parts)},))"
+        return cast("Callable[[T], bytes]", eval(source, names))  # noqa: S307 - of this module's making
 
     def encode_contents(self, value: T) -> bytes:
         """See `Codec`."""
         if not isinstance(value, cast("type", self.cls)):
             raise LocalProtocolError(f"{type(value).__name__} is no {self.name}")
-        parts: list[bytes] = []
+        try:
+            return self._encode_elements(value)
+        except LocalProtocolError as error:
+            raise LocalProtocolError(f"{self.name}.{self._refused(value)}: {error}") from None
+
+    def _refused(self, value: T) -> str:
+        """Find the element that does not encode, for an error's sake."""
         for name, codec, may_be_absent, default in self._elements:
             item = getattr(value, name)
-            if may_be_absent and item == default:
-                continue
             try:
-                parts.append(codec.encode(item))
-            except LocalProtocolError as error:
-                raise LocalProtocolError(f"{self.name}.{name}: {error}") from None
-        return b"".join(parts)
+                if not may_be_absent or item != default:
+                    codec.encode(item)
+            except LocalProtocolError:
+                return name
+        return ""
 
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> T:
         """See `Codec`."""

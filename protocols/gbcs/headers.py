@@ -18,11 +18,10 @@ from construct import (
     Int64ub,
     StreamError,
     Struct,
-    Terminated,
 )
 
-from gbcs.der import encode_length
 from gbcs.errors import DecodeError
+from gbcs.octet_fields import CountedOctets, End, ExactOctets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -39,54 +38,9 @@ SECURITY_HEADER: Final = bytes.fromhex("1100000000")
 """Security control octet (authenticated, suite 0) and an invocation counter of zero."""
 
 
-class ExactOctets(Construct):  # type: ignore[misc]  # construct has no types
-    """A fixed number of octets.
-
-    Unlike `construct.Bytes`, which in compiled form gives what there is, it refuses fewer.
-    """
-
-    def __init__(self, size_octets: int) -> None:
-        super().__init__()
-        self.size_octets = size_octets
-
-    def _parse(self, stream: io.BytesIO, context: object, path: str) -> bytes:  # noqa: ARG002 - construct's signature
-        return _exactly(stream, self.size_octets, path)
-
-    def _build(self, value: bytes, stream: io.BytesIO, context: object, path: str) -> bytes:  # noqa: ARG002 - as above
-        if len(value) != self.size_octets:
-            raise ConstructError(f"{len(value)} octets for {self.size_octets}", path=path)
-        stream.write(value)
-        return value
-
-
-class CountedOctets(Construct):  # type: ignore[misc]  # construct has no types
-    """Octets behind their definite length of one to three octets, written in as few as it needs.
-
-    Source: DLMS UA 1000-2, encoding of the lengths in general-ciphering and general-signing.
-    """
-
-    def _parse(self, stream: io.BytesIO, context: object, path: str) -> bytes:  # noqa: ARG002 - construct's signature
-        length = _exactly(stream, 1, path)[0]
-        if length >= 0x80:
-            count = length & 0x7F
-            if not 1 <= count <= 2:
-                raise ConstructError(f"a length in {count} octets", path=path)
-            length = int.from_bytes(_exactly(stream, count, path))
-        return _exactly(stream, length, path)
-
-    def _build(self, value: bytes, stream: io.BytesIO, context: object, path: str) -> bytes:  # noqa: ARG002 - as above
-        stream.write(encode_length(len(value)))
-        stream.write(value)
-        return value
-
-
-def _exactly(stream: io.BytesIO, size_octets: int, path: str) -> bytes:
-    octets = stream.read(size_octets)
-    if len(octets) != size_octets:
-        raise ConstructError(
-            f"cut short: {len(octets)} octets of {size_octets} are there", path=path
-        )
-    return octets
+_Context = dict[str, None]
+_NO_CONTEXT: Final[_Context] = {"_params": None}
+"""What construct's generated code asks of its caller; none of the structures uses it."""
 
 
 class Format:
@@ -96,8 +50,11 @@ class Format:
         self.layer = layer
         self._plain = structure
         compiled = structure.compile()
-        self._parse: Callable[[bytes], Mapping[str, Any]] = compiled.parse
-        self._build: Callable[[Mapping[str, Any]], bytes] = compiled.build
+        # Called as they are, the compiled functions spare two context objects a message.
+        self._parse: Callable[[io.BytesIO, _Context], Mapping[str, Any]] = compiled.parsefunc
+        self._build: Callable[[Mapping[str, Any], io.BytesIO, _Context], object] = (
+            compiled.buildfunc
+        )
 
     def parse(self, octets: bytes) -> Mapping[str, Any]:
         """Read `octets`, all of them.
@@ -106,7 +63,7 @@ class Format:
             DecodeError: They have another form; names the field and the offset.
         """
         try:
-            return self._parse(octets)
+            return self._parse(io.BytesIO(octets), _NO_CONTEXT)
         except (ConstructError, struct.error):
             raise self._first_failure(octets) from None
 
@@ -121,7 +78,7 @@ class Format:
                 return DecodeError(
                     _reason(error, field.subcon, octets[offset:]),
                     layer=self.layer,
-                    field="" if field.subcon is Terminated else field.name,
+                    field="" if isinstance(field.subcon, End) else field.name,
                     offset=offset,
                     excerpt=octets[offset:],
                 )
@@ -129,12 +86,14 @@ class Format:
 
     def build(self, values: Mapping[str, Any]) -> bytes:
         """Write `values`; they are the caller's and already checked."""
-        return self._build(values)
+        stream = io.BytesIO()
+        self._build(values, stream, _NO_CONTEXT)
+        return stream.getvalue()
 
 
 def _reason(error: ConstructError, field: Construct, found: bytes) -> str:
     """Say in one line why `field` cannot be read from the octets that were `found`."""
-    if field is Terminated:
+    if isinstance(field, End):
         return f"{len(found)} octets behind the end"
     if isinstance(field, Const) and found:
         return f"{found[0]:02X} where {field.value.hex().upper()} belongs"
@@ -158,7 +117,7 @@ MAC_HEADER: Final = Format(
         other_information=Const(b"\x00"),
         key_info=Const(b"\x00"),
         ciphered_service=CountedOctets(),
-        end=Terminated,
+        end=End(),
     ),
 )
 
@@ -177,16 +136,15 @@ GROUPING_HEADER: Final = Format(
         other_information=CountedOctets(),
         content=CountedOctets(),
         trailer=GreedyBytes,
-        end=Terminated,
     ),
 )
 
 MACED_TRAILER: Final = Format(
     "signature and MAC",
-    _struct(signature=CountedOctets(), mac=ExactOctets(MAC_OCTETS), end=Terminated),
+    _struct(signature=CountedOctets(), mac=ExactOctets(MAC_OCTETS), end=End()),
 )
 
 SIGNED_TRAILER: Final = Format(
     "signature",
-    _struct(signature=CountedOctets(), end=Terminated),
+    _struct(signature=CountedOctets(), end=End()),
 )
