@@ -193,7 +193,7 @@ class GBCSCertificate:
         try:
             usage = self.key_usage.gbcs_name
             if self.entity_id is None:
-                return f"{printable(self.business_name or 'nobody')} ({usage})"
+                return f"{_printable(self.business_name or 'nobody')} ({usage})"
             who = "device" if self.role is None else self.role.gbcs_name
         except CertificateRejected:
             return "an unreadable subject"
@@ -228,7 +228,7 @@ def _parse(der: bytes) -> GBCSCertificate:
     return GBCSCertificate(der=der, decoded=certificate)
 
 
-def printable(text: str) -> str:
+def _printable(text: str) -> str:
     """Cut `text` to 40 characters and replace those that a terminal would act on."""
     shown = text[:_NAME_SHOWN_CHARACTERS]
     return "".join(character if character.isprintable() else "?" for character in shown)

@@ -1,0 +1,225 @@
+"""`keyrig pki`: make, show, copy and check keys and certificates."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from keyrig.cli.exit_codes import ExitCode
+from keyrig.cli.options import json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from keyrig.keystore import StoredCertificate
+    from keyrig.pki import CopyReport
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+SCHEMA = 1
+
+_COLUMNS = ("who", "role", "use", "for", "valid from", "until", "key identifier", "private key")
+
+
+def _default_keystore() -> Path:
+    from keyrig.home import default_keystore  # noqa: PLC0415 - only when none is named
+
+    return default_keystore()
+
+
+def _keystore_option(function: F) -> F:
+    """Take the key store; the one in the home folder without it."""
+    return click.option(
+        "--keystore",
+        type=click.Path(path_type=Path),
+        default=_default_keystore,
+        show_default="pki in the home folder",
+        help="Folder of <eui>-{ds,ka}.{pem,key}, or a DCC Boxed keystore.json.",
+    )(function)
+
+
+def _print_json(kind: str, **fields: Any) -> None:
+    click.echo(json.dumps({"schema": SCHEMA, "kind": kind, **fields}))
+
+
+def _now() -> datetime:
+    from datetime import UTC, datetime  # noqa: PLC0415 - as the command's other imports
+
+    return datetime.now(UTC)
+
+
+def _ask_passphrase(name: str) -> bytes | None:
+    """Ask the person at the terminal; with nobody there, the key stays locked."""
+    if not sys.stdin.isatty():
+        return None
+    answer: str = click.prompt(f"Passphrase of {name}", hide_input=True, err=True)
+    return answer.encode()
+
+
+@click.group()
+def pki() -> None:
+    """Make, show, copy and check keys and certificates."""
+
+
+@pki.command()
+@_keystore_option
+@json_option
+def init(keystore: Path, *, as_json: bool) -> None:
+    """Make a whole test PKI in a new folder: authorities, DCC, suppliers, network operator."""
+    import os  # noqa: PLC0415 - the command's imports stand in it, so that `--help` is quick
+
+    from keyrig.pki import initialise  # noqa: PLC0415
+
+    store = initialise(keystore, _now(), os.urandom)
+    count = len(store.stored())
+    if as_json:
+        _print_json("pki-made", keystore=str(keystore), certificates=count)
+    else:
+        click.echo(f"{keystore}: {count} certificates made, each with its private key")
+
+
+@pki.command()
+@_keystore_option
+@json_option
+def show(keystore: Path, *, as_json: bool) -> None:
+    """List certificates: whose they are, for what, until when."""
+    from keyrig.keystore import open_keystore  # noqa: PLC0415
+
+    store = open_keystore(keystore)
+    rows = [_described(stored) for stored in store.stored()]
+    for problem in store.problems:
+        click.echo(f"left out: {problem}", err=True)
+    if as_json:
+        for row in rows:
+            _print_json("certificate", **row)
+    else:
+        _print_table(rows)
+
+
+def _described(stored: StoredCertificate) -> dict[str, Any]:
+    from keyrig.printable import printable  # noqa: PLC0415
+
+    certificate = stored.certificate
+    name = certificate.business_name
+    key_identifier = certificate.subject_key_identifier
+    return {
+        "source": stored.source,
+        "profile": certificate.profile.name.lower(),
+        "entity_id": None if certificate.entity_id is None else str(certificate.entity_id),
+        "name": None if name is None else printable(name),
+        "role": None if certificate.role is None else certificate.role.gbcs_name,
+        "key_usage": certificate.key_usage.gbcs_name,
+        "cell_usage": "prePaymentTopUp" if stored.cell_usage else "management",
+        "not_before": f"{certificate.not_before:%Y-%m-%dT%H:%M:%SZ}",
+        "not_after": f"{certificate.not_after:%Y-%m-%dT%H:%M:%SZ}",
+        "subject_key_identifier": None if key_identifier is None else key_identifier.hex(),
+        "serial": f"{certificate.serial:x}",
+        "private_key": stored.has_private_key,
+    }
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    table = Table(box=None, pad_edge=False)
+    for column in _COLUMNS:
+        table.add_column(column, no_wrap=True)
+    for row in rows:
+        cells = (
+            row["entity_id"] or row["name"] or "",
+            row["role"] or row["profile"],
+            row["key_usage"],
+            row["cell_usage"],
+            row["not_before"][:10],
+            row["not_after"][:10],
+            row["subject_key_identifier"] or "",
+            "yes" if row["private_key"] else "no",
+        )
+        table.add_row(*(Text(cell) for cell in cells))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        # A pipe has no width; nothing is to be cut off for it.
+        console = Console(highlight=False, width=200)
+    console.print(table)
+
+
+@pki.command("import")
+@click.argument("source", type=click.Path(path_type=Path, exists=True))
+@_keystore_option
+@json_option
+def import_command(source: Path, keystore: Path, *, as_json: bool) -> None:
+    """Copy SOURCE, a folder or a DCC Boxed keystore.json, into the key store, with its keys."""
+    from keyrig.pki import import_  # noqa: PLC0415
+
+    report = import_(source, keystore, _ask_passphrase)
+    _print_copy("pki-imported", keystore, report, as_json=as_json)
+
+
+@pki.command("export")
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--private", is_flag=True, help="Copy the private keys too.")
+@_keystore_option
+@json_option
+def export_command(directory: Path, keystore: Path, *, private: bool, as_json: bool) -> None:
+    """Copy the key store's certificates into DIRECTORY, a new folder."""
+    from keyrig.pki import export  # noqa: PLC0415
+
+    report = export(keystore, directory, private=private, passphrase=_ask_passphrase)
+    _print_copy("pki-exported", directory, report, as_json=as_json)
+
+
+def _print_copy(kind: str, to: Path, report: CopyReport, *, as_json: bool) -> None:
+    if as_json:
+        _print_json(
+            kind,
+            to=str(to),
+            copied=report.copied,
+            already_there=report.already_there,
+            refused=report.refused,
+        )
+    else:
+        for reason in report.refused:
+            click.echo(f"left out: {reason}", err=True)
+        click.echo(
+            f"{to}: {len(report.copied)} copied, {len(report.already_there)} there already, "
+            f"{len(report.refused)} left out"
+        )
+    if report.refused:
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+@pki.command("check")
+@click.option("--ignore-time", is_flag=True, help="Accept certificates outside their validity.")
+@_keystore_option
+@json_option
+def check_command(keystore: Path, *, ignore_time: bool, as_json: bool) -> None:
+    """Check every certificate's profile and path, and that each key is its certificate's."""
+    from keyrig.keystore import open_keystore  # noqa: PLC0415
+    from keyrig.pki import check  # noqa: PLC0415
+
+    store = open_keystore(keystore, _ask_passphrase)
+    report = check(store, None if ignore_time else _now())
+    for finding in report.findings:
+        if as_json:
+            _print_json("finding", source=finding.source, rule=finding.rule, reason=finding.reason)
+        else:
+            click.echo(f"{finding.source}: {finding.reason} ({finding.rule})")
+    counts = {
+        "certificates": report.certificates,
+        "keys": report.keys,
+        "findings": len(report.findings),
+    }
+    if as_json:
+        _print_json("pki-checked", keystore=str(keystore), **counts)
+    else:
+        counted = ", ".join(f"{number} {what}" for what, number in counts.items())
+        click.echo(f"{keystore}: {counted}")
+    if report.findings:
+        raise click.exceptions.Exit(ExitCode.FAILED)

@@ -1,0 +1,28 @@
+"""Where the agent keeps what it is not told another place for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def home_directory(environment: Mapping[str, str] | None = None) -> Path:
+    """Give the home folder: `KEYRIG_HOME`, or the platform's place for user data.
+
+    It need not exist. None takes the process's own environment.
+    """
+    named = (os.environ if environment is None else environment).get("KEYRIG_HOME")
+    if named:
+        return Path(named).expanduser()
+    from platformdirs import user_data_path  # noqa: PLC0415 - not needed when the home is named
+
+    return user_data_path("keyrig")
+
+
+def default_keystore(environment: Mapping[str, str] | None = None) -> Path:
+    """Give the key store that is used when none is named; it need not exist."""
+    return home_directory(environment) / "pki"

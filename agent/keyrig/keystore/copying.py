@@ -1,0 +1,167 @@
+"""Copying key stores into the folder form, wholly or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from gbcs.certificates import check_profile
+from gbcs.errors import CertificateRejected
+from keyrig.errors import KeyStoreError
+from keyrig.keystore.folder import (
+    file_stem,
+    key_beside,
+    read_certificate,
+    write_certificate,
+    write_private_key,
+)
+from keyrig.keystore.opening import open_keystore
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from keyrig.keystore.base import KeyStore, StoredCertificate
+    from keyrig.keystore.pem import Passphrase
+
+PRIVATE_DIRECTORY_MODE: Final = 0o700
+
+
+@contextmanager
+def whole_directory(directory: Path) -> Iterator[Path]:
+    """Give a folder beside `directory` to be filled, which then takes its place at once.
+
+    Raises:
+        KeyStoreError: `directory` exists and is not empty, or cannot be made.
+    """
+    _require_absent(directory)
+    unfinished = directory.with_name(f".{directory.name}.{os.getpid()}.unfinished")
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=PRIVATE_DIRECTORY_MODE)
+        try:
+            yield unfinished
+            _sync_directory(unfinished)
+            unfinished.rename(directory)
+            _sync_directory(directory.parent)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+    except OSError as error:
+        _require_absent(directory)
+        reason = error.strerror or "cannot be written"
+        raise KeyStoreError(f"{directory}: {reason}; choose a folder that can be made") from error
+
+
+def _require_absent(directory: Path) -> None:
+    is_taken = directory.exists() and not (directory.is_dir() and not any(directory.iterdir()))
+    if is_taken or directory.is_symlink():
+        raise KeyStoreError(f"{directory}: exists already; name a new folder, or move it away")
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(frozen=True, slots=True)
+class CopyReport:
+    """What became of each certificate of a store that was copied; file stems and reasons."""
+
+    copied: tuple[str, ...]
+    already_there: tuple[str, ...]
+    refused: tuple[str, ...]
+
+
+def import_(source: Path, directory: Path, passphrase: Passphrase | None = None) -> CopyReport:
+    """Copy a folder or a DCC Boxed `keystore.json` into the folder form, keys included.
+
+    A certificate outside its profile, or whose key is another's, is refused and the rest copied.
+    What is there already stays; a further certificate of one party and use is named with its
+    serial number.
+
+    Args:
+        source: The folder or file.
+        directory: The folder to copy into; made when it does not exist.
+        passphrase: Asked for the passphrase of an encrypted key; it stays encrypted.
+
+    Raises:
+        KeyStoreError: Either cannot be read or written, or both are the same.
+    """
+    store = open_keystore(source, passphrase)
+    if directory.exists() and directory.samefile(source):
+        raise KeyStoreError(f"{directory}: a key store is not imported into itself; name another")
+    try:
+        directory.mkdir(mode=PRIVATE_DIRECTORY_MODE, parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or "cannot be made"
+        raise KeyStoreError(f"{directory}: {reason}; name a folder") from error
+    return _copy(store, directory, private=True)
+
+
+def export(
+    source: Path, to: Path, *, private: bool, passphrase: Passphrase | None = None
+) -> CopyReport:
+    """Copy a key store into a new folder, wholly or not at all.
+
+    Args:
+        source: A folder or a DCC Boxed `keystore.json`.
+        to: The folder to make; it must not exist, or be empty.
+        private: Whether private keys go along.
+        passphrase: Asked for the passphrase of an encrypted key; it stays encrypted.
+
+    Raises:
+        KeyStoreError: Either cannot be read or written, or `to` is not empty.
+    """
+    store = open_keystore(source, passphrase)
+    with whole_directory(to) as new:
+        return _copy(store, new, private=private)
+
+
+def _copy(store: KeyStore, directory: Path, *, private: bool) -> CopyReport:
+    copied: list[str] = []
+    already_there: list[str] = []
+    refused = list(store.problems)
+    for stored in store.stored():
+        try:
+            check_profile(stored.certificate)
+            stem, is_new = _place(stored, directory)
+            # The key first: a certificate then never stands there waiting for it.
+            has_new_key = private and _copy_key(stored, directory, stem)
+            if is_new:
+                write_certificate(directory, stem, stored.certificate)
+            (copied if is_new or has_new_key else already_there).append(stem)
+        except (KeyStoreError, CertificateRejected) as error:
+            refused.append(f"{stored.source}: {error}")
+    return CopyReport(tuple(copied), tuple(already_there), tuple(refused))
+
+
+def _copy_key(stored: StoredCertificate, directory: Path, stem: str) -> bool:
+    """Copy a private key that is not there yet; tell whether it was copied."""
+    if stored.key is None:
+        return False
+    there = key_beside(directory / f"{stem}.pem", stored.certificate, None)
+    if there is not None:
+        there.check()
+        return False
+    stored.key.write_to(partial(write_private_key, directory, stem))
+    return True
+
+
+def _place(stored: StoredCertificate, directory: Path) -> tuple[str, bool]:
+    """Find the stem under which a certificate stands in a folder, or is to stand."""
+    stem = file_stem(stored)
+    for candidate in (stem, f"{stem}.{stored.certificate.serial:032x}"):
+        path = directory / f"{candidate}.pem"
+        if not path.exists():
+            return candidate, True
+        if read_certificate(path) == stored.certificate:
+            return candidate, False
+    raise KeyStoreError(f"{path}: exists already and holds another certificate; move it away")

@@ -1,0 +1,127 @@
+"""The `keystore.json` that DCC Boxed's tools keep."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from gbcs.entity import EntityIdentifier
+from gbcs.errors import CertificateRejected
+from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
+from keyrig.errors import KeyStoreError
+from keyrig.keystore.base import IndexedKeyStore, StoredCertificate
+from keyrig.keystore.folder import certificate_in
+from keyrig.keystore.pem import PEMKey
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gbcs.certificates import GBCSCertificate
+    from keyrig.keystore.pem import Passphrase
+
+TOP_UP_NAME: Final = re.compile(
+    r"(?:^|[^a-z])(?:pp|pre-?pay(?:ment)?|top-?up)(?:[^a-z]|$)", re.IGNORECASE
+)
+"""Entry names that mark a prepayment top-up key: the format has no field for it."""
+
+_USES = {"digitalSignature": KeyUsage.DIGITAL_SIGNATURE, "keyAgreement": KeyUsage.KEY_AGREEMENT}
+
+
+class _Entry(BaseModel):
+    """One certificate, perhaps with its key; its text is kept out of every repr."""
+
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    certificate: str
+    private_key: str | None = Field(default=None, alias="privateKey", repr=False)
+    role: int | None = None
+    name: str | None = None
+
+
+_DOCUMENT: Final = TypeAdapter(
+    dict[str, dict[str, dict[str, _Entry]]], config=ConfigDict(hide_input_in_errors=True)
+)
+
+
+class DCCBoxedKeyStore(IndexedKeyStore):
+    """A `keystore.json`: by Entity Identifier, use and decimal serial number.
+
+    An entry that cannot be used, or whose certificate contradicts its place, is left out and
+    named in `problems`. A key agreement entry whose name has the word pp, prepay, prepayment or
+    top-up serves prepayment top-ups; every other serves management.
+
+    Args:
+        path: The file.
+        passphrase: Asked for the passphrase of an encrypted key when it is first used.
+
+    Raises:
+        KeyStoreError: The file cannot be read or has another form.
+
+    Source: JSON schema of dccboxed-keystore 0.4.2.
+    """
+
+    def __init__(self, path: Path, passphrase: Passphrase | None = None) -> None:
+        stored, problems = [], []
+        for eui, uses in _read(path).items():
+            for use, entries in uses.items():
+                for serial, entry in entries.items():
+                    place = f"{eui}/{use}/{serial}"
+                    try:
+                        stored.append(_stored(place, entry, passphrase))
+                    except (KeyStoreError, CertificateRejected, ValueError) as error:
+                        problems.append(f"{place}: {error}")
+        super().__init__(str(path), stored, problems)
+
+
+def _read(path: Path) -> dict[str, dict[str, dict[str, _Entry]]]:
+    try:
+        document: Any = json.loads(path.read_text("utf-8"))
+        return _DOCUMENT.validate_python(document)
+    except OSError as error:
+        reason = error.strerror or "cannot be read"
+        raise KeyStoreError(f"{path}: {reason}; check the file's owner") from error
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        at = "/".join(str(part) for part in first["loc"]) or "the top"
+        raise KeyStoreError(
+            f"{path}: no DCC Boxed keystore.json: {at}: {first['msg']}; export it again"
+        ) from None
+    except ValueError:
+        # The cause is left out: it carries the whole text.
+        raise KeyStoreError(f"{path}: not JSON in UTF-8; name a keystore.json") from None
+
+
+def _stored(place: str, entry: _Entry, passphrase: Passphrase | None) -> StoredCertificate:
+    certificate = certificate_in(entry.certificate.encode(), place)
+    contradiction = _contradiction(place, entry, certificate)
+    if contradiction is not None:
+        raise KeyStoreError(contradiction)
+    key = None
+    if entry.private_key is not None:
+        key = PEMKey(
+            entry.private_key.encode, certificate=certificate, name=place, passphrase=passphrase
+        )
+    is_top_up = (
+        certificate.key_usage == KeyUsage.KEY_AGREEMENT
+        and entry.name is not None
+        and TOP_UP_NAME.search(entry.name) is not None
+    )
+    cell_usage = CellUsage.PREPAYMENT_TOP_UP if is_top_up else CellUsage.MANAGEMENT
+    return StoredCertificate(certificate, cell_usage=cell_usage, source=place, key=key)
+
+
+def _contradiction(place: str, entry: _Entry, certificate: GBCSCertificate) -> str | None:
+    eui, use, serial = place.split("/")
+    if use not in _USES:
+        return "its use is neither digitalSignature nor keyAgreement"
+    if certificate.entity_id != EntityIdentifier.parse(eui) or certificate.key_usage != _USES[use]:
+        return f"holds the certificate of {certificate}"
+    if str(certificate.serial) != serial:
+        return "its certificate has another serial number"
+    role: RemotePartyRole | None = certificate.role
+    if entry.role is not None and entry.role != role:
+        return f"says role {entry.role}, its certificate says otherwise"
+    return None

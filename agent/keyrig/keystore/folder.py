@@ -1,0 +1,214 @@
+"""A folder of PEM files named `<eui>-{ds,ka}.{pem,key}`, as the reference test data set has."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from gbcs.certificates import CertificateProfile, GBCSCertificate
+from gbcs.entity import EntityIdentifier
+from gbcs.errors import CertificateRejected
+from gbcs.roles import CellUsage, KeyUsage
+from keyrig.errors import KeyStoreError
+from keyrig.keystore.base import Authority, IndexedKeyStore, StoredCertificate
+from keyrig.keystore.pem import PEMKey
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from keyrig.keystore.pem import Passphrase
+
+CERTIFICATE_SUFFIX = ".pem"
+KEY_SUFFIX = ".key"
+PRIVATE_MODE = 0o600
+
+_PARTY = re.compile(
+    r"(?P<eui>[0-9a-f]{16})(?P<top_up>-pp)?-(?P<use>ds|ka)(?:\.(?P<label>[0-9A-Za-z-]+))?"
+)
+_AUTHORITY = re.compile(
+    r"(?P<authority>root|issuing|device-issuing)(?:\.(?P<label>[0-9A-Za-z-]+))?"
+)
+_USES = {"ds": KeyUsage.DIGITAL_SIGNATURE, "ka": KeyUsage.KEY_AGREEMENT}
+
+
+@dataclass(frozen=True, slots=True)
+class FileStem:
+    """What the name of a pair of files says.
+
+    The form is `<16 digits>[-pp]-{ds,ka}[.<label>]` or `{root,issuing,device-issuing}[.<label>]`;
+    the label tells further certificates of one party and use apart.
+    """
+
+    entity: EntityIdentifier | None
+    key_usage: KeyUsage
+    cell_usage: CellUsage
+    authority: Authority | None
+
+    @classmethod
+    def parse(cls, stem: str) -> FileStem | None:
+        """Read a stem, or answer None when it has another form."""
+        if match := _AUTHORITY.fullmatch(stem):
+            authority = Authority(match["authority"])
+            return cls(None, KeyUsage.KEY_CERT_SIGN, CellUsage.MANAGEMENT, authority)
+        if match := _PARTY.fullmatch(stem):
+            cell_usage = CellUsage.PREPAYMENT_TOP_UP if match["top_up"] else CellUsage.MANAGEMENT
+            return cls(EntityIdentifier.parse(match["eui"]), _USES[match["use"]], cell_usage, None)
+        return None
+
+    def contradiction(self, certificate: GBCSCertificate) -> str | None:
+        """Say how `certificate` is not what the name says, or None when it is."""
+        if self.authority is not None:
+            is_root = self.authority is Authority.ROOT
+            expected = CertificateProfile.ROOT if is_root else CertificateProfile.ISSUING
+            is_right = certificate.profile is expected
+            return None if is_right else f"holds {certificate}, no {expected.value} certificate"
+        if certificate.entity_id != self.entity or certificate.key_usage != self.key_usage:
+            return f"holds the certificate of {certificate}, not of what its name says"
+        return None
+
+
+def file_stem(stored: StoredCertificate) -> str:
+    """Give the stem, without a label, that a certificate's files have in a folder."""
+    if stored.authority is not None:
+        return stored.authority.value
+    certificate = stored.certificate
+    if certificate.entity_id is None:
+        raise KeyStoreError(f"{stored.source}: {certificate} identifies nobody; leave it out")
+    top_up = "-pp" if stored.cell_usage is CellUsage.PREPAYMENT_TOP_UP else ""
+    use = "ds" if certificate.key_usage == KeyUsage.DIGITAL_SIGNATURE else "ka"
+    return f"{certificate.entity_id.stem}{top_up}-{use}"
+
+
+class FolderKeyStore(IndexedKeyStore):
+    """A folder of certificates in PEM with their private keys beside them.
+
+    A file that cannot be used, or whose certificate contradicts its name, is left out and named
+    in `problems`; files of other names are no concern of the store.
+
+    Args:
+        directory: The folder.
+        passphrase: Asked for the passphrase of an encrypted key when it is first used.
+
+    Raises:
+        KeyStoreError: The folder cannot be read.
+    """
+
+    def __init__(self, directory: Path, passphrase: Passphrase | None = None) -> None:
+        stored, problems = [], []
+        for path in _certificate_files(directory):
+            stem = FileStem.parse(path.name.removesuffix(CERTIFICATE_SUFFIX))
+            if stem is None:
+                continue
+            try:
+                certificate = read_certificate(path)
+                contradiction = stem.contradiction(certificate)
+            except (KeyStoreError, CertificateRejected) as error:
+                problems.append(f"{path.name}: {error}")
+                continue
+            if contradiction is not None:
+                problems.append(f"{path.name}: {contradiction}")
+                continue
+            stored.append(
+                StoredCertificate(
+                    certificate,
+                    cell_usage=stem.cell_usage,
+                    source=path.name,
+                    authority=stem.authority,
+                    key=key_beside(path, certificate, passphrase),
+                )
+            )
+        super().__init__(str(directory), stored, problems)
+        self.directory = directory
+
+
+def _certificate_files(directory: Path) -> list[Path]:
+    try:
+        return sorted(p for p in directory.iterdir() if p.name.endswith(CERTIFICATE_SUFFIX))
+    except OSError as error:
+        reason = error.strerror or "cannot be read"
+        raise KeyStoreError(f"{directory}: {reason}; name a folder that can be read") from error
+
+
+def read_certificate(path: Path) -> GBCSCertificate:
+    """Read a file with one certificate in PEM.
+
+    Raises:
+        KeyStoreError: It cannot be read, or holds anything but one certificate.
+    """
+    try:
+        return certificate_in(path.read_bytes(), path.name)
+    except OSError as error:
+        reason = error.strerror or "cannot be read"
+        raise KeyStoreError(f"{path}: {reason}; check the file's owner") from error
+
+
+def certificate_in(pem: bytes, name: str) -> GBCSCertificate:
+    """Read PEM text that holds one certificate.
+
+    Raises:
+        KeyStoreError: It holds anything else; the text calls it `name`.
+    """
+    try:
+        found = x509.load_pem_x509_certificates(pem)
+    except (ValueError, x509.InvalidVersion, Warning) as error:
+        raise KeyStoreError(f"{name}: not a certificate in PEM; replace it") from error
+    if len(found) != 1:
+        raise KeyStoreError(f"{name}: {len(found)} certificates in one place; keep one in each")
+    return GBCSCertificate.from_der(found[0].public_bytes(Encoding.DER))
+
+
+def key_beside(
+    path: Path, certificate: GBCSCertificate, passphrase: Passphrase | None
+) -> PEMKey | None:
+    """Give the private key that stands beside a certificate's file, or None."""
+    key_path = path.with_name(path.name.removesuffix(CERTIFICATE_SUFFIX) + KEY_SUFFIX)
+    if not key_path.is_file():
+        return None
+    return PEMKey(
+        key_path.read_bytes, certificate=certificate, name=str(key_path), passphrase=passphrase
+    )
+
+
+def write_certificate(directory: Path, stem: str, certificate: GBCSCertificate) -> None:
+    """Write a certificate in PEM to a file that must not exist yet, and have it on the disk.
+
+    Raises:
+        KeyStoreError: It exists or cannot be written.
+    """
+    pem = certificate.decoded.public_bytes(Encoding.PEM)
+    _write_new(directory / f"{stem}{CERTIFICATE_SUFFIX}", pem, 0o644)
+
+
+def write_private_key(directory: Path, stem: str, pem: bytes) -> None:
+    """Write a private key's PEM text, for its owner alone, to a file that must not exist yet.
+
+    Raises:
+        KeyStoreError: It exists or cannot be written.
+    """
+    _write_new(directory / f"{stem}{KEY_SUFFIX}", pem, PRIVATE_MODE)
+
+
+def _write_new(path: Path, octets: bytes, mode: int) -> None:
+    """Write beside the place and link it there, so that nothing half-written is ever found."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
+        try:
+            with open(descriptor, "wb") as file:  # noqa: PTH123 - opened by its descriptor
+                os.fchmod(descriptor, mode)
+                file.write(octets)
+                file.flush()
+                os.fsync(descriptor)
+            os.link(partial, path)
+        finally:
+            partial.unlink()
+    except FileExistsError as error:
+        raise KeyStoreError(f"{path}: exists already; nothing is overwritten") from error
+    except OSError as error:
+        reason = error.strerror or "cannot be written"
+        raise KeyStoreError(f"{path}: {reason}; check the folder's owner and space") from error
