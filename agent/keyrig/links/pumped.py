@@ -226,6 +226,8 @@ class PumpedLink(abc.ABC, Generic[C]):
         return self._connection
 
     def _closed(self) -> LinkClosed:
+        if isinstance(self._failure, LinkClosed):
+            return LinkClosed(self._name, self._failure.reason)
         if isinstance(self._failure, KeyrigError):
             return LinkClosed(self._name, str(self._failure))
         if self._failure is not None:

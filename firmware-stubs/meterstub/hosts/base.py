@@ -207,6 +207,11 @@ class LineHost(abc.ABC):
     def _line_lost(self) -> None:
         """Act on the user's end having gone away."""
 
+    def _may_speak(self, data: bytes, now: float) -> bool:
+        """Tell whether the user is ready to hear; `data` is what it just said."""
+        del data, now
+        return True
+
     def _make_connection(self) -> MessageConnection:
         if self._framing == "gfi":
             return GFIConnection()
@@ -276,7 +281,7 @@ class LineHost(abc.ABC):
         self._serve(connection)
         for octets in self._station.poll():
             self._queue(connection, octets)
-        if self._line_descriptor() is None:
+        if self._line_descriptor() is None or not self._may_speak(data, now):
             return
         octets = connection.data_to_send(self._clock())
         self._serve(connection)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HOST: Final = "127.0.0.1"
+SETTLE_S: Final = 0.1
+"""Silence towards a new client that has said nothing: pyserial drops what comes while it opens."""
 
 
 class TCPHost(LineHost):
@@ -40,6 +42,7 @@ class TCPHost(LineHost):
         self._port = port
         self._listener: socket.socket | None = None
         self._client: socket.socket | None = None
+        self._quiet_until = 0.0
 
     @property
     def url(self) -> str:
@@ -86,7 +89,13 @@ class TCPHost(LineHost):
             client.setblocking(False)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._client = client
+            self._quiet_until = self._clock() + SETTLE_S
             self._renew_connection()
+
+    def _may_speak(self, data: bytes, now: float) -> bool:
+        if data:
+            self._quiet_until = now
+        return now >= self._quiet_until
 
     def _line_lost(self) -> None:
         self._drop_client()
