@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from gbcs import cosem_time, protection, use_cases
+from gbcs.errors import LocalProtocolError
 from gbcs.keys import SharedSecrets
 from gbcs.message import Message, compose_pre_command
 from gbcs.roles import KeyUsage
@@ -27,6 +28,7 @@ from meterstub.lengths import with_three_octet_lengths
 from meterstub.memory import DeviceMemory, PowerLost
 from meterstub.options import DeviceOptions, SigningKey
 from meterstub.provide_credentials import provide_credentials
+from meterstub.security_log import EventCode
 from meterstub.verification import CommandRefused, VerifiedCommand, verify_command
 
 if TYPE_CHECKING:
@@ -139,7 +141,13 @@ class EmulatedDevice:
             else _HANDLERS[header.message_code]
         )
         execution = handler(command, accepted, environment)
-        response = self._respond(command, execution, environment)
+        try:
+            response = self._respond(command, execution, environment)
+        except LocalProtocolError as error:
+            # A command may ask for more than one message can carry; then none of it is done.
+            what = f"its response cannot be made: {error}"
+            self._commit(environment.log(state, EventCode.INTEGRITY_CHECK_FAILED, what))
+            return []
         self._commit(execution.state)
         return self._send(response)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Final
 
+from gbcs.message import CRAFlag
 from gbcs.security_credentials import (
     IssueCredentialsResponseCode,
     ProvideDeviceCertificateResponseCode,
     StatusCode,
     UpdateDeviceCertificateResponseCode,
 )
-from gbcs.use_cases import USE_CASES, MessageCode, use_case_name
+from gbcs.use_cases import MessageCode, payload_codec, use_case_name
 from meterstub.memory import PowerLost, WriteStep
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Faults:
             ValueError: The use case has no such answer.
         """
         answers = _ANSWERS.get(message_code, StatusCode)
-        if message_code not in USE_CASES or not answers(answer):
+        if payload_codec(message_code, CRAFlag.COMMAND) is None or not answers(answer):
             msg = f"{use_case_name(message_code)} cannot be refused with {answer}"
             raise ValueError(msg)
         self._refusals[message_code] = answer

@@ -7,7 +7,6 @@ import enum
 import hashlib
 import json
 import os
-import stat
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -124,11 +123,6 @@ class FileStorage:
             os.fsync(folder)
         finally:
             os.close(folder)
-
-    @property
-    def is_private(self) -> bool:
-        """Whether nobody but the owner may read the file."""
-        return not stat.S_IMODE(self.path.stat().st_mode) & 0o077
 
 
 class VolatileStorage:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from authorities import DEVICE, DURING, Authorities
 from gbcs import protection, use_cases
@@ -26,7 +28,14 @@ from meterstub.device import EmulatedDevice
 from meterstub.factory import manufacture
 from meterstub.faults import Faults
 from meterstub.key_pair import KeyPair, generate_key
-from meterstub.memory import DeviceMemory, Storage, VolatileStorage
+from meterstub.memory import (
+    DeviceMemory,
+    PowerLost,
+    Storage,
+    VolatileStorage,
+    decode_state,
+    encode_state,
+)
 from meterstub.options import DeviceOptions
 from meterstub.state import ContingencyKey, DeviceState
 from meterstub.trust_anchor_cells import CELLS, ROOT_CELL
@@ -301,18 +310,12 @@ class Bench:
         assert response.mac is None
 
 
-def without_log(state: DeviceState) -> tuple[Any, ...]:
-    """All of a state but its log, to be compared."""
-    return (
-        state.device_type,
-        state.entity_id,
-        dict(state.key_pairs),
-        dict(state.certificates),
-        dict(state.pending),
-        dict(state.cells),
-        dict(state.counters),
-        dict(state.top_up_floors),
-        state.alert_counter,
-        state.future_dated,
-        state.contingency,
-    )
+def remembered(storage: Storage) -> bytes:
+    """The octets that a storage holds, but for the security log."""
+    return encode_state(replace(decode_state(storage.read()), log=()))
+
+
+def without_power(bench: Bench, octets: bytes) -> None:
+    """Send a command in whose write the power goes."""
+    with pytest.raises(PowerLost):
+        bench.device.receive_message(octets)
