@@ -74,7 +74,6 @@ class Port:
                 self.url,
                 baudrate=self.baud,
                 timeout=0,
-                write_timeout=WRITE_TIMEOUT_S,
                 exclusive=True,
             )
         except serial.SerialException as error:
@@ -86,7 +85,10 @@ class Port:
         self._serial = opened
         self._fd = _descriptor(opened)
         if self._fd is None:
+            # Ports of this kind, rfc2217:// among them, know no write time-out.
             opened.timeout = UNWATCHED_WAIT_S
+        else:
+            opened.write_timeout = WRITE_TIMEOUT_S
         self._is_tty = self._fd is not None and os.isatty(self._fd)
         if self._is_tty and self._fd is not None:
             fcntl.ioctl(self._fd, termios.TIOCEXCL)

@@ -5,9 +5,11 @@ import os
 import socket
 import threading
 import tty
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import serial
+from serial import rfc2217
 
 from keyrig.errors import DeviceUnavailable, LinkClosed, PortBusy, PortMissing, SettingsError
 from keyrig.links.port import Port
@@ -139,6 +141,42 @@ def test_other_urls_carry_octets_too(pair: tuple[int, str], scheme: str) -> None
     assert port.read(5) == b""
     assert port.read(0) == b""
     port.close()
+
+
+def serve_rfc2217(listener: socket.socket) -> None:
+    """Put pyserial's RFC 2217 server before a port that echoes, for one client."""
+    client, _ = listener.accept()
+    with client, serial.serial_for_url("loop://", timeout=0) as echo:
+        lock = threading.Lock()
+
+        class Connection:
+            def write(self, octets: bytes) -> None:
+                with lock:
+                    client.sendall(octets)
+
+        line: Any = Connection()
+        port: Any = echo
+        manager = rfc2217.PortManager(port, line)
+        while octets := client.recv(1000):
+            echo.write(b"".join(manager.filter(octets)))
+            client.sendall(b"".join(manager.escape(echo.read(echo.in_waiting))))
+
+
+@pytest.mark.peer
+@pytest.mark.filterwarnings(r"ignore:set(Daemon|Name)\(\):DeprecationWarning")
+def test_port_behind_an_rfc2217_server_carries_octets() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        server = threading.Thread(target=serve_rfc2217, args=(listener,))
+        server.start()
+        port = Port(f"rfc2217://127.0.0.1:{listener.getsockname()[1]}", baud=115_200)
+        port.open()
+        port.write(b"abc\xff\x00")
+        octets = b""
+        while len(octets) < 5:
+            octets += port.read(5)
+        assert octets == b"abc\xff\x00"
+        port.close()
+        server.join()
 
 
 def test_closed_port_refuses(pair: tuple[int, str]) -> None:
