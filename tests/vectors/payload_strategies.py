@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
-from hypothesis.strategies import SearchStrategy
 
 from gbcs.der import Codec, tlv
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
@@ -44,6 +43,9 @@ from gbcs.security_credentials import (
     UpdateCredentialsResponse,
     UpdateDeviceCertificateResponseCode,
 )
+
+if TYPE_CHECKING:
+    from hypothesis.strategies import SearchStrategy
 
 ROLES = st.sampled_from(RemotePartyRole)
 KEY_USAGES = st.integers(1, 2**9 - 1).map(KeyUsage)

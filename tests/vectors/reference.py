@@ -29,7 +29,8 @@ TestT = TypeVar("TestT", bound="Callable[..., object]")
 
 def needs_reference(test: TestT) -> TestT:
     """Mark a test that needs the reference messages; it is skipped where they are absent."""
-    return pytest.mark.reference(_absent(test))
+    marked: TestT = pytest.mark.reference(_absent(test))
+    return marked
 
 
 def message_files() -> list[Path]:

@@ -106,8 +106,10 @@ def test_trailers_hold_signature_and_mac() -> None:
         (
             GROUPING_HEADER,
             "DF0901000000000000000108AABB",
-            "Grouping Header: business_originator_id: "
-            "cut short: 2 octets of 8 are there, at octet 12 (AABB)",
+            (
+                "Grouping Header: business_originator_id: "
+                "cut short: 2 octets of 8 are there, at octet 12 (AABB)"
+            ),
         ),
         (
             MACED_TRAILER,

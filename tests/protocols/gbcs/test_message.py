@@ -204,18 +204,24 @@ def test_longest_message_is_read_and_a_longer_one_not_composed() -> None:
         ("AA55", "GBCS message: starts with AA, where DD or DF belongs, at octet 0 (AA55)"),
         (
             "DD0901000000000000000108",
-            "GBCS message: one block of a general block transfer, not a whole message, "
-            "at octet 1 [GBCS 7.2.11]",
+            (
+                "GBCS message: one block of a general block transfer, not a whole message, "
+                "at octet 1 [GBCS 7.2.11]"
+            ),
         ),
         (
             MACED.replace("1100000000", "3100000000"),
-            "MAC Header: security_header: the security header is not 11 00 00 00 00, "
-            "at octet 8 (3100000000)",
+            (
+                "MAC Header: security_header: the security header is not 11 00 00 00 00, "
+                "at octet 8 (3100000000)"
+            ),
         ),
         (
             MACED.replace("DF0901", "DF0904"),
-            "Grouping Header: cra_flag: CRA flag 04 is neither command, response nor alert, "
-            "at octet 15",
+            (
+                "Grouping Header: cra_flag: CRA flag 04 is neither command, response nor alert, "
+                "at octet 15"
+            ),
         ),
         (
             GROUPING.replace("00 020008", "03 AABBCC 020008"),

@@ -106,33 +106,46 @@ def test_response_to_a_future_dated_command_has_no_outcome() -> None:
     [
         (
             "3011 3007020109 03020308 3006020102020103",
-            "ASN.1: authorising_remote_party_ta_cell_identifier.role: "
-            "9 is no RemotePartyRole, at octet 6 (0903020308300602)",
+            (
+                "ASN.1: authorising_remote_party_ta_cell_identifier.role: "
+                "9 is no RemotePartyRole, at octet 6 (0903020308300602)"
+            ),
         ),
         (
             "3011 3007020104 03020308 3006020102020163",
-            "ASN.1: remote_party_roles_credentials_required[1]: "
-            "99 is no RemotePartyRole, at octet 18 (63)",
+            (
+                "ASN.1: remote_party_roles_credentials_required[1]: "
+                "99 is no RemotePartyRole, at octet 18 (63)"
+            ),
         ),
         (
             "3014 300A02010403020308020100 3006020102020103",
-            "ASN.1: authorising_remote_party_ta_cell_identifier.cell_usage: "
-            "a DEFAULT that is written out, at octet 11 (0201003006020102)",
+            (
+                "ASN.1: authorising_remote_party_ta_cell_identifier.cell_usage: "
+                "a DEFAULT that is written out, at octet 11 (0201003006020102)"
+            ),
         ),
         (
             "3011 3007020104 03020708 3006020102020103",
-            "ASN.1: authorising_remote_party_ta_cell_identifier.key_usage: "
-            "a BIT STRING whose trailing zero bits are not removed, at octet 9 (0708300602010202)",
+            (
+                "ASN.1: authorising_remote_party_ta_cell_identifier.key_usage: "
+                "a BIT STRING whose trailing zero bits are not removed, "
+                "at octet 9 (0708300602010202)"
+            ),
         ),
         (
             "3012 3008020104 0303060040 3006020102020103",
-            "ASN.1: authorising_remote_party_ta_cell_identifier.key_usage: "
-            "a bit that KeyUsage has not, at octet 9 (0600403006020102)",
+            (
+                "ASN.1: authorising_remote_party_ta_cell_identifier.key_usage: "
+                "a bit that KeyUsage has not, at octet 9 (0600403006020102)"
+            ),
         ),
         (
             "3009 3007020104 03020308",
-            "ASN.1: remote_party_roles_credentials_required: "
-            "the element with tag 30 is missing or cut short, at octet 11",
+            (
+                "ASN.1: remote_party_roles_credentials_required: "
+                "the element with tag 30 is missing or cut short, at octet 11"
+            ),
         ),
     ],
 )
