@@ -137,22 +137,23 @@ class Conversation:
             KeyStoreError: A key that the command needs is missing or locked.
             LinkError: The link does not carry the command.
         """
-        waited_s = 0.0
-        sent: _Sent | None = None
-        for certificate in self._agreement_certificates():
-            for _ in range(SENDINGS):
-                if sent is None or ask.repeatable:
-                    sent = self._prepare(ask, certificate, attempt_id)
-                response = self._send_and_wait(ask, sent)
-                if response is not None:
-                    return self._accept(ask, sent, response)
-                waited_s += self._timeout_s
-                if ask.repeatable:
-                    self._unanswered(sent)
-            if sent is not None and not ask.repeatable:
+        candidates = self._agreement_certificates()
+        open_sent: dict[GBCSCertificate, _Sent] = {}
+        for certificate in candidates * SENDINGS:
+            sent = open_sent.get(certificate) or self._prepare(ask, certificate, attempt_id)
+            response = self._send_and_wait(ask, sent)
+            if response is not None:
+                for other in open_sent.values():
+                    if other is not sent:
+                        self._unanswered(other)
+                return self._accept(ask, sent, response)
+            if ask.repeatable:
                 self._unanswered(sent)
-                sent = None
-        raise NoResponse(ask.what, waited_s)
+            else:
+                open_sent[certificate] = sent
+        for sent in open_sent.values():
+            self._unanswered(sent)
+        raise NoResponse(ask.what, self._timeout_s * len(candidates) * SENDINGS)
 
     def receive_alerts(self) -> None:
         """Take what has come unasked and waits, without waiting for more."""
@@ -170,9 +171,16 @@ class Conversation:
         return candidates
 
     def _candidates(self, key_usage: KeyUsage) -> tuple[GBCSCertificate, ...]:
-        """Give the certificates that the device may use now, newest first."""
+        """Give the certificates that the device may use now, the most likely first.
+
+        Those that it is known to use come first, newest first; then one that it may have stored
+        without our knowing.
+        """
         held = self._run.ledger.key_changes.candidates(self.device, key_usage)
-        return tuple(GBCSCertificate.from_der(candidate.certificate) for candidate in held)
+        return tuple(
+            GBCSCertificate.from_der(candidate.certificate)
+            for candidate in sorted(held, key=lambda candidate: not candidate.certain)
+        )
 
     def _prepare(self, ask: Ask, certificate: GBCSCertificate, attempt_id: int | None) -> _Sent:
         """Reserve the counter, protect the command, and have both in the ledger."""

@@ -82,6 +82,12 @@ class TerminalDisplay:
     def _on_preparing(self, what: str, **_: Any) -> None:
         self._print(f"[dim]{escape(what)}[/dim]")
 
+    def _on_hosting(self, device: str, device_type: str, url: str, framing: str, **_: Any) -> None:
+        self._print(f"{device_type:7} {device}  {framing:4}  {escape(url)}")
+
+    def _on_ready(self, devices: int, **_: Any) -> None:
+        self._print(f"{devices} devices hosted; stop with Ctrl-C")
+
     def _on_run_started(
         self, run: str, rig: str, edition: str, duties: int, devices: int, **_: Any
     ) -> None:

@@ -183,6 +183,18 @@ class PortBusy(RigError):  # noqa: N818 - as above
         self.where = where
 
 
+class RigBusy(RigError):  # noqa: N818 - as above
+    """Another agent drives the rig.
+
+    Args:
+        rig: The rig's name.
+    """
+
+    def __init__(self, rig: str) -> None:
+        super().__init__(f"rig {rig}: another agent drives it; wait for it or stop it")
+        self.rig = rig
+
+
 class PortMissing(RigError):  # noqa: N818 - as above
     """There is no such port.
 

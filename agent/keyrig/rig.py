@@ -5,8 +5,9 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
+import tomlkit
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -22,8 +23,11 @@ from gbcs.roles import DeviceType
 from keyrig.duties.facts import DeviceFacts, Fuel
 from keyrig.duties.rules import Actor
 from keyrig.duties.smi_status import SMIStatus
-from keyrig.errors import RigFileInvalid
+from keyrig.errors import RigFileInvalid, SettingsError
 from keyrig.toml_files import TOMLFault, read_toml
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
 
 EMULATED: Final = "emulated:"
 """The URL of a device that keyrig emulates itself."""
@@ -107,6 +111,13 @@ class RigDevice(_Model):
     recovery_checked_after_receipt_by: Entity | Literal["dcc"] | None = None
     lead_supplier: Entity | None = None
     network_operator: Entity | None = None
+    faults: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _faults_are_emulated(self) -> RigDevice:
+        if self.faults and not self.link.is_emulated:
+            raise ValueError("faults are for emulated devices")
+        return self
 
 
 class Responsible(_Model):
@@ -133,6 +144,7 @@ class DCCParties(_Model):
     access_control_broker: Entity = EntityIdentifier.parse("90-B3-D5-1F-30-00-00-02")
     transitional_cos: Entity = EntityIdentifier.parse("90-B3-D5-1F-30-00-00-04")
     recovery: Entity = EntityIdentifier.parse("90-B3-D5-1F-30-00-00-01")
+    wan_provider: Entity = EntityIdentifier.parse("90-B3-D5-1F-30-00-00-07")
 
 
 class PKISettings(_Model):
@@ -181,6 +193,29 @@ class Rig(_Model):
     def has_emulated_devices(self) -> bool:
         """Whether keyrig emulates any of its devices."""
         return any(device.link.is_emulated for device in self.device)
+
+    def require(self, entities: Collection[EntityIdentifier]) -> None:
+        """See that devices are on the rig.
+
+        Raises:
+            SettingsError: One is not.
+        """
+        known = {device.entity_id for device in self.device}
+        for entity in entities:
+            if entity not in known:
+                raise SettingsError(
+                    f"device {entity}", f"not on the rig {self.name}", "name one of its devices"
+                )
+
+    def with_urls(self, urls: Mapping[EntityIdentifier, str]) -> str:
+        """Give the text of this rig's file with other URLs for some devices."""
+        values = self.model_dump(mode="json", exclude_defaults=True)
+        for device in values["device"]:
+            url = urls.get(EntityIdentifier.parse(device["entity_id"]))
+            if url is not None:
+                device["link"]["url"] = url
+                device.pop("faults", None)
+        return tomlkit.dumps(values)
 
     def facts(
         self, device: RigDevice, commissioned_at: datetime | date | None = None

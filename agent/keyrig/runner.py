@@ -55,22 +55,8 @@ if TYPE_CHECKING:
     from keyrig.ledger.key_changes import KeyChange
     from keyrig.ledger.ledger import Ledger
     from keyrig.links.base import Link
+    from keyrig.pki import CertificateAuthority
     from keyrig.steps.effects import Effect, Script
-
-
-class CertificateAuthority(Protocol):
-    """Issues a device's certificates."""
-
-    def certify_device(
-        self, csr: bytes, *, entity: EntityIdentifier, key_usage: KeyUsage, now: datetime
-    ) -> bytes:
-        """Give the certificate (DER) for a certification request (DER).
-
-        Raises:
-            CertificateRejected: The request is not that device's, or not for that use.
-            KeyStoreError: The authority's key is missing or locked.
-        """
-        ...
 
 
 class Keys(OrganisationKeys, Protocol):

@@ -7,6 +7,7 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gbcs.certificates import check_profile
@@ -23,7 +24,6 @@ from keyrig.keystore.opening import open_keystore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from keyrig.keystore.base import KeyStore, StoredCertificate
     from keyrig.keystore.pem import Passphrase
@@ -165,3 +165,17 @@ def _place(stored: StoredCertificate, directory: Path) -> tuple[str, bool]:
         if read_certificate(path) == stored.certificate:
             return candidate, False
     raise KeyStoreError(f"{path}: exists already and holds another certificate; move it away")
+
+
+def add_certificate(store: KeyStore, stored: StoredCertificate) -> None:
+    """Add a certificate, without a private key, to a key store that is a folder.
+
+    Raises:
+        KeyStoreError: It is no folder, or cannot be written.
+    """
+    directory = Path(store.location)
+    if not directory.is_dir():
+        raise KeyStoreError(f"{directory}: no folder to add a certificate to; import it into one")
+    stem, is_new = _place(stored, directory)
+    if is_new:
+        write_certificate(directory, stem, stored.certificate)

@@ -1,0 +1,319 @@
+"""Putting a rig together from its file: key store, ledger, devices and the lines to them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from gbcs.roles import KeyUsage
+from keyrig.clock import monotonic, pause, utc_now
+from keyrig.duties.facts import LedgerFacts
+from keyrig.duties.plan import Plan, plan
+from keyrig.duties.rules import built_in_rules
+from keyrig.emulation import EmulatedDevices, commissioned_at
+from keyrig.errors import KeyMissing, KeyStoreError, RigBusy, SettingsError
+from keyrig.home import home_directory
+from keyrig.keystore.folder import read_certificate
+from keyrig.keystore.opening import open_keystore
+from keyrig.ledger.ledger import Ledger
+from keyrig.links.gfi import GFILink
+from keyrig.links.hdlc import HDLCLink
+from keyrig.observing import Observer, unobserved
+from keyrig.pki import TestCertificationAuthority, initialise
+from keyrig.rig import Rig, RigDevice, load_rig
+from keyrig.rig_keys import RigKeys
+from keyrig.runner import Bench, DeviceOnRig
+from keyrig.steps.context import Parties
+from keyrig.transcript import NoTranscript, Transcript
+from meterlink.hdlc.address import HDLCAddress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from gbcs.certificates import GBCSCertificate
+    from gbcs.entity import EntityIdentifier
+    from keyrig.duties.facts import DeviceFacts
+    from keyrig.duties.smi_status import SMIStatus
+    from keyrig.emulation import Line
+    from keyrig.keystore.base import KeyStore
+    from keyrig.links.base import Link
+    from keyrig.pki import CertificateAuthority
+
+LEDGER_FILE: Final = "ledger.sqlite"
+LOCK_WAIT_S: Final = 60.0
+_LOCK_POLL_S: Final = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a rig keeps things, all below the home folder."""
+
+    home: Path
+    rig: Rig
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger's file."""
+        return self.home / LEDGER_FILE
+
+    @property
+    def emulated(self) -> Path:
+        """The memories of the rig's emulated devices."""
+        return self.home / "emulated" / self.rig.name
+
+    @property
+    def keystore(self) -> Path:
+        """The rig's key store."""
+        return self.home / self.rig.pki.keystore
+
+    @property
+    def lock(self) -> Path:
+        """The file whose lock says that an agent drives the rig."""
+        return self.home / "rigs" / f"{self.rig.name}.lock"
+
+
+def places_of(rig: Rig) -> Places:
+    """Give where a rig keeps things."""
+    return Places(home_directory(), rig)
+
+
+def open_rig(path: Path | None) -> Rig:
+    """Read a rig file; the emulated home without one."""
+    return load_rig(path)
+
+
+def facts_of(places: Places, *, now: datetime) -> tuple[DeviceFacts, ...]:
+    """Give what is known of a rig's devices from its file.
+
+    Emulated devices are commissioned when they are made; those that are not yet made count as
+    made now.
+    """
+    made_at = commissioned_at(places.emulated) or now
+    return tuple(
+        places.rig.facts(device, made_at if device.link.is_emulated else None)
+        for device in places.rig.device
+    )
+
+
+def plan_of(
+    places: Places, *, now: datetime, only: Collection[EntityIdentifier] = ()
+) -> tuple[Plan, dict[EntityIdentifier, SMIStatus | None]]:
+    """Plan the duties of a rig, or of `only` some of its devices; changes nothing.
+
+    Returns:
+        The plan, and each device's SMI Status.
+    """
+    facts = [device for device in facts_of(places, now=now) if not only or device.entity_id in only]
+    entities = [device.entity_id for device in facts]
+    from_file = {device.entity_id: device.smi_status for device in places.rig.device}
+    if not places.ledger.exists():
+        gathered = LedgerFacts()
+        statuses: dict[EntityIdentifier, SMIStatus | None] = dict(from_file)
+    else:
+        with Ledger(places.ledger, create=False) as ledger:
+            gathered = ledger.facts.ledger_facts(entities)
+            statuses = {
+                entity: ledger.smi_statuses.current(entity) or from_file[entity]
+                for entity in entities
+            }
+    made = plan(built_in_rules(), facts, gathered, now, frozenset(places.rig.rig.parties))
+    return made, statuses
+
+
+@contextmanager
+def rig_lock(places: Places, observe: Observer = unobserved) -> Iterator[None]:
+    """Hold a rig against other agents; the operating system gives it back if this one dies.
+
+    Raises:
+        RigBusy: Another agent still holds it after `LOCK_WAIT_S`.
+    """
+    places.lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _acquire(descriptor, places, observe)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _acquire(descriptor: int, places: Places, observe: Observer) -> None:
+    deadline = monotonic() + LOCK_WAIT_S
+    told = False
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if monotonic() > deadline:
+                raise RigBusy(places.rig.name) from None
+            if not told:
+                observe("preparing", what=f"another agent drives {places.rig.name}; waiting")
+                told = True
+            pause(_LOCK_POLL_S)
+        else:
+            return
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assembled:
+    """A rig that is ready to be run."""
+
+    places: Places
+    bench: Bench
+    devices: tuple[DeviceOnRig, ...]
+
+
+@contextmanager
+def assembled(
+    rig: Rig,
+    *,
+    observe: Observer = unobserved,
+    transcript: Transcript | None = None,
+    only: Collection[EntityIdentifier] = (),
+    clock: Callable[[], datetime] = utc_now,
+) -> Iterator[Assembled]:
+    """Put a rig together, emulated devices started, lines not yet open.
+
+    Args:
+        rig: The rig.
+        observe: Is told what happens.
+        transcript: Takes every message.
+        only: The devices to reach; all where empty.
+        clock: Gives the present instant.
+    """
+    places = places_of(rig)
+    places.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with rig_lock(places, observe):
+        store = keystore_of(places, observe, clock())
+        authority = TestCertificationAuthority.of(store, os.urandom)
+        with ExitStack() as stack:
+            urls: Mapping[EntityIdentifier, str] = {}
+            if rig.has_emulated_devices:
+                devices = _emulated(places, store, authority, observe, clock)
+                urls = stack.enter_context(devices).urls
+            ledger = stack.enter_context(Ledger(places.ledger))
+            # Making the devices adds their certificates to the store.
+            keys = RigKeys(open_keystore(places.keystore))
+            facts = {device.entity_id: device for device in facts_of(places, now=clock())}
+            yield Assembled(
+                places=places,
+                bench=Bench(
+                    name=rig.name,
+                    ledger=ledger,
+                    keys=keys,
+                    authority=authority,
+                    parties=_parties(places, store),
+                    rules=built_in_rules(),
+                    carried_out=frozenset(rig.rig.parties),
+                    clock=clock,
+                    monotonic=monotonic,
+                    observe=observe,
+                    transcript=transcript or NoTranscript(),
+                ),
+                devices=tuple(
+                    DeviceOnRig(
+                        facts=facts[device.entity_id],
+                        link=link_to(device, urls),
+                        timeout_s=device.link.timeout_s,
+                        smi_status=device.smi_status,
+                    )
+                    for device in rig.device
+                    if not only or device.entity_id in only
+                ),
+            )
+
+
+@contextmanager
+def emulated_rig(
+    rig: Rig,
+    *,
+    observe: Observer = unobserved,
+    line: Line = "pty",
+    clock: Callable[[], datetime] = utc_now,
+) -> Iterator[EmulatedDevices]:
+    """Start a rig's emulated devices, for other programs to use.
+
+    Raises:
+        SettingsError: The rig has none.
+    """
+    if not rig.has_emulated_devices:
+        raise SettingsError(f"rig {rig.name}", "has no emulated device", "name another rig")
+    places = places_of(rig)
+    places.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    store = keystore_of(places, observe, clock())
+    authority = TestCertificationAuthority.of(store, os.urandom)
+    with (
+        rig_lock(places, observe),
+        _emulated(places, store, authority, observe, clock, line) as devices,
+    ):
+        yield devices
+
+
+def _emulated(
+    places: Places,
+    store: KeyStore,
+    authority: CertificateAuthority,
+    observe: Observer,
+    clock: Callable[[], datetime],
+    line: Line = "pty",
+) -> EmulatedDevices:
+    return EmulatedDevices(
+        places.rig,
+        directory=places.emulated,
+        store=store,
+        authority=authority,
+        clock=clock,
+        observe=observe,
+        line=line,
+    )
+
+
+def keystore_of(places: Places, observe: Observer, now: datetime) -> KeyStore:
+    """Open a rig's key store; the test PKI is made for a rig that has emulated devices.
+
+    Raises:
+        KeyStoreError: There is none, and the rig is of real devices.
+    """
+    if not places.keystore.exists():
+        if not places.rig.has_emulated_devices:
+            raise KeyStoreError(
+                f"{places.keystore}: no key store; make one with `keyrig pki init` or import one "
+                "with `keyrig pki import`"
+            )
+        observe("preparing", what=f"making a test PKI in {places.keystore}")
+        return initialise(places.keystore, now, os.urandom)
+    return open_keystore(places.keystore)
+
+
+def _parties(places: Places, store: KeyStore) -> Parties:
+    dcc, path = places.rig.dcc, places.rig.pki.recovery_certificate
+    recovery: GBCSCertificate = (
+        read_certificate(places.home / path)
+        if path is not None
+        else store.certificate(dcc.recovery, key_usage=KeyUsage.DIGITAL_SIGNATURE)
+    )
+    if recovery.entity_id is None:
+        raise KeyMissing(str(path), "Entity Identifier in the Recovery Certificate")
+    return Parties(
+        access_control_broker=dcc.access_control_broker,
+        transitional_cos=dcc.transitional_cos,
+        recovery_certificate=recovery,
+    )
+
+
+def link_to(device: RigDevice, urls: Mapping[EntityIdentifier, str]) -> Link:
+    """Make the link to a device, not open; emulated ones are reached where `urls` says."""
+    settings = device.link
+    url = urls[device.entity_id] if settings.is_emulated else settings.url
+    if settings.framing == "gfi":
+        return GFILink(url, baud=settings.baud)
+    return HDLCLink(
+        url,
+        baud=settings.baud,
+        client=HDLCAddress.client(settings.hdlc.client),
+        server=HDLCAddress.server(settings.hdlc.server),
+    )

@@ -1,0 +1,74 @@
+"""`keyrig run`."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from keyrig.cli.options import device_option, json_option, parse_devices, rig_argument
+
+if TYPE_CHECKING:
+    from gbcs.entity import EntityIdentifier
+    from keyrig.assembly import Places
+    from keyrig.observing import Observer
+
+
+@click.command()
+@rig_argument
+@device_option
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and change nothing.")
+@click.option(
+    "--transcript",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Append one JSON line to FILE for each message either way.",
+)
+@json_option
+def run(
+    rig: Path | None,
+    device_texts: tuple[str, ...],
+    transcript: Path | None,
+    *,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Carry out every duty that is due on RIG; the emulated home without one.
+
+    What is done is not done again; what an earlier run left open goes on. With --json, each
+    event is one JSON object on a line.
+    """
+    from keyrig.assembly import assembled, open_rig, places_of  # noqa: PLC0415 - not for --help
+    from keyrig.cli.watching import watching  # noqa: PLC0415 - as above
+    from keyrig.runner import run as run_rig  # noqa: PLC0415 - as above
+    from keyrig.transcript import TranscriptFile  # noqa: PLC0415 - as above
+
+    opened = open_rig(rig)
+    only = parse_devices(device_texts)
+    opened.require(only)
+    with ExitStack() as stack:
+        observe = stack.enter_context(watching(as_json=as_json))
+        if dry_run:
+            _show(places_of(opened), observe, "would be carried out", only)
+            return 0
+        record = stack.enter_context(TranscriptFile(transcript)) if transcript else None
+        ready = stack.enter_context(
+            assembled(opened, observe=observe, transcript=record, only=only)
+        )
+        result = run_rig(ready.bench, ready.devices, run_id=uuid.uuid4().hex)
+        _show(ready.places, observe, "after the run", ())
+    return int(result)
+
+
+def _show(
+    places: Places, observe: Observer, title: str, only: tuple[EntityIdentifier, ...]
+) -> None:
+    from keyrig.assembly import plan_of  # noqa: PLC0415 - not for --help
+    from keyrig.cli.watching import show_plan  # noqa: PLC0415 - as above
+    from keyrig.clock import utc_now  # noqa: PLC0415 - as above
+
+    made, statuses = plan_of(places, now=utc_now(), only=only)
+    show_plan(made, statuses, observe, title=f"{places.rig.name}: {title} ({made.edition})")

@@ -1,0 +1,49 @@
+"""`keyrig status`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from keyrig.cli.options import device_option, json_option, parse_devices, rig_argument
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gbcs.entity import EntityIdentifier
+
+
+@click.command()
+@rig_argument
+@device_option
+@json_option
+def status(rig: Path | None, device_texts: tuple[str, ...], *, as_json: bool) -> int:
+    """Show the devices of RIG: every duty, done or not, deadlines and SMI Status."""
+    return show(rig, parse_devices(device_texts), title="status", only_due=False, as_json=as_json)
+
+
+def show(
+    rig: Path | None,
+    only: tuple[EntityIdentifier, ...],
+    *,
+    title: str,
+    only_due: bool,
+    as_json: bool,
+) -> int:
+    """Print a rig's duties; changes nothing."""
+    from dataclasses import replace  # noqa: PLC0415 - not for --help
+
+    from keyrig.assembly import open_rig, places_of, plan_of  # noqa: PLC0415 - as above
+    from keyrig.cli.watching import show_plan, watching  # noqa: PLC0415 - as above
+    from keyrig.clock import utc_now  # noqa: PLC0415 - as above
+
+    opened = open_rig(rig)
+    opened.require(only)
+    with watching(as_json=as_json) as observe:
+        made, statuses = plan_of(places_of(opened), now=utc_now(), only=only)
+        if only_due:
+            due = {duty.id for duty in made.to_do()}
+            made = replace(made, duties=tuple(d for d in made.duties if d.id in due))
+        show_plan(made, statuses, observe, title=f"{opened.name}: {title} ({made.edition})")
+    return 0

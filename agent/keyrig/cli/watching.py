@@ -1,0 +1,66 @@
+"""Who watches a command at work: the terminal, or the program that reads its JSON lines."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from keyrig.clock import utc_now
+from keyrig.display import JSONLines, TerminalDisplay, plan_document, plan_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from gbcs.entity import EntityIdentifier
+    from keyrig.duties.plan import Plan
+    from keyrig.duties.smi_status import SMIStatus
+    from keyrig.observing import Observer
+
+
+@contextmanager
+def watching(*, as_json: bool) -> Iterator[Observer]:
+    """Give the observer that prints to standard output; logs go to standard error."""
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.JSONRenderer()
+            if as_json
+            else structlog.dev.ConsoleRenderer(colors=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    if as_json:
+        yield JSONLines(sys.stdout, utc_now)
+        return
+    display = TerminalDisplay(console())
+    try:
+        yield display
+    finally:
+        display.close()
+
+
+def console() -> Any:
+    """Give the console of standard output; wide where it is no terminal, for whole rows."""
+    from rich.console import Console  # noqa: PLC0415 - not for --json
+
+    return Console() if sys.stdout.isatty() else Console(width=160)
+
+
+def show_plan(
+    plan: Plan,
+    statuses: Mapping[EntityIdentifier, SMIStatus | None],
+    observe: Observer,
+    *,
+    title: str,
+) -> None:
+    """Print the table of a plan, or give it as the last event."""
+    if isinstance(observe, JSONLines):
+        observe("plan", **plan_document(plan, statuses))
+    else:
+        console().print(plan_table(plan, statuses, title))

@@ -1,0 +1,209 @@
+"""The emulated devices of a rig: made once, kept below KEYRIG_HOME, hosted on lines of their own.
+
+The one module of the agent that knows the emulated devices.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal, Self
+
+from gbcs.certificates import GBCSCertificate
+from gbcs.certification_request import CertificationRequest
+from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
+from keyrig.errors import SettingsError
+from keyrig.keystore.base import Authority, KeyStore, StoredCertificate
+from keyrig.keystore.copying import add_certificate
+from meterlink.hdlc.address import HDLCAddress
+from meterstub.device import EmulatedDevice
+from meterstub.factory import manufacture
+from meterstub.faults import Faults
+from meterstub.hosts.base import LineOptions
+from meterstub.hosts.pty import PtyHost
+from meterstub.hosts.tcp import TCPHost
+from meterstub.memory import DeviceMemory, FileStorage
+from meterstub.trust_anchor_cells import CELLS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from gbcs.entity import EntityIdentifier
+    from gbcs.security_credentials import TrustAnchorCellIdentifier
+    from keyrig.observing import Observer
+    from keyrig.pki import CertificateAuthority
+    from keyrig.rig import DCCParties, Rig, RigDevice
+    from meterstub.hosts.base import LineHost
+    from meterstub.state import DeviceState
+
+Line = Literal["pty", "tcp"]
+_COMMISSIONED_AT = "commissioned-at"
+
+
+class EmulatedDevices:
+    """The emulated devices of one rig, started and stopped together.
+
+    Args:
+        rig: The rig; those of its devices whose URL is `emulated:` are here.
+        directory: Where their memories are kept.
+        store: The key store with the certificates that their cells hold from the factory.
+        authority: Certifies their first keys.
+        clock: Gives their time.
+        observe: Is told what is made.
+        line: What each is put on.
+    """
+
+    def __init__(
+        self,
+        rig: Rig,
+        *,
+        directory: Path,
+        store: KeyStore,
+        authority: CertificateAuthority,
+        clock: Callable[[], datetime],
+        observe: Observer,
+        line: Line = "pty",
+    ) -> None:
+        self._rig = rig
+        self._directory = directory
+        self._store = store
+        self._authority = authority
+        self._clock = clock
+        self._observe = observe
+        self._line = line
+        self._stack = ExitStack()
+        self.devices: dict[EntityIdentifier, EmulatedDevice] = {}
+        self._hosts: dict[EntityIdentifier, LineHost] = {}
+
+    @property
+    def urls(self) -> Mapping[EntityIdentifier, str]:
+        """Where each device is reached; known once they are started."""
+        return {entity: host.url for entity, host in self._hosts.items()}
+
+    def verify_running(self) -> None:
+        """See that every host still runs.
+
+        Raises:
+            HostFailed: One has ended; names it.
+        """
+        for host in self._hosts.values():
+            host.verify_running()
+
+    def make(self) -> None:
+        """Make the devices that are not there yet, as from the factory, and remember when."""
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if commissioned_at(self._directory) is None:
+            mark = self._directory / _COMMISSIONED_AT
+            mark.write_text(self._clock().isoformat() + "\n", encoding="ascii")
+        for device in self._emulated():
+            storage = FileStorage(self._path(device))
+            if not self._path(device).exists():
+                self._observe(
+                    "preparing",
+                    what=f"making an emulated {device.type.value} {device.entity_id}",
+                )
+                DeviceMemory.create(storage, self._manufactured(device))
+
+    def _emulated(self) -> list[RigDevice]:
+        return [device for device in self._rig.device if device.link.is_emulated]
+
+    def _path(self, device: RigDevice) -> Path:
+        return self._directory / f"{device.entity_id.stem}.json"
+
+    def _manufactured(self, device: RigDevice) -> DeviceState:
+        def certify(request: bytes) -> bytes:
+            usage = CertificationRequest.from_der(request).key_usage
+            der = self._authority.certify_device(
+                request, entity=device.entity_id, key_usage=usage, now=self._clock()
+            )
+            self._register(GBCSCertificate.from_der(der))
+            return der
+
+        return manufacture(
+            device.type,
+            device.entity_id,
+            anchors={
+                cell: factory_certificate(self._store, self._rig.dcc, cell).der
+                for cell in CELLS[device.type]
+            },
+            certify=certify,
+        )
+
+    def _register(self, certificate: GBCSCertificate) -> None:
+        """Put a device's first certificate into the key store, where agents look for it."""
+        add_certificate(
+            self._store,
+            StoredCertificate(certificate, CellUsage.MANAGEMENT, source="manufacture"),
+        )
+
+    def __enter__(self) -> Self:
+        self.make()
+        with ExitStack() as starting:
+            for settings in self._emulated():
+                faults = Faults()
+                for fault in settings.faults:
+                    _inject(faults, settings, fault)
+                device = EmulatedDevice(
+                    DeviceMemory(FileStorage(self._path(settings))),
+                    clock=self._clock,
+                    faults=faults,
+                )
+                self.devices[settings.entity_id] = device
+                self._hosts[settings.entity_id] = starting.enter_context(
+                    self._host(settings, device)
+                )
+            self._stack = starting.pop_all()
+        return self
+
+    def _host(self, settings: RigDevice, device: EmulatedDevice) -> LineHost:
+        options = LineOptions(
+            client=HDLCAddress.client(settings.link.hdlc.client),
+            server=HDLCAddress.server(settings.link.hdlc.server),
+        )
+        framing = settings.link.framing
+        if self._line == "tcp":
+            return TCPHost(device, framing=framing, options=options)
+        return PtyHost(device, framing=framing, options=options)
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+
+
+def _inject(faults: Faults, device: RigDevice, text: str) -> None:
+    try:
+        faults.inject(text)
+    except ValueError as error:
+        where = f"device {device.entity_id}"
+        raise SettingsError(where, str(error), "correct its faults") from None
+
+
+def commissioned_at(directory: Path) -> datetime | None:
+    """Give when a rig's emulated devices were made, or None where they are not."""
+    try:
+        return datetime.fromisoformat(
+            (directory / _COMMISSIONED_AT).read_text(encoding="ascii").strip()
+        )
+    except FileNotFoundError:
+        return None
+
+
+def factory_certificate(
+    store: KeyStore, dcc: DCCParties, cell: TrustAnchorCellIdentifier
+) -> GBCSCertificate:
+    """Give what a cell holds from the factory.
+
+    The cells of supplier and network operator hold the access control broker's certificates
+    until they are handed over.
+
+    Source: RTDS 4.5.0 (6.21 samples).
+    """
+    if cell.role is RemotePartyRole.ROOT:
+        return store.authority_certificate(Authority.ROOT)
+    owners = {
+        RemotePartyRole.RECOVERY: dcc.recovery,
+        RemotePartyRole.TRANSITIONAL_COS: dcc.transitional_cos,
+        RemotePartyRole.WAN_PROVIDER: dcc.wan_provider,
+    }
+    owner = owners.get(cell.role, dcc.access_control_broker)
+    return store.certificate(owner, key_usage=KeyUsage(cell.key_usage))

@@ -1,0 +1,126 @@
+"""The key store as steps and conversations ask for it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gbcs.certificates import CertificateProfile, GBCSCertificate
+from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
+from keyrig.errors import KeyMissing
+
+if TYPE_CHECKING:
+    from gbcs.entity import EntityIdentifier
+    from gbcs.keys import KeyAgreer, Signer
+    from keyrig.keystore.base import KeyStore
+
+PATH_LENGTH_MAXIMUM = 4
+
+
+class RigKeys:
+    """Finds certificates, their paths and the keys that belong to them in one key store."""
+
+    def __init__(self, store: KeyStore) -> None:
+        self._store = store
+        self._paths: dict[GBCSCertificate, tuple[GBCSCertificate, ...]] = {}
+        self._signers: dict[tuple[EntityIdentifier, bytes | None], Signer] = {}
+        self._agreers: dict[EntityIdentifier, KeyAgreer] = {}
+
+    def certificate(
+        self,
+        entity: EntityIdentifier,
+        key_usage: KeyUsage,
+        cell_usage: CellUsage = CellUsage.MANAGEMENT,
+        role: RemotePartyRole | None = None,
+    ) -> GBCSCertificate:
+        """Give the newest certificate of an organisation or device for one use.
+
+        Raises:
+            KeyMissing: There is none.
+        """
+        return self._store.certificate(
+            entity, key_usage=key_usage, cell_usage=cell_usage, role=role
+        )
+
+    def certification_path(self, certificate: GBCSCertificate) -> tuple[GBCSCertificate, ...]:
+        """Give the issuing authorities between a certificate and the root, nearest first.
+
+        Raises:
+            KeyMissing: The store lacks the certificate's issuing authority.
+        """
+        known = self._paths.get(certificate)
+        if known is None:
+            known = self._paths[certificate] = self._find_path(certificate)
+        return known
+
+    def _find_path(self, certificate: GBCSCertificate) -> tuple[GBCSCertificate, ...]:
+        authorities = [
+            each
+            for each in self._store.certificates()
+            if each.profile in (CertificateProfile.ISSUING, CertificateProfile.ROOT)
+        ]
+        path: list[GBCSCertificate] = []
+        current = certificate
+        while len(path) < PATH_LENGTH_MAXIMUM:
+            issuer = next(
+                (
+                    each
+                    for each in authorities
+                    if each.subject == current.issuer
+                    and each.subject_key_identifier == current.authority_key_identifier
+                ),
+                None,
+            )
+            if issuer is None or issuer.profile is CertificateProfile.ROOT:
+                break
+            path.append(issuer)
+            current = issuer
+        if not path:
+            raise KeyMissing(
+                self._store.location, f"issuing authority of the certificate of {certificate}"
+            )
+        return tuple(path)
+
+    def signer(
+        self, entity: EntityIdentifier, subject_key_identifier: bytes | None = None
+    ) -> Signer:
+        """Give the signer of an organisation: of the key that is named, or of the newest.
+
+        Raises:
+            KeyStoreError: Its private key is missing or locked.
+        """
+        asked = (entity, subject_key_identifier)
+        signer = self._signers.get(asked)
+        if signer is None:
+            certificate = self._named(entity, subject_key_identifier)
+            signer = self._store.signer(entity, certificate=certificate)
+            self._signers[asked] = signer
+        return signer
+
+    def _named(
+        self, entity: EntityIdentifier, subject_key_identifier: bytes | None
+    ) -> GBCSCertificate | None:
+        if subject_key_identifier is None:
+            return None
+        for each in self._store.certificates():
+            if (
+                each.entity_id == entity
+                and each.key_usage == KeyUsage.DIGITAL_SIGNATURE
+                and each.subject_key_identifier == subject_key_identifier
+            ):
+                return each
+        raise KeyMissing(
+            self._store.location,
+            f"certificate of {entity} with key {subject_key_identifier.hex()}, which the device "
+            "trusts",
+        )
+
+    def agreer(self, entity: EntityIdentifier) -> KeyAgreer:
+        """Give the key agreement key of an organisation.
+
+        Raises:
+            KeyStoreError: Its private key is missing or locked.
+        """
+        agreer = self._agreers.get(entity)
+        if agreer is None:
+            agreer = self._agreers[entity] = self._store.agreer(entity)
+        return agreer
