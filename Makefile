@@ -22,6 +22,8 @@ $(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp
 	@$(PIP_ENVIRONMENT) $(BIN)/python -m pip install --quiet --require-hashes --requirement requirements-dev.lock
 	@touch $@
 
+export KEYRIG_HOME ?= $(CURDIR)/build/home
+
 run: $(VENV)/run.stamp  ## Carry out every duty on the emulated home and show it.
 	@$(BIN)/keyrig run
 

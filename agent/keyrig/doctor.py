@@ -71,12 +71,12 @@ def _keys(places: Places, now: datetime) -> Iterator[Finding]:
     except KeyStoreError as error:
         yield Finding("keys", Health.BAD, str(error))
         return
-    wrong = [each for each in report.certificates if each.error]
+    wrong = report.findings
     yield Finding(
         "keys",
         Health.BAD if wrong else Health.GOOD,
-        f"{places.keystore}: {len(report.certificates)} certificates, {len(wrong)} wrong"
-        + (f"; first: {wrong[0].error}" if wrong else ""),
+        f"{places.keystore}: {report.certificates} certificates, {report.keys} private keys, "
+        + (f"{len(wrong)} faults; see `keyrig pki check`" if wrong else "all good"),
     )
     for problem in store.problems:
         yield Finding("keys", Health.NOTE, problem)

@@ -1,0 +1,5 @@
+"""`python -m keyrig`."""
+
+from keyrig.cli import main
+
+main()

@@ -1,0 +1,201 @@
+"""Measures what the project promises, prints it, and writes build/bench.json."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time  # noqa: TID251 - it measures
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from gbcs.entity import EntityIdentifier
+from gbcs.keys import SharedSecrets
+from gbcs.message import CRAFlag, Message
+from gbcs.protection import protect, verify_mac, verify_signature
+from gbcs.roles import KeyUsage
+from gbcs.use_cases import compose, decode_payload
+from keyrig.keystore.opening import open_keystore
+
+ROOT = Path(__file__).parents[1]
+RTDS = ROOT.parent / "shared" / "rtds"
+ROUNDS = 30
+REACH = 0.5
+BROKER = EntityIdentifier.parse("90-B3-D5-1F-30-00-00-02")
+ECDSA = ec.ECDSA(hashes.SHA256())
+
+
+def seconds(work: Callable[[], None]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def compare(work: Callable[[], None], bare: Callable[[], None]) -> tuple[float, float]:
+    """Give the median seconds of both, run in turns, so that they share the machine's moods."""
+    pairs = [(seconds(work), seconds(bare)) for _ in range(ROUNDS)]
+    return statistics.median(p[0] for p in pairs), statistics.median(p[1] for p in pairs)
+
+
+class Reference:
+    """The reference messages with the keys that each needs, read once."""
+
+    def __init__(self) -> None:
+        self.store = open_keystore(RTDS / "keystore")
+        self.octets = [
+            bytes.fromhex(path.read_text(encoding="ascii"))
+            for path in sorted((RTDS / "messages").glob("*.HEX"))
+        ]
+        self.messages = [Message.parse(octets) for octets in self.octets]
+
+    def public_key(self, entity: EntityIdentifier, usage: KeyUsage) -> Any:
+        return self.store.certificate(entity, key_usage=usage).public_key
+
+    def mac_parties(self, message: Message) -> tuple[EntityIdentifier, EntityIdentifier]:
+        """Give whose private key and whose public key make a message's MAC."""
+        header = message.header
+        if header.cra_flag is CRAFlag.COMMAND:
+            return BROKER, header.recipient
+        return header.recipient, header.originator
+
+
+def verification(reference: Reference) -> tuple[float, float]:
+    work_items, bare_items, pairs = [], [], {}
+    for octets, message in zip(reference.octets, reference.messages, strict=True):
+        signer = pair = None
+        if message.signature:
+            signer = reference.public_key(message.header.originator, KeyUsage.DIGITAL_SIGNATURE)
+            signature = encode_dss_signature(
+                int.from_bytes(message.signature[:32]), int.from_bytes(message.signature[32:])
+            )
+            bare_items.append((signer, signature, message.signed_octets))
+        if message.mac:
+            own, peer = reference.mac_parties(message)
+            peer_key = reference.public_key(peer, KeyUsage.KEY_AGREEMENT)
+            pair = (reference.store.agreer(own), peer_key)
+            pairs[own, peer] = (private_key(own, "ka"), peer_key)
+        work_items.append((octets, signer, pair))
+    authenticated = [m.authenticated_octets for m in reference.messages if m.mac]
+
+    def work() -> None:
+        secrets = SharedSecrets()
+        for octets, signer, pair in work_items:
+            message = Message.parse(octets)
+            if signer is not None:
+                verify_signature(message, signer)
+            if pair is not None:
+                verify_mac(message, secrets.secret(*pair))
+            decode_payload(message)
+
+    def bare() -> None:
+        for key, signature, signed in bare_items:
+            key.verify(signature, signed, ECDSA)
+        for own, peer in pairs.values():
+            own.exchange(ec.ECDH(), peer)
+        for octets in authenticated:
+            AESGCM(bytes(16)).encrypt(bytes(12), b"", octets)
+
+    ours, bare_s = compare(work, bare)
+    return len(work_items) / ours, bare_s / ours
+
+
+def private_key(entity: EntityIdentifier, use: str) -> ec.EllipticCurvePrivateKey:
+    pem = (RTDS / "keystore" / f"{entity.stem}-{use}.key").read_bytes()
+    key = load_pem_private_key(pem, None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    return key
+
+
+def building(reference: Reference) -> tuple[float, float]:
+    items, bare_items, pairs = [], [], {}
+    for message in reference.messages:
+        if message.header.cra_flag is not CRAFlag.COMMAND or message.is_pre_command:
+            continue
+        decoded = decode_payload(message)
+        assert decoded is not None
+        originator = message.header.originator
+        signer = reference.store.signer(originator) if message.signature else None
+        pair = None
+        if message.mac:
+            own, peer = reference.mac_parties(message)
+            peer_key = reference.public_key(peer, KeyUsage.KEY_AGREEMENT)
+            pair = (reference.store.agreer(own), peer_key)
+            pairs[own, peer] = (private_key(own, "ka"), peer_key)
+        items.append((message.header, decoded.value, signer, pair))
+        bare_items.append(
+            (
+                private_key(originator, "ds") if signer else None,
+                message.signed_octets,
+                message.authenticated_octets if message.mac else None,
+            )
+        )
+
+    def work() -> None:
+        secrets = SharedSecrets()
+        for header, value, signer, pair in items:
+            protect(
+                compose(header, value),
+                signer=signer,
+                shared_secret=secrets.secret(*pair) if pair else None,
+            )
+
+    def bare() -> None:
+        for own, peer in pairs.values():
+            own.exchange(ec.ECDH(), peer)
+        for key, signed, authenticated in bare_items:
+            if key is not None:
+                key.sign(signed, ECDSA)
+            if authenticated is not None:
+                AESGCM(bytes(16)).encrypt(bytes(12), b"", authenticated)
+
+    ours, bare_s = compare(work, bare)
+    return len(items) / ours, bare_s / ours
+
+
+def six_device_run() -> float:
+    with tempfile.TemporaryDirectory() as home:
+        environment = {**os.environ, "KEYRIG_HOME": home}
+        command = [sys.executable, "-m", "keyrig", "run", "--json"]
+        return seconds(
+            lambda: subprocess.run(
+                command, env=environment, stdout=subprocess.DEVNULL, check=True
+            ).check_returncode()
+        )
+
+
+def figure(name: str, value: float, unit: str, reach: float | None = None) -> dict[str, Any]:
+    met = None if reach is None else value >= reach
+    print(f"{name:58} {value:10.2f} {unit}" + ("" if met is None else f"  reach {reach}: {met}"))
+    return {"name": name, "value": value, "unit": unit, "reach": reach, "met": met}
+
+
+def main() -> None:
+    figures = []
+    if RTDS.is_dir():
+        reference = Reference()
+        rate, ratio = verification(reference)
+        figures.append(figure("reference messages verified and decoded", rate, "per s"))
+        figures.append(figure("verification, share of bare cryptography", ratio, "ratio", REACH))
+        rate, ratio = building(reference)
+        figures.append(figure("commands built, signed and MACed", rate, "per s"))
+        figures.append(figure("building, share of bare cryptography", ratio, "ratio", REACH))
+    else:
+        print(f"no reference messages in {RTDS.name}; their figures are left out")
+    figures.append(figure("six-device run, emulated home over ptys", six_device_run(), "s"))
+    out = ROOT / "build" / "bench.json"
+    out.parent.mkdir(exist_ok=True)
+    out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
