@@ -9,9 +9,8 @@ import subprocess
 import sys
 import tempfile
 import time  # noqa: TID251 - it measures
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -26,6 +25,9 @@ from gbcs.protection import protect, verify_mac, verify_signature
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import compose, decode_payload
 from keyrig.keystore.opening import open_keystore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).parents[1]
 RTDS = ROOT.parent / "shared" / "rtds"

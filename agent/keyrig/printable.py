@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-SHOWN_CHARACTERS: Final = 200
+SHOWN_CHARACTERS: Final = 400
 
 
 def printable(text: str, limit: int = SHOWN_CHARACTERS) -> str:
