@@ -6,6 +6,7 @@ import fcntl
 import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gbcs.roles import KeyUsage
@@ -22,7 +23,7 @@ from keyrig.ledger.ledger import Ledger
 from keyrig.links.gfi import GFILink
 from keyrig.links.hdlc import HDLCLink
 from keyrig.observing import Observer, unobserved
-from keyrig.pki import TestCertificationAuthority, initialise
+from keyrig.pki import RegisteringAuthority, TestCertificationAuthority, initialise
 from keyrig.rig import Rig, RigDevice, load_rig
 from keyrig.rig_keys import RigKeys
 from keyrig.runner import Bench, DeviceOnRig
@@ -33,7 +34,6 @@ from meterlink.hdlc.address import HDLCAddress
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime
-    from pathlib import Path
 
     from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
@@ -189,7 +189,7 @@ def assembled(
     places.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with rig_lock(places, observe):
         store = keystore_of(places, observe, clock())
-        authority = TestCertificationAuthority.of(store, os.urandom)
+        authority = _authority_of(store)
         with ExitStack() as stack:
             urls: Mapping[EntityIdentifier, str] = {}
             if rig.has_emulated_devices:
@@ -245,7 +245,7 @@ def emulated_rig(
     places = places_of(rig)
     places.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     store = keystore_of(places, observe, clock())
-    authority = TestCertificationAuthority.of(store, os.urandom)
+    authority = _authority_of(store)
     with (
         rig_lock(places, observe),
         _emulated(places, store, authority, observe, clock, line) as devices,
@@ -287,6 +287,14 @@ def keystore_of(places: Places, observe: Observer, now: datetime) -> KeyStore:
         observe("preparing", what=f"making a test PKI in {places.keystore}")
         return initialise(places.keystore, now, os.urandom)
     return open_keystore(places.keystore)
+
+
+def _authority_of(store: KeyStore) -> CertificateAuthority:
+    """Give the test authority of a key store; a folder also keeps what it issues."""
+    authority = TestCertificationAuthority.of(store, os.urandom)
+    if Path(store.location).is_dir():
+        return RegisteringAuthority(authority, store)
+    return authority
 
 
 def _parties(places: Places, store: KeyStore) -> Parties:

@@ -9,12 +9,10 @@ from contextlib import ExitStack
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Self
 
-from gbcs.certificates import GBCSCertificate
 from gbcs.certification_request import CertificationRequest
-from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
+from gbcs.roles import KeyUsage, RemotePartyRole
 from keyrig.errors import SettingsError
-from keyrig.keystore.base import Authority, KeyStore, StoredCertificate
-from keyrig.keystore.copying import add_certificate
+from keyrig.keystore.base import Authority, KeyStore
 from meterlink.hdlc.address import HDLCAddress
 from meterstub.device import EmulatedDevice
 from meterstub.factory import manufacture
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
     from gbcs.security_credentials import TrustAnchorCellIdentifier
     from keyrig.observing import Observer
@@ -114,11 +113,9 @@ class EmulatedDevices:
     def _manufactured(self, device: RigDevice) -> DeviceState:
         def certify(request: bytes) -> bytes:
             usage = CertificationRequest.from_der(request).key_usage
-            der = self._authority.certify_device(
+            return self._authority.certify_device(
                 request, entity=device.entity_id, key_usage=usage, now=self._clock()
             )
-            self._register(GBCSCertificate.from_der(der))
-            return der
 
         return manufacture(
             device.type,
@@ -128,13 +125,6 @@ class EmulatedDevices:
                 for cell in CELLS[device.type]
             },
             certify=certify,
-        )
-
-    def _register(self, certificate: GBCSCertificate) -> None:
-        """Put a device's first certificate into the key store, where agents look for it."""
-        add_certificate(
-            self._store,
-            StoredCertificate(certificate, CellUsage.MANAGEMENT, source="manufacture"),
         )
 
     def __enter__(self) -> Self:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from gbcs.certificates import GBCSCertificate
 from gbcs.certification_request import CertificationRequest
 from gbcs.entity import EntityIdentifier
 from gbcs.issuing import (
@@ -21,10 +22,11 @@ from gbcs.issuing import (
     root_certificate,
     serial_of,
 )
-from gbcs.roles import KeyUsage, RemotePartyRole
+from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from keyrig.keystore import Authority
+from keyrig.keystore.base import StoredCertificate
 from keyrig.keystore.checking import CheckReport, Finding, check
-from keyrig.keystore.copying import CopyReport, export, import_, whole_directory
+from keyrig.keystore.copying import CopyReport, add_certificate, export, import_, whole_directory
 from keyrig.keystore.folder import FolderKeyStore, write_certificate, write_private_key
 from keyrig.keystore.pem import PEMCertificateSigner
 
@@ -32,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gbcs.certificates import GBCSCertificate
     from keyrig.keystore import KeyStore
 
 __all__ = [
@@ -302,3 +303,27 @@ class TestCertificationAuthority:
             key_usage=key_usage,
             public_key=decoded.public_key,
         ).der
+
+
+class RegisteringAuthority:
+    """Has another authority certify, and keeps every certificate in a key store that is a folder.
+
+    Args:
+        authority: Certifies.
+        store: Keeps what is certified, without private keys.
+    """
+
+    def __init__(self, authority: CertificateAuthority, store: KeyStore) -> None:
+        self._authority = authority
+        self._store = store
+
+    def certify_device(
+        self, request: bytes, *, entity: EntityIdentifier, key_usage: KeyUsage, now: datetime
+    ) -> bytes:
+        """Certify the key of a device's request; see `CertificateAuthority`."""
+        der = self._authority.certify_device(request, entity=entity, key_usage=key_usage, now=now)
+        certificate = GBCSCertificate.from_der(der)
+        add_certificate(
+            self._store, StoredCertificate(certificate, CellUsage.MANAGEMENT, source="issued")
+        )
+        return der

@@ -248,3 +248,23 @@ def test_foreign_ledger_is_refused_and_left_alone(
     assert run_command(["run", "--json"]) == 4
     assert "ledger" in capsys.readouterr().err
     assert (home / "ledger.sqlite").read_bytes() == before
+
+
+def test_exported_certificates_and_keys_verify_everything_a_run_sent_and_received(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    transcript, exported = tmp_path / "transcript.jsonl", tmp_path / "exported"
+    assert run_command(["run", "--transcript", str(transcript), "--json"]) == 0
+    assert run_command(["pki", "export", str(exported), "--private"]) == 0
+    messages = tmp_path / "messages"
+    messages.mkdir()
+    lines = [json.loads(line) for line in transcript.read_text(encoding="utf-8").splitlines()]
+    for number, line in enumerate(lines):
+        (messages / f"{number:04}.HEX").write_text(line["octets"], encoding="ascii")
+    capsys.readouterr()
+    assert run_command(["conformance", str(messages), "--keystore", str(exported), "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert summary["messages"] == len(lines) == summary["payloads_reencoded"]
+    assert summary["signatures_invalid"] == summary["macs_invalid"] == 0
+    assert summary["not_checkable"] == summary["unreadable"] == 0
+    assert home.exists()
