@@ -76,6 +76,11 @@ class Places:
         """The file whose lock says that an agent drives the rig."""
         return self.home / "rigs" / f"{self.rig.name}.lock"
 
+    @property
+    def emulation_lock(self) -> Path:
+        """The file whose lock says that the rig's emulated devices are hosted."""
+        return self.home / "rigs" / f"{self.rig.name}.emulated.lock"
+
 
 def places_of(rig: Rig) -> Places:
     """Give where a rig keeps things."""
@@ -126,14 +131,14 @@ def plan_of(
 
 
 @contextmanager
-def rig_lock(places: Places, observe: Observer = unobserved) -> Iterator[None]:
-    """Hold a rig against other agents; the operating system gives it back if this one dies.
+def held(lock: Path, places: Places, observe: Observer = unobserved) -> Iterator[None]:
+    """Hold one of a rig's locks; the operating system gives it back if this process dies.
 
     Raises:
         RigBusy: Another agent still holds it after `LOCK_WAIT_S`.
     """
-    places.lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(places.lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _acquire(descriptor, places, observe)
         yield
@@ -187,12 +192,13 @@ def assembled(
     """
     places = places_of(rig)
     places.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with rig_lock(places, observe):
+    with held(places.lock, places, observe):
         store = keystore_of(places, observe, clock())
         authority = _authority_of(store)
         with ExitStack() as stack:
             urls: Mapping[EntityIdentifier, str] = {}
             if rig.has_emulated_devices:
+                stack.enter_context(held(places.emulation_lock, places, observe))
                 devices = _emulated(places, store, authority, observe, clock)
                 urls = stack.enter_context(devices).urls
             ledger = stack.enter_context(Ledger(places.ledger))
@@ -247,7 +253,7 @@ def emulated_rig(
     store = keystore_of(places, observe, clock())
     authority = _authority_of(store)
     with (
-        rig_lock(places, observe),
+        held(places.emulation_lock, places, observe),
         _emulated(places, store, authority, observe, clock, line) as devices,
     ):
         yield devices

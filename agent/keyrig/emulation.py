@@ -80,6 +80,13 @@ class EmulatedDevices:
         """Where each device is reached; known once they are started."""
         return {entity: host.url for entity, host in self._hosts.items()}
 
+    @property
+    def commissioned_at(self) -> datetime:
+        """When they were made, which counts as their Commissioning."""
+        moment = commissioned_at(self._directory)
+        assert moment is not None
+        return moment
+
     def verify_running(self) -> None:
         """See that every host still runs.
 

@@ -207,13 +207,19 @@ class Rig(_Model):
                     f"device {entity}", f"not on the rig {self.name}", "name one of its devices"
                 )
 
-    def with_urls(self, urls: Mapping[EntityIdentifier, str]) -> str:
-        """Give the text of this rig's file with other URLs for some devices."""
+    def with_urls(self, urls: Mapping[EntityIdentifier, str], commissioned_at: datetime) -> str:
+        """Give the text of this rig's file with other URLs for its emulated devices.
+
+        Args:
+            urls: Where each emulated device is reached.
+            commissioned_at: When they were commissioned, where the file does not say.
+        """
         values = self.model_dump(mode="json", exclude_defaults=True)
         for device in values["device"]:
             url = urls.get(EntityIdentifier.parse(device["entity_id"]))
             if url is not None:
                 device["link"]["url"] = url
+                device.setdefault("commissioned_at", commissioned_at.isoformat())
                 device.pop("faults", None)
         return tomlkit.dumps(values)
 

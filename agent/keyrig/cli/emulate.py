@@ -46,7 +46,9 @@ def emulate(rig: Path | None, write_rig: Path | None, *, tcp: bool, as_json: boo
                     framing=device.link.framing,
                 )
         if write_rig is not None:
-            write_rig.write_text(opened.with_urls(hosted.urls), encoding="utf-8")
+            write_rig.write_text(
+                opened.with_urls(hosted.urls, hosted.commissioned_at), encoding="utf-8"
+            )
         observe("ready", devices=len(hosted.urls))
         while not stopping.wait(CHECK_INTERVAL_S):
             hosted.verify_running()

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -267,4 +269,25 @@ def test_exported_certificates_and_keys_verify_everything_a_run_sent_and_receive
     assert summary["messages"] == len(lines) == summary["payloads_reencoded"]
     assert summary["signatures_invalid"] == summary["macs_invalid"] == 0
     assert summary["not_checkable"] == summary["unreadable"] == 0
+    assert home.exists()
+
+
+def test_another_program_reaches_the_hosted_devices_by_the_rig_file_that_is_written(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written = tmp_path / "there.toml"
+    command = [sys.executable, "-m", "keyrig", "emulate", "--tcp", "--json"]
+    with subprocess.Popen(
+        [*command, "--write-rig", str(written)], stdout=subprocess.PIPE, text=True
+    ) as hosting:
+        assert hosting.stdout is not None
+        for line in hosting.stdout:
+            if json.loads(line)["type"] == "ready":
+                break
+        try:
+            assert run_command(["run", str(written), "--json"]) == 0
+        finally:
+            hosting.terminate()
+    assert hosting.returncode == 0
+    assert set(states(events(capsys)[-1]).values()) == {"done", "exempt"}
     assert home.exists()
