@@ -35,14 +35,17 @@ def watching(*, as_json: bool) -> Iterator[Observer]:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    if as_json:
-        yield JSONLines(sys.stdout, utc_now)
-        return
-    display = TerminalDisplay(console())
     try:
-        yield display
+        if as_json:
+            yield JSONLines(sys.stdout, utc_now)
+            return
+        display = TerminalDisplay(console())
+        try:
+            yield display
+        finally:
+            display.close()
     finally:
-        display.close()
+        structlog.reset_defaults()
 
 
 def console() -> Any:
