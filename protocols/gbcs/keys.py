@@ -49,14 +49,22 @@ class SharedSecrets:
 
     def __init__(self) -> None:
         self._secrets: dict[tuple[bytes, bytes], bytes] = {}
+        self._points: dict[int, tuple[ec.EllipticCurvePublicKey, bytes]] = {}
 
     def secret(self, own: KeyAgreer, peer: ec.EllipticCurvePublicKey) -> bytes:
         """Give Z of `own` and `peer`, 32 octets."""
-        pair = (public_octets(own.public_key), public_octets(peer))
+        pair = (self._point(own.public_key), self._point(peer))
         z = self._secrets.get(pair)
         if z is None:
             z = self._secrets[pair] = own.agree(peer)
         return z
+
+    def _point(self, key: ec.EllipticCurvePublicKey) -> bytes:
+        """Give the octets of a key object, written out once; the object is kept with them."""
+        known = self._points.get(id(key))
+        if known is None:
+            known = self._points[id(key)] = (key, public_octets(key))
+        return known[1]
 
     def __repr__(self) -> str:
         return f"SharedSecrets({len(self._secrets)} pairs)"
