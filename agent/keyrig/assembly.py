@@ -24,7 +24,6 @@ from keyrig.links.gfi import GFILink
 from keyrig.links.hdlc import HDLCLink
 from keyrig.observing import Observer, unobserved
 from keyrig.pki import RegisteringAuthority, TestCertificationAuthority, initialise
-from keyrig.rig import Rig, RigDevice, load_rig
 from keyrig.rig_keys import RigKeys
 from keyrig.runner import Bench, DeviceOnRig
 from keyrig.steps.context import Parties
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from keyrig.keystore.base import KeyStore
     from keyrig.links.base import Link
     from keyrig.pki import CertificateAuthority
+    from keyrig.rig import Rig, RigDevice
 
 LEDGER_FILE: Final = "ledger.sqlite"
 LOCK_WAIT_S: Final = 60.0
@@ -85,11 +85,6 @@ class Places:
 def places_of(rig: Rig) -> Places:
     """Give where a rig keeps things."""
     return Places(home_directory(), rig)
-
-
-def open_rig(path: Path | None) -> Rig:
-    """Read a rig file; the emulated home without one."""
-    return load_rig(path)
 
 
 def facts_of(places: Places, *, now: datetime) -> tuple[DeviceFacts, ...]:

@@ -149,7 +149,6 @@ def run(
     devices: Collection[DeviceOnRig],
     *,
     run_id: str,
-    known: Collection[DeviceFacts] | None = None,
 ) -> RunResult:
     """Carry out every duty that is due on `devices`.
 
@@ -157,7 +156,6 @@ def run(
         bench: The rig's ledger, keys and rules.
         devices: The devices to reach; the order of work is the plan's.
         run_id: A fresh UUID of version 4 as 32 hexadecimal digits.
-        known: All the rig's devices, for the closing plan; `devices` where not given.
 
     Returns:
         Whether all that was due is done, a duty failed, or a person must act.
@@ -168,8 +166,8 @@ def run(
     for device in devices:
         _know_status(bench, device)
     on_rig = {device.facts.entity_id: device for device in devices}
-    planned = plan_for(bench, [device.facts for device in devices])
-    to_do = planned.to_do()
+    facts = [device.facts for device in devices]
+    to_do = plan_for(bench, facts).to_do()
     bench.observe(
         "run-started",
         run=run_id,
@@ -194,7 +192,6 @@ def run(
         _DeviceRun(bench, surroundings, on_rig[entity], tally).carry_out(duties)
     result = tally.result
     bench.ledger.runs.finish_run(run_id, _OUTCOMES[result], bench.clock())
-    facts = [device.facts for device in devices] if known is None else known
     bench.observe(
         "run-finished",
         run=run_id,

@@ -21,12 +21,13 @@ def doctor(rig: Path | None, *, as_json: bool) -> int:
 
     Exits 4 if something needs a person.
     """
-    from keyrig.assembly import open_rig, places_of  # noqa: PLC0415 - not for --help
+    from keyrig.assembly import places_of  # noqa: PLC0415 - not for --help
     from keyrig.cli.exit_codes import ExitCode  # noqa: PLC0415 - as above
     from keyrig.clock import utc_now  # noqa: PLC0415 - as above
     from keyrig.doctor import Health, examine  # noqa: PLC0415 - as above
+    from keyrig.rig import load_rig  # noqa: PLC0415 - as above
 
-    findings = list(examine(places_of(open_rig(rig)), utc_now()))
+    findings = list(examine(places_of(load_rig(rig)), utc_now()))
     if as_json:
         rows = [{"what": f.what, "health": f.health.value, "detail": f.detail} for f in findings]
         click.echo(json.dumps({"schema": 1, "findings": rows}))

@@ -25,13 +25,14 @@ CHECK_INTERVAL_S = 0.5
 @json_option
 def emulate(rig: Path | None, write_rig: Path | None, *, tcp: bool, as_json: bool) -> int:
     """Host the emulated devices of RIG until stopped, for other programs to use."""
-    from keyrig.assembly import emulated_rig, open_rig  # noqa: PLC0415 - as above
+    from keyrig.assembly import emulated_rig  # noqa: PLC0415 - as above
     from keyrig.cli.watching import watching  # noqa: PLC0415 - as above
+    from keyrig.rig import load_rig  # noqa: PLC0415 - as above
 
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopping.set())
-    opened = open_rig(rig)
+    opened = load_rig(rig)
     with (
         watching(as_json=as_json) as observe,
         emulated_rig(opened, observe=observe, line="tcp" if tcp else "pty") as hosted,

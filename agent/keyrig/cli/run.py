@@ -41,12 +41,13 @@ def run(
     What is done is not done again; what an earlier run left open goes on. With --json, each
     event is one JSON object on a line.
     """
-    from keyrig.assembly import assembled, open_rig, places_of  # noqa: PLC0415 - not for --help
+    from keyrig.assembly import assembled, places_of  # noqa: PLC0415 - not for --help
     from keyrig.cli.watching import watching  # noqa: PLC0415 - as above
+    from keyrig.rig import load_rig  # noqa: PLC0415 - as above
     from keyrig.runner import run as run_rig  # noqa: PLC0415 - as above
     from keyrig.transcript import TranscriptFile  # noqa: PLC0415 - as above
 
-    opened = open_rig(rig)
+    opened = load_rig(rig)
     only = parse_devices(device_texts)
     opened.require(only)
     with ExitStack() as stack:

@@ -34,11 +34,12 @@ def show(
     """Print a rig's duties; changes nothing."""
     from dataclasses import replace  # noqa: PLC0415 - not for --help
 
-    from keyrig.assembly import open_rig, places_of, plan_of  # noqa: PLC0415 - as above
+    from keyrig.assembly import places_of, plan_of  # noqa: PLC0415 - as above
     from keyrig.cli.watching import show_plan, watching  # noqa: PLC0415 - as above
     from keyrig.clock import utc_now  # noqa: PLC0415 - as above
+    from keyrig.rig import load_rig  # noqa: PLC0415 - as above
 
-    opened = open_rig(rig)
+    opened = load_rig(rig)
     opened.require(only)
     with watching(as_json=as_json) as observe:
         made, statuses = plan_of(places_of(opened), now=utc_now(), only=only)
