@@ -107,6 +107,7 @@ def tlv(tag: int, contents: bytes) -> bytes:
 _SHORT_LENGTHS: Final = tuple(bytes((n,)) for n in range(0x80))
 _TAGS: Final = tuple(bytes((tag,)) for tag in range(0x100))
 _SHORT_HEADS: Final = tuple(tuple(tag + length for length in _SHORT_LENGTHS) for tag in _TAGS)
+_SEQUENCE_HEADS: Final = _SHORT_HEADS[0x30]
 
 
 def encode_length(length: int) -> bytes:
@@ -153,8 +154,7 @@ class Codec(Generic[T]):
 
 
 def _integer_contents(value: int) -> bytes:
-    bits = value.bit_length() if value >= 0 else (~value).bit_length()
-    return value.to_bytes(bits // 8 + 1, signed=True)
+    return value.to_bytes((value if value >= 0 else ~value).bit_length() // 8 + 1, signed=True)
 
 
 def _read_integer(reader: _Reader, start: int, stop: int) -> int:
@@ -184,7 +184,7 @@ class Integer(Codec[int]):
         """See `Codec`."""
         if not self.minimum <= value <= self.maximum:
             raise LocalProtocolError(f"{value} is outside {self.minimum}..{self.maximum}")
-        return value.to_bytes((value if value >= 0 else ~value).bit_length() // 8 + 1, signed=True)
+        return _integer_contents(value)
 
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> int:
         """See `Codec`."""
@@ -251,15 +251,19 @@ class NamedBits(Codec[FlagT]):
         self.names = names
         self._width = max(int(bit) for bit in names).bit_length()
         self._known: dict[bytes, FlagT] = {}
-        self._contents: dict[int, bytes] = {}
+        self._elements: dict[int, bytes] = {}
+
+    def encode(self, value: FlagT) -> bytes:
+        """See `Codec`."""
+        bits = value._value_
+        known = self._elements.get(bits)
+        if known is None:
+            known = self._elements[bits] = tlv(self.tag, self._encode_bits(bits))
+        return known
 
     def encode_contents(self, value: FlagT) -> bytes:
         """See `Codec`."""
-        bits = value._value_
-        known = self._contents.get(bits)
-        if known is None:
-            known = self._contents[bits] = self._encode_bits(bits)
-        return known
+        return self._encode_bits(value._value_)
 
     def _encode_bits(self, bits: int) -> bytes:
         if bits < 0 or bits.bit_length() > self._width:
@@ -382,6 +386,8 @@ class Encoded(Codec[bytes]):
     def encode(self, value: bytes) -> bytes:
         """See `Codec`; the octets must be exactly one SEQUENCE."""
         total = len(value)
+        if 0x104 <= total <= 0x10003 and value.startswith(b"\x30\x82" + (total - 4).to_bytes(2)):
+            return value  # as certificates are
         if total < 2 or value[0] != self.tag:
             raise LocalProtocolError("not the octets of a SEQUENCE")
         first = value[1]
@@ -505,6 +511,7 @@ class Structure(Codec[T]):
 
     def __init__(self, cls: Callable[..., T]) -> None:
         self.cls = cls
+        self._type = cast("type", cls)
         self.name = cls.__name__
         fields = dataclasses.fields(cast("Any", cls))
         self._elements: list[tuple[str, Codec[Any], bool, Any]] = [
@@ -528,35 +535,39 @@ class Structure(Codec[T]):
         for index, (name, codec, may_be_absent, default) in enumerate(self._elements):
             names[f"encode_{index}"] = codec.encode
             names[f"default_{index}"] = default
-            present = f"encode_{index}(item)"
-            if not may_be_absent:
-                parts.append(f"encode_{index}(value.{name})")
-            elif default is None:
-                parts.append(f"b'' if (item := value.{name}) is None else {present}")
-            else:
-                parts.append(f"b'' if (item := value.{name}) == default_{index} else {present}")
+            item = f"encode_{index}(value.{name})"
+            if may_be_absent:
+                compared = "is" if default is None else "=="
+                item = f"b'' if value.{name} {compared} default_{index} else {item}"
+            parts.append(item)
         source = f"lambda value: join(({', '.join(parts)},))"
         return cast("Callable[[T], bytes]", eval(source, names))  # noqa: S307 - of this module's making
 
+    def encode(self, value: T) -> bytes:
+        """See `Codec`."""
+        contents = self.encode_contents(value)
+        length = len(contents)
+        return _SEQUENCE_HEADS[length] + contents if length < 0x80 else tlv(self.tag, contents)
+
     def encode_contents(self, value: T) -> bytes:
         """See `Codec`."""
-        if not isinstance(value, cast("type", self.cls)):
+        if not isinstance(value, self._type):
             raise LocalProtocolError(f"{type(value).__name__} is no {self.name}")
         try:
             return self._encode_elements(value)
-        except LocalProtocolError as error:
-            raise LocalProtocolError(f"{self.name}.{self._refused(value)}: {error}") from None
+        except LocalProtocolError:
+            self._refuse(value)
+            raise
 
-    def _refused(self, value: T) -> str:
-        """Find the element that does not encode, for an error's sake."""
+    def _refuse(self, value: T) -> None:
+        """Find the element that does not encode, and raise its error with its name."""
         for name, codec, may_be_absent, default in self._elements:
             item = getattr(value, name)
             try:
                 if not may_be_absent or item != default:
                     codec.encode(item)
-            except LocalProtocolError:
-                return name
-        return ""
+            except LocalProtocolError as error:
+                raise LocalProtocolError(f"{self.name}.{name}: {error}") from None
 
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> T:
         """See `Codec`."""
@@ -580,7 +591,7 @@ class Structure(Codec[T]):
 
     def accepts(self, value: object) -> bool:
         """See `Codec`."""
-        return isinstance(value, cast("type", self.cls))
+        return isinstance(value, self._type)
 
 
 def _within(error: DecodeError, name: str) -> DecodeError:

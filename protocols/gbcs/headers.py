@@ -17,11 +17,10 @@ from construct import (
     GreedyBytes,
     Int64ub,
     StreamError,
-    Struct,
 )
 
 from gbcs.errors import DecodeError
-from gbcs.octet_fields import CountedOctets, End, ExactOctets
+from gbcs.octet_fields import CountedOctets, End, ExactOctets, FlatStruct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -46,11 +45,11 @@ _NO_CONTEXT: Final[_Context] = {"_params": None}
 class Format:
     """A structure in its compiled form, which reports errors by the plain one's path."""
 
-    def __init__(self, layer: str, structure: Struct) -> None:
+    def __init__(self, layer: str, structure: FlatStruct) -> None:
         self.layer = layer
         self._plain = structure
         compiled = structure.compile()
-        # Called as they are, the compiled functions spare two context objects a message.
+        # Called as they are, the compiled functions spare a context object a message.
         self._parse: Callable[[io.BytesIO, _Context], Mapping[str, Any]] = compiled.parsefunc
         self._build: Callable[[Mapping[str, Any], io.BytesIO, _Context], object] = (
             compiled.buildfunc
@@ -102,8 +101,8 @@ def _reason(error: ConstructError, field: Construct, found: bytes) -> str:
     return str(error.args[0].splitlines()[-1])
 
 
-def _struct(**fields: Any) -> Struct:
-    return Struct(*(name / field for name, field in fields.items()))
+def _struct(**fields: Any) -> FlatStruct:
+    return FlatStruct(*(name / field for name, field in fields.items()))
 
 
 MAC_HEADER: Final = Format(

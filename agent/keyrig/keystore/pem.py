@@ -99,7 +99,7 @@ class PEMKey:
         passphrase: Asked when the text is encrypted; None for nobody to ask.
     """
 
-    __slots__ = ("_certificate", "_name", "_passphrase", "_private_key", "_read")
+    __slots__ = ("_agreer", "_certificate", "_name", "_passphrase", "_private_key", "_read")
 
     def __init__(
         self,
@@ -114,6 +114,7 @@ class PEMKey:
         self._name = name
         self._passphrase = passphrase
         self._private_key: ec.EllipticCurvePrivateKey | None = None
+        self._agreer: PEMKeyAgreer | None = None
 
     def signer(self) -> PEMSigner:
         """Give it as a signer of messages.
@@ -125,13 +126,15 @@ class PEMKey:
         return PEMSigner(self._unlocked(), self._name)
 
     def agreer(self) -> PEMKeyAgreer:
-        """Give it as a key agreer.
+        """Give it as a key agreer, the same one each time, as `SharedSecrets` would have it.
 
         Raises:
             KeyStoreError: Its certificate is not for keyAgreement, or as `check`.
         """
-        self._require_use(KeyUsage.KEY_AGREEMENT)
-        return PEMKeyAgreer(self._unlocked(), self._name)
+        if self._agreer is None:
+            self._require_use(KeyUsage.KEY_AGREEMENT)
+            self._agreer = PEMKeyAgreer(self._unlocked(), self._name)
+        return self._agreer
 
     def certificate_signer(self) -> PEMCertificateSigner:
         """Give it as a signer of certificates.
