@@ -16,6 +16,11 @@ def monotonic() -> float:
     return time.monotonic()
 
 
+def elapsed() -> float:
+    """Give seconds that never go back and go on while the machine sleeps."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
 def pause(seconds: float) -> None:
     """Let `seconds` pass."""
     time.sleep(seconds)
