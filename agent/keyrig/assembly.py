@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gbcs.roles import KeyUsage
-from keyrig.clock import monotonic, pause, utc_now
+from keyrig.clock import elapsed, monotonic, pause, utc_now
+from keyrig.clock_trust import clock_event, judge_clock
 from keyrig.duties.facts import LedgerFacts
 from keyrig.duties.plan import Plan, plan
 from keyrig.duties.rules import built_in_rules
@@ -101,9 +102,15 @@ def facts_of(places: Places, *, now: datetime) -> tuple[DeviceFacts, ...]:
 
 
 def plan_of(
-    places: Places, *, now: datetime, only: Collection[EntityIdentifier] = ()
+    places: Places,
+    *,
+    now: datetime,
+    only: Collection[EntityIdentifier] = (),
+    observe: Observer = unobserved,
 ) -> tuple[Plan, dict[EntityIdentifier, SMIStatus | None]]:
     """Plan the duties of a rig, or of `only` some of its devices; changes nothing.
+
+    `observe` is told what is wrong with the clock, by which deadlines are judged.
 
     Returns:
         The plan, and each device's SMI Status.
@@ -111,16 +118,21 @@ def plan_of(
     facts = [device for device in facts_of(places, now=now) if not only or device.entity_id in only]
     entities = [device.entity_id for device in facts]
     from_file = {device.entity_id: device.smi_status for device in places.rig.device}
+    latest: datetime | None = None
     if not places.ledger.exists():
         gathered = LedgerFacts()
         statuses: dict[EntityIdentifier, SMIStatus | None] = dict(from_file)
     else:
         with Ledger(places.ledger, create=False) as ledger:
+            latest = ledger.clock.latest()
             gathered = ledger.facts.ledger_facts(entities)
             statuses = {
                 entity: ledger.smi_statuses.current(entity) or from_file[entity]
                 for entity in entities
             }
+    finding = judge_clock(now, latest)
+    if finding is not None:
+        observe("clock", **clock_event(finding))
     made = plan(built_in_rules(), facts, gathered, now, frozenset(places.rig.rig.parties))
     return made, statuses
 
@@ -212,6 +224,7 @@ def assembled(
                     carried_out=frozenset(rig.rig.parties),
                     clock=clock,
                     monotonic=monotonic,
+                    elapsed=elapsed,
                     observe=observe,
                     transcript=transcript or NoTranscript(),
                 ),

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,20 +91,29 @@ def spoken(span: timedelta) -> str:
     return f"{seconds:.0f} s"
 
 
+def clock_event(finding: ClockFinding) -> dict[str, Any]:
+    """Give the fields of the event that tells of a finding."""
+    return {
+        "fault": finding.fault.value,
+        "by_s": finding.by.total_seconds(),
+        "detail": finding.detail,
+    }
+
+
 class WatchedClock:
     """A clock that is compared at each reading with one that cannot be set.
 
     Args:
         now: Gives the present instant.
         monotonic: Gives seconds that never go back.
-        told: Is called with each step that is found, once.
+        told: Is called with each step that is found, once, and the instant after it.
     """
 
     def __init__(
         self,
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
-        told: Callable[[ClockFinding], None],
+        told: Callable[[ClockFinding, datetime], None],
     ) -> None:
         self._now = now
         self._monotonic = monotonic
@@ -124,6 +133,7 @@ class WatchedClock:
                     ClockFault.STEPPED,
                     by,
                     f"the clock was set {direction} by {spoken(abs(by))} during the run",
-                )
+                ),
+                instant,
             )
         return instant

@@ -94,6 +94,9 @@ class TerminalDisplay:
         self._print(f"[bold]{escape(rig)}[/bold]  run {run[:8]}  ({escape(edition)})")
         self._print(f"{duties} duties due on {devices} devices" if duties else "nothing is due")
 
+    def _on_clock(self, detail: str, **_: Any) -> None:
+        self._print(f"[bold yellow]clock: {escape(detail)}[/bold yellow]")
+
     def _on_interruption_found(self, duty: str, run: str, **_: Any) -> None:
         self._print(f"[yellow]going on with {duty}, which run {run[:8]} left open[/yellow]")
 

@@ -7,9 +7,10 @@ import os
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from gbcs.errors import KeyrigError
+from keyrig.clock_trust import judge_clock
 from keyrig.errors import KeyStoreError
 from keyrig.keystore.opening import open_keystore
 from keyrig.ledger.ledger import Ledger
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyrig.assembly import Places
-
-_CLOCK_FLOOR: Final = 2024
-"""A clock that shows an earlier year has not been set."""
 
 
 class Health(enum.Enum):
@@ -47,7 +45,6 @@ def examine(places: Places, now: datetime) -> Iterator[Finding]:
     yield _home(places.home)
     yield from _keys(places, now)
     yield from _ledger(places, now)
-    yield _clock(now)
     yield from _ports(places)
     yield _radio_stack()
 
@@ -85,26 +82,24 @@ def _keys(places: Places, now: datetime) -> Iterator[Finding]:
 def _ledger(places: Places, now: datetime) -> Iterator[Finding]:
     if not places.ledger.exists():
         yield Finding("ledger", Health.NOTE, f"{places.ledger}: made by the first run")
+        yield _clock(now, None)
         return
     try:
         with Ledger(places.ledger, create=False) as ledger:
             yield Finding("ledger", Health.GOOD, f"{places.ledger}: readable")
-            behind = ledger.counters.clock_behind(places.rig.dcc.access_control_broker, now)
+            latest = ledger.clock.latest()
     except KeyrigError as error:
         yield Finding("ledger", Health.BAD, str(error))
+        yield _clock(now, None)
         return
-    if behind is not None:
-        yield Finding(
-            "clock",
-            Health.BAD,
-            f"{behind.total_seconds():.0f} s behind the last counter used; set the clock",
-        )
+    yield _clock(now, latest)
 
 
-def _clock(now: datetime) -> Finding:
-    set_right = now.year >= _CLOCK_FLOOR
-    detail = f"{now:%Y-%m-%dT%H:%M:%SZ}" + ("" if set_right else "; it has not been set")
-    return Finding("clock", Health.GOOD if set_right else Health.BAD, detail)
+def _clock(now: datetime, latest: datetime | None) -> Finding:
+    finding = judge_clock(now, latest)
+    if finding is not None:
+        return Finding("clock", Health.BAD, finding.detail)
+    return Finding("clock", Health.GOOD, f"{now:%Y-%m-%dT%H:%M:%SZ}")
 
 
 def _ports(places: Places) -> Iterator[Finding]:

@@ -195,6 +195,10 @@ class RigBusy(RigError):  # noqa: N818 - as above
         self.rig = rig
 
 
+class ClockWrong(RigError):  # noqa: N818 - as above
+    """The rig's clock cannot be believed, and what is sent by it cannot be taken back."""
+
+
 class PortMissing(RigError):  # noqa: N818 - as above
     """There is no such port.
 

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gbcs.certificates import GBCSCertificate
 from gbcs.errors import CertificateRejected, KeyrigError, SecurityError
 from gbcs.keys import public_octets
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
+from keyrig.clock_trust import (
+    ClockFault,
+    ClockFinding,
+    WatchedClock,
+    clock_event,
+    judge_clock,
+)
 from keyrig.conversation import Conversation, OrganisationKeys, Surroundings
 from keyrig.duties.facts import Outcome
 from keyrig.duties.plan import Plan, plan
 from keyrig.duties.smi_status import SMIStatus
 from keyrig.errors import (
+    ClockWrong,
     DeviceUnavailable,
     KeyStoreError,
     LinkError,
@@ -115,6 +123,7 @@ class Bench:
     carried_out: frozenset[Actor]
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
+    elapsed: Callable[[], float]
     observe: Observer = unobserved
     transcript: Transcript = field(default_factory=NoTranscript)
 
@@ -149,6 +158,7 @@ def run(
     devices: Collection[DeviceOnRig],
     *,
     run_id: str,
+    accept_clock: bool = False,
 ) -> RunResult:
     """Carry out every duty that is due on `devices`.
 
@@ -156,13 +166,26 @@ def run(
         bench: The rig's ledger, keys and rules.
         devices: The devices to reach; the order of work is the plan's.
         run_id: A fresh UUID of version 4 as 32 hexadecimal digits.
+        accept_clock: A person says that the clock is right, whatever is on record.
 
     Returns:
         Whether all that was due is done, a duty failed, or a person must act.
+
+    Raises:
+        ClockWrong: The clock was never set, or has run far ahead of what is on record.
     """
+    finding = _check_clock(bench, accept=accept_clock)
     for attempt in bench.ledger.runs.close_interrupted(bench.name, bench.clock()):
         bench.observe("interruption-found", duty=attempt.duty_id, run=attempt.run_id)
     bench.ledger.runs.start_run(run_id, bench.name, bench.clock())
+
+    def tell_clock(found: ClockFinding, now: datetime) -> None:
+        bench.ledger.clock.record(run_id, found, now)
+        bench.observe("clock", **clock_event(found))
+
+    if finding is not None:
+        tell_clock(finding, bench.clock())
+    bench = replace(bench, clock=WatchedClock(bench.clock, bench.elapsed, tell_clock))
     for device in devices:
         _know_status(bench, device)
     on_rig = {device.facts.entity_id: device for device in devices}
@@ -191,7 +214,10 @@ def run(
         duties = [duty for duty in to_do if duty.device == entity]
         _DeviceRun(bench, surroundings, on_rig[entity], tally).carry_out(duties)
     result = tally.result
-    bench.ledger.runs.finish_run(run_id, _OUTCOMES[result], bench.clock())
+    finished_at = bench.clock()
+    with bench.ledger.transaction():
+        bench.ledger.clock.advance(finished_at)
+        bench.ledger.runs.finish_run(run_id, _OUTCOMES[result], finished_at)
     bench.observe(
         "run-finished",
         run=run_id,
@@ -201,6 +227,19 @@ def run(
         still_due=len(plan_for(bench, facts).to_do()),
     )
     return result
+
+
+def _check_clock(bench: Bench, *, accept: bool) -> ClockFinding | None:
+    """Give what is wrong with the clock, refusing one that nothing may be sent by."""
+    now = bench.clock()
+    finding = judge_clock(now, bench.ledger.clock.latest())
+    if finding is not None and finding.fault is not ClockFault.UNSET and accept:
+        bench.ledger.clock.accept(now)
+        return None
+    if finding is not None and finding.fault.is_refused:
+        raise ClockWrong(finding.detail)
+    bench.ledger.clock.advance(now)
+    return finding
 
 
 def _know_status(bench: Bench, device: DeviceOnRig) -> None:

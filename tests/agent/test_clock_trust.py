@@ -79,8 +79,10 @@ class Rig:
 
     def __init__(self) -> None:
         self.now, self.seconds = NOW, 100.0
-        self.told: list[ClockFinding] = []
-        self.watched = WatchedClock(lambda: self.now, lambda: self.seconds, self.told.append)
+        self.told: list[tuple[ClockFinding, datetime]] = []
+        self.watched = WatchedClock(
+            lambda: self.now, lambda: self.seconds, lambda *found: self.told.append(found)
+        )
 
     def after(self, seconds: float, *, set_by: float = 0) -> datetime:
         self.seconds += seconds
@@ -96,12 +98,12 @@ def test_step_in_either_direction_is_told_once() -> None:
     rig.after(5)
     rig.after(5, set_by=90)
     rig.after(5)
-    assert [(each.fault, each.by) for each in rig.told] == [
-        (ClockFault.STEPPED, timedelta(seconds=-3600)),
-        (ClockFault.STEPPED, timedelta(seconds=90)),
-    ]
-    assert rig.told[0].detail == "the clock was set back by 60 min during the run"
-    assert rig.told[1].detail == "the clock was set forward by 90 s during the run"
+    (back, at), (forward, _) = rig.told
+    assert (back.fault, back.by) == (ClockFault.STEPPED, timedelta(seconds=-3600))
+    assert (forward.fault, forward.by) == (ClockFault.STEPPED, timedelta(seconds=90))
+    assert at == NOW + 10 * SECOND - timedelta(hours=1)
+    assert back.detail == "the clock was set back by 60 min during the run"
+    assert forward.detail == "the clock was set forward by 90 s during the run"
 
 
 def test_slewing_of_a_time_service_is_no_step() -> None:

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Append one JSON line to FILE for each message either way.",
 )
+@click.option(
+    "--accept-clock",
+    is_flag=True,
+    help="Go on although the clock disagrees with what is on record; it is right now.",
+)
 @json_option
 def run(
     rig: Path | None,
@@ -34,6 +39,7 @@ def run(
     transcript: Path | None,
     *,
     dry_run: bool,
+    accept_clock: bool,
     as_json: bool,
 ) -> int:
     """Carry out every duty that is due on RIG; the emulated home without one.
@@ -59,7 +65,9 @@ def run(
         ready = stack.enter_context(
             assembled(opened, observe=observe, transcript=record, only=only)
         )
-        result = run_rig(ready.bench, ready.devices, run_id=uuid.uuid4().hex)
+        result = run_rig(
+            ready.bench, ready.devices, run_id=uuid.uuid4().hex, accept_clock=accept_clock
+        )
         _show(ready.places, observe, "after the run", ())
     return int(result)
 
@@ -71,5 +79,5 @@ def _show(
     from keyrig.cli.watching import show_plan  # noqa: PLC0415 - as above
     from keyrig.clock import utc_now  # noqa: PLC0415 - as above
 
-    made, statuses = plan_of(places, now=utc_now(), only=only)
+    made, statuses = plan_of(places, now=utc_now(), only=only, observe=observe)
     show_plan(made, statuses, observe, title=f"{places.rig.name}: {title} ({made.edition})")

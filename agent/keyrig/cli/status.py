@@ -42,7 +42,7 @@ def show(
     opened = load_rig(rig)
     opened.require(only)
     with watching(as_json=as_json) as observe:
-        made, statuses = plan_of(places_of(opened), now=utc_now(), only=only)
+        made, statuses = plan_of(places_of(opened), now=utc_now(), only=only, observe=observe)
         if only_due:
             due = {duty.id for duty in made.to_do()}
             made = replace(made, duties=tuple(d for d in made.duties if d.id in due))

@@ -13,12 +13,13 @@ from keyrig.ledger.schema import originator_counters
 
 if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
+    from keyrig.ledger.clock import ClockRecord
     from keyrig.ledger.database import Database
 
 _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00Z")
 _MILLISECOND: Final = timedelta(milliseconds=1)
-CLOCK_TOLERANCE: Final = timedelta(seconds=1)
-"""How far a burst of reservations may run ahead of the clock before that is reported."""
+_BURST: Final = timedelta(seconds=1)
+"""How far a burst of reservations may run ahead of the clock before that is logged."""
 
 _log = structlog.get_logger(__name__)
 
@@ -26,8 +27,9 @@ _log = structlog.get_logger(__name__)
 class Counters:
     """Hands out originator counters that never repeat and never go back."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, clock: ClockRecord) -> None:
         self._database = database
+        self._clock = clock
 
     def reserve(self, originator: EntityIdentifier, now: datetime) -> int:
         """Reserve the next counter of `originator`.
@@ -44,6 +46,7 @@ class Counters:
         milliseconds = _milliseconds(now)
         table = originator_counters
         with self._database.transaction() as connection:
+            self._clock.advance(now)
             last = connection.execute(
                 select(table.c.counter).where(table.c.originator == originator).with_for_update()
             ).scalar_one_or_none()
@@ -59,7 +62,7 @@ class Counters:
                     .values(counter=counter, reserved_at=now)
                 )
         behind = (counter - milliseconds) * _MILLISECOND
-        if behind > CLOCK_TOLERANCE:
+        if behind > _BURST:
             _log.warning(
                 "clock behind the last counter",
                 originator=str(originator),
@@ -74,12 +77,6 @@ class Counters:
             return connection.execute(
                 select(table.c.counter).where(table.c.originator == originator)
             ).scalar_one_or_none()
-
-    def clock_behind(self, originator: EntityIdentifier, now: datetime) -> timedelta | None:
-        """Give by how much the clock is behind the last counter, or None where it is not."""
-        last = self.last(originator)
-        behind = timedelta(0) if last is None else (last - _milliseconds(now)) * _MILLISECOND
-        return behind if behind > CLOCK_TOLERANCE else None
 
 
 def _milliseconds(now: datetime) -> int:

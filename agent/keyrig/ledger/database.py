@@ -187,7 +187,16 @@ class Database:
                 connection.execute(insert(ledger_schema).values(version=SCHEMA_VERSION))
                 connection.exec_driver_sql(f"PRAGMA application_id={APPLICATION_ID}")
         with self.reading() as connection:
-            self._check_version(connection)
+            is_older = self._version(connection) < SCHEMA_VERSION
+        if is_older:
+            self._bring_up()
+
+    def _bring_up(self) -> None:
+        """Add the tables that an older version of the ledger lacks."""
+        with self.transaction() as connection:
+            if self._version(connection) < SCHEMA_VERSION:
+                metadata.create_all(connection)
+                connection.execute(insert(ledger_schema).values(version=SCHEMA_VERSION))
 
     def _identify(self) -> None:
         """Refuse a file that is not a ledger, before anything in it is changed.
@@ -205,12 +214,15 @@ class Database:
         if found or tables:
             raise LedgerForeign(self._where, "a database of another program")
 
-    def _check_version(self, connection: Connection) -> None:
-        version = connection.execute(select(func.max(ledger_schema.c.version))).scalar_one()
+    def _version(self, connection: Connection) -> int:
+        version: int | None = connection.execute(
+            select(func.max(ledger_schema.c.version))
+        ).scalar_one()
         if version is None:
             raise LedgerCorrupt(self._where, "it does not say its version")
         if version > SCHEMA_VERSION:
             raise LedgerTooNew(self._where, found=version, known=SCHEMA_VERSION)
+        return version
 
     def _application_id(self) -> int:
         return int(self._pragma("application_id"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from keyrig.ledger.clock import ClockRecord
 from keyrig.ledger.counters import Counters
 from keyrig.ledger.database import BUSY_TIMEOUT_S, Database
 from keyrig.ledger.duty_outcomes import finish_duty
@@ -50,7 +51,8 @@ class Ledger:
         self, path: Path, *, create: bool = True, busy_timeout_s: float = BUSY_TIMEOUT_S
     ) -> None:
         self._database = Database(path, create=create, busy_timeout_s=busy_timeout_s)
-        self.counters = Counters(self._database)
+        self.clock = ClockRecord(self._database)
+        self.counters = Counters(self._database, self.clock)
         self.runs = Runs(self._database)
         self.exchanges = Exchanges(self._database)
         self.key_changes = KeyChanges(self._database)

@@ -20,6 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from keyrig.clock_trust import ClockFault
 from keyrig.duties.facts import Outcome
 from keyrig.duties.smi_status import SMIStatus
 from keyrig.ledger.columns import Entity, Instant, RowId, choice
@@ -31,8 +32,8 @@ from keyrig.ledger.states import (
     SuspensionEnd,
 )
 
-SCHEMA_VERSION: Final = 1
-"""Counted up with every change of the tables."""
+SCHEMA_VERSION: Final = 2
+"""Counted up with every change of the tables; so far each has only added some."""
 
 APPLICATION_ID: Final = 0x4B52_4C47
 """SQLite's application_id of a ledger: "KRLG"."""
@@ -59,6 +60,24 @@ originator_counters = Table(
     Column("originator", Entity, primary_key=True),
     Column("counter", BigInteger, nullable=False),
     Column("reserved_at", Instant, nullable=False),
+)
+
+clock_marks = Table(
+    "clock_marks",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("latest", Instant, nullable=False),
+)
+
+clock_findings = Table(
+    "clock_findings",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("run_id", ForeignKey("runs.id"), nullable=False, index=True),
+    Column("fault", choice(ClockFault), nullable=False),
+    Column("by_ms", BigInteger, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("at", Instant, nullable=False),
 )
 
 runs = Table(

@@ -3,6 +3,8 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+from contextlib import closing
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +20,7 @@ from keyrig.errors import (
     LedgerRefused,
     LedgerTooNew,
 )
+from keyrig.ledger import Ledger
 from keyrig.ledger.database import Database
 from keyrig.ledger.schema import (
     APPLICATION_ID,
@@ -30,6 +33,9 @@ from keyrig.ledger.schema import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -139,6 +145,23 @@ def test_ledger_of_a_newer_version_is_refused(path: Path) -> None:
         Database(path)
 
 
+def test_ledger_of_the_first_version_gets_what_it_lacks_and_keeps_what_it_has(path: Path) -> None:
+    added = ["clock_findings", "clock_marks"]
+    with Ledger(path) as ledger:
+        ledger.runs.start_run("0" * 32, "bench", NOON)
+    with closing(sqlite3.connect(path)) as connection:
+        for table in added:
+            connection.execute(f"drop table {table}")
+        connection.execute("update ledger_schema set version = 1")
+        connection.commit()
+    with Ledger(path, create=False) as ledger:
+        assert [run.rig_name for run in ledger.runs.runs()] == ["bench"]
+        assert ledger.clock.latest() is None
+        ledger.clock.advance(NOON)
+    with Database(path) as database:
+        assert versions(database) == [1, SCHEMA_VERSION]
+
+
 def test_ledger_without_a_version_is_refused(path: Path) -> None:
     Database(path).close()
     execute(path, "DELETE FROM ledger_schema")
@@ -171,6 +194,9 @@ def test_ledger_that_another_holds_exclusively_cannot_be_opened(path: Path) -> N
         holder.close()
 
 
+V = SCHEMA_VERSION
+
+
 def add(database: Database, version: int) -> None:
     with database.transaction() as connection:
         connection.execute(insert(ledger_schema).values(version=version))
@@ -178,39 +204,39 @@ def add(database: Database, version: int) -> None:
 
 def test_transaction_keeps_all_or_nothing(database: Database) -> None:
     with contextlib.suppress(ZeroDivisionError), database.transaction():
-        add(database, 2)
+        add(database, V + 1)
         _ = 1 // 0
-    assert versions(database) == [1]
+    assert versions(database) == [V]
     with database.transaction():
-        add(database, 2)
-        add(database, 3)
-    assert versions(database) == [1, 2, 3]
+        add(database, V + 1)
+        add(database, V + 2)
+    assert versions(database) == [V, V + 1, V + 2]
 
 
 def test_inner_failure_that_is_caught_still_keeps_nothing(database: Database) -> None:
     def swallow() -> None:
         with database.transaction():
-            add(database, 2)
+            add(database, V + 1)
             with contextlib.suppress(ZeroDivisionError), database.transaction():
-                add(database, 3)
+                add(database, V + 2)
                 _ = 1 // 0
 
     with pytest.raises(LedgerRefused, match="none was kept"):
         swallow()
-    assert versions(database) == [1]
-    add(database, 2)
-    assert versions(database) == [1, 2]
+    assert versions(database) == [V]
+    add(database, V + 1)
+    assert versions(database) == [V, V + 1]
 
 
 def test_reading_does_not_turn_into_writing(database: Database) -> None:
     with pytest.raises(RuntimeError, match="cannot begin to write"), database.reading():
-        add(database, 2)
-    assert versions(database) == [1]
+        add(database, V + 1)
+    assert versions(database) == [V]
 
 
 def test_broken_rule_of_the_tables_is_refused_without_its_values(database: Database) -> None:
     with pytest.raises(LedgerRefused, match="UNIQUE constraint") as caught:
-        add(database, 1)
+        add(database, V)
     assert "parameters" not in str(caught.value)
     orphan = {"run_id": "no such run", "duty_id": "", "requirement": ""}
     with pytest.raises(LedgerRefused, match="constraint"), database.transaction() as connection:
@@ -229,7 +255,7 @@ def test_threads_take_turns(database: Database) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert versions(database) == list(range(1, 82))
+    assert versions(database) == list(range(V, V + 81))
 
 
 def test_every_table_can_be_made_in_postgresql() -> None:
@@ -241,6 +267,6 @@ def test_every_table_can_be_made_in_postgresql() -> None:
         for index in table.indexes
     ]
     text = "\n".join(made)
-    assert len(metadata.sorted_tables) == 15
+    assert len(metadata.sorted_tables) == 17
     assert "BIGSERIAL" in text
     assert "WHERE ended IS false" in text
