@@ -14,7 +14,7 @@ from keyrig.clock import elapsed, monotonic, pause, utc_now
 from keyrig.clock_trust import clock_event, judge_clock
 from keyrig.duties.facts import LedgerFacts
 from keyrig.duties.plan import Plan, plan
-from keyrig.duties.rules import built_in_rules
+from keyrig.duties.rules import Rules, built_in_rules, load_rules, rules_with
 from keyrig.emulation import EmulatedDevices, commissioned_at
 from keyrig.errors import KeyMissing, KeyStoreError, RigBusy, SettingsError
 from keyrig.home import home_directory
@@ -88,6 +88,18 @@ def places_of(rig: Rig) -> Places:
     return Places(home_directory(), rig)
 
 
+def rules_of(places: Places) -> Rules:
+    """Give the rule set of a rig, with the readings that its file chooses.
+
+    Raises:
+        RulesInvalid: Its file cannot be read or breaks its own form.
+        SettingsError: There is no such reading or choice.
+    """
+    settings = places.rig.rules
+    rules = built_in_rules() if settings.file is None else load_rules(places.home / settings.file)
+    return rules_with(rules, settings.readings, f"rig {places.rig.name}")
+
+
 def facts_of(places: Places, *, now: datetime) -> tuple[DeviceFacts, ...]:
     """Give what is known of a rig's devices from its file.
 
@@ -133,7 +145,7 @@ def plan_of(
     finding = judge_clock(now, latest)
     if finding is not None:
         observe("clock", **clock_event(finding))
-    made = plan(built_in_rules(), facts, gathered, now, frozenset(places.rig.rig.parties))
+    made = plan(rules_of(places), facts, gathered, now, frozenset(places.rig.rig.parties))
     return made, statuses
 
 
@@ -220,7 +232,7 @@ def assembled(
                     keys=keys,
                     authority=authority,
                     parties=_parties(places, store),
-                    rules=built_in_rules(),
+                    rules=rules_of(places),
                     carried_out=frozenset(rig.rig.parties),
                     clock=clock,
                     monotonic=monotonic,

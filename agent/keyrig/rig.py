@@ -24,7 +24,7 @@ from keyrig.duties.facts import DeviceFacts, Fuel
 from keyrig.duties.rules import Actor
 from keyrig.duties.smi_status import SMIStatus
 from keyrig.errors import RigFileInvalid, SettingsError
-from keyrig.toml_files import TOMLFault, read_toml
+from keyrig.toml_files import Misplaced, TOMLFault, read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -154,6 +154,13 @@ class PKISettings(_Model):
     recovery_certificate: str | None = None
 
 
+class RuleSettings(_Model):
+    """Which rule set holds; a relative path is below KEYRIG_HOME, without one the built-in."""
+
+    file: Annotated[str, Field(min_length=1)] | None = None
+    readings: dict[str, str | int] = Field(default_factory=dict)
+
+
 class RigSettings(_Model):
     """The rig itself."""
 
@@ -168,19 +175,25 @@ class Rig(_Model):
     pki: PKISettings = PKISettings()
     dcc: DCCParties = DCCParties()
     home: Home = Home()
+    rules: RuleSettings = RuleSettings()
     device: Annotated[tuple[RigDevice, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _devices_differ(self) -> Rig:
         seen: set[EntityIdentifier] = set()
         ports: set[str] = set()
-        for device in self.device:
+        for index, device in enumerate(self.device):
             if device.entity_id in seen:
-                raise ValueError(f"device {device.entity_id} stands twice")
+                raise Misplaced(
+                    ("device", index, "entity_id"), f"device {device.entity_id} stands twice"
+                )
             seen.add(device.entity_id)
             if not device.link.is_emulated:
                 if device.link.url in ports:
-                    raise ValueError(f"two devices on {device.link.url}; a line carries one")
+                    raise Misplaced(
+                        ("device", index, "link", "url"),
+                        f"two devices on {device.link.url}; a line carries one",
+                    )
                 ports.add(device.link.url)
         return self
 

@@ -191,6 +191,7 @@ def run(
     on_rig = {device.facts.entity_id: device for device in devices}
     facts = [device.facts for device in devices]
     to_do = plan_for(bench, facts).to_do()
+    _fail_overdue(bench, facts, to_do)
     bench.observe(
         "run-started",
         run=run_id,
@@ -227,6 +228,49 @@ def run(
         still_due=len(plan_for(bench, facts).to_do()),
     )
     return result
+
+
+def _tell(observe: Observer, entity: EntityIdentifier, consequences: Consequences) -> None:
+    """Tell who watches what followed from an outcome."""
+    device = str(entity)
+    if consequences.suspend:
+        suspend = consequences.suspend
+        observe(
+            "smi-status",
+            device=device,
+            status="Suspended",
+            clause=suspend.clause,
+            reason=suspend.reason,
+        )
+    if consequences.restore:
+        restore = consequences.restore
+        observe(
+            "smi-status",
+            device=device,
+            status=restore.to.value,
+            clause=restore.clause,
+            reason=restore.reason,
+        )
+    for notice in consequences.notices:
+        observe(
+            "notice",
+            device=device,
+            to=str(notice.to),
+            clause=notice.clause,
+            reason=notice.reason,
+        )
+    for flag in consequences.flags:
+        observe("flag", device=device, flag=flag.name, reason=flag.reason)
+
+
+def _fail_overdue(bench: Bench, facts: Collection[DeviceFacts], to_do: Collection[Duty]) -> None:
+    """Let the deadlines that have passed have their consequences, where the rules say so."""
+    of_device = {device.entity_id: device for device in facts}
+    for duty in to_do:
+        followed = bench.ledger.fail_overdue(
+            rules=bench.rules, device=of_device[duty.device], duty=duty, now=bench.clock()
+        )
+        _tell(bench.observe, duty.device, followed)
 
 
 def _check_clock(bench: Bench, *, accept: bool) -> ClockFinding | None:
@@ -404,38 +448,7 @@ class _DeviceRun:
             outcome=outcome.value,
             detail=detail,
         )
-        self._tell(consequences)
-
-    def _tell(self, consequences: Consequences) -> None:
-        observe, device = self._bench.observe, str(self._entity)
-        if consequences.suspend:
-            suspend = consequences.suspend
-            observe(
-                "smi-status",
-                device=device,
-                status="Suspended",
-                clause=suspend.clause,
-                reason=suspend.reason,
-            )
-        if consequences.restore:
-            restore = consequences.restore
-            observe(
-                "smi-status",
-                device=device,
-                status=restore.to.value,
-                clause=restore.clause,
-                reason=restore.reason,
-            )
-        for notice in consequences.notices:
-            observe(
-                "notice",
-                device=device,
-                to=str(notice.to),
-                clause=notice.clause,
-                reason=notice.reason,
-            )
-        for flag in consequences.flags:
-            observe("flag", device=device, flag=flag.name, reason=flag.reason)
+        _tell(bench.observe, self._entity, consequences)
 
     def _context(self) -> StepContext:
         changes, facts = self._bench.ledger.key_changes, self._device.facts

@@ -31,6 +31,14 @@ class TOMLFault(ValueError):  # noqa: N818 - a fault of the file, not of the pro
         self.mend = mend
 
 
+class Misplaced(ValueError):  # noqa: N818 - as above
+    """What a model's own check found, and where below the model it stands."""
+
+    def __init__(self, location: Location, reason: str) -> None:
+        super().__init__(reason)
+        self.location = location
+
+
 def read_toml(text: str, model: type[ModelT]) -> ModelT:
     """Read TOML text into a model.
 
@@ -40,21 +48,25 @@ def read_toml(text: str, model: type[ModelT]) -> ModelT:
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        found = re.search(r"\(at line (\d+), column \d+\)", str(error))
-        reason = str(error).removesuffix(found.group(0)).strip() if found else str(error)
-        raise TOMLFault(
-            int(found.group(1)) if found else None, f"not TOML: {reason}", "correct the syntax"
-        ) from None
+        found = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)", str(error))
+        reason = str(error).removesuffix(found.group(0)) if found else str(error)
+        line = int(found.group(1)) if found and found.group(1) else len(text.splitlines())
+        raise TOMLFault(line, f"not TOML: {reason}", "correct the syntax") from None
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise _fault(text, model, error) from None
+        raise _fault(text, values, model, error) from None
 
 
-def _fault(text: str, model: type[BaseModel], error: ValidationError) -> TOMLFault:
+def _fault(
+    text: str, values: dict[str, Any], model: type[BaseModel], error: ValidationError
+) -> TOMLFault:
     faults = error.errors(include_url=False)
     fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
     location: Location = fault["loc"]
+    cause = fault.get("ctx", {}).get("error")
+    if isinstance(cause, Misplaced):
+        location += cause.location
     line = line_of(text, location)
     where = _dotted(location)
     if fault["type"] == "extra_forbidden":
@@ -64,12 +76,25 @@ def _fault(text: str, model: type[BaseModel], error: ValidationError) -> TOMLFau
         return TOMLFault(line, f"unknown key '{printable(where)}'", mend)
     if fault["type"] == "missing":
         return TOMLFault(line, f"'{where}' is missing", "add it")
+    where = _dotted(_in_file(values, location))
     message = str(fault["msg"]).removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     if not where:
         return TOMLFault(None, message, "correct it")
+    if isinstance(fault["input"], dict):
+        return TOMLFault(line, f"'{printable(where)}': {message}", "correct it")
     shown = printable(repr(fault["input"]), 60)
     return TOMLFault(line, f"'{printable(where)}' is {shown}", message)
+
+
+def _in_file(values: Any, location: Location) -> Location:
+    """Cut a location where it leaves the file: pydantic goes on with alternatives of a type."""
+    for depth, part in enumerate(location):
+        try:
+            values = values[part]
+        except (KeyError, IndexError, TypeError):
+            return location[:depth]
+    return location
 
 
 def _dotted(location: Location) -> str:
@@ -123,9 +148,7 @@ def _places(text: str) -> Iterator[tuple[int, Location]]:
             names = _split(header.group(2))
             if header.group(1) == "[[":
                 counts[".".join(names)] = counts.get(".".join(names), -1) + 1
-                table = (*names, counts[".".join(names)])
-            else:
-                table = tuple(names)
+            table = _within_arrays(names, counts)
             yield number, table
             continue
         key = _KEY.match(line)
@@ -134,6 +157,17 @@ def _places(text: str) -> Iterator[tuple[int, Location]]:
             yield number, path
             for nested in _NESTED_KEY.finditer(line, key.end()):
                 yield number, (*path, nested.group(1))
+
+
+def _within_arrays(names: list[str], counts: dict[str, int]) -> Location:
+    """Give the location of a table whose name leads through the last items of arrays."""
+    location: list[str | int] = []
+    for depth, name in enumerate(names, 1):
+        location.append(name)
+        index = counts.get(".".join(names[:depth]))
+        if index is not None:
+            location.append(index)
+    return tuple(location)
 
 
 def _split(dotted: str) -> list[str]:

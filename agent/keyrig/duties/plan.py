@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from gbcs.roles import DeviceType
@@ -13,7 +14,6 @@ from keyrig.duties.rules import Actor, Exemption, Owed
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
-    from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
     from keyrig.duties.facts import AttemptFact, DeviceFacts, LedgerFacts
@@ -27,6 +27,7 @@ _RANK: Final = {
     DeviceType.GSME: _METERS,
 }
 _OTHERS: Final = 3
+_NO_DEADLINE: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class DutyState(enum.Enum):
@@ -57,12 +58,15 @@ class Duty:
         device_type: Its type.
         step: The step that meets it.
         actor: Who owes it.
-        deadline: The last instant that is in time, or None before Commissioning.
+        deadline: The last instant that is in time; None before Commissioning, and where the
+            rules' readings let no days run.
         state: Where it stands.
         overdue: It is still to be done, by whomever, and the deadline has passed.
         reason: Why it stands there, in one sentence.
         attempts: How often it was tried since Commissioning.
         done_at: When it was done, or None.
+        failed_at_attempt: When an attempt first failed, or None: one reading of "fails".
+        failed_at_deadline: The deadline, where it passed before the duty was done: the other.
         order: Its place among the steps of its device.
     """
 
@@ -79,6 +83,8 @@ class Duty:
     reason: str
     attempts: int
     done_at: datetime | None
+    failed_at_attempt: datetime | None
+    failed_at_deadline: datetime | None
     order: int
 
     @property
@@ -108,8 +114,8 @@ class Plan:
         due = [d for d in self.duties if d.state in {DutyState.DUE, DutyState.FAILED}]
         nearest: dict[EntityIdentifier, datetime] = {}
         for duty in due:
-            assert duty.deadline is not None
-            nearest[duty.device] = min(duty.deadline, nearest.get(duty.device, duty.deadline))
+            until = duty.deadline or _NO_DEADLINE
+            nearest[duty.device] = min(until, nearest.get(duty.device, until))
         return tuple(
             sorted(
                 due,
@@ -182,14 +188,19 @@ def _duty(
     parties: Collection[Actor],
     order: int,
 ) -> Duty:
+    days = rules.days(requirement)
     until = (
         None
-        if device.commissioned_at is None
-        else deadline(device.commissioned_at, requirement.deadline_days, rules.readings)
+        if device.commissioned_at is None or days is None
+        else deadline(device.commissioned_at, days, rules.readings)
     )
     done_at = next((a.finished_at for a in attempts if a.outcome is Outcome.DONE), None)
+    failed_at = next((a.finished_at for a in attempts if a.outcome is Outcome.FAILED), None)
     state, reason = _state(rules, requirement, device, attempts, now, parties)
     owed = state in {DutyState.DUE, DutyState.FAILED, DutyState.NOT_OURS}
+    is_late = until is not None and (
+        done_at > until if done_at is not None else owed and now > until
+    )
     return Duty(
         id=duty_id(device.entity_id, requirement.id),
         requirement=requirement.id,
@@ -200,10 +211,12 @@ def _duty(
         actor=requirement.actor,
         deadline=until,
         state=state,
-        overdue=owed and until is not None and now > until,
+        overdue=owed and is_late,
         reason=reason,
         attempts=len(attempts),
         done_at=done_at,
+        failed_at_attempt=failed_at,
+        failed_at_deadline=until if is_late else None,
         order=order,
     )
 
@@ -233,11 +246,11 @@ def _state(
     if requirement.actor not in parties:
         owner = requirement.actor.title
         return DutyState.NOT_OURS, f"{owner} owes it, whose duties are not carried out here"
-    return _state_by_attempts(requirement, attempts)
+    return _state_by_attempts(rules.days(requirement), attempts)
 
 
 def _state_by_attempts(
-    requirement: Requirement, attempts: tuple[AttemptFact, ...]
+    days: int | None, attempts: tuple[AttemptFact, ...]
 ) -> tuple[DutyState, str]:
     failed = next((a for a in reversed(attempts) if a.outcome is Outcome.FAILED), None)
     if failed is not None:
@@ -246,7 +259,9 @@ def _state_by_attempts(
     if attempts and attempts[-1].outcome is Outcome.INTERRUPTED:
         ended = _instant(attempts[-1].finished_at)
         return DutyState.DUE, f"an attempt was interrupted, found at {ended}"
-    return DutyState.DUE, f"owed within {requirement.deadline_days} days of commissioning"
+    if days is None:
+        return DutyState.DUE, "owed; by the reading chosen, no days run"
+    return DutyState.DUE, f"owed within {days} days of commissioning"
 
 
 def exemption(rules: Rules, requirement: Requirement, device: DeviceFacts) -> str | None:

@@ -1,18 +1,17 @@
 """The duties as data: a rule set read from TOML, and the one built in."""
 
-import difflib
 import enum
-import tomllib
-from collections.abc import Iterator
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from gbcs.roles import DeviceType
-from keyrig.errors import RulesInvalid
+from keyrig.errors import RulesInvalid, SettingsError
+from keyrig.toml_files import Misplaced, TOMLFault, read_toml
 
 BUILT_IN: Final = "sec-h5-consultation-draft.toml"
 
@@ -91,6 +90,31 @@ class Owed(enum.Enum):
     NOT_OWED = "not-owed"
 
 
+class Days(enum.Enum):
+    """Whether the days of a duty on another Type 1 Device ever begin to run."""
+
+    FROM_INVENTORY = "from-inventory"
+    NEVER = "never"
+
+
+class Failing(enum.Enum):
+    """What it is to fail a step."""
+
+    ATTEMPT = "failed-attempt"
+    DEADLINE = "deadline"
+    EITHER = "either"
+
+    @property
+    def by_attempt(self) -> bool:
+        """Whether a failed attempt in time is a failure."""
+        return self is not Failing.DEADLINE
+
+    @property
+    def by_deadline(self) -> bool:
+        """Whether what is not done at its deadline has failed, tried or not."""
+        return self is not Failing.ATTEMPT
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -120,10 +144,31 @@ class DateOnlyReading(_Reading):
     choice: DateOnly
 
 
+class DaysReading(_Reading):
+    """Whether the days of a duty ever begin to run."""
+
+    choice: Days
+
+
+class DeadlineReading(_Reading):
+    """How many days a duty has."""
+
+    choice: Annotated[int, Field(gt=0, le=366)]
+
+
+class FailingReading(_Reading):
+    """What it is to fail a step."""
+
+    choice: Failing
+
+
 class Readings(_Model):
     """The ambiguities of the text that a rule set decides."""
 
     gas_proxy_organisation_certificate: OwedReading
+    other_type_1_commissioning: DaysReading
+    other_type_1_deadline: DeadlineReading
+    failing: FailingReading
     day_counting: DayCountingReading
     date_only: DateOnlyReading
 
@@ -159,7 +204,9 @@ class Requirement(_Model):
     """One requirement: who must have done which step on which devices, and until when.
 
     `met_on` names, for a device type that cannot meet it, the type on which it is met;
-    `governed_by` names, for a device type, the reading that decides whether it is owed.
+    `governed_by` names, for a device type, the reading that decides whether it is owed;
+    `deadline_days` may name the reading that gives the days, and `days_run` the one that
+    decides whether they ever begin to run.
     """
 
     id: Annotated[str, Field(pattern=r"^[A-Za-z0-9.\-]{1,20}$")]
@@ -169,7 +216,8 @@ class Requirement(_Model):
     manner: Manner
     device_types: frozenset[DeviceType]
     step: StepKind
-    deadline_days: Annotated[int, Field(gt=0, le=366)]
+    deadline_days: Annotated[int, Field(gt=0, le=366)] | Literal["other_type_1_deadline"]
+    days_run: Literal["other_type_1_commissioning"] | None = None
     exemption: Exemption | None = None
     on_failure: str | None = None
     met_on: dict[DeviceType, DeviceType] = Field(default_factory=dict)
@@ -182,7 +230,7 @@ class Requirement(_Model):
         for name, types in (("met_on", self.met_on), ("governed_by", self.governed_by)):
             foreign = sorted(t.value for t in types.keys() - self.device_types)
             if foreign:
-                raise ValueError(f"{name} names {foreign[0]}, which is not in device_types")
+                raise Misplaced((name,), f"{name} names {foreign[0]}, which is not in device_types")
         return self
 
 
@@ -196,20 +244,21 @@ class Rules(_Model):
 
     @model_validator(mode="after")
     def _references_hold(self) -> Self:
-        for what, names in (
-            ("requirement", [r.id for r in self.requirement]),
-            ("consequence", [c.id for c in self.consequence]),
-            ("suspending clause", [c.suspend for c in self.consequence]),
+        for table, key, names in (
+            ("requirement", "id", [r.id for r in self.requirement]),
+            ("consequence", "id", [c.id for c in self.consequence]),
+            ("consequence", "suspend", [c.suspend for c in self.consequence]),
         ):
-            twice = {name for name in names if names.count(name) > 1}
-            if twice:
-                raise ValueError(f"{what} {min(twice)} stands twice")
+            for index, name in enumerate(names):
+                if name in names[:index]:
+                    raise Misplaced((table, index, key), f"{table} {key} {name} stands twice")
         known = {c.id for c in self.consequence}
-        for requirement in self.requirement:
+        for index, requirement in enumerate(self.requirement):
             if requirement.on_failure is not None and requirement.on_failure not in known:
-                raise ValueError(
+                raise Misplaced(
+                    ("requirement", index, "on_failure"),
                     f"{requirement.id}: on_failure names {requirement.on_failure}, "
-                    f"which no [[consequence]] has as its id"
+                    f"which no [[consequence]] has as its id",
                 )
         return self
 
@@ -223,6 +272,17 @@ class Rules(_Model):
             if requirement.id == requirement_id:
                 return requirement
         raise KeyError(requirement_id)
+
+    def days(self, requirement: Requirement) -> int | None:
+        """Give the days that a requirement has, or None where they never begin to run."""
+        if requirement.days_run is not None:
+            running: DaysReading = getattr(self.readings, requirement.days_run)
+            if running.choice is Days.NEVER:
+                return None
+        if isinstance(requirement.deadline_days, int):
+            return requirement.deadline_days
+        reading: DeadlineReading = getattr(self.readings, requirement.deadline_days)
+        return reading.choice
 
     def owed_by(self, device_type: DeviceType) -> tuple[Requirement, ...]:
         """Give the requirements on devices of a type, in the order of their steps."""
@@ -248,11 +308,10 @@ def parse_rules(text: str, source: str) -> Rules:
         RulesInvalid: Not TOML, an unknown or missing key, or a value that breaks a rule.
     """
     try:
-        return Rules.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
-        raise RulesInvalid(source, f"not TOML: {error}", "correct the line") from error
-    except ValidationError as error:
-        raise RulesInvalid(source, *_first_fault(error)) from error
+        return read_toml(text, Rules)
+    except TOMLFault as fault:
+        line = f", line {fault.line}" if fault.line else ""
+        raise RulesInvalid(f"{source}{line}", fault.reason, fault.mend) from None
 
 
 def load_rules(path: Path) -> Rules:
@@ -275,21 +334,39 @@ def built_in_rules() -> Rules:
     return parse_rules(text, BUILT_IN)
 
 
-def _models(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
-    yield model
-    for subclass in model.__subclasses__():
-        yield from _models(subclass)
+def rules_with(rules: Rules, choices: Mapping[str, Any], source: str) -> Rules:
+    """Give a rule set with other readings of its ambiguities; its edition says which.
 
+    Args:
+        rules: The rule set.
+        choices: The new choice for each reading that changes, by the reading's name.
+        source: Where the choices stand, for errors.
 
-def _first_fault(error: ValidationError) -> tuple[str, str]:
-    """Give the fault to tell first, and its mend; an unknown key explains what it hides."""
-    faults = error.errors(include_url=False, include_input=False)
-    fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
-    where = ".".join(str(part) for part in fault["loc"]) or "rule set"
-    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-    if fault["type"] != "extra_forbidden":
-        reason = fault["msg"].removeprefix("Value error, ")
-        return f"{where}: {reason}{more}", f"see {BUILT_IN} for the form"
-    known = {name for model in _models(_Model) for name in model.model_fields}
-    near = difflib.get_close_matches(str(fault["loc"][-1]), sorted(known), n=1)
-    return f"{where}: unknown key{more}", f"did you mean {near[0]}?" if near else "take it out"
+    Raises:
+        SettingsError: There is no such reading, or it has no such choice.
+    """
+    changed: dict[str, BaseModel] = {}
+    for name, choice in choices.items():
+        reading = getattr(rules.readings, name, None) if name in Readings.model_fields else None
+        if reading is None:
+            known = ", ".join(Readings.model_fields)
+            raise SettingsError(source, f"there is no reading {name}", f"the readings are {known}")
+        try:
+            new = type(reading).model_validate(
+                {"ambiguity": reading.ambiguity, "choice": choice, "reason": f"chosen in {source}"}
+            )
+        except ValidationError as error:
+            reason = error.errors(include_url=False, include_input=False)[0]["msg"]
+            where = f"{source}: reading {name}"
+            raise SettingsError(where, f"cannot be {choice!r}", reason) from None
+        if new.choice != reading.choice:
+            changed[name] = new
+    if not changed:
+        return rules
+    said = ", ".join(f"{name}={choices[name]}" for name in changed)
+    return rules.model_copy(
+        update={
+            "edition": f"{rules.edition}, read otherwise: {said}",
+            "readings": rules.readings.model_copy(update=changed),
+        }
+    )

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from keyrig.duties.consequences import decide, lacking_for_done
+from keyrig.duties.consequences import Consequences, decide, lacking_for_done
+from keyrig.duties.deadlines import deadline
 from keyrig.duties.facts import Outcome
 from keyrig.errors import LedgerRefused
 from keyrig.ledger.states import EventType
@@ -12,8 +13,8 @@ from keyrig.ledger.states import EventType
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyrig.duties.consequences import Consequences
     from keyrig.duties.facts import DeviceFacts
+    from keyrig.duties.plan import Duty
     from keyrig.duties.rules import Requirement, Rules
     from keyrig.ledger.ledger import Ledger
     from keyrig.ledger.runs import Attempt
@@ -45,7 +46,11 @@ def finish_duty(
             if lacking:
                 raise LedgerRefused(f"{attempt.duty_id} cannot be called done: {lacking}")
         standing = ledger.smi_statuses.standing(device.entity_id)
-        consequences = decide(rules, requirement, device, outcome, standing, detail)
+        consequences = (
+            decide(rules, requirement, device, outcome, standing, detail)
+            if outcome is not Outcome.FAILED or _is_failure(rules, requirement, device, now)
+            else Consequences()
+        )
         ledger.runs.finish_attempt(attempt_id, outcome, now, detail=detail, evidence=evidence)
         ledger.outbox.append(
             EventType.DUTY_OUTCOME,
@@ -55,6 +60,49 @@ def finish_duty(
         )
         _apply(ledger, consequences, requirement, device, now)
     return consequences
+
+
+def fail_overdue(
+    ledger: Ledger, *, rules: Rules, device: DeviceFacts, duty: Duty, now: datetime
+) -> Consequences:
+    """Count a duty as failed whose deadline has passed, tried or not.
+
+    See `Ledger.fail_overdue`.
+    """
+    if duty.failed_at_deadline is None or not rules.readings.failing.choice.by_deadline:
+        return Consequences()
+    requirement = rules.requirement_by_id(duty.requirement)
+    detail = f"not done by {duty.failed_at_deadline:%Y-%m-%dT%H:%M:%SZ}"
+    with ledger.transaction():
+        standing = ledger.smi_statuses.standing(device.entity_id)
+        consequences = decide(rules, requirement, device, Outcome.FAILED, standing, detail)
+        ledger.outbox.append(
+            EventType.DUTY_OUTCOME,
+            device.entity_id,
+            duty.failed_at_deadline,
+            {
+                "duty": duty.id,
+                "requirement": requirement.id,
+                "clause": requirement.clause,
+                "edition": rules.edition,
+                "actor": requirement.actor.value,
+                "step": requirement.step.value,
+                "outcome": Outcome.FAILED.value,
+                "detail": detail,
+            },
+        )
+        _apply(ledger, consequences, requirement, device, now)
+    return consequences
+
+
+def _is_failure(rules: Rules, requirement: Requirement, device: DeviceFacts, now: datetime) -> bool:
+    """Say whether a failed attempt is a failure, by the reading that the rules choose."""
+    if rules.readings.failing.choice.by_attempt:
+        return True
+    days = rules.days(requirement)
+    if days is None or device.commissioned_at is None:
+        return False
+    return now > deadline(device.commissioned_at, days, rules.readings)
 
 
 def _requirement(rules: Rules, attempt: Attempt, device: DeviceFacts) -> Requirement:

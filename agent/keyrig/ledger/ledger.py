@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Self
 from keyrig.ledger.clock import ClockRecord
 from keyrig.ledger.counters import Counters
 from keyrig.ledger.database import BUSY_TIMEOUT_S, Database
-from keyrig.ledger.duty_outcomes import finish_duty
+from keyrig.ledger.duty_outcomes import fail_overdue, finish_duty
 from keyrig.ledger.exchanges import Exchanges
 from keyrig.ledger.facts import Facts
 from keyrig.ledger.key_changes import KeyChanges
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from keyrig.duties.consequences import Consequences
     from keyrig.duties.facts import DeviceFacts, Outcome
+    from keyrig.duties.plan import Duty
     from keyrig.duties.rules import Rules
 
 
@@ -112,6 +113,26 @@ class Ledger:
             device=device,
             now=now,
         )
+
+    def fail_overdue(
+        self, *, rules: Rules, device: DeviceFacts, duty: Duty, now: datetime
+    ) -> Consequences:
+        """Record what follows from a deadline that passed before a duty was done.
+
+        Nothing does unless the rules read "fails" so; doing it again changes nothing.
+
+        Args:
+            rules: The rule set.
+            device: The device.
+            duty: The duty, as planned now.
+            now: The present instant.
+
+        Returns:
+            What followed.
+
+        Source: SEC H5.34 and H5.38, consultation draft; ambiguity A4.
+        """
+        return fail_overdue(self, rules=rules, device=device, duty=duty, now=now)
 
     def close(self) -> None:
         """Close the file; what was committed stays."""

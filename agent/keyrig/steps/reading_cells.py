@@ -42,13 +42,18 @@ class CellsRead:
         """Give the cells of one role.
 
         Raises:
-            StepFailed: The device does not hold that role's credentials.
+            StepFailed: The device does not hold that role's credentials, or tells of none.
         """
         status = self.statuses.get(role)
         if status is not StatusCode.SUCCESS:
             said = "nothing" if status is None else f"{status.name.lower()} ({status.value})"
             raise StepFailed(f"asked for its {role.gbcs_name} cells, the device answers {said}")
-        return tuple(cell for cell in self.cells if cell.role is role)
+        held = tuple(cell for cell in self.cells if cell.role is role)
+        if not held:
+            raise StepFailed(
+                f"asked for its {role.gbcs_name} cells, the device answers that it has none"
+            )
+        return held
 
     def at(self, identifier: TrustAnchorCellIdentifier) -> Cell:
         """Give one cell.
