@@ -13,8 +13,10 @@ from gbcs.roles import KeyUsage
 from keyrig.clock import elapsed, monotonic, pause, utc_now
 from keyrig.clock_trust import clock_event, judge_clock
 from keyrig.duties.facts import LedgerFacts
+from keyrig.duties.known_facts import DeviceRecord, KnownFact, fold, news
 from keyrig.duties.plan import Plan, plan
 from keyrig.duties.rules import Rules, built_in_rules, load_rules, rules_with
+from keyrig.duties.smi_status import Standing
 from keyrig.emulation import EmulatedDevices, commissioned_at
 from keyrig.errors import KeyMissing, KeyStoreError, RigBusy, SettingsError
 from keyrig.home import home_directory
@@ -37,8 +39,6 @@ if TYPE_CHECKING:
 
     from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
-    from keyrig.duties.facts import DeviceFacts
-    from keyrig.duties.smi_status import SMIStatus
     from keyrig.emulation import Line
     from keyrig.keystore.base import KeyStore
     from keyrig.links.base import Link
@@ -100,53 +100,95 @@ def rules_of(places: Places) -> Rules:
     return rules_with(rules, settings.readings, f"rig {places.rig.name}")
 
 
-def facts_of(places: Places, *, now: datetime) -> tuple[DeviceFacts, ...]:
-    """Give what is known of a rig's devices from its file.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownDevice:
+    """What holds of a device of a rig, and what of it the ledger has not been told yet."""
+
+    record: DeviceRecord
+    news: tuple[KnownFact, ...]
+
+
+def facts_of(
+    places: Places, ledger: Ledger | None, *, now: datetime
+) -> dict[EntityIdentifier, KnownDevice]:
+    """Give what is known of a rig's devices from its file and the ledger; changes nothing.
 
     Emulated devices are commissioned when they are made; those that are not yet made count as
     made now.
     """
     made_at = commissioned_at(places.emulated) or now
-    return tuple(
-        places.rig.facts(device, made_at if device.link.is_emulated else None)
-        for device in places.rig.device
-    )
+    entities = [device.entity_id for device in places.rig.device]
+    history = ledger.device_facts.known(entities) if ledger else {}
+    known: dict[EntityIdentifier, KnownDevice] = {}
+    for device in places.rig.device:
+        entity = device.entity_id
+        said = places.rig.said(device, made_at if device.link.is_emulated else None)
+        before = history.get(entity, ())
+        fresh = news(said, before, f"rig {places.rig.name}", now)
+        known[entity] = KnownDevice(record=fold(entity, (*before, *fresh), now), news=fresh)
+    return known
 
 
-def plan_of(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """A rig's plan as things stand, with what it was made from.
+
+    Args:
+        plan: The plan.
+        statuses: Each device's SMI Status and the suspension that stands.
+        records: What holds of each device.
+        attempts: What was tried.
+        rules: The rule set.
+    """
+
+    plan: Plan
+    statuses: Mapping[EntityIdentifier, Standing]
+    records: Mapping[EntityIdentifier, DeviceRecord]
+    attempts: LedgerFacts
+    rules: Rules
+
+
+def outlook_of(
     places: Places,
     *,
     now: datetime,
     only: Collection[EntityIdentifier] = (),
     observe: Observer = unobserved,
-) -> tuple[Plan, dict[EntityIdentifier, SMIStatus | None]]:
+) -> Outlook:
     """Plan the duties of a rig, or of `only` some of its devices; changes nothing.
 
     `observe` is told what is wrong with the clock, by which deadlines are judged.
-
-    Returns:
-        The plan, and each device's SMI Status.
     """
-    facts = [device for device in facts_of(places, now=now) if not only or device.entity_id in only]
-    entities = [device.entity_id for device in facts]
-    from_file = {device.entity_id: device.smi_status for device in places.rig.device}
-    latest: datetime | None = None
-    if not places.ledger.exists():
-        gathered = LedgerFacts()
-        statuses: dict[EntityIdentifier, SMIStatus | None] = dict(from_file)
-    else:
-        with Ledger(places.ledger, create=False) as ledger:
-            latest = ledger.clock.latest()
-            gathered = ledger.facts.ledger_facts(entities)
-            statuses = {
-                entity: ledger.smi_statuses.current(entity) or from_file[entity]
-                for entity in entities
-            }
-    finding = judge_clock(now, latest)
+    with ExitStack() as stack:
+        ledger = (
+            stack.enter_context(Ledger(places.ledger, create=False))
+            if places.ledger.exists()
+            else None
+        )
+        records = {
+            entity: known.record
+            for entity, known in facts_of(places, ledger, now=now).items()
+            if not only or entity in only
+        }
+        attempts = ledger.facts.ledger_facts(records) if ledger else LedgerFacts()
+        statuses: dict[EntityIdentifier, Standing] = {}
+        for device in places.rig.device:
+            standing = ledger.smi_statuses.standing(device.entity_id) if ledger else Standing()
+            if standing.status is None:
+                standing = Standing(status=device.smi_status)
+            statuses[device.entity_id] = standing
+        finding = judge_clock(now, ledger.clock.latest() if ledger else None)
     if finding is not None:
         observe("clock", **clock_event(finding))
-    made = plan(rules_of(places), facts, gathered, now, frozenset(places.rig.rig.parties))
-    return made, statuses
+    rules = rules_of(places)
+    facts = [record.facts for record in records.values()]
+    return Outlook(
+        plan=plan(rules, facts, attempts, now, frozenset(places.rig.rig.parties)),
+        statuses=statuses,
+        records=records,
+        attempts=attempts,
+        rules=rules,
+    )
 
 
 @contextmanager
@@ -223,7 +265,7 @@ def assembled(
             ledger = stack.enter_context(Ledger(places.ledger))
             # Making the devices adds their certificates to the store.
             keys = RigKeys(open_keystore(places.keystore))
-            facts = {device.entity_id: device for device in facts_of(places, now=clock())}
+            known = facts_of(places, ledger, now=clock())
             yield Assembled(
                 places=places,
                 bench=Bench(
@@ -242,7 +284,8 @@ def assembled(
                 ),
                 devices=tuple(
                     DeviceOnRig(
-                        facts=facts[device.entity_id],
+                        facts=known[device.entity_id].record.facts,
+                        news=known[device.entity_id].news,
                         link=link_to(device, urls),
                         timeout_s=device.link.timeout_s,
                         smi_status=device.smi_status,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from keyrig.duties.plan import Duty, Plan
-    from keyrig.duties.smi_status import SMIStatus
+    from keyrig.duties.smi_status import Standing
 
 _STATE_STYLES: Final = {
     DutyState.DONE: "green",
@@ -161,9 +161,7 @@ class TerminalDisplay:
         self._print(f"\n[bold]{result.replace('-', ' ')}[/bold]{still}")
 
 
-def plan_table(
-    plan: Plan, statuses: Mapping[EntityIdentifier, SMIStatus | None], title: str
-) -> Table:
+def plan_table(plan: Plan, statuses: Mapping[EntityIdentifier, Standing], title: str) -> Table:
     """Make the table of devices, duties, deadlines and SMI Status."""
     table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
     for column in ("device", "SMI Status", "duty", "state", "until (UTC)", "why"):
@@ -174,7 +172,7 @@ def plan_table(
         if first and previous is not None:
             table.add_section()
         previous = duty.device
-        status = statuses.get(duty.device)
+        status = statuses[duty.device].status
         table.add_row(
             f"{duty.device_type.value} {duty.device}" if first else "",
             (status.value if status else "not known") if first else "",
@@ -192,13 +190,11 @@ def _state(duty: Duty) -> str:
     return f"[{style}]{duty.state.value}{late}[/{style}]"
 
 
-def plan_document(
-    plan: Plan, statuses: Mapping[EntityIdentifier, SMIStatus | None]
-) -> dict[str, Any]:
+def plan_document(plan: Plan, statuses: Mapping[EntityIdentifier, Standing]) -> dict[str, Any]:
     """Make the JSON object of a plan."""
     devices: dict[EntityIdentifier, dict[str, Any]] = {}
     for duty in plan.duties:
-        status = statuses.get(duty.device)
+        status = statuses[duty.device].status
         device = devices.setdefault(
             duty.device,
             {

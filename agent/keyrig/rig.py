@@ -20,7 +20,8 @@ from pydantic import (
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType
-from keyrig.duties.facts import DeviceFacts, Fuel
+from keyrig.duties.facts import Fuel
+from keyrig.duties.known_facts import FactName
 from keyrig.duties.rules import Actor
 from keyrig.duties.smi_status import SMIStatus
 from keyrig.errors import RigFileInvalid, SettingsError
@@ -236,10 +237,10 @@ class Rig(_Model):
                 device.pop("faults", None)
         return tomlkit.dumps(values)
 
-    def facts(
+    def said(
         self, device: RigDevice, commissioned_at: datetime | date | None = None
-    ) -> DeviceFacts:
-        """Give what the rig file says of a device.
+    ) -> dict[FactName, Any]:
+        """Give what the rig file says of a device; what it leaves out is not in it.
 
         Args:
             device: One of the rig's.
@@ -252,21 +253,24 @@ class Rig(_Model):
             if fuel in fuels and (party := self.home.of(fuel)) is not None
         ]
         first = responsible[0] if responsible else None
-        return DeviceFacts(
-            entity_id=device.entity_id,
-            device_type=device.type,
-            commissioned_at=device.commissioned_at or commissioned_at,
-            replaced=device.replaced,
-            decommissioned=device.decommissioned,
-            organisation_certificate_replaced_by_dcc_during_commissioning=(
-                device.organisation_certificate_replaced_by_dcc_during_commissioning
-            ),
-            recovery_checked_after_receipt_by=device.recovery_checked_after_receipt_by,
-            fuels=fuels,
-            responsible_suppliers=tuple(dict.fromkeys(party.supplier for party in responsible)),
-            lead_supplier=device.lead_supplier or (first.supplier if first else None),
-            network_operator=device.network_operator or (first.network_operator if first else None),
-        )
+        said: dict[FactName, Any] = {
+            name: getattr(device, name.value)
+            for name in FactName
+            if name.value in device.model_fields_set
+        }
+        said |= {
+            FactName.DEVICE_TYPE: device.type,
+            FactName.FUELS: fuels,
+            FactName.COMMISSIONED_AT: device.commissioned_at or commissioned_at,
+            FactName.RESPONSIBLE_SUPPLIERS: tuple(
+                dict.fromkeys(party.supplier for party in responsible)
+            )
+            or None,
+            FactName.LEAD_SUPPLIER: device.lead_supplier or (first.supplier if first else None),
+            FactName.NETWORK_OPERATOR: device.network_operator
+            or (first.network_operator if first else None),
+        }
+        return {name: value for name, value in said.items() if value is not None}
 
 
 def parse_rig(text: str, source: str) -> Rig:

@@ -52,6 +52,14 @@ class RigKeys:
             known = self._paths[certificate] = self._find_path(certificate)
         return known
 
+    def organisation_certificates(self) -> tuple[GBCSCertificate, ...]:
+        """Give the certificates of organisations and authorities; none of a device."""
+        return tuple(
+            each
+            for each in self._store.certificates()
+            if each.profile is not CertificateProfile.DEVICE
+        )
+
     def _find_path(self, certificate: GBCSCertificate) -> tuple[GBCSCertificate, ...]:
         authorities = [
             each

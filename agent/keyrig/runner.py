@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gbcs.certificates import GBCSCertificate
@@ -28,6 +30,7 @@ from keyrig.errors import (
     LinkError,
     RigError,
 )
+from keyrig.ledger.run_contexts import RunContext
 from keyrig.ledger.states import KeyChangeState, RunOutcome
 from keyrig.observing import Observer, unobserved
 from keyrig.printable import printable
@@ -57,6 +60,7 @@ if TYPE_CHECKING:
     from gbcs.security_credentials import TrustAnchorCellIdentifier
     from keyrig.duties.consequences import Consequences
     from keyrig.duties.facts import DeviceFacts
+    from keyrig.duties.known_facts import KnownFact
     from keyrig.duties.plan import Duty
     from keyrig.duties.rules import Actor, Rules
     from keyrig.ledger.facts import Cell
@@ -84,6 +88,10 @@ class Keys(OrganisationKeys, Protocol):
         """See `keyrig.steps.context.Certificates`."""
         ...
 
+    def organisation_certificates(self) -> tuple[GBCSCertificate, ...]:
+        """Give those of organisations and authorities, by which messages are checked."""
+        ...
+
 
 class RunResult(enum.IntEnum):
     """How a run ended; the values are the program's exit codes."""
@@ -102,12 +110,14 @@ class DeviceOnRig:
         link: The line to it, not open.
         timeout_s: How long one sending of a command is waited for, in seconds.
         smi_status: Its SMI Status where the ledger knows of none yet.
+        news: What is known of it that the ledger has not been told yet.
     """
 
     facts: DeviceFacts
     link: Link
     timeout_s: float
     smi_status: SMIStatus = SMIStatus.COMMISSIONED
+    news: tuple[KnownFact, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,8 +196,9 @@ def run(
     if finding is not None:
         tell_clock(finding, bench.clock())
     bench = replace(bench, clock=WatchedClock(bench.clock, bench.elapsed, tell_clock))
+    _record_context(bench, run_id)
     for device in devices:
-        _know_status(bench, device)
+        _know(bench, device)
     on_rig = {device.facts.entity_id: device for device in devices}
     facts = [device.facts for device in devices]
     to_do = plan_for(bench, facts).to_do()
@@ -286,16 +297,41 @@ def _check_clock(bench: Bench, *, accept: bool) -> ClockFinding | None:
     return finding
 
 
-def _know_status(bench: Bench, device: DeviceOnRig) -> None:
-    """Take a device's SMI Status from the rig file, where the ledger has none yet."""
-    entity, now = device.facts.entity_id, bench.clock()
-    if bench.ledger.smi_statuses.current(entity) is None:
-        bench.ledger.smi_statuses.record(
-            entity,
-            device.smi_status,
-            at=device.facts.commissioned_from or now,
-            cause="rig file",
-            now=now,
+def _record_context(bench: Bench, run_id: str) -> None:
+    """Keep by which rules, with which parties and certificates the run is made."""
+    ledger, now, parties = bench.ledger, bench.clock(), bench.parties
+    recovery = parties.recovery_certificate
+    with ledger.transaction():
+        context = RunContext(
+            rule_set=ledger.rule_sets.keep(bench.rules, now),
+            parties={
+                "access_control_broker": str(parties.access_control_broker),
+                "transitional_cos": str(parties.transitional_cos),
+                "recovery_certificate": hashlib.sha256(recovery.der).hexdigest(),
+                "carried_out": sorted(actor.value for actor in bench.carried_out),
+            },
+            agent_version=version("keyrig"),
+        )
+        ledger.run_contexts.record(run_id, context)
+        kept = {recovery.der, *(each.der for each in bench.keys.organisation_certificates())}
+        ledger.run_contexts.keep_certificates(run_id, sorted(kept), now)
+
+
+def _know(bench: Bench, device: DeviceOnRig) -> None:
+    """Tell the ledger what the rig file says anew; its SMI Status only where there is none."""
+    ledger, entity, now = bench.ledger, device.facts.entity_id, bench.clock()
+    with ledger.transaction():
+        ledger.device_facts.record(entity, device.news)
+        if ledger.smi_statuses.current(entity) is None:
+            ledger.smi_statuses.record(
+                entity,
+                device.smi_status,
+                at=device.facts.commissioned_from or now,
+                cause="rig file",
+                now=now,
+            )
+        ledger.open_duties.adopt(
+            entity, rig_name=bench.name, rules=bench.rules, actors=bench.carried_out, now=now
         )
 
 

@@ -75,9 +75,10 @@ def run(
 def _show(
     places: Places, observe: Observer, title: str, only: tuple[EntityIdentifier, ...]
 ) -> None:
-    from keyrig.assembly import plan_of  # noqa: PLC0415 - not for --help
+    from keyrig.assembly import outlook_of  # noqa: PLC0415 - not for --help
     from keyrig.cli.watching import show_plan  # noqa: PLC0415 - as above
     from keyrig.clock import utc_now  # noqa: PLC0415 - as above
 
-    made, statuses = plan_of(places, now=utc_now(), only=only, observe=observe)
-    show_plan(made, statuses, observe, title=f"{places.rig.name}: {title} ({made.edition})")
+    outlook = outlook_of(places, now=utc_now(), only=only, observe=observe)
+    made = outlook.plan
+    show_plan(made, outlook.statuses, observe, title=f"{places.rig.name}: {title} ({made.edition})")

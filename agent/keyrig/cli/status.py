@@ -34,7 +34,7 @@ def show(
     """Print a rig's duties; changes nothing."""
     from dataclasses import replace  # noqa: PLC0415 - not for --help
 
-    from keyrig.assembly import places_of, plan_of  # noqa: PLC0415 - as above
+    from keyrig.assembly import outlook_of, places_of  # noqa: PLC0415 - as above
     from keyrig.cli.watching import show_plan, watching  # noqa: PLC0415 - as above
     from keyrig.clock import utc_now  # noqa: PLC0415 - as above
     from keyrig.rig import load_rig  # noqa: PLC0415 - as above
@@ -42,9 +42,10 @@ def show(
     opened = load_rig(rig)
     opened.require(only)
     with watching(as_json=as_json) as observe:
-        made, statuses = plan_of(places_of(opened), now=utc_now(), only=only, observe=observe)
+        outlook = outlook_of(places_of(opened), now=utc_now(), only=only, observe=observe)
+        made = outlook.plan
         if only_due:
             due = {duty.id for duty in made.to_do()}
             made = replace(made, duties=tuple(d for d in made.duties if d.id in due))
-        show_plan(made, statuses, observe, title=f"{opened.name}: {title} ({made.edition})")
+        show_plan(made, outlook.statuses, observe, title=f"{opened.name}: {title} ({made.edition})")
     return 0

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from keyrig.duties.plan import Plan
-    from keyrig.duties.smi_status import SMIStatus
+    from keyrig.duties.smi_status import Standing
     from keyrig.observing import Observer
 
 
@@ -57,7 +57,7 @@ def console() -> Any:
 
 def show_plan(
     plan: Plan,
-    statuses: Mapping[EntityIdentifier, SMIStatus | None],
+    statuses: Mapping[EntityIdentifier, Standing],
     observe: Observer,
     *,
     title: str,

@@ -27,7 +27,8 @@ _RANK: Final = {
     DeviceType.GSME: _METERS,
 }
 _OTHERS: Final = 3
-_NO_DEADLINE: Final = datetime.max.replace(tzinfo=UTC)
+NO_DEADLINE: Final = datetime.max.replace(tzinfo=UTC)
+"""Stands for the deadline of what has none where the nearest is sought."""
 
 
 class DutyState(enum.Enum):
@@ -114,7 +115,7 @@ class Plan:
         due = [d for d in self.duties if d.state in {DutyState.DUE, DutyState.FAILED}]
         nearest: dict[EntityIdentifier, datetime] = {}
         for duty in due:
-            until = duty.deadline or _NO_DEADLINE
+            until = duty.deadline or NO_DEADLINE
             nearest[duty.device] = min(until, nearest.get(duty.device, until))
         return tuple(
             sorted(

@@ -1,13 +1,22 @@
 """The duties as data: a rule set read from TOML, and the one built in."""
 
 import enum
+import hashlib
+import json
 from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 
 from gbcs.roles import DeviceType
 from keyrig.errors import RulesInvalid, SettingsError
@@ -16,6 +25,9 @@ from keyrig.toml_files import Misplaced, TOMLFault, read_toml
 BUILT_IN: Final = "sec-h5-consultation-draft.toml"
 
 Name = Annotated[str, Field(min_length=1)]
+DeviceTypes = Annotated[
+    frozenset[DeviceType], PlainSerializer(lambda types: sorted(each.value for each in types))
+]
 
 
 class StepKind(enum.Enum):
@@ -177,7 +189,7 @@ class Permission(_Model):
     """Leave for the Responsible Supplier to replace and return the Communications Hub."""
 
     clause: Name
-    device_types: frozenset[DeviceType]
+    device_types: DeviceTypes
     reason: Name
 
 
@@ -214,7 +226,7 @@ class Requirement(_Model):
     text: Name
     actor: Actor
     manner: Manner
-    device_types: frozenset[DeviceType]
+    device_types: DeviceTypes
     step: StepKind
     deadline_days: Annotated[int, Field(gt=0, le=366)] | Literal["other_type_1_deadline"]
     days_run: Literal["other_type_1_commissioning"] | None = None
@@ -261,6 +273,17 @@ class Rules(_Model):
                     f"which no [[consequence]] has as its id",
                 )
         return self
+
+    def canonical(self) -> str:
+        """Give the one JSON text of this rule set, by which it is kept and compared."""
+        return json.dumps(
+            self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=True
+        )
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the canonical text, 64 hexadecimal digits."""
+        return hashlib.sha256(self.canonical().encode()).hexdigest()
 
     def requirement_by_id(self, requirement_id: str) -> Requirement:
         """Give the requirement of that id.
@@ -312,6 +335,21 @@ def parse_rules(text: str, source: str) -> Rules:
     except TOMLFault as fault:
         line = f", line {fault.line}" if fault.line else ""
         raise RulesInvalid(f"{source}{line}", fault.reason, fault.mend) from None
+
+
+def rules_from_canonical(text: str, source: str) -> Rules:
+    """Read a rule set from the JSON text that `Rules.canonical` gave.
+
+    Raises:
+        RulesInvalid: It is no such text.
+    """
+    try:
+        return Rules.model_validate_json(text)
+    except ValidationError as error:
+        reason = error.errors(include_url=False, include_input=False)[0]["msg"]
+        raise RulesInvalid(source, f"no rule set: {reason}", "use the file as it was made") from (
+            None
+        )
 
 
 def load_rules(path: Path) -> Rules:

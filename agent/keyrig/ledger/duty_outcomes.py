@@ -59,6 +59,7 @@ def finish_duty(
             _told_of(rules, requirement, ledger.runs.attempt(attempt_id)),
         )
         _apply(ledger, consequences, requirement, device, now)
+        ledger.open_duties.refresh(device.entity_id, now)
     return consequences
 
 

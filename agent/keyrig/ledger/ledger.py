@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Self
 from keyrig.ledger.clock import ClockRecord
 from keyrig.ledger.counters import Counters
 from keyrig.ledger.database import BUSY_TIMEOUT_S, Database
+from keyrig.ledger.device_facts import DeviceFactRecord
 from keyrig.ledger.duty_outcomes import fail_overdue, finish_duty
 from keyrig.ledger.exchanges import Exchanges
 from keyrig.ledger.facts import Facts
 from keyrig.ledger.key_changes import KeyChanges
+from keyrig.ledger.open_duties import OpenDuties
 from keyrig.ledger.outbox import Outbox
+from keyrig.ledger.rule_sets import RuleSets
+from keyrig.ledger.run_contexts import RunContexts
 from keyrig.ledger.runs import Runs
 from keyrig.ledger.smi_status import SMIStatuses
 
@@ -60,6 +64,10 @@ class Ledger:
         self.outbox = Outbox(self._database)
         self.smi_statuses = SMIStatuses(self._database, self.outbox)
         self.facts = Facts(self._database)
+        self.device_facts = DeviceFactRecord(self._database)
+        self.rule_sets = RuleSets(self._database)
+        self.run_contexts = RunContexts(self._database)
+        self.open_duties = OpenDuties(self._database, self.device_facts, self.facts, self.rule_sets)
 
     @property
     def path(self) -> Path:

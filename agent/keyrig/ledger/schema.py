@@ -29,10 +29,11 @@ from keyrig.ledger.states import (
     ExchangeOutcome,
     KeyChangeState,
     RunOutcome,
+    ScheduledState,
     SuspensionEnd,
 )
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Counted up with every change of the tables; so far each has only added some."""
 
 APPLICATION_ID: Final = 0x4B52_4C47
@@ -260,3 +261,97 @@ cell_snapshots = Table(
     Column("subject_key_identifier", LargeBinary, nullable=False),
     Column("at", Instant, nullable=False),
 )
+
+device_facts = Table(
+    "device_facts",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("device", Entity, nullable=False, index=True),
+    Column("name", String(80), nullable=False),
+    Column("value", Text, nullable=False),
+    Column("at", Instant),
+    Column("source", Text, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+)
+"""What was said of devices, by whom and when; rows are added and never changed."""
+
+planned_devices = Table(
+    "planned_devices",
+    metadata,
+    Column("device", Entity, primary_key=True),
+    Column("rig_name", Text, nullable=False),
+    Column("rule_set", ForeignKey("rule_sets.digest"), nullable=False),
+    Column("actors", Text, nullable=False),
+)
+"""By which rules, and for which actors, the open duties of a device are kept."""
+
+open_duties = Table(
+    "open_duties",
+    metadata,
+    Column("device", Entity, primary_key=True),
+    Column("requirement", String(20), primary_key=True),
+    Column("due_by", Instant, nullable=False),
+    Index("ix_open_duties_due_by", "due_by", "device"),
+)
+"""The duties still to be done, so that the next due are found without reading the rest."""
+
+facts_to_come = Table(
+    "facts_to_come",
+    metadata,
+    Column("device", Entity, primary_key=True),
+    Column("at", Instant, primary_key=True),
+    Index("ix_facts_to_come_at", "at"),
+)
+"""When a fact of a device comes into force, until its duties are planned anew."""
+
+rule_sets = Table(
+    "rule_sets",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("edition", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+)
+
+run_contexts = Table(
+    "run_contexts",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True),
+    Column("rule_set", ForeignKey("rule_sets.digest"), nullable=False),
+    Column("parties", Text, nullable=False),
+    Column("agent_version", Text, nullable=False),
+)
+"""By which rules and with which parties a run was made."""
+
+certificates = Table(
+    "certificates",
+    metadata,
+    Column("fingerprint", String(64), primary_key=True),
+    Column("der", LargeBinary, nullable=False),
+    Column("recorded_at", Instant, nullable=False),
+)
+
+run_certificates = Table(
+    "run_certificates",
+    metadata,
+    Column("run_id", ForeignKey("runs.id"), primary_key=True),
+    Column("fingerprint", ForeignKey("certificates.fingerprint"), primary_key=True),
+)
+
+scheduled_replacements = Table(
+    "scheduled_replacements",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("attempt_id", ForeignKey("attempts.id"), nullable=False),
+    Column("exchange_id", ForeignKey("exchanges.id"), nullable=False),
+    Column("device", Entity, nullable=False, index=True),
+    Column("requirement", String(20), nullable=False),
+    Column("originator", Entity, nullable=False),
+    Column("counter", BigInteger, nullable=False),
+    Column("execution_at", Instant, nullable=False),
+    Column("state", choice(ScheduledState), nullable=False),
+    Column("alert_id", ForeignKey("alerts.id")),
+    Column("settled_at", Instant),
+    Column("detail", Text, nullable=False, default=""),
+)
+"""Replacements that a device holds until an instant; the alert that it sends settles them."""

@@ -70,6 +70,19 @@ class SuspensionEnd(enum.Enum):
     """Another status was set from outside while it stood."""
 
 
+class ScheduledState(enum.Enum):
+    """What became of a replacement that a device holds for later."""
+
+    WAITING = "waiting"
+    DONE = "done"
+    """The device's alert says that it was executed."""
+    FAILED = "failed"
+    """The device's alert says that it was not."""
+    CANCELLED = "cancelled"
+    LAPSED = "lapsed"
+    """Its instant passed and no alert came."""
+
+
 class EventType(enum.Enum):
     """What an event of the outbox tells."""
 

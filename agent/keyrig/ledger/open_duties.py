@@ -1,0 +1,175 @@
+"""The duties still to be done, kept so that the next due are found at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import delete, func, insert, select, update
+
+from keyrig.duties.known_facts import fold
+from keyrig.duties.plan import NO_DEADLINE, plan
+from keyrig.duties.rules import Actor
+from keyrig.ledger.schema import facts_to_come, open_duties, planned_devices
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from gbcs.entity import EntityIdentifier
+    from keyrig.duties.plan import Plan
+    from keyrig.duties.rules import Rules
+    from keyrig.ledger.database import Database
+    from keyrig.ledger.device_facts import DeviceFactRecord
+    from keyrig.ledger.facts import Facts
+    from keyrig.ledger.rule_sets import RuleSets
+
+_BATCH: Final = 500
+"""How many devices whose facts came into force are planned anew in one transaction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenDuty:
+    """A duty still to be done; `due_by` is None where no days run."""
+
+    device: EntityIdentifier
+    requirement: str
+    due_by: datetime | None
+    rig_name: str
+
+
+class OpenDuties:
+    """Keeps the open duties of every device in step with what is known of it."""
+
+    def __init__(
+        self, database: Database, device_facts: DeviceFactRecord, facts: Facts, rule_sets: RuleSets
+    ) -> None:
+        self._database = database
+        self._device_facts = device_facts
+        self._facts = facts
+        self._rule_sets = rule_sets
+
+    def adopt(
+        self,
+        device: EntityIdentifier,
+        *,
+        rig_name: str,
+        rules: Rules,
+        actors: Collection[Actor],
+        now: datetime,
+    ) -> None:
+        """Say by which rules, and for which actors, the duties of a device are kept from now on.
+
+        Args:
+            device: The device, whose type is known.
+            rig_name: The rig that carries its duties out, or "".
+            rules: The rule set.
+            actors: The parties whose duties are carried out.
+            now: The present instant.
+        """
+        table = planned_devices
+        with self._database.transaction() as connection:
+            values = {
+                "rig_name": rig_name,
+                "rule_set": self._rule_sets.keep(rules, now),
+                "actors": " ".join(sorted(actor.value for actor in actors)),
+            }
+            changed = connection.execute(
+                update(table).where(table.c.device == device).values(values)
+            )
+            if not changed.rowcount:
+                connection.execute(insert(table).values(device=device, **values))
+            self.refresh(device, now)
+
+    def is_adopted(self, device: EntityIdentifier) -> bool:
+        """Say whether the duties of a device are kept."""
+        query = select(planned_devices.c.device).where(planned_devices.c.device == device)
+        with self._database.reading() as connection:
+            return connection.execute(query).one_or_none() is not None
+
+    def refresh(self, device: EntityIdentifier, now: datetime) -> None:
+        """Plan one device anew; call it in the transaction of what changed.
+
+        A device that was not adopted has no duties here.
+        """
+        with self._database.transaction() as connection:
+            planned = self.planned(device, now)
+            if planned is None:
+                return
+            due = {duty.requirement: duty.deadline or NO_DEADLINE for duty in planned.to_do()}
+            table = open_duties
+            held = connection.execute(
+                select(table.c.requirement, table.c.due_by).where(table.c.device == device)
+            )
+            if {row.requirement: row.due_by for row in held} != due:
+                connection.execute(delete(table).where(table.c.device == device))
+                for requirement, due_by in due.items():
+                    connection.execute(
+                        insert(table).values(device=device, requirement=requirement, due_by=due_by)
+                    )
+            self._settle(connection, device, now)
+
+    def planned(self, device: EntityIdentifier, now: datetime) -> Plan | None:
+        """Plan one device from the ledger alone, or give None where it was not adopted."""
+        table = planned_devices
+        with self._database.reading() as connection:
+            row = connection.execute(select(table).where(table.c.device == device)).one_or_none()
+            if row is None:
+                return None
+            record = fold(device, self._device_facts.history(device), now)
+            return plan(
+                self._rule_sets.rules(row.rule_set),
+                [record.facts],
+                self._facts.ledger_facts([device]),
+                now,
+                frozenset(Actor(name) for name in row.actors.split()),
+            )
+
+    def next_due(self, now: datetime, limit: int) -> tuple[OpenDuty, ...]:
+        """Give the open duties that are due next over all devices, the nearest first.
+
+        Facts that came into force since a device was planned are counted first.
+        """
+        while self._catch_up(now):
+            pass
+        table = open_duties
+        query = (
+            select(table.c.device, table.c.requirement, table.c.due_by, planned_devices.c.rig_name)
+            .join(planned_devices, planned_devices.c.device == table.c.device)
+            .order_by(table.c.due_by, table.c.device)
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            return tuple(
+                OpenDuty(
+                    device=row.device,
+                    requirement=row.requirement,
+                    due_by=None if row.due_by == NO_DEADLINE else row.due_by,
+                    rig_name=row.rig_name,
+                )
+                for row in connection.execute(query)
+            )
+
+    def count(self) -> int:
+        """Give how many duties are still to be done."""
+        with self._database.reading() as connection:
+            return connection.execute(select(func.count()).select_from(open_duties)).scalar_one()
+
+    def _catch_up(self, now: datetime) -> bool:
+        table = facts_to_come
+        query = select(table.c.device).distinct().where(table.c.at <= now).limit(_BATCH)
+        with self._database.reading() as connection:
+            devices = connection.execute(query).scalars().all()
+        if not devices:
+            return False
+        with self._database.transaction() as connection:
+            for device in devices:
+                self.refresh(device, now)
+                self._settle(connection, device, now)
+        return True
+
+    def _settle(self, connection: Connection, device: EntityIdentifier, now: datetime) -> None:
+        table = facts_to_come
+        connection.execute(delete(table).where(table.c.device == device, table.c.at <= now))
