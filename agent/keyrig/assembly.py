@@ -19,7 +19,7 @@ from keyrig.duties.rules import Rules, built_in_rules, load_rules, rules_with
 from keyrig.duties.smi_status import Standing
 from keyrig.emulation import EmulatedDevices, commissioned_at
 from keyrig.errors import KeyMissing, KeyStoreError, RigBusy, SettingsError
-from keyrig.home import home_directory
+from keyrig.home import LEDGER_FILE, home_directory
 from keyrig.keystore.folder import read_certificate
 from keyrig.keystore.opening import open_keystore
 from keyrig.ledger.ledger import Ledger
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from keyrig.pki import CertificateAuthority
     from keyrig.rig import Rig, RigDevice
 
-LEDGER_FILE: Final = "ledger.sqlite"
 LOCK_WAIT_S: Final = 60.0
 _LOCK_POLL_S: Final = 0.2
 

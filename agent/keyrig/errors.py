@@ -263,3 +263,7 @@ class SettingsError(KeyrigError):
 
 class RulesInvalid(SettingsError):  # noqa: N818 - as above
     """A rule set of duties cannot be read or breaks its own form."""
+
+
+class DocumentInvalid(SettingsError):  # noqa: N818 - as above
+    """A document from outside cannot be read, or is not what it should be."""

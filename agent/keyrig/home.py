@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+LEDGER_FILE: Final = "ledger.sqlite"
 
 
 def home_directory(environment: Mapping[str, str] | None = None) -> Path:
@@ -21,6 +24,14 @@ def home_directory(environment: Mapping[str, str] | None = None) -> Path:
     from platformdirs import user_data_path  # noqa: PLC0415 - not needed when the home is named
 
     return user_data_path("keyrig")
+
+
+def ledger_path(*, make: bool = False) -> Path:
+    """Give the ledger's file, making the home folder for it on demand."""
+    home = home_directory()
+    if make:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return home / LEDGER_FILE
 
 
 def default_keystore(environment: Mapping[str, str] | None = None) -> Path:

@@ -14,6 +14,8 @@ COMMANDS: Final = {
     "run": "Carry out every duty that is due on a rig.",
     "plan": "Show which duties are due, why, and until when.",
     "status": "Show devices, duties, deadlines and SMI Status.",
+    "rules": "Show the rule set: duties, deadlines, and how ambiguous texts are read.",
+    "facts": "Show and record what is known of devices.",
     "emulate": "Host a rig's emulated devices until stopped.",
     "inspect": "Decode a GBCS message.",
     "conformance": "Check a folder of reference messages against a key store.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from gbcs.entity import EntityIdentifier
@@ -14,6 +14,9 @@ from keyrig.duties.facts import DCC, DeviceFacts, Fuel, aware_utc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+
+
+_SUMMER_TIME: Final = timedelta(hours=1)
 
 
 class FactName(enum.Enum):
@@ -71,6 +74,8 @@ def fold(device: EntityIdentifier, known: Iterable[KnownFact], now: datetime) ->
 
     The last word of each source counts; among sources, the one that holds since the latest
     instant, and of two such the one recorded last. What comes into force later is left out.
+    A mere date of Commissioning does not outweigh an instant within it, by UTC or by the
+    clock time of Great Britain.
 
     Args:
         device: The device.
@@ -95,15 +100,26 @@ def fold(device: EntityIdentifier, known: Iterable[KnownFact], now: datetime) ->
         if name not in origins or origins[name][:2] < rank[:2]:
             origins[name] = rank
     standing = {name: rank[2] for name, rank in origins.items()}
+    if FactName.COMMISSIONED_AT in standing:
+        words = [rank[2] for (name, _), rank in last.items() if name is FactName.COMMISSIONED_AT]
+        standing[FactName.COMMISSIONED_AT] = _most_exact(standing[FactName.COMMISSIONED_AT], words)
     if FactName.DEVICE_TYPE not in standing:
         raise ValueError(f"the type of device {device} is not known")
     values = {name.value: fact.value for name, fact in standing.items()}
     return DeviceRecord(facts=DeviceFacts(entity_id=device, **values), origins=standing)
 
 
-def said_by(facts: DeviceFacts, names: Iterable[FactName]) -> dict[FactName, Any]:
-    """Give the values of some facts of a device."""
-    return {name: getattr(facts, name.value) for name in names}
+def _most_exact(standing: KnownFact, words: Iterable[KnownFact]) -> KnownFact:
+    """Give the newest instant that lies in the date that stands, or what stands."""
+    if standing.value is None or isinstance(standing.value, datetime):
+        return standing
+    within = [
+        word
+        for word in words
+        if isinstance(word.value, datetime)
+        and standing.value in {word.value.date(), (word.value + _SUMMER_TIME).date()}
+    ]
+    return max(within, key=lambda word: word.since, default=standing)
 
 
 def news(
@@ -151,7 +167,12 @@ def read_value(name: FactName, value: Any) -> Any:
     try:
         return _READERS[name](value)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{value!r} is no {name.value}: {_FORMS[_READERS[name]]}") from error
+        raise ValueError(f"{value!r} is no {name.value}; {form_of(name)}") from error
+
+
+def form_of(name: FactName) -> str:
+    """Say how the value of a fact is written."""
+    return _FORMS[_READERS[name]]
 
 
 def _plain(value: Any) -> Any:

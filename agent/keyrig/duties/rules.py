@@ -194,12 +194,16 @@ class Permission(_Model):
 
 
 class Consequence(_Model):
-    """What failing entails; `suspend`, `retry` and `restore` are the clauses that say so."""
+    """What failing entails; the clauses that say so stand by name.
+
+    `bar` is the one that forbids any other change of the status meanwhile.
+    """
 
     id: Name
     suspend: Name
     retry: Name
     restore: Name
+    bar: Name
     restoring: Restoring
     notify: Notify | None = None
     notify_clause: str = ""

@@ -12,6 +12,7 @@ from keyrig.ledger.schema import device_facts, facts_to_come
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
+    from datetime import datetime
 
     from sqlalchemy import RowMapping
 
@@ -27,7 +28,7 @@ class DeviceFactRecord:
 
     def record(self, device: EntityIdentifier, said: Iterable[KnownFact]) -> None:
         """Add facts to what was said of a device."""
-        table, to_come = device_facts, facts_to_come
+        table = device_facts
         with self._database.transaction() as connection:
             for fact in said:
                 connection.execute(
@@ -40,11 +41,16 @@ class DeviceFactRecord:
                         recorded_at=fact.recorded_at,
                     )
                 )
-                if fact.at is None or fact.at <= fact.recorded_at:
-                    continue
-                mine = (to_come.c.device == device) & (to_come.c.at == fact.at)
-                if connection.execute(select(to_come.c.at).where(mine)).one_or_none() is None:
-                    connection.execute(insert(to_come).values(device=device, at=fact.at))
+                if fact.at is not None and fact.at > fact.recorded_at:
+                    self.await_instant(device, fact.at)
+
+    def await_instant(self, device: EntityIdentifier, at: datetime) -> None:
+        """Have a device planned anew once `at` has come."""
+        table = facts_to_come
+        with self._database.transaction() as connection:
+            mine = (table.c.device == device) & (table.c.at == at)
+            if connection.execute(select(table.c.at).where(mine)).one_or_none() is None:
+                connection.execute(insert(table).values(device=device, at=at))
 
     def history(self, device: EntityIdentifier) -> tuple[KnownFact, ...]:
         """Give all that was said of a device, in the order of recording."""

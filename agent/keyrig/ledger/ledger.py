@@ -12,6 +12,7 @@ from keyrig.ledger.duty_outcomes import fail_overdue, finish_duty
 from keyrig.ledger.exchanges import Exchanges
 from keyrig.ledger.facts import Facts
 from keyrig.ledger.key_changes import KeyChanges
+from keyrig.ledger.learning import learn, learn_status
 from keyrig.ledger.open_duties import OpenDuties
 from keyrig.ledger.outbox import Outbox
 from keyrig.ledger.rule_sets import RuleSets
@@ -20,16 +21,20 @@ from keyrig.ledger.runs import Runs
 from keyrig.ledger.smi_status import SMIStatuses
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from contextlib import AbstractContextManager
     from datetime import datetime
     from pathlib import Path
 
     from sqlalchemy import Connection
 
+    from gbcs.entity import EntityIdentifier
     from keyrig.duties.consequences import Consequences
     from keyrig.duties.facts import DeviceFacts, Outcome
+    from keyrig.duties.known_facts import KnownFact
     from keyrig.duties.plan import Duty
     from keyrig.duties.rules import Rules
+    from keyrig.duties.smi_status import SMIStatus
 
 
 class Ledger:
@@ -141,6 +146,49 @@ class Ledger:
         Source: SEC H5.34 and H5.38, consultation draft; ambiguity A4.
         """
         return fail_overdue(self, rules=rules, device=device, duty=duty, now=now)
+
+    def learn(self, device: EntityIdentifier, said: Iterable[KnownFact], now: datetime) -> None:
+        """Record facts of a device that come from outside of a run, and plan it anew.
+
+        A device that no rig has had yet is planned by the built-in rules, for every party.
+
+        Args:
+            device: The device.
+            said: The facts.
+            now: The present instant.
+        """
+        learn(self, device, said, now)
+
+    def learn_status(
+        self,
+        device: EntityIdentifier,
+        status: SMIStatus,
+        *,
+        at: datetime,
+        source: str,
+        now: datetime,
+    ) -> bool:
+        """Record an SMI Status that was set elsewhere, and what it entails.
+
+        A device that becomes Decommissioned owes nothing more. Any other change while a
+        suspension of ours stands is flagged for a person: the text bars it.
+
+        Args:
+            device: The device.
+            status: The status that it holds.
+            at: Since when.
+            source: Who says so.
+            now: The present instant.
+
+        Returns:
+            Whether it is news.
+
+        Raises:
+            LedgerRefused: A later status is held already.
+
+        Source: SEC H5.34(d) and H5.38(c), consultation draft.
+        """
+        return learn_status(self, device, status, at=at, source=source, now=now)
 
     def close(self) -> None:
         """Close the file; what was committed stays."""

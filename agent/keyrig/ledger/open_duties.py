@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, func, insert, select, update
 
-from keyrig.duties.known_facts import fold
+from keyrig.duties.known_facts import DeviceRecord, fold
 from keyrig.duties.plan import NO_DEADLINE, plan
 from keyrig.duties.rules import Actor
 from keyrig.ledger.schema import facts_to_come, open_duties, planned_devices
@@ -110,6 +110,9 @@ class OpenDuties:
                         insert(table).values(device=device, requirement=requirement, due_by=due_by)
                     )
             self._settle(connection, device, now)
+            begins = self._record(device, now).facts.commissioned_from
+            if begins is not None and begins > now:
+                self._device_facts.await_instant(device, begins)
 
     def planned(self, device: EntityIdentifier, now: datetime) -> Plan | None:
         """Plan one device from the ledger alone, or give None where it was not adopted."""
@@ -118,10 +121,9 @@ class OpenDuties:
             row = connection.execute(select(table).where(table.c.device == device)).one_or_none()
             if row is None:
                 return None
-            record = fold(device, self._device_facts.history(device), now)
             return plan(
                 self._rule_sets.rules(row.rule_set),
-                [record.facts],
+                [self._record(device, now).facts],
                 self._facts.ledger_facts([device]),
                 now,
                 frozenset(Actor(name) for name in row.actors.split()),
@@ -156,6 +158,9 @@ class OpenDuties:
         """Give how many duties are still to be done."""
         with self._database.reading() as connection:
             return connection.execute(select(func.count()).select_from(open_duties)).scalar_one()
+
+    def _record(self, device: EntityIdentifier, now: datetime) -> DeviceRecord:
+        return fold(device, self._device_facts.history(device), now)
 
     def _catch_up(self, now: datetime) -> bool:
         table = facts_to_come

@@ -1,0 +1,214 @@
+"""`keyrig facts`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keyrig.cli.options import device_option, json_option, parse_devices
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from gbcs.entity import EntityIdentifier
+    from keyrig.duties.known_facts import FactName
+
+SCHEMA = 1
+
+
+class _Entity(click.ParamType["EntityIdentifier"]):
+    name = "EUI"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> EntityIdentifier:
+        from gbcs.entity import EntityIdentifier  # noqa: PLC0415 - not for --help
+
+        try:
+            return EntityIdentifier.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+class _Instant(click.ParamType["datetime"]):
+    name = "TIME"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        from datetime import UTC, datetime  # noqa: PLC0415 - not for --help
+
+        try:
+            instant = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no instant such as 2026-11-20T09:00:00Z", param, ctx)
+        if instant.tzinfo is None:
+            self.fail(f"{value!r} needs its zone; write Z for UTC", param, ctx)
+        return instant.astimezone(UTC)
+
+
+entity_argument = click.argument("device", type=_Entity(), metavar="EUI")
+source_option = click.option(
+    "--source",
+    default="keyrig facts",
+    show_default=True,
+    help="Who says so: a person, a ticket, a system.",
+)
+
+
+@click.group()
+def facts() -> None:
+    """Show and record what is known of devices; nothing recorded is ever overwritten."""
+
+
+@facts.command("list")
+@device_option
+@click.option("--history", is_flag=True, help="All that was ever said, in the order of recording.")
+@json_option
+def list_(device_texts: tuple[str, ...], *, history: bool, as_json: bool) -> int:
+    """Show what holds of each device, who said it and when."""
+    from keyrig.clock import utc_now  # noqa: PLC0415 - not for --help
+    from keyrig.fact_listing import device_document, device_lines  # noqa: PLC0415 - as above
+    from keyrig.home import ledger_path  # noqa: PLC0415 - as above
+    from keyrig.ledger import Ledger  # noqa: PLC0415 - as above
+
+    only = parse_devices(device_texts)
+    now = utc_now()
+    with Ledger(ledger_path(), create=False) as ledger:
+        documents = [
+            device_document(ledger, device, now, history=history)
+            for device in only or ledger.device_facts.devices()
+        ]
+    if as_json:
+        click.echo(json.dumps({"schema": SCHEMA, "devices": documents}))
+        return 0
+    for document in documents:
+        for line in device_lines(document):
+            click.echo(line)
+    if not documents:
+        click.echo("nothing is known of any device; a run, `facts set` or `facts import` tells it")
+    return 0
+
+
+@facts.command("set")
+@entity_argument
+@click.argument("name")
+@click.argument("value", required=False)
+@click.option("--take-back", is_flag=True, help="Take back what the same source said before.")
+@click.option("--at", type=_Instant(), help="From when on it holds; may lie ahead.")
+@source_option
+def set_(
+    device: EntityIdentifier,
+    name: str,
+    value: str | None,
+    at: datetime | None,
+    source: str,
+    *,
+    take_back: bool,
+) -> int:
+    """Say one thing of a device, such as: facts set 00-DB-…-A0 lead_supplier 90-B3-…-00.
+
+    NAME is one of those that `keyrig facts names` shows.
+    """
+    from keyrig.clock import utc_now  # noqa: PLC0415 - not for --help
+    from keyrig.duties.known_facts import KnownFact, read_value  # noqa: PLC0415 - as above
+    from keyrig.fact_listing import what_counts  # noqa: PLC0415 - as above
+    from keyrig.home import ledger_path  # noqa: PLC0415 - as above
+    from keyrig.ledger import Ledger  # noqa: PLC0415 - as above
+
+    fact = _fact_name(name)
+    if take_back == (value is not None):
+        raise click.UsageError("give a VALUE, or --take-back")
+    try:
+        read = None if value is None else read_value(fact, value)
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="VALUE") from None
+    now = utc_now()
+    with Ledger(ledger_path(make=True)) as ledger:
+        known = KnownFact(name=fact, value=read, at=at, source=source, recorded_at=now)
+        ledger.learn(device, [known], now)
+        click.echo(what_counts(ledger, device, known, now))
+    return 0
+
+
+@facts.command()
+def names() -> int:
+    """Show the names of the facts, and how each value is written."""
+    from keyrig.duties.known_facts import FactName, form_of  # noqa: PLC0415 - not for --help
+
+    for name in FactName:
+        click.echo(f"{name.value:62} {form_of(name)}")
+    return 0
+
+
+@facts.command()
+@entity_argument
+@click.argument("value", metavar="STATUS")
+@click.option("--at", type=_Instant(), help="Since when it holds; now without it.")
+@source_option
+def status(device: EntityIdentifier, value: str, at: datetime | None, source: str) -> int:
+    """Record an SMI Status that was set elsewhere."""
+    from keyrig.clock import utc_now  # noqa: PLC0415 - not for --help
+    from keyrig.duties.smi_status import SMIStatus  # noqa: PLC0415 - as above
+    from keyrig.home import ledger_path  # noqa: PLC0415 - as above
+    from keyrig.ledger import Ledger  # noqa: PLC0415 - as above
+
+    known = {each.value.lower(): each for each in SMIStatus}
+    if value.lower() not in known:
+        names = ", ".join(each.value for each in SMIStatus)
+        raise click.BadParameter(f"{value!r} is no SMI Status; write one of {names}")
+    new, now = known[value.lower()], utc_now()
+    if at is not None and at > now:
+        raise click.BadParameter("a status that is yet to come cannot be held", param_hint="--at")
+    with Ledger(ledger_path(make=True)) as ledger:
+        told = ledger.learn_status(device, new, at=at or now, source=source, now=now)
+    click.echo(f"{device}: {new.value}" if told else f"{device}: {new.value} already")
+    return 0
+
+
+@facts.command("import")
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@json_option
+def import_(file: Path, *, as_json: bool) -> int:
+    """Take types, dates of Commissioning and SMI Status from a DUIS Read Inventory answer."""
+    from keyrig.clock import utc_now  # noqa: PLC0415 - not for --help
+    from keyrig.errors import DocumentInvalid  # noqa: PLC0415 - as above
+    from keyrig.home import ledger_path  # noqa: PLC0415 - as above
+    from keyrig.inventory import read_inventory, take_in  # noqa: PLC0415 - as above
+    from keyrig.ledger import Ledger  # noqa: PLC0415 - as above
+
+    try:
+        octets = file.read_bytes()
+    except OSError as error:
+        raise DocumentInvalid(
+            str(file), f"cannot be read: {error.strerror}", "name a file that is there"
+        ) from None
+    inventory = read_inventory(octets, str(file))
+    with Ledger(ledger_path(make=True)) as ledger:
+        taken = take_in(ledger, inventory, utc_now())
+    if as_json:
+        click.echo(json.dumps({"schema": SCHEMA, **taken}))
+        return 0
+    for device in taken["devices"]:
+        news = ", ".join(device["news"]) or "nothing new"
+        click.echo(f"{device['entity_id']} {device['type']:7} {news}")
+    for device in taken["without_duties"]:
+        click.echo(f"{device} Type 2, owes nothing; left out")
+    return 0
+
+
+def _fact_name(text: str) -> FactName:
+    import difflib  # noqa: PLC0415 - not for --help
+
+    from keyrig.duties.known_facts import FactName  # noqa: PLC0415 - as above
+
+    known = [name.value for name in FactName]
+    wanted = text.replace("-", "_").lower()
+    if wanted in known:
+        return FactName(wanted)
+    near = difflib.get_close_matches(wanted, known, n=1)
+    mend = f"did you mean {near[0]}?" if near else "`keyrig facts names` shows them"
+    raise click.BadParameter(f"{text!r} is no fact; {mend}", param_hint="NAME")
