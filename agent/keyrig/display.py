@@ -140,6 +140,12 @@ class TerminalDisplay:
     def _on_smi_status(self, status: str, clause: str, reason: str, **_: Any) -> None:
         self._print(f"    SMI Status '{status}' under {clause}: {escape(reason)}")
 
+    def _on_permission(self, clause: str, reason: str, **_: Any) -> None:
+        self._print(
+            f"    meanwhile the Communications Hub may be replaced under {clause}, "
+            f"return reason {escape(reason)}"
+        )
+
     def _on_notice(self, to: str, clause: str, reason: str, **_: Any) -> None:
         self._print(f"    notice to {to} under {clause}: {escape(reason)}")
 
@@ -172,16 +178,22 @@ def plan_table(plan: Plan, statuses: Mapping[EntityIdentifier, Standing], title:
         if first and previous is not None:
             table.add_section()
         previous = duty.device
-        status = statuses[duty.device].status
         table.add_row(
             f"{duty.device_type.value} {duty.device}" if first else "",
-            (status.value if status else "not known") if first else "",
+            _status(statuses[duty.device]) if first else "",
             f"{duty.requirement} {duty.clause}",
             _state(duty),
             f"{duty.deadline:%Y-%m-%d %H:%M}" if duty.deadline else "",
             escape(duty.reason),
         )
     return table
+
+
+def _status(standing: Standing) -> str:
+    if standing.status is None:
+        return "not known"
+    suspension = standing.suspension
+    return f"{standing.status.value} {suspension.clause}" if suspension else standing.status.value
 
 
 def _state(duty: Duty) -> str:
@@ -194,13 +206,14 @@ def plan_document(plan: Plan, statuses: Mapping[EntityIdentifier, Standing]) -> 
     """Make the JSON object of a plan."""
     devices: dict[EntityIdentifier, dict[str, Any]] = {}
     for duty in plan.duties:
-        status = statuses[duty.device].status
+        standing = statuses[duty.device]
         device = devices.setdefault(
             duty.device,
             {
                 "entity_id": str(duty.device),
                 "type": duty.device_type.value,
-                "smi_status": status.value if status else None,
+                "smi_status": standing.status.value if standing.status else None,
+                "suspended_under": standing.suspension.clause if standing.suspension else None,
                 "duties": [],
             },
         )

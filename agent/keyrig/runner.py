@@ -253,6 +253,13 @@ def _tell(observe: Observer, entity: EntityIdentifier, consequences: Consequence
             clause=suspend.clause,
             reason=suspend.reason,
         )
+        if suspend.permission is not None:
+            observe(
+                "permission",
+                device=device,
+                clause=suspend.permission.clause,
+                reason=suspend.permission.reason,
+            )
     if consequences.restore:
         restore = consequences.restore
         observe(

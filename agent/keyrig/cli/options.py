@@ -40,11 +40,11 @@ def device_option(function: F) -> F:
     )(function)
 
 
-def parse_devices(texts: tuple[str, ...]) -> tuple[EntityIdentifier, ...]:
-    """Read the Entity Identifiers given with `--device`."""
+def parse_devices(texts: tuple[str, ...], option: str = "--device") -> tuple[EntityIdentifier, ...]:
+    """Read the Entity Identifiers given with an option."""
     from gbcs.entity import EntityIdentifier  # noqa: PLC0415 - not for --help
 
     try:
         return tuple(EntityIdentifier.parse(text) for text in texts)
     except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--device") from None
+        raise click.BadParameter(str(error), param_hint=option) from None

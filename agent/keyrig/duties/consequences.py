@@ -24,11 +24,15 @@ DEVICE_KEY_USAGES = frozenset({KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMEN
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspend:
-    """Set the SMI Status to Suspended under `clause`, keeping the status held before."""
+    """Set the SMI Status to Suspended under `clause`, keeping the status held before.
+
+    `permission` is the leave that it gives to replace the Communications Hub, if any.
+    """
 
     clause: str
     held_before: SMIStatus | None
     reason: str
+    permission: Permission | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +136,12 @@ def _after_failure(
         consequence, device, of_step=consequence.suspend, status=SMIStatus.SUSPENDED, reason=reason
     )
     return Consequences(
-        suspend=Suspend(clause=consequence.suspend, held_before=standing.status, reason=reason),
+        suspend=Suspend(
+            clause=consequence.suspend,
+            held_before=standing.status,
+            reason=reason,
+            permission=_permission_of(consequence, device.device_type),
+        ),
         step_failed=True,
         notices=notices,
         flags=flags + unaddressed,
@@ -250,5 +259,9 @@ def replacement_permission(
     if standing.suspension is None or standing.status is not SMIStatus.SUSPENDED:
         return None
     consequence = rules.suspended_under(standing.suspension.clause)
-    permission = consequence.permission if consequence else None
+    return None if consequence is None else _permission_of(consequence, device_type)
+
+
+def _permission_of(consequence: Consequence, device_type: DeviceType) -> Permission | None:
+    permission = consequence.permission
     return permission if permission and device_type in permission.device_types else None

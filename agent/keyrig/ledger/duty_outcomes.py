@@ -148,7 +148,14 @@ def _apply(
     status_since = statuses.standing(entity).status_since or now
     if consequences.suspend is not None:
         suspend = consequences.suspend
-        statuses.suspend(entity, suspend.clause, suspend.reason, now, failed=[requirement.id])
+        statuses.suspend(
+            entity,
+            suspend.clause,
+            suspend.reason,
+            now,
+            failed=[requirement.id],
+            permission=suspend.permission,
+        )
     elif consequences.step_failed:
         statuses.step_failed(entity, requirement.id, now)
     if consequences.step_completed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from gbcs.entity import EntityIdentifier
+    from keyrig.duties.rules import Permission
     from keyrig.ledger.database import Database
     from keyrig.ledger.outbox import Outbox
 
@@ -90,6 +91,7 @@ class SMIStatuses:
         now: datetime,
         *,
         failed: Iterable[str] = (),
+        permission: Permission | None = None,
     ) -> Suspension:
         """Set a device's status to Suspended, keeping the status held immediately before.
 
@@ -99,6 +101,8 @@ class SMIStatuses:
             reason: Why, in one line.
             now: The present instant.
             failed: Ids of the requirements whose steps failed.
+            permission: The leave that it gives to replace the Communications Hub; told
+                with the change.
 
         Raises:
             LedgerRefused: It is Suspended already, so that the status held before is not
@@ -131,6 +135,7 @@ class SMIStatuses:
                 cause=reason,
                 clause=clause,
                 now=now,
+                permission=permission,
             )
             suspension = self.standing(device).suspension
             assert suspension is not None
@@ -264,21 +269,20 @@ class SMIStatuses:
         cause: str,
         clause: str,
         now: datetime,
+        permission: Permission | None = None,
     ) -> None:
         before = self.current(device)
+        told: dict[str, Any] = {
+            "status": status.value,
+            "before": before.value if before else None,
+            "cause": cause,
+            "clause": clause or None,
+        }
+        if permission is not None:
+            told["permission"] = {"clause": permission.clause, "reason": permission.reason}
         connection.execute(
             insert(smi_statuses).values(
                 device=device, status=status, at=at, cause=cause, clause=clause, recorded_at=now
             )
         )
-        self._outbox.append(
-            EventType.SMI_STATUS_CHANGED,
-            device,
-            at,
-            {
-                "status": status.value,
-                "before": before.value if before else None,
-                "cause": cause,
-                "clause": clause or None,
-            },
-        )
+        self._outbox.append(EventType.SMI_STATUS_CHANGED, device, at, told)
