@@ -1,0 +1,1 @@
+"""Reports of a run, made from the ledger: for people, for programs, and for test systems."""
