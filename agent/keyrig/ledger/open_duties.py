@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, func, insert, select, update
 
-from keyrig.duties.known_facts import DeviceRecord, fold
+from keyrig.duties.known_facts import fold
 from keyrig.duties.plan import NO_DEADLINE, plan
 from keyrig.duties.rules import Actor
 from keyrig.ledger.schema import facts_to_come, open_duties, planned_devices
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from gbcs.entity import EntityIdentifier
+    from keyrig.duties.facts import DeviceFacts
     from keyrig.duties.plan import Plan
     from keyrig.duties.rules import Rules
     from keyrig.ledger.database import Database
@@ -110,7 +111,7 @@ class OpenDuties:
                         insert(table).values(device=device, requirement=requirement, due_by=due_by)
                     )
             self._settle(connection, device, now)
-            begins = self._record(device, now).facts.commissioned_from
+            begins = self.facts(device, now).commissioned_from
             if begins is not None and begins > now:
                 self._device_facts.await_instant(device, begins)
 
@@ -123,11 +124,19 @@ class OpenDuties:
                 return None
             return plan(
                 self._rule_sets.rules(row.rule_set),
-                [self._record(device, now).facts],
+                [self.facts(device, now)],
                 self._facts.ledger_facts([device]),
                 now,
                 frozenset(Actor(name) for name in row.actors.split()),
             )
+
+    def facts(self, device: EntityIdentifier, now: datetime) -> DeviceFacts:
+        """Give what holds of a device, from the ledger alone.
+
+        Raises:
+            ValueError: Its type is not known.
+        """
+        return fold(device, self._device_facts.history(device), now).facts
 
     def next_due(self, now: datetime, limit: int) -> tuple[OpenDuty, ...]:
         """Give the open duties that are due next over all devices, the nearest first.
@@ -140,7 +149,7 @@ class OpenDuties:
         query = (
             select(table.c.device, table.c.requirement, table.c.due_by, planned_devices.c.rig_name)
             .join(planned_devices, planned_devices.c.device == table.c.device)
-            .order_by(table.c.due_by, table.c.device)
+            .order_by(table.c.due_by, table.c.device, table.c.requirement)
             .limit(limit)
         )
         with self._database.reading() as connection:
@@ -158,9 +167,6 @@ class OpenDuties:
         """Give how many duties are still to be done."""
         with self._database.reading() as connection:
             return connection.execute(select(func.count()).select_from(open_duties)).scalar_one()
-
-    def _record(self, device: EntityIdentifier, now: datetime) -> DeviceRecord:
-        return fold(device, self._device_facts.history(device), now)
 
     def _catch_up(self, now: datetime) -> bool:
         table = facts_to_come

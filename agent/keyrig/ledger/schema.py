@@ -291,7 +291,7 @@ open_duties = Table(
     Column("device", Entity, primary_key=True),
     Column("requirement", String(20), primary_key=True),
     Column("due_by", Instant, nullable=False),
-    Index("ix_open_duties_due_by", "due_by", "device"),
+    Index("ix_open_duties_due_by", "due_by", "device", "requirement"),
 )
 """The duties still to be done, so that the next due are found without reading the rest."""
 
