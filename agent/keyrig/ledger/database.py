@@ -61,10 +61,10 @@ class Database:
         self._depth = 0
         self._doomed = False
         self._begin = "BEGIN IMMEDIATE"
-        if not path.parent.is_dir():
-            raise LedgerError(f"ledger {path}: the folder {path.parent} does not exist; make it")
         if not create and not path.exists():
             raise LedgerError(f"ledger {path}: there is none; a run makes it")
+        if not path.parent.is_dir():
+            raise LedgerError(f"ledger {path}: the folder {path.parent} does not exist; make it")
         if path.is_file() and 0 < path.stat().st_size < _SMALLEST_DATABASE_OCTETS:
             raise LedgerForeign(self._where, "no database")
         self._engine = self._make_engine(busy_timeout_s)

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from keyrig.cli import run_command
+from keyrig.rig import emulated_home_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ESME = "00-DB-12-34-56-78-90-A0"
+CHF = "00-DB-12-34-56-78-90-A2"
+OTHER = "00-DB-12-34-56-78-90-B0"
+SUPPLIER = "90-B3-D5-1F-30-03-00-00"
+
+
+@pytest.fixture(name="home", autouse=True)
+def fixture_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = tmp_path / "home"
+    monkeypatch.setenv("KEYRIG_HOME", str(home))
+    return home
+
+
+@pytest.fixture(name="said")
+def fixture_said(capsys: pytest.CaptureFixture[str]) -> Any:
+    def said(*arguments: str, code: int = 0) -> str:
+        capsys.readouterr()
+        assert run_command(list(arguments)) == code
+        captured = capsys.readouterr()
+        return captured.out if code == 0 else captured.err
+
+    return said
+
+
+def test_facts_are_said_taken_back_and_listed_with_their_sources(said: Any) -> None:
+    said("facts", "set", OTHER, "device-type", "PPMID", "--source", "delivery note 7")
+    assert said("facts", "set", OTHER, "commissioned_at", "2026-11-20") == (
+        f"{OTHER}: commissioned_at is 2026-11-20\n"
+    )
+    said("facts", "status", OTHER, "commissioned")
+    (device,) = json.loads(said("facts", "list", "--json"))["devices"]
+    told = {fact["name"]: (fact["value"], fact["source"]) for fact in device["facts"]}
+    assert told == {
+        "device_type": ("PPMID", "delivery note 7"),
+        "commissioned_at": ("2026-11-20", "keyrig facts"),
+    }
+    assert [each["status"] for each in device["smi_status"]] == ["Commissioned"]
+    assert said("facts", "set", OTHER, "commissioned_at", "--take-back") == (
+        f"{OTHER}: nothing is said of commissioned_at any more\n"
+    )
+    (device,) = json.loads(said("facts", "list", "--history", "--json"))["devices"]
+    assert [fact["value"] for fact in device["facts"]] == ["PPMID", "2026-11-20", None]
+
+
+def test_fact_moves_the_duties_that_are_due_next(said: Any) -> None:
+    said("facts", "set", OTHER, "device_type", "PPMID")
+    assert json.loads(said("plan", "--next", "9", "--json"))["duties"] == []
+    said("facts", "set", OTHER, "commissioned_at", "2026-11-20")
+    document = json.loads(said("plan", "--next", "9", "--json"))
+    assert document["open"] == 1
+    assert [(d["requirement"], d["due_by"][:10]) for d in document["duties"]] == [
+        ("R40", "2026-12-04")
+    ]
+    assert "R40" in said("plan", "--next", "1")
+
+
+def test_rig_is_planned_by_what_was_said_and_says_who_said_it(said: Any) -> None:
+    said("facts", "set", ESME, "recovery_checked_after_receipt_by", SUPPLIER)
+    said("facts", "set", ESME, "lead_supplier", SUPPLIER, "--at", "2099-01-01T00:00:00Z")
+    text = said("plan", "--explain", ESME)
+    assert "R37e ESME 00-DB-12-34-56-78-90-A0: due" in text
+    assert f"recovery_checked_after_receipt_by: {SUPPLIER} (keyrig facts, recorded" in text
+    duties = json.loads(said("plan", "--explain", ESME, "--json"))["duties"]
+    by_name = {duty["requirement"]: duty for duty in duties}
+    assert set(by_name) == {"R37a", "R37b", "R37c", "R37d", "R37e"}
+    assert by_name["R37e"]["state"] == "due"
+    facts = {fact["name"]: fact for fact in by_name["R37e"]["facts"]}
+    assert facts["lead_supplier"]["said"]["source"] == "rig emulated-home"
+    assert facts["replaced"]["said"] is None
+    assert [r["ambiguity"] for r in by_name["R37e"]["readings"]] == ["A4", "A5"]
+
+
+def test_fact_that_does_not_count_is_said_to_be_outweighed(said: Any, home: Path) -> None:
+    rig = home.parent / "rig.toml"
+    rig.write_text(emulated_home_text(), encoding="utf-8")
+    assert run_command(["run", str(rig), "--device", ESME]) == 0
+    told = said("facts", "set", ESME, "lead_supplier", SUPPLIER, "--at", "2020-01-01T00:00:00Z")
+    assert "recorded, but lead_supplier stays 90-B3-D5-1F-30-01-00-00" in told
+    assert "rig emulated-home says since" in told
+    explained = said("plan", str(rig), "--explain", ESME)
+    assert "R37c ESME 00-DB-12-34-56-78-90-A0: done" in explained
+    assert "nothing but a new Commissioning, which opens it again" in explained
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("facts", "set", "meter", "replaced", "true"), "not an Entity Identifier"),
+        (("facts", "set", ESME, "replacd", "true"), "did you mean replaced?"),
+        (("facts", "set", ESME, "replaced", "yes"), "write true or false"),
+        (("facts", "set", ESME, "replaced"), "give a VALUE, or --take-back"),
+        (("facts", "set", ESME, "replaced", "true", "--take-back"), "give a VALUE, or --take-back"),
+        (("facts", "set", ESME, "replaced", "true", "--at", "noon"), "is no instant such as"),
+        (
+            ("facts", "set", ESME, "replaced", "true", "--at", "2026-11-20T09:00:00"),
+            "needs its zone; write Z for UTC",
+        ),
+        (("facts", "status", ESME, "Broken"), "is no SMI Status; write one of Pending"),
+        (
+            ("facts", "status", ESME, "Suspended", "--at", "2099-01-01T00:00:00Z"),
+            "a status that is yet to come cannot be held",
+        ),
+        (("facts", "import", "nothing.xml"), "cannot be read: No such file"),
+        (("plan", "--next", "0"), "0 is not in the range"),
+        (("plan", "--next", "1", "--explain", ESME), "exclude each other"),
+        (("plan", "--explain", OTHER), "not on the rig emulated-home"),
+        (("plan", "--explain", "meter"), "not an Entity Identifier"),
+    ],
+)
+def test_mistake_is_refused_with_what_to_write(
+    said: Any, arguments: tuple[str, ...], told: str, home: Path
+) -> None:
+    assert told in said(*arguments, code=2)
+    assert not (home / "ledger.sqlite").exists()
+
+
+def test_nothing_known_and_no_ledger_are_told_apart(said: Any) -> None:
+    assert "there is none; a run makes it" in said("facts", "list", code=4)
+    said("facts", "set", OTHER, "device_type", "PPMID")
+    assert OTHER in said("facts", "list")
+
+
+def test_names_and_forms_of_facts_are_shown(said: Any) -> None:
+    assert "commissioned_at" in said("facts", "names")
+    assert "write an instant such as 2026-11-20T09:00:00Z, or its date" in said("facts", "names")
+
+
+def test_rules_show_every_reading_with_its_reason(said: Any) -> None:
+    text = said("rules")
+    for ambiguity in ("A1", "A2", "A3", "A4", "A5"):
+        assert f"\n  {ambiguity} " in text
+    document = json.loads(said("rules", "--json"))
+    assert document["readings"]["failing"]["choice"] == "failed-attempt"
+    assert len(document["digest"]) == 64
+
+
+def test_rig_chooses_readings_and_rule_file_and_a_fault_names_its_line(
+    said: Any, home: Path
+) -> None:
+    rig = home.parent / "rig.toml"
+    rig.write_text(
+        emulated_home_text() + "\n[rules.readings]\nother_type_1_deadline = 7\n", encoding="utf-8"
+    )
+    assert "read otherwise: other_type_1_deadline=7" in said("rules", str(rig))
+    rules = home.parent / "mine.toml"
+    rules.write_text('edition = "mine"\n[readings]\n', encoding="utf-8")
+    assert "mine.toml, line 2: 'readings." in said("rules", "--file", str(rules), code=2)
+    assert "name a RIG or a --file" in said("rules", str(rig), "--file", str(rules), code=2)
+    rig.write_text(emulated_home_text() + f'\n[rules]\nfile = "{rules}"\n', encoding="utf-8")
+    assert "mine.toml, line 2" in said("plan", str(rig), code=2)
+    assert CHF in said("plan")
