@@ -106,16 +106,21 @@ class ClockPart(_Part):
     at: Instant
 
 
-class SummaryPart(_Part):
-    """What the run came to, counted in duties."""
+class CountsPart(_Part):
+    """Duties counted as the run ended; due, done, failed and left are of those that were due."""
 
-    devices: Count
     due: Count = Field(description="Duties to be done when the run began.")
     done: Count = Field(description="Of the due: done in the run.")
     failed: Count = Field(description="Of the due: standing as failed after the run.")
     left: Count = Field(description="Of the due: neither done nor failed.")
-    overdue: Count = Field(description="Not done and past the deadline, by whomever owed.")
+    overdue: Count = Field(description="Not done and past the deadline, whoever owes them.")
     not_due: Count = Field(description="Done before, exempt, void, another party's, or to come.")
+
+
+class SummaryPart(CountsPart):
+    """What the run came to over all its devices."""
+
+    devices: Count
     notices: Count
     for_a_person: Count = Field(description="Flags, security incidents and clock findings.")
 
@@ -292,6 +297,7 @@ class DevicePart(_Part):
     commissioned_at: Instant | date | None
     smi_status: SMIStatus | None = Field(description="As the report is made.")
     suspension: SuspensionPart | None
+    summary: CountsPart
     facts: tuple[FactPart, ...]
     duties: tuple[DutyPart, ...]
     cells: tuple[CellPart, ...]

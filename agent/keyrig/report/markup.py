@@ -18,7 +18,7 @@ class Markup(str):
     __slots__ = ()
 
 
-def element(name: str, *content: object, **attributes: str | float | None) -> Markup:
+def element(name: str, /, *content: object, **attributes: str | float | None) -> Markup:
     """Make an element.
 
     Args:
