@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time  # noqa: TID251 - it measures
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from sqlalchemy import Engine, event
 
 from gbcs.entity import EntityIdentifier
 from gbcs.keys import SharedSecrets
@@ -23,7 +26,11 @@ from gbcs.message import CRAFlag, Message
 from gbcs.protection import protect, verify_mac, verify_signature
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import compose, decode_payload
+from keyrig.cli import run_command
+from keyrig.home import ledger_path
 from keyrig.keystore.opening import open_keystore
+from keyrig.ledger import Ledger
+from ledger_generator import NOW, disagreements, generate
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +39,10 @@ ROOT = Path(__file__).parents[1]
 RTDS = ROOT.parent / "shared" / "rtds"
 ROUNDS = 60
 REACH = 0.5
+FLAT = 0.7
+NEXT_DUE = 1000
+NEXT_ROUNDS = 20
+DEVICES = (10_000, 100_000, 1_000_000)
 BROKER = EntityIdentifier.parse("90-B3-D5-1F-30-00-00-02")
 ECDSA = ec.ECDSA(hashes.SHA256())
 
@@ -174,6 +185,64 @@ def six_device_run() -> float:
         )
 
 
+def ledger_writes() -> tuple[float, float, float]:
+    """Carry out the emulated home, and give transactions and rows per duty, octets per device."""
+    counted = {"transactions": 0, "rows": 0}
+    dirty = False
+
+    def count(_connection: Any, cursor: Any, statement: str, *_: Any) -> None:
+        nonlocal dirty
+        if statement.split(None, 1)[0] in {"INSERT", "UPDATE", "DELETE"}:
+            counted["rows"] += max(0, cursor.rowcount)
+            dirty = True
+
+    def commit(_connection: Any) -> None:
+        nonlocal dirty
+        counted["transactions"] += dirty
+        dirty = False
+
+    listeners = (("after_cursor_execute", count), ("commit", commit))
+    with tempfile.TemporaryDirectory() as home, redirect_stdout(io.StringIO()):
+        os.environ["KEYRIG_HOME"] = home
+        for name, listener in listeners:
+            event.listen(Engine, name, listener)
+        try:
+            if run_command(["run", "--json"]):
+                raise RuntimeError("the run failed")
+        finally:
+            for name, listener in listeners:
+                event.remove(Engine, name, listener)
+        with Ledger(ledger_path(), create=False) as ledger:
+            run = ledger.runs.runs()[0]
+            duties = len(ledger.runs.attempts(run.id))
+            devices = len(ledger.device_facts.devices())
+        octets = ledger_path().stat().st_size
+    return counted["transactions"] / duties, counted["rows"] / duties, octets / devices
+
+
+def next_due(devices: int) -> tuple[float, float, float]:
+    """Make a ledger of `devices`, and give ms to the next duties due, ms to plan one device
+    anew in it, and its octets per device.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ledger.sqlite"
+        generate(path, devices)
+        wrong = disagreements(path, 500)
+        if wrong:
+            raise RuntimeError(f"{wrong} devices' open duties are not those of the planner")
+        with Ledger(path, create=False) as ledger:
+
+            def find() -> None:
+                assert len(ledger.open_duties.next_due(NOW, NEXT_DUE)) == NEXT_DUE
+
+            first = ledger.open_duties.next_due(NOW, 1)[0].device
+            found = min(seconds(find) for _ in range(NEXT_ROUNDS))
+            refresh = min(
+                seconds(lambda: ledger.open_duties.refresh(first, NOW)) for _ in range(NEXT_ROUNDS)
+            )
+        return found * 1000, refresh * 1000, path.stat().st_size / devices
+
+
 def figure(name: str, value: float, unit: str, reach: float | None = None) -> dict[str, Any]:
     met = None if reach is None else value >= reach
     print(f"{name:58} {value:10.2f} {unit}" + ("" if met is None else f"  reach {reach}: {met}"))
@@ -193,6 +262,23 @@ def main() -> None:
     else:
         print(f"no reference messages in {RTDS.name}; their figures are left out")
     figures.append(figure("six-device run, emulated home over ptys", six_device_run(), "s"))
+    transactions, rows, octets = ledger_writes()
+    figures.append(figure("ledger transactions per duty", transactions, "count"))
+    figures.append(figure("ledger rows written per duty", rows, "count"))
+    figures.append(figure("ledger per device after its duties, messages and all", octets, "octets"))
+    found: dict[int, float] = {}
+    for devices in DEVICES:
+        found[devices], refresh, octets = next_due(devices)
+        name = f"{devices:,} devices"
+        figures.append(figure(f"next {NEXT_DUE:,} duties due of {name}", found[devices], "ms"))
+        figures.append(figure(f"planning one device anew among {name}", refresh, "ms"))
+        figures.append(figure(f"ledger per device without messages, {name}", octets, "octets"))
+    growth = found[DEVICES[0]] / found[DEVICES[-1]]
+    figures.append(
+        figure(
+            f"the same, {DEVICES[0]:,} over {DEVICES[-1]:,}: 1 does not grow", growth, "ratio", FLAT
+        )
+    )
     out = ROOT / "build" / "bench.json"
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")

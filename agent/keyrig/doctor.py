@@ -86,7 +86,8 @@ def _ledger(places: Places, now: datetime) -> Iterator[Finding]:
         return
     try:
         with Ledger(places.ledger, create=False) as ledger:
-            yield Finding("ledger", Health.GOOD, f"{places.ledger}: readable")
+            ledger.check()
+            yield Finding("ledger", Health.GOOD, f"{places.ledger}: whole and readable")
             latest = ledger.clock.latest()
     except KeyrigError as error:
         yield Finding("ledger", Health.BAD, str(error))

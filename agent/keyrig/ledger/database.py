@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 BUSY_TIMEOUT_S: Final = 5.0
 
+CHECKED_ON_OPENING_OCTETS: Final = 64 * 1024 * 1024
+"""A file up to this size is read whole when it is opened; a larger one is when asked for."""
+
 _LOCKED: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _SMALLEST_DATABASE_OCTETS: Final = 512
 """The smallest page of SQLite; it takes shorter files for empty ones and writes over them."""
@@ -85,6 +88,17 @@ class Database:
         with self._lock:
             self._connection.close()
             self._engine.dispose()
+
+    def check(self) -> None:
+        """Read the whole file and see that it holds together.
+
+        Raises:
+            LedgerCorrupt: It is damaged.
+        """
+        with self._lock:
+            fault = self._pragma("quick_check(1)")
+        if fault != "ok":
+            raise LedgerCorrupt(self._where, f"damaged: {fault}")
 
     def __enter__(self) -> Self:
         return self
@@ -206,9 +220,8 @@ class Database:
         """
         found = self._application_id()
         if found == APPLICATION_ID:
-            fault = self._pragma("quick_check(1)")
-            if fault != "ok":
-                raise LedgerCorrupt(self._where, f"damaged: {fault}")
+            if self.path.stat().st_size <= CHECKED_ON_OPENING_OCTETS:
+                self.check()
             return
         tables = self._driver().execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
         if found or tables:

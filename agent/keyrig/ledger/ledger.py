@@ -79,6 +79,16 @@ class Ledger:
         """The file."""
         return self._database.path
 
+    def check(self) -> None:
+        """Read the whole file and see that it holds together.
+
+        Opening does this too where the file is small.
+
+        Raises:
+            LedgerCorrupt: It is damaged.
+        """
+        self._database.check()
+
     def transaction(self) -> AbstractContextManager[Connection]:
         """Hold one transaction around several calls; all of it is committed, or nothing."""
         return self._database.transaction()
