@@ -8,7 +8,7 @@ before the command that follows it leaves, so a step that was cut off goes on wh
 |---|---|
 | requested | CS02c again: a second one replaces the pending key pair |
 | csr received | the certificate authority |
-| certificate issued | CS02d |
+| certificate issued | CS02d, and CS02e before a refusal is believed |
 | storing (its outcome is not known) | CS02e, and CS02d only if the certificate is not there |
 | stored | CS02e |
 
@@ -166,7 +166,11 @@ def _certify(change: KeyChange) -> Generator[Effect, Any, KeyChange]:
 def _store(
     context: StepContext, change: KeyChange, evidence: list[int]
 ) -> Generator[Effect, Any, KeyChange]:
-    """Give the device its certificate; where no answer comes, leave it to CS02e to tell."""
+    """Give the device its certificate; where no answer comes, leave it to CS02e to tell.
+
+    A refusal may answer a second sending, after the answer to a first that was executed got
+    lost; so what the device holds is asked before the certificate is given up.
+    """
     certificate = change.certificate
     assert certificate is not None
     if change.state is KeyChangeState.CERTIFICATE_ISSUED:
@@ -186,6 +190,8 @@ def _store(
     if code is UpdateDeviceCertificateResponseCode.SUCCESS:
         return _as_change((yield AdvanceKeyChange(change, KeyChangeState.STORED)))
     said = f"{code.name.lower()} ({code.value})"
+    if (yield from _is_in_use(context, change, evidence)):
+        return change
     refused = yield AdvanceKeyChange(change, KeyChangeState.CERTIFICATE_ISSUED, detail=said)
     yield AdvanceKeyChange(_as_change(refused), KeyChangeState.ABANDONED, detail=said)
     if code in _NO_KEY_FOR_IT:
