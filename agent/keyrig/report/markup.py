@@ -8,7 +8,7 @@ from typing import Final
 from keyrig.printable import printable
 from keyrig.report.document import LONGEST_TEXT
 
-VOID: Final = frozenset({"br", "hr", "link", "meta"})
+VOID: Final = frozenset({"br", "hr", "link", "meta", "wbr"})
 """Elements of HTML that have no content and no end tag."""
 
 

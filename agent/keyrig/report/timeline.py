@@ -44,7 +44,7 @@ _KINDS: Final = {
 _LEVEL: Final = 26
 _APART: Final = 8.0
 """Marks closer than so many per cent of the width stand one above the other."""
-_LANE: Final = 34
+_LANE: Final = 42
 _SHORTEST: Final = timedelta(milliseconds=20)
 
 
@@ -79,7 +79,7 @@ def time_line(report: Report, device: DevicePart) -> Markup:
         element("h3", "Time line"),
         element(
             "figure",
-            _overview(device, happenings),
+            _overview(report, device, happenings),
             element("figcaption", "; ".join(_KINDS[kind] for kind in kinds), ". Times are UTC."),
             element(
                 "ol",
@@ -142,7 +142,7 @@ def _by_instant(pairs: Iterable[tuple[datetime, T]]) -> Iterable[tuple[datetime,
     return grouped.items()
 
 
-def _overview(device: DevicePart, happenings: Sequence[Happening]) -> Markup:
+def _overview(report: Report, device: DevicePart, happenings: Sequence[Happening]) -> Markup:
     scale = _scale([each.at for each in happenings])
     placed = [scale(each.at) for each in happenings]
     levels = _levels(placed)
@@ -159,7 +159,7 @@ def _overview(device: DevicePart, happenings: Sequence[Happening]) -> Markup:
         "The same marks, by their numbers, stand in the list that follows.",
         base + 44,
         element("line", x1="3%", x2="97%", y1=base, y2=base, class_="axis"),
-        _status_band(device, scale, base + 6),
+        _status_band(device, scale, report.made_at, base + 6),
         _ticks(scale, base + 38, dates=True),
         marks,
     )
@@ -182,10 +182,12 @@ def _mark(number: int, happening: Happening, x: float, *, base: int, level: int)
     )
 
 
-def _status_band(device: DevicePart, scale: _Scale, y: int) -> list[Markup]:
+def _status_band(device: DevicePart, scale: _Scale, until: datetime, y: int) -> list[Markup]:
     """Draw which SMI Status was held when; hatched while Suspended."""
     history = device.smi_status_history
-    ends = [*(status.at for status in history[1:]), scale.last]
+    if not history:
+        return []
+    ends = [*(status.at for status in history[1:]), until]
     return [
         _bar(
             scale(status.at),
@@ -221,7 +223,8 @@ def _within_the_run(report: Report, device: DevicePart) -> Markup | None:
     drawn = [
         (
             element("text", text, x="3%", y=14 + row * _LANE, class_="lane"),
-            drawing(21 + row * _LANE),
+            element("line", x1="3%", x2="97%", y1=_track(row), y2=_track(row), class_="track"),
+            drawing(20 + row * _LANE),
         )
         for row, (text, drawing) in enumerate(lanes)
     ]
@@ -243,6 +246,10 @@ def _within_the_run(report: Report, device: DevicePart) -> Markup | None:
 
 
 _Lane = tuple[str, "Callable[[int], object]"]
+
+
+def _track(row: int) -> float:
+    return row * _LANE + 24.5
 
 
 def _attempt_lanes(made: Sequence[tuple[str, AttemptPart]], scale: _Scale) -> Iterable[_Lane]:

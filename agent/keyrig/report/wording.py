@@ -114,7 +114,7 @@ def code(text: str) -> Markup:
     broken: list[object] = []
     for number, part in enumerate(parts):
         if number:
-            broken += ["-", Markup("<wbr>")] if number == len(parts) // 2 else ["-"]
+            broken += ["-", element("wbr")] if number == len(parts) // 2 else ["-"]
         broken.append(part)
     return element("code", broken)
 
