@@ -62,8 +62,8 @@ def tried(outcome: Outcome, hours: int = 1, detail: str = "") -> AttemptFact:
             [
                 "an attempt at replace-organisation-certificate that succeeds with evidence: done",
                 (
-                    "knowing that a Command from the DCC, executed during Commissioning, replaced an "
-                    "Organisation Certificate "
+                    "knowing that a Command from the DCC, executed during Commissioning, "
+                    "replaced an Organisation Certificate "
                     "(organisation_certificate_replaced_by_dcc_during_commissioning): exempt"
                 ),
                 "the device being replaced or Decommissioned: void",
