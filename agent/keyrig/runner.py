@@ -196,7 +196,7 @@ def run(
     if finding is not None:
         tell_clock(finding, bench.clock())
     bench = replace(bench, clock=WatchedClock(bench.clock, bench.elapsed, tell_clock))
-    _record_context(bench, run_id)
+    _record_context(bench, run_id, devices)
     for device in devices:
         _know(bench, device)
     on_rig = {device.facts.entity_id: device for device in devices}
@@ -304,8 +304,8 @@ def _check_clock(bench: Bench, *, accept: bool) -> ClockFinding | None:
     return finding
 
 
-def _record_context(bench: Bench, run_id: str) -> None:
-    """Keep by which rules, with which parties and certificates the run is made."""
+def _record_context(bench: Bench, run_id: str, devices: Collection[DeviceOnRig]) -> None:
+    """Keep by which rules, with which parties and certificates the run is made, for whom."""
     ledger, now, parties = bench.ledger, bench.clock(), bench.parties
     recovery = parties.recovery_certificate
     with ledger.transaction():
@@ -316,6 +316,7 @@ def _record_context(bench: Bench, run_id: str) -> None:
                 "transitional_cos": str(parties.transitional_cos),
                 "recovery_certificate": hashlib.sha256(recovery.der).hexdigest(),
                 "carried_out": sorted(actor.value for actor in bench.carried_out),
+                "devices": [str(device.facts.entity_id) for device in devices],
             },
             agent_version=version("keyrig"),
         )

@@ -34,6 +34,15 @@ class Cell:
     subject_key_identifier: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellSnapshot:
+    """What a cell was seen to hold, when, and in which run."""
+
+    run_id: str
+    at: datetime
+    cell: Cell
+
+
 class Facts:
     """Gathers and keeps facts about devices."""
 
@@ -90,13 +99,18 @@ class Facts:
 
     def cells(self, device: EntityIdentifier) -> tuple[tuple[datetime, Cell], ...]:
         """Give every cell that was read back from a device, with when, oldest first."""
+        return tuple((seen.at, seen.cell) for seen in self.cell_history(device))
+
+    def cell_history(self, device: EntityIdentifier) -> tuple[CellSnapshot, ...]:
+        """Give what the cells of a device were seen to hold in all runs, oldest first."""
         table = cell_snapshots
         query = select(table).where(table.c.device == device).order_by(table.c.id)
         with self._database.reading() as connection:
             return tuple(
-                (
-                    row.at,
-                    Cell(
+                CellSnapshot(
+                    run_id=row.run_id,
+                    at=row.at,
+                    cell=Cell(
                         role=RemotePartyRole(row.role),
                         key_usage=KeyUsage(row.key_usage),
                         cell_usage=CellUsage(row.cell_usage),

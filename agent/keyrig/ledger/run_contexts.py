@@ -24,7 +24,8 @@ class RunContext:
 
     Args:
         rule_set: The digest of the rule set.
-        parties: The parties by name, with whose duties are carried out; plain JSON.
+        parties: The parties by name, whose duties are carried out, and the devices that the
+            run was to reach; plain JSON.
         agent_version: The version of keyrig.
     """
 

@@ -163,6 +163,12 @@ class Runs:
         with self._database.reading() as connection:
             return tuple(Attempt(**row) for row in connection.execute(query).mappings())
 
+    def attempts_on(self, device: EntityIdentifier) -> tuple[Attempt, ...]:
+        """Give the attempts at the duties of a device in all runs, oldest first."""
+        query = select(attempts).where(attempts.c.device == device).order_by(attempts.c.id)
+        with self._database.reading() as connection:
+            return tuple(Attempt(**row) for row in connection.execute(query).mappings())
+
     def close_interrupted(self, rig_name: str, now: datetime) -> tuple[Attempt, ...]:
         """Close what runs of a rig left open when they ended without a word.
 

@@ -1,0 +1,123 @@
+"""Everything that the ledger holds of one run and of its devices, in one value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from gbcs.entity import EntityIdentifier
+from gbcs.roles import KeyUsage
+from keyrig.duties.rules import built_in_rules
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyrig.clock_trust import ClockFinding
+    from keyrig.duties.known_facts import KnownFact
+    from keyrig.duties.rules import Rules
+    from keyrig.duties.smi_status import Standing
+    from keyrig.ledger.exchanges import Alert, Exchange
+    from keyrig.ledger.facts import CellSnapshot
+    from keyrig.ledger.key_changes import KeyChange
+    from keyrig.ledger.ledger import Ledger
+    from keyrig.ledger.outbox import Event
+    from keyrig.ledger.run_contexts import RunContext
+    from keyrig.ledger.runs import Attempt, Run
+    from keyrig.ledger.smi_status import StatusRecord
+
+_OWN_KEYS = (KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceHistory:
+    """What the ledger holds of one device; all of it, not of one run only, oldest first.
+
+    Args:
+        entity_id: The device.
+        known: What was said of it, in the order of recording.
+        attempts: The attempts at its duties.
+        alerts: The alerts that it sent.
+        cells: The trust anchor cells that were read back or replaced.
+        key_changes: The re-generations of its own keys.
+        statuses: The SMI Statuses that it came to hold.
+        standing: The SMI Status that it holds, and the suspension that stands.
+        events: What was told of it, or is to be told.
+    """
+
+    entity_id: EntityIdentifier
+    known: tuple[KnownFact, ...]
+    attempts: tuple[Attempt, ...]
+    alerts: tuple[Alert, ...]
+    cells: tuple[CellSnapshot, ...]
+    key_changes: tuple[KeyChange, ...]
+    statuses: tuple[StatusRecord, ...]
+    standing: Standing
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRecord:
+    """What the ledger holds of one run.
+
+    Args:
+        run: The run.
+        context: What it was made with; None for a run of a keyrig that did not record it.
+        rules: The rule set by which it was made; the built-in one where none was recorded.
+        clock_findings: The faults of the clock that it found, with when.
+        exchanges: Its exchanges with devices, oldest first.
+        certificates: The DER of the certificates that it used.
+        devices: The devices that it was to reach, in the order of the rig.
+    """
+
+    run: Run
+    context: RunContext | None
+    rules: Rules
+    clock_findings: tuple[tuple[datetime, ClockFinding], ...]
+    exchanges: tuple[Exchange, ...]
+    certificates: tuple[bytes, ...] = field(repr=False)
+    devices: tuple[DeviceHistory, ...]
+
+
+def gather(ledger: Ledger, run_id: str) -> RunRecord:
+    """Gather what the ledger holds of a run; changes nothing, and may be done while it goes on.
+
+    Args:
+        ledger: The ledger.
+        run_id: The run's whole id.
+
+    Raises:
+        LedgerRefused: There is no such run.
+        RulesInvalid: This keyrig cannot read the rule set by which it was made.
+    """
+    run = ledger.runs.run(run_id)
+    context = ledger.run_contexts.context(run_id)
+    exchanges = ledger.exchanges.of_run(run_id)
+    named = context.parties.get("devices", ()) if context else ()
+    met = [attempt.device for attempt in ledger.runs.attempts(run_id)]
+    met += [exchange.device for exchange in exchanges]
+    devices = dict.fromkeys([*(EntityIdentifier.parse(text) for text in named), *met])
+    return RunRecord(
+        run=run,
+        context=context,
+        rules=ledger.rule_sets.rules(context.rule_set) if context else built_in_rules(),
+        clock_findings=ledger.clock.findings(run_id),
+        exchanges=exchanges,
+        certificates=ledger.run_contexts.certificates(run_id),
+        devices=tuple(_history(ledger, device) for device in devices),
+    )
+
+
+def _history(ledger: Ledger, device: EntityIdentifier) -> DeviceHistory:
+    return DeviceHistory(
+        entity_id=device,
+        known=ledger.device_facts.history(device),
+        attempts=ledger.runs.attempts_on(device),
+        alerts=ledger.exchanges.alerts_of(device),
+        cells=ledger.facts.cell_history(device),
+        key_changes=tuple(
+            change for usage in _OWN_KEYS for change in ledger.key_changes.history(device, usage)
+        ),
+        statuses=ledger.smi_statuses.history(device),
+        standing=ledger.smi_statuses.standing(device),
+        events=ledger.outbox.all(device),
+    )
