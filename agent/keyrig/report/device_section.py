@@ -42,12 +42,21 @@ def _standing(device: DevicePart) -> Markup:
     if held is None:
         return element("p", "SMI Status: ", element("b", status), ".")
     before = held.held_before.value if held.held_before else "not known"
+    leave = held.replacement
     return element(
         "p",
-        sign("▨"), " SMI Status: ", element("b", status, class_="suspended"),
-        f" under {held.clause} since ", moment(held.since), f"; before it: {before}. Failed steps "
-        f"that are not complete: {', '.join(held.failed_steps) or 'none'}.",
-    )  # fmt: skip
+        sign("▨"),
+        " SMI Status: ",
+        element("b", status, class_="suspended"),
+        f" under {held.clause} since ",
+        moment(held.since),
+        f"; before it: {before}. Failed steps that are not complete: "
+        f"{', '.join(held.failed_steps) or 'none'}.",
+        f" Meanwhile the Responsible Supplier may replace the Communications Hub under "
+        f"{leave.clause} and return it with the reason {leave.reason}."
+        if leave
+        else None,
+    )
 
 
 def _duties(device: DevicePart) -> Markup:

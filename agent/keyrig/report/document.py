@@ -146,7 +146,9 @@ class AttemptPart(_Part):
     outcome: Outcome | None = Field(description="Null while it is under way.")
     detail: Told
     evidence: Told
-    messages: tuple[int, ...] = Field(description="Numbers of its messages, in order.")
+    messages: tuple[int, ...] = Field(
+        description="Numbers of its messages, in order; none for an attempt of another run."
+    )
 
 
 class StandingPart(_Part):
@@ -224,6 +226,13 @@ class StatusPart(_Part):
     recorded_at: Instant
 
 
+class PermissionPart(_Part):
+    """Leave for the Responsible Supplier to replace the Communications Hub and return it."""
+
+    clause: Told
+    reason: Told = Field(description="The reason to return it with.")
+
+
 class SuspensionPart(_Part):
     """The suspension that stands as the report is made."""
 
@@ -231,6 +240,7 @@ class SuspensionPart(_Part):
     held_before: SMIStatus | None
     since: Instant
     failed_steps: tuple[Told, ...]
+    replacement: PermissionPart | None
 
 
 class CellContents(_Part):

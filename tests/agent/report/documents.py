@@ -147,7 +147,8 @@ def device(text: str = "for the test", duties: Sequence[parts.DutyPart] = ()) ->
         commissioned_at=BEGUN,
         smi_status=SMIStatus.SUSPENDED,
         suspension=parts.SuspensionPart(
-            clause=text, held_before=SMIStatus.COMMISSIONED, since=after(3), failed_steps=(text,)
+            clause=text, held_before=SMIStatus.COMMISSIONED, since=after(3), failed_steps=(text,),
+            replacement=parts.PermissionPart(clause=text, reason=text),
         ),
         summary=parts.CountsPart(due=2, done=1, failed=1, left=0, overdue=0, not_due=1),
         facts=(

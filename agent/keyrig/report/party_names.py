@@ -1,0 +1,78 @@
+"""What organisations are called in a report: by what they are to the device, and their own name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from gbcs.certificates import GBCSCertificate
+from gbcs.errors import ProtocolError, SecurityError
+from gbcs.roles import RemotePartyRole
+from keyrig.duties.facts import Fuel
+from keyrig.report.document import Party
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from gbcs.entity import EntityIdentifier
+    from keyrig.duties.facts import DeviceFacts
+
+_BY_ROLE: Final = {
+    RemotePartyRole.ROOT: "root authority",
+    RemotePartyRole.RECOVERY: "DCC recovery",
+    RemotePartyRole.SUPPLIER: "supplier",
+    RemotePartyRole.NETWORK_OPERATOR: "network operator",
+    RemotePartyRole.ACCESS_CONTROL_BROKER: "DCC access control broker",
+    RemotePartyRole.TRANSITIONAL_COS: "DCC transitional change of supplier",
+    RemotePartyRole.WAN_PROVIDER: "DCC WAN provider",
+    RemotePartyRole.ISSUING_AUTHORITY: "issuing authority",
+    RemotePartyRole.LOAD_CONTROLLER: "load controller",
+}
+_NETWORKS: Final = {
+    frozenset({Fuel.ELECTRICITY}): "Electricity Distributor",
+    frozenset({Fuel.GAS}): "Gas Transporter",
+}
+UNKNOWN: Final = "an organisation that is not known here"
+
+
+class PartyNames:
+    """Names organisations for one device.
+
+    Args:
+        certificates: The DER of the certificates that the run used; those that cannot be read
+            name nobody.
+    """
+
+    def __init__(self, certificates: Iterable[bytes]) -> None:
+        self._of_role: dict[EntityIdentifier, str] = {}
+        self._own: dict[EntityIdentifier, str] = {}
+        for der in certificates:
+            try:
+                certificate = GBCSCertificate.from_der(der)
+                entity, role, own = (
+                    certificate.entity_id,
+                    certificate.role,
+                    certificate.business_name,
+                )
+            except (ProtocolError, SecurityError):
+                continue
+            if entity is None:
+                continue
+            if role in _BY_ROLE:
+                self._of_role.setdefault(entity, _BY_ROLE[role])
+            if own:
+                self._own.setdefault(entity, own)
+
+    def party(self, entity: EntityIdentifier, facts: DeviceFacts) -> Party:
+        """Name an organisation as it stands to a device."""
+        name = self._to_device(facts).get(entity) or self._of_role.get(entity) or UNKNOWN
+        own = self._own.get(entity)
+        return Party(entity_id=str(entity), name=f"{name} ({own})" if own else name)
+
+    @staticmethod
+    def _to_device(facts: DeviceFacts) -> Mapping[EntityIdentifier, str]:
+        names = dict.fromkeys(facts.responsible_suppliers, "Responsible Supplier")
+        if facts.network_operator is not None:
+            names[facts.network_operator] = _NETWORKS.get(facts.fuels, "network operator")
+        if facts.lead_supplier is not None:
+            names[facts.lead_supplier] = "Lead Supplier"
+        return names
