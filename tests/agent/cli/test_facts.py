@@ -162,3 +162,36 @@ def test_rig_chooses_readings_and_rule_file_and_a_fault_names_its_line(
     rig.write_text(emulated_home_text() + f'\n[rules]\nfile = "{rules}"\n', encoding="utf-8")
     assert "mine.toml, line 2" in said("plan", str(rig), code=2)
     assert CHF in said("plan")
+
+
+def test_rig_file_is_a_source_whose_news_each_run_records_once(said: Any, home: Path) -> None:
+    rig = home.parent / "rig.toml"
+    text = emulated_home_text()
+    rig.write_text(text, encoding="utf-8")
+
+    def history() -> list[tuple[str, Any]]:
+        listed = json.loads(said("facts", "list", "--history", "--device", ESME, "--json"))
+        return [(fact["name"], fact["value"]) for fact in listed["devices"][0]["facts"]]
+
+    assert run_command(["run", str(rig), "--device", ESME]) == 0
+    first = history()
+    assert ("network_operator", "90-B3-D5-1F-30-02-00-00") in first
+    assert run_command(["run", str(rig), "--device", ESME]) == 0
+    assert history() == first
+    changed = text.replace(
+        'supplier = "90-B3-D5-1F-30-01-00-00"\nnetwork_operator = "90-B3-D5-1F-30-02-00-00"',
+        f'supplier = "{SUPPLIER}"',
+    )
+    assert changed != text
+    rig.write_text(changed, encoding="utf-8")
+    # Planning counts what the file says, and records nothing.
+    explained = json.loads(said("plan", str(rig), "--explain", ESME, "--json"))["duties"]
+    facts = {fact["name"]: fact["value"] for duty in explained for fact in duty["facts"]}
+    assert (facts["lead_supplier"], facts["network_operator"]) == (SUPPLIER, None)
+    assert history() == first
+    assert run_command(["run", str(rig), "--device", ESME]) == 0
+    assert history()[len(first) :] == [
+        ("responsible_suppliers", [SUPPLIER]),
+        ("lead_supplier", SUPPLIER),
+        ("network_operator", None),
+    ]
