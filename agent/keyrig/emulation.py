@@ -13,6 +13,7 @@ from gbcs.certification_request import CertificationRequest
 from gbcs.roles import KeyUsage, RemotePartyRole
 from keyrig.errors import SettingsError
 from keyrig.keystore.base import Authority, KeyStore
+from keyrig.pki import RegisteringAuthority
 from meterlink.hdlc.address import HDLCAddress
 from meterstub.device import EmulatedDevice
 from meterstub.factory import manufacture
@@ -97,11 +98,17 @@ class EmulatedDevices:
             host.verify_running()
 
     def make(self) -> None:
-        """Make the devices that are not there yet, as from the factory, and remember when."""
+        """Make the devices that are not there yet, as from the factory, and remember when.
+
+        A device is there before its certificates are kept, and they are looked for each time;
+        so none is kept for a device whose making was interrupted, and none is missing.
+        """
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if commissioned_at(self._directory) is None:
             mark = self._directory / _COMMISSIONED_AT
-            mark.write_text(self._clock().isoformat() + "\n", encoding="ascii")
+            unfinished = mark.with_name(f"{mark.name}.new")
+            unfinished.write_text(self._clock().isoformat() + "\n", encoding="ascii")
+            unfinished.replace(mark)
         for device in self._emulated():
             storage = FileStorage(self._path(device))
             if not self._path(device).exists():
@@ -110,6 +117,9 @@ class EmulatedDevices:
                     what=f"making an emulated {device.type.value} {device.entity_id}",
                 )
                 DeviceMemory.create(storage, self._manufactured(device))
+            if isinstance(self._authority, RegisteringAuthority):
+                for der in DeviceMemory(storage).state.certificates.values():
+                    self._authority.keep(der)
 
     def _emulated(self) -> list[RigDevice]:
         return [device for device in self._rig.device if device.link.is_emulated]
@@ -118,9 +128,12 @@ class EmulatedDevices:
         return self._directory / f"{device.entity_id.stem}.json"
 
     def _manufactured(self, device: RigDevice) -> DeviceState:
+        given = self._authority
+        authority = given.authority if isinstance(given, RegisteringAuthority) else given
+
         def certify(request: bytes) -> bytes:
             usage = CertificationRequest.from_der(request).key_usage
-            return self._authority.certify_device(
+            return authority.certify_device(
                 request, entity=device.entity_id, key_usage=usage, now=self._clock()
             )
 

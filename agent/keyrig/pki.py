@@ -309,21 +309,29 @@ class RegisteringAuthority:
     """Has another authority certify, and keeps every certificate in a key store that is a folder.
 
     Args:
-        authority: Certifies.
+        authority: Certifies, and keeps nothing.
         store: Keeps what is certified, without private keys.
     """
 
     def __init__(self, authority: CertificateAuthority, store: KeyStore) -> None:
-        self._authority = authority
+        self.authority = authority
         self._store = store
 
     def certify_device(
         self, request: bytes, *, entity: EntityIdentifier, key_usage: KeyUsage, now: datetime
     ) -> bytes:
         """Certify the key of a device's request; see `CertificateAuthority`."""
-        der = self._authority.certify_device(request, entity=entity, key_usage=key_usage, now=now)
+        der = self.authority.certify_device(request, entity=entity, key_usage=key_usage, now=now)
+        self.keep(der)
+        return der
+
+    def keep(self, der: bytes) -> None:
+        """Keep a certificate (DER), unless it is kept already.
+
+        Raises:
+            KeyStoreError: It cannot be written.
+        """
         certificate = GBCSCertificate.from_der(der)
         add_certificate(
             self._store, StoredCertificate(certificate, CellUsage.MANAGEMENT, source="issued")
         )
-        return der

@@ -197,6 +197,8 @@ def _write_new(path: Path, octets: bytes, mode: int) -> None:
     """Write beside the place and link it there, so that nothing half-written is ever found."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
+        # An agent that was killed here may have had the same process number, as in a container.
+        partial.unlink(missing_ok=True)
         descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, mode)
         try:
             with open(descriptor, "wb") as file:  # noqa: PTH123 - opened by its descriptor

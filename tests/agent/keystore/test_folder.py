@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -194,6 +195,17 @@ def test_private_key_is_written_for_its_owner_alone_and_never_over_another(
         write_private_key(tmp_path, "k", b"second")
     assert path.read_bytes() == b"first"
     assert [each.name for each in tmp_path.iterdir()] == ["k.key"]
+
+
+def test_file_left_unfinished_by_a_killed_process_of_the_same_number_is_in_nobodys_way(
+    tmp_path: Path,
+) -> None:
+    stem = "90b3d51f30010000-ds"
+    unfinished = tmp_path / f".{stem}.key.{os.getpid()}.partial"
+    unfinished.write_bytes(b"half")
+    write_private_key(tmp_path, stem, b"whole")
+    assert (tmp_path / f"{stem}.key").read_bytes() == b"whole"
+    assert not unfinished.exists()
 
 
 def test_path_with_nothing_there_is_refused_with_what_to_do(tmp_path: Path) -> None:
