@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from keyrig.duties.facts import DeviceFacts
     from keyrig.duties.known_facts import DeviceRecord
+    from keyrig.duties.smi_status import SMIStatus
     from keyrig.ledger.exchanges import Exchange
     from keyrig.ledger.outbox import Event
     from keyrig.report.record import DeviceHistory, RunRecord
@@ -102,7 +103,8 @@ def _device(
         entity_id=str(device.entity_id),
         type=facts.device_type,
         commissioned_at=facts.commissioned_at,
-        smi_status=device.standing.status,
+        smi_status=_status_at(device, ended_at),
+        smi_status_now=device.standing.status,
         suspension=_suspension(record, device, facts),
         summary=counts_of(duties),
         facts=tuple(_facts(held)),
@@ -151,6 +153,12 @@ def _held(device: DeviceHistory, at: datetime) -> DeviceRecord:
         return fold(device.entity_id, known or device.known, at)
     except ValueError as error:
         raise LedgerRefused(f"{error}; run its rig once with this keyrig, then report") from error
+
+
+def _status_at(device: DeviceHistory, at: datetime) -> SMIStatus | None:
+    """Give the SMI Status that a device held at an instant, by what was known by then."""
+    held = [status.status for status in device.statuses if status.recorded_at <= at]
+    return held[-1] if held else None
 
 
 def _told_in(record: RunRecord, device: DeviceHistory, ended_at: datetime) -> list[Event]:

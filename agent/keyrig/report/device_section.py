@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from keyrig.duties.plan import DutyState
 from keyrig.report.cell_picture import cell_picture
 from keyrig.report.markup import Markup, element, joined
 from keyrig.report.timeline import time_line
@@ -37,18 +38,23 @@ def device_section(report: Report, device: DevicePart) -> Markup:
 
 
 def _standing(device: DevicePart) -> Markup:
-    status = device.smi_status.value if device.smi_status else "not known"
+    then, now = (
+        status.value if status else "not known"
+        for status in (device.smi_status, device.smi_status_now)
+    )
+    changed = f" as the run ended, {now} as this report was made" if now != then else None
     held = device.suspension
     if held is None:
-        return element("p", "SMI Status: ", element("b", status), ".")
+        return element("p", "SMI Status: ", element("b", then), changed, ".")
     before = held.held_before.value if held.held_before else "not known"
     leave = held.replacement
     return element(
         "p",
         sign("▨"),
         " SMI Status: ",
-        element("b", status, class_="suspended"),
-        f" under {held.clause} since ",
+        element("b", then, class_="suspended"),
+        changed,
+        f"; suspended under {held.clause} since ",
         moment(held.since),
         f"; before it: {before}. Failed steps that are not complete: "
         f"{', '.join(held.failed_steps) or 'none'}.",
@@ -65,7 +71,7 @@ def _duties(device: DevicePart) -> Markup:
         element("h3", "Duties"),
         table(
             "As the run ended; both readings of when a duty fails are given",
-            ["duty", "what", "owed by", "deadline", "state", "attempts", "failed at"],
+            ["duty", "what", "deadline", "state", "attempts", "failed at"],
             [_duty_row(duty) for duty in device.duties],
             class_="duties",
         ),
@@ -96,12 +102,16 @@ def _duty_row(duty: DutyPart) -> list[object]:
         )
         if at
     ]
+    told_by_attempts = standing.state is DutyState.FAILED and tried
+    reason = None if told_by_attempts else element("p", standing.reason, class_="small-print")
     return [
         joined(duty.requirement, " ", duty.clause),
-        joined(element("p", duty.text), element("p", duty.step.value, class_="small-print")),
-        duty.actor.title,
+        joined(
+            element("p", duty.text),
+            element("p", f"{duty.step.value}, owed by {duty.actor.title}", class_="small-print"),
+        ),
         moment(duty.deadline),
-        joined(state(duty), element("p", standing.reason, class_="small-print"), later),
+        joined(state(duty), reason, later),
         element("ol", tried, class_="attempts") if tried else NONE,
         joined(failed) if failed else NONE,
     ]

@@ -305,7 +305,8 @@ class DevicePart(_Part):
     entity_id: Eui
     type: DeviceType
     commissioned_at: Instant | date | None
-    smi_status: SMIStatus | None = Field(description="As the report is made.")
+    smi_status: SMIStatus | None = Field(description="As the run ended; null: not known.")
+    smi_status_now: SMIStatus | None = Field(description="As the report is made.")
     suspension: SuspensionPart | None
     summary: CountsPart
     facts: tuple[FactPart, ...]

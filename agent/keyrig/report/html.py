@@ -131,7 +131,7 @@ def _summary_row(device: DevicePart) -> list[object]:
             element("span", count, class_="zero" if not count else None)
             for count in (counts.due, counts.done, counts.failed, counts.left, counts.overdue)
         ),
-        element("span", status, class_="suspended" if device.suspension else None),
+        element("span", status, class_="suspended" if status == "Suspended" else None),
     ]
 
 
@@ -169,6 +169,9 @@ def _matters(report: Report) -> Iterator[Markup]:
     for device in report.devices:
         where = element("a", device.type.value, " ", code(device.entity_id),
                         href=f"#{device_anchor(device)}")  # fmt: skip
+        unreached = _unreached(device)
+        if unreached:
+            yield _matter("not reached", unreached, where)
         for incident in device.incidents:
             yield _matter("security incident", incident.reason, where)
         for flag in device.flags:
@@ -179,6 +182,15 @@ def _matters(report: Report) -> Iterator[Markup]:
             elif duty.was_due and duty.standing.state in _TO_DO:
                 yield _matter("not done", f"{duty.requirement} {duty.clause}: "
                               f"{duty.standing.reason}", where)  # fmt: skip
+
+
+def _unreached(device: DevicePart) -> str | None:
+    """Say why a device with duties left was perhaps not reached, as far as the ledger tells."""
+    if not device.summary.left or any(message.verified for message in device.messages):
+        return None
+    if not device.messages:
+        return "nothing was sent to it; see that its line is there and free"
+    return "it answered nothing that verifies; see that it is powered and the only one on its line"
 
 
 def _matter(kind: str, said: str, where: object) -> Markup:

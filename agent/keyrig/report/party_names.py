@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from gbcs.certificates import GBCSCertificate
+from gbcs.entity import ENTITY_IDENTIFIER_OCTETS
 from gbcs.errors import ProtocolError, SecurityError
 from gbcs.roles import RemotePartyRole
 from keyrig.duties.facts import Fuel
@@ -31,6 +32,9 @@ _NETWORKS: Final = {
     frozenset({Fuel.ELECTRICITY}): "Electricity Distributor",
     frozenset({Fuel.GAS}): "Gas Transporter",
 }
+_NOBODY: Final = bytes(ENTITY_IDENTIFIER_OCTETS)
+"""Stands in a cell whose certificate names no Entity Identifier, as authorities' do not."""
+UNNAMED: Final = "an authority, known by its key alone"
 UNKNOWN: Final = "an organisation that is not known here"
 
 
@@ -64,6 +68,8 @@ class PartyNames:
 
     def party(self, entity: EntityIdentifier, facts: DeviceFacts) -> Party:
         """Name an organisation as it stands to a device."""
+        if entity == _NOBODY:
+            return Party(entity_id=str(entity), name=UNNAMED)
         name = self._to_device(facts).get(entity) or self._of_role.get(entity) or UNKNOWN
         own = self._own.get(entity)
         return Party(entity_id=str(entity), name=f"{name} ({own})" if own else name)

@@ -146,6 +146,7 @@ def device(text: str = "for the test", duties: Sequence[parts.DutyPart] = ()) ->
         type=DeviceType.CHF,
         commissioned_at=BEGUN,
         smi_status=SMIStatus.SUSPENDED,
+        smi_status_now=SMIStatus.SUSPENDED,
         suspension=parts.SuspensionPart(
             clause=text, held_before=SMIStatus.COMMISSIONED, since=after(3), failed_steps=(text,),
             replacement=parts.PermissionPart(clause=text, reason=text),

@@ -103,7 +103,8 @@ def test_every_way_a_run_may_end_is_said(outcome: RunOutcome | None) -> None:
 def test_device_without_a_sign_of_life_still_has_its_section() -> None:
     silent = device().model_copy(
         update={
-            "commissioned_at": None, "smi_status": None, "suspension": None, "facts": (),
+            "commissioned_at": None, "smi_status": None, "smi_status_now": None,
+            "suspension": None, "facts": (),
             "duties": (), "cells": (), "key_changes": (), "messages": (), "alerts": (),
             "smi_status_history": (), "notices": (), "flags": (), "incidents": (),
         }
