@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_ENVIRONMENT := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
-.PHONY: run test bench lint lock clean help
+.PHONY: run test interruptions bench lint lock clean help
 
 help:  ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -37,6 +37,9 @@ test: lint  ## Run every gate: style, types, tests, coverage.
 	$(BIN)/coverage run -m pytest -q
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --format=total --fail-under=90
+
+interruptions: $(VENV)/dev.stamp  ## Interrupt the six-device run everywhere; takes a quarter of an hour.
+	$(BIN)/python tests/campaigns/interruptions.py
 
 bench: $(VENV)/dev.stamp  ## Measure, and write build/bench.json.
 	$(BIN)/python benchmarks/bench.py

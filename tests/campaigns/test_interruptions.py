@@ -1,0 +1,71 @@
+"""A part of the campaign: one duty of one device. `make interruptions` is the whole."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from campaigns.homes import Home
+from campaigns.interruptions import quick_directory
+from campaigns.points import Action, Cut, PointKind
+from campaigns.trials import Base, Trial, interruptions, make_base_of, try_interruption
+from gbcs.entity import EntityIdentifier
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from campaigns.points import Interruption
+
+# On its line nothing is acknowledged, so that every octet lost is for the agent to make good.
+METER = EntityIdentifier.parse("00db1234567890a0")
+KEYS = 2
+"""The place among the meter's duties of the one that changes both of its keys."""
+
+WANTED = {
+    Action.KILL: {PointKind.AFTER_COMMIT, PointKind.AFTER_SEND, PointKind.AFTER_RECEIVE},
+    Action.POWER: {PointKind.MEMORY, PointKind.FROM_DEVICE},
+    Action.DISK_REFUSES: {PointKind.BEFORE_COMMIT},
+    Action.PORT: {PointKind.TO_DEVICE, PointKind.FROM_DEVICE},
+}
+
+
+@pytest.fixture(name="directory", scope="module")
+def fixture_directory() -> Iterator[Path]:
+    directory = Path(tempfile.mkdtemp(prefix="keyrig-interruptions-", dir=quick_directory()))
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(name="base", scope="module")
+def fixture_base(directory: Path) -> Base:
+    """A home with the meter's run, of which the points while its keys are changed are tried."""
+    base = make_base_of(directory, METER)
+    begun = [n for n, point in base.points if point.label.startswith("INSERT INTO attempts")]
+    return Base(base.name, base.home, base.points[begun[KEYS] : begun[KEYS + 1]], base.only)
+
+
+def is_wanted(interruption: Interruption) -> bool:
+    """Leave out what only other devices' lines or the whole campaign would show."""
+    if interruption.action is Action.POWER:
+        is_cut = interruption.cut in {None, Cut.HALF} and interruption.back_at_once
+        return is_cut and not interruption.point.label.endswith(("BEFORE", "SYNCED"))
+    return True
+
+
+@pytest.mark.parametrize("action", WANTED, ids=lambda action: action.name.lower())
+def test_key_change_that_is_interrupted_anywhere_is_completed_by_the_next_run(
+    base: Base, directory: Path, action: Action
+) -> None:
+    home = Home(directory / "home", directory / "disk")
+    tried: list[Trial] = [
+        try_interruption(base, each, home)
+        for each in interruptions([base], small_disk=False)
+        if each.action is action and each.point.kind in WANTED[action] and is_wanted(each)
+    ]
+    assert len(tried) >= 10
+    assert [(str(trial.interruption), trial.broken) for trial in tried if trial.broken] == []
+    assert {trial.runs for trial in tried} == {1}
