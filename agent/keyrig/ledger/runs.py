@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import insert, select, update
 
 from keyrig.duties.facts import Outcome
 from keyrig.duties.plan import duty_id
-from keyrig.errors import LedgerRefused
+from keyrig.errors import LedgerRefused, SettingsError
 from keyrig.ledger.schema import attempts, exchanges, runs
 from keyrig.ledger.states import ExchangeOutcome, RunOutcome
+from keyrig.printable import printable
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
     from keyrig.ledger.database import Database
+
+LAST: Final = "last"
+"""Names the newest run."""
+_SHOWN_RUNS: Final = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,6 +99,24 @@ class Runs:
         if row is None:
             raise LedgerRefused(f"there is no run {run_id}")
         return Run(**row)
+
+    def named(self, name: str) -> Run:
+        """Give a run by its id, by the beginning of its id, or the newest by "last".
+
+        Raises:
+            SettingsError: No run is called so, or several are.
+        """
+        newest = self.runs()
+        if name == LAST:
+            found = newest[:1]
+        else:
+            found = tuple(run for run in newest if name and run.id.startswith(name.lower()))
+        if len(found) == 1:
+            return found[0]
+        known = ", ".join(f"{run.id} of {run.rig_name}" for run in (found or newest)[:_SHOWN_RUNS])
+        reason = f"{len(found)} runs begin so" if found else "the ledger has no such run"
+        mend = f"name one, such as {known}" if known else "run a rig first"
+        raise SettingsError(f"run {printable(name, 40)}", reason, mend)
 
     def runs(self, rig_name: str | None = None) -> tuple[Run, ...]:
         """Give the runs, of one rig or of all, newest first."""

@@ -1,0 +1,79 @@
+"""`keyrig report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from keyrig.report.document import Report
+
+FORMATS: Final = ("html", "json", "junit")
+
+
+@click.command()
+@click.argument("run", metavar="RUN")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    required=True,
+    help="html for people, json for programs, junit for test systems.",
+)
+@click.option(
+    "--output",
+    type=click.Path(dir_okay=False, path_type=Path, allow_dash=True),
+    metavar="FILE",
+    default="-",
+    help="Where to write it; standard output by default.",
+)
+def report(run: str, form: str, output: Path) -> int:
+    """Write a report of RUN: its id, the beginning of its id, or `last`.
+
+    It is made from the ledger, touches no device, and may be made at any time, also while the
+    run goes on.
+    """
+    from keyrig.clock import utc_now  # noqa: PLC0415 - not for --help
+    from keyrig.home import ledger_path  # noqa: PLC0415 - as above
+    from keyrig.ledger.ledger import Ledger  # noqa: PLC0415 - as above
+    from keyrig.report.composing import compose  # noqa: PLC0415 - as above
+    from keyrig.report.record import gather  # noqa: PLC0415 - as above
+
+    with Ledger(ledger_path(), create=False) as ledger:
+        record = gather(ledger, ledger.runs.named(run).id)
+    text = _writer(form)(compose(record, utc_now()))
+    if str(output) == "-":
+        click.echo(text, nl=False)
+    else:
+        _write(output, text)
+    return 0
+
+
+def _writer(form: str) -> Callable[[Report], str]:
+    from keyrig.report.document import Report  # noqa: PLC0415 - not for --help
+    from keyrig.report.html import html_report  # noqa: PLC0415 - as above
+    from keyrig.report.junit import junit_report  # noqa: PLC0415 - as above
+
+    return {"html": html_report, "json": Report.to_json, "junit": junit_report}[form]
+
+
+def _write(output: Path, text: str) -> None:
+    """Write a whole file or none: a report that was there stays until the new one is complete."""
+    from keyrig.errors import SettingsError  # noqa: PLC0415 - not for --help
+
+    part = output.with_name(f".{output.name}.part")
+    try:
+        if output.exists() and not output.is_file():
+            output.write_text(text, encoding="utf-8")
+            return
+        part.write_text(text, encoding="utf-8")
+        part.replace(output)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise SettingsError(
+            str(output), f"the report cannot be written: {error.strerror}", "name another file"
+        ) from error
