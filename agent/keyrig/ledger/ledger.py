@@ -93,6 +93,10 @@ class Ledger:
         """Hold one transaction around several calls; all of it is committed, or nothing."""
         return self._database.transaction()
 
+    def reading(self) -> AbstractContextManager[Connection]:
+        """Hold one view around several calls that read, whatever others write meanwhile."""
+        return self._database.reading()
+
     def finish_duty(
         self,
         *,

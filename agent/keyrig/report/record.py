@@ -89,6 +89,11 @@ def gather(ledger: Ledger, run_id: str) -> RunRecord:
         LedgerRefused: There is no such run.
         RulesInvalid: This keyrig cannot read the rule set by which it was made.
     """
+    with ledger.reading():
+        return _gathered(ledger, run_id)
+
+
+def _gathered(ledger: Ledger, run_id: str) -> RunRecord:
     run = ledger.runs.run(run_id)
     context = ledger.run_contexts.context(run_id)
     exchanges = ledger.exchanges.of_run(run_id)
