@@ -29,6 +29,7 @@ def device_section(report: Report, device: DevicePart) -> Markup:
         time_line(report, device),
         _duties(device),
         cell_picture(device),
+        _own_keys(device),
         _messages(device),
         _statuses(device),
         _facts(device),
@@ -115,6 +116,26 @@ def _duty_row(duty: DutyPart) -> list[object]:
         element("ol", tried, class_="attempts") if tried else NONE,
         joined(failed) if failed else NONE,
     ]
+
+
+def _own_keys(device: DevicePart) -> Markup | None:
+    if not device.key_changes:
+        return None
+    rows = [
+        [
+            change.key_usage,
+            change.state.value.replace("-", " "),
+            moment(change.requested_at),
+            moment(change.changed_at),
+        ]
+        for change in device.key_changes
+    ]
+    columns = ["key", "state", "begun (UTC)", "last move (UTC)"]
+    return element(
+        "div",
+        element("h3", "The device's own keys"),
+        table("Re-generations that the run began or moved", columns, rows),
+    )
 
 
 def _messages(device: DevicePart) -> Markup:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+from importlib import resources
 from itertools import pairwise
 
 import pytest
@@ -112,3 +114,28 @@ def test_device_without_a_sign_of_life_still_has_its_section() -> None:
     page = read_page(html_report(report([silent])))
     assert f"device-{DEVICE.lower()}" in page.ids
     assert "Nothing passed between the rig and this device in the run." in page.words
+
+
+def test_text_stands_out_from_its_ground_in_light_dark_and_print() -> None:
+    style = resources.files("keyrig.report").joinpath("page.css").read_text(encoding="utf-8")
+    themes = [block.split("}")[0] for block in style.split(":root {")[1:]]
+    assert len(themes) == 3
+    for theme in themes:
+        colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6});", theme))
+        for ground in ("ground", "raised"):
+            for ink in ("ink", "quiet", "accent", "good", "bad", "warn"):
+                assert contrast(colours[ink], colours[ground]) >= 4.5, f"{ink} on {ground}"
+        for mark in ("ink", "quiet", "accent", "bad"):
+            assert contrast(colours["number"], colours[mark]) >= 4.5, f"number on {mark}"
+
+
+def contrast(one: str, other: str) -> float:
+    """Give the contrast ratio of two colours, by WCAG 2.2."""
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(colour: str) -> float:
+    parts = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
