@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from gbcs.entity import EntityIdentifier
 from gbcs.use_cases import use_case_name
 from keyrig.duties.consequences import replacement_permission
-from keyrig.duties.known_facts import encode_value, fold
+from keyrig.duties.known_facts import FactName, encode_value, fold
 from keyrig.duties.rules import Actor
 from keyrig.errors import LedgerRefused
 from keyrig.ledger.states import EventType
@@ -86,7 +86,7 @@ def _device(
     carried_out: Collection[Actor],
     now: datetime,
 ) -> parts.DevicePart:
-    ended_at = record.run.finished_at or now
+    ended_at = max(record.run.finished_at or now, record.run.started_at)
     held = _held(device, ended_at)
     facts = held.facts
     judging = Judging(
@@ -147,10 +147,15 @@ def _device(
 
 
 def _held(device: DeviceHistory, at: datetime) -> DeviceRecord:
-    """Give what held of a device at an instant, by what was known by then."""
-    known = [fact for fact in device.known if fact.recorded_at <= at]
+    """Give what held of a device at an instant, by what was known by then.
+
+    Where a clock was set back, what is known may all seem to have been learned later.
+    """
+    by_then = [fact for fact in device.known if fact.recorded_at <= at]
+    if not any(fact.name is FactName.DEVICE_TYPE for fact in by_then):
+        by_then = list(device.known)
     try:
-        return fold(device.entity_id, known or device.known, at)
+        return fold(device.entity_id, by_then, at)
     except ValueError as error:
         raise LedgerRefused(f"{error}; run its rig once with this keyrig, then report") from error
 

@@ -72,10 +72,11 @@ def _style() -> Markup:
 
 def _title(report: Report) -> Markup:
     run = report.run
+    ending = "Found ended" if run.outcome is RunOutcome.INTERRUPTED else "Finished"
     said = {
         "Run": code(run.id),
         "Started": joined(moment(run.started_at), " UTC"),
-        "Finished": joined(moment(run.finished_at), " UTC") if run.finished_at else "under way",
+        ending: joined(moment(run.finished_at), " UTC") if run.finished_at else "under way",
         "Rules": report.rules.edition,
         "Duties of": ", ".join(actor.title for actor in run.carried_out) or "nobody known",
     }

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
@@ -225,6 +226,42 @@ def test_report_of_a_run_that_goes_on_can_be_made(home: Path) -> None:
     (duty,) = report.devices[0].duties
     assert [attempt.outcome for attempt in duty.attempts] == [Outcome.DONE, None]
     assert [len(duty.attempts) for duty in earlier.devices[0].duties] == [1]
+
+
+def test_facts_learned_before_the_clock_was_set_back_still_count(home: Path) -> None:
+    assert run_home(home, devices=(HUB,)) == 0
+    with Ledger(home / "ledger.sqlite", create=False) as ledger:
+        (run,) = ledger.runs.runs()
+        record = gather(ledger, run.id)
+    set_back = replace(
+        record,
+        run=replace(
+            run,
+            started_at=run.started_at - timedelta(hours=2),
+            finished_at=run.started_at - timedelta(hours=3),
+        ),
+    )
+    report = compose(set_back, run.started_at - timedelta(hours=1))
+    check_formats(report)
+    assert duties_of(device_of(report, HUB))["R33a"].standing.state is DutyState.DONE
+
+
+def test_run_that_was_cut_off_says_when_that_was_found(home: Path) -> None:
+    assert run_home(home, devices=(SWITCH,)) == 0
+    with Ledger(home / "ledger.sqlite", create=False) as ledger:
+        (ended,) = ledger.runs.runs()
+        begun = ended.started_at + timedelta(hours=1)
+        device = gather(ledger, ended.id).devices[0].entity_id
+        ledger.runs.start_run("f" * 32, ended.rig_name, begun)
+        ledger.runs.start_attempt("f" * 32, device, "R40", begun)
+        ledger.runs.close_interrupted(ended.rig_name, begun + timedelta(days=1))
+        report = compose(gather(ledger, "f" * 32), begun + timedelta(days=2))
+    check_formats(report)
+    (duty,) = report.devices[0].duties
+    assert duty.attempts[-1].outcome is Outcome.INTERRUPTED
+    words = read_page(html_report(report)).words
+    assert "Found ended" in words
+    assert "the next run goes on with it" in words
 
 
 def test_run_of_which_the_ledger_knows_no_device_type_is_refused_with_the_mend(
