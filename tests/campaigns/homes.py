@@ -153,6 +153,7 @@ def carry_out(
     only: Collection[EntityIdentifier] = (),
     outside: Callable[[], AbstractContextManager[None]] = nullcontext,
     with_stale: bool = False,
+    faults: Mapping[str, str] | None = None,
     observe: Observer = unobserved,
 ) -> RunResult:
     """Carry out what is due in a home, once.
@@ -165,6 +166,7 @@ def carry_out(
         only: The devices to reach; all where empty.
         outside: Holds off the full disk.
         with_stale: Whether responses to an earlier run still arrive.
+        faults: By a device's stem, a fault that it has in this run.
         observe: Is told what happens.
     """
     world = World(
@@ -173,13 +175,18 @@ def carry_out(
         log=WireLog(home.log, number),
         outside=outside,
         with_stale=with_stale,
+        faults=faults or {},
     )
     with trip.watching(), _assembled(home, world, only, observe) as ready:
         return run(ready.bench, ready.devices, run_id=uuid.uuid4().hex)
 
 
 def interrupted_run(
-    home: Home, interruption: Interruption, *, only: Collection[EntityIdentifier] = ()
+    home: Home,
+    interruption: Interruption,
+    *,
+    only: Collection[EntityIdentifier] = (),
+    faults: Mapping[str, str] | None = None,
 ) -> str:
     """Carry out a run that is interrupted, in a process of its own.
 
@@ -194,7 +201,7 @@ def interrupted_run(
         os.close(reading)
         said = "unexpected end"
         try:
-            said = _run_interrupted(home, interruption, disk, only)
+            said = _run_interrupted(home, interruption, disk, only, faults)
         finally:
             os.write(writing, said.encode()[:4000])
             os._exit(0)
@@ -213,10 +220,13 @@ def _run_interrupted(
     interruption: Interruption,
     disk: RefusingDisk | SmallDisk,
     only: Collection[EntityIdentifier],
+    faults: Mapping[str, str] | None,
 ) -> str:
     trip = Trip(home.agent, interruption, disk, with_devices=interruption.base == EMPTY)
     try:
-        result = carry_out(home, trip, number=0, start=RUN_AT, only=only, outside=disk.outside).name
+        result = carry_out(
+            home, trip, number=0, start=RUN_AT, only=only, outside=disk.outside, faults=faults
+        ).name
     except KeyrigError as error:
         result = f"raised {type(error).__name__}: {error}"
     except BaseException as error:  # noqa: BLE001 - told to the parent, which judges it

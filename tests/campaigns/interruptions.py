@@ -1,6 +1,6 @@
 """Interrupts the six-device run everywhere, and says how many points were tried.
 
-    python tests/campaigns/interruptions.py [--jobs N] [--only ACTION] [--kind KIND]
+    python tests/campaigns/interruptions.py [--jobs N] [--only ACTION] [--kind KIND] [--base BASE]
 
 At every point of the run at which something is written or passes on a line, everything that can
 interrupt it there does so in a copy of the home, in a process of its own; the next run must then
@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from campaigns.disks import mount_small_disk
 from campaigns.homes import Home
-from campaigns.points import Action, Interruption
+from campaigns.points import Action, Interruption, PointKind
 from campaigns.trials import Base, Trial, interruptions, make_bases, try_interruption
 
 COLLECT_EVERY = 25
@@ -90,7 +90,8 @@ def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--only", choices=[a.name for a in Action], help="one action")
-    parser.add_argument("--kind", help="points of one kind")
+    parser.add_argument("--kind", choices=[k.name for k in PointKind], help="points of one kind")
+    parser.add_argument("--base", help="one of the homes")
     return parser.parse_args()
 
 
@@ -139,6 +140,7 @@ def main() -> int:
             for each in interruptions(bases, small_disk=small_disk)
             if (asked.only is None or each.action.name == asked.only)
             and (asked.kind is None or each.point.kind.name == asked.kind)
+            and (asked.base is None or each.base == asked.base)
         ]
         points = sum(len(base.points) for base in bases)
         say(f"{points} points, {len(wanted)} interruptions, {asked.jobs} at a time")

@@ -10,7 +10,7 @@ import json
 import os
 from collections import Counter, deque
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +37,7 @@ from meterstub.options import DeviceOptions
 from .points import Action, Interruption, PointKind, Trip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -141,6 +141,7 @@ class World:
         log: What passes.
         outside: Holds off the agent's full disk while devices and the log write.
         with_stale: Whether responses of an earlier run still arrive.
+        faults: By a device's stem, a fault that it has in this run.
     """
 
     time: VirtualTime
@@ -148,6 +149,7 @@ class World:
     log: WireLog
     outside: Callable[[], AbstractContextManager[None]]
     with_stale: bool = False
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 class _TrippedFaults(Faults):
@@ -197,9 +199,10 @@ class Line(AbstractContextManager["Line"]):
         self.is_away = False
         self._path = path
         self._output = b""
-        self._device: EmulatedDevice | None = None
         self._station = self._new_station()
-        self._start()
+        self._device: EmulatedDevice | None = self._started()
+        if name in world.faults:
+            self._device.faults.inject(world.faults[name])
         if world.with_stale:
             for octets in world.log.stale(name):
                 self._station.send_message(octets)
@@ -278,21 +281,21 @@ class Line(AbstractContextManager["Line"]):
             return GFIConnection()
         return SecondaryStation(own=_SERVER, peer=_CLIENT)
 
-    def _start(self, *, loses_pending: bool = False) -> None:
-        self._device = EmulatedDevice(
+    def _started(self, *, loses_pending: bool = False) -> EmulatedDevice:
+        device = EmulatedDevice(
             DeviceMemory(_Storage(self._path, self.world)),
             options=DeviceOptions(lose_pending_on_power_loss=loses_pending),
             clock=self.world.time.utc,
         )
-        self._device.faults = _TrippedFaults(self)
+        device.faults = _TrippedFaults(self)
+        return device
 
     def _power_off(self, wanted: Interruption) -> None:
         self._output = b""
-        # What it forgets it forgets for good, so it may as well do so now.
-        self._start(loses_pending=wanted.loses_pending)
         self._station = self._new_station()
-        if not wanted.back_at_once:
-            self._device = None
+        # What it forgets it forgets for good, so it may as well do so now.
+        device = self._started(loses_pending=wanted.loses_pending)
+        self._device = device if wanted.back_at_once else None
 
     def _take(self, octets: bytes) -> None:
         """Let the device's end act on octets and on time."""

@@ -11,16 +11,18 @@ from gbcs.errors import KeyrigError
 from keyrig.runner import RunResult
 
 from .homes import EMPTY, NEXT_RUN_AT, RUN_AT, SAME_TIME, Home, carry_out, interrupted_run
-from .invariants import DUTIES, broken_after_interruption, broken_after_recovery
+from .invariants import DUTIES, HUB, broken_after_interruption, broken_after_recovery
 from .lines import WireLog
 from .points import Action, Cut, Interruption, Point, PointKind, Trip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
 RUNS_TO_RECOVER: Final = 2
+FAILS: Final = "fail-storage=1"
+"""The device answers CS02d by certificateStorageFailed, once."""
 _HOUR: Final = timedelta(hours=1)
 _BEFORE: Final = RUN_AT - _HOUR / 2
 _OF_THE_DISK: Final = {PointKind.BEFORE_COMMIT, PointKind.FILE}
@@ -38,12 +40,14 @@ class Base:
         home: The home.
         points: Those to interrupt at, with their numbers.
         only: The devices that the run reaches; all where empty.
+        faults: By a device's stem, a fault that it has in the run that is interrupted.
     """
 
     name: str
     home: Home
     points: tuple[tuple[int, Point], ...]
     only: tuple[EntityIdentifier, ...] = ()
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass
@@ -65,8 +69,8 @@ def make_bases(directory: Path) -> list[Base]:
 
     One in which nothing was done, and for each device one in which the devices before it were
     done by runs of their own, so that a run that is interrupted while it is at that device need
-    not do them first. Together their points are those of the whole run, which is checked. Last,
-    a home that is empty, whose points are those until everything is made.
+    not do them first. Together their points are those of the whole run, which is checked. Then
+    those that `_suspended_bases` and `_empty_base` make.
     """
     home = Home(directory / "base-0", directory / "base-0" / "disk")
     home.make(prepared=True)
@@ -86,12 +90,38 @@ def make_bases(directory: Path) -> list[Base]:
         assert done is RunResult.DONE
     found = [(point.kind, point.label) for base in bases for _, point in base.points]
     assert found == [(point.kind, point.label) for point in whole.trip.points]
+    return [*bases, *_suspended_bases(bases[0].home, directory), _empty_base(directory)]
+
+
+def _suspended_bases(home: Home, directory: Path) -> list[Base]:
+    """Make two homes with a hub that fails, and is suspended: during that run, and after it.
+
+    Their runs reach the hub alone.
+    """
+    fails, only = {HUB: FAILS}, (EntityIdentifier.parse(HUB),)
+    failing = _reference(home, directory, only=only, faults=fails)
+    after = Home(directory / "suspended", directory / "suspended" / "disk")
+    home.copy(after)
+    done = carry_out(after, Trip(after.agent), number=-1, start=_BEFORE, only=only, faults=fails)
+    assert done is RunResult.FAILED
+    suspended = _reference(after, directory, only=only)
+    return [
+        Base("a hub that fails", home, _at_devices(failing), only, fails),
+        Base("a hub that is suspended", after, _at_devices(suspended), only),
+    ]
+
+
+def _at_devices(reference: _Reference) -> tuple[tuple[int, Point], ...]:
+    return tuple(enumerate(reference.trip.points))[reference.starts[0] :]
+
+
+def _empty_base(directory: Path) -> Base:
+    """Make a home that is empty, with the points until everything is made."""
     empty = Home(directory / "empty", directory / "empty" / "disk")
     empty.make(prepared=False)
     points = tuple(enumerate(_reference(empty, directory, with_devices=True).trip.points))
     made = next(n for n, point in points if point.kind is PointKind.STATEMENT)
-    bases.append(Base(EMPTY, empty, points[:made]))
-    return bases
+    return Base(EMPTY, empty, points[:made])
 
 
 def make_base_of(directory: Path, device: EntityIdentifier) -> Base:
@@ -108,16 +138,24 @@ def _reference(
     *,
     with_devices: bool = False,
     only: tuple[EntityIdentifier, ...] = (),
+    faults: Mapping[str, str] | None = None,
 ) -> _Reference:
     copy = Home(directory / "reference", directory / "reference" / "disk")
     home.copy(copy)
     reference = _Reference(Trip(copy.agent, with_devices=with_devices))
-    done = carry_out(
-        copy, reference.trip, number=0, start=RUN_AT, only=only, observe=reference.observe
+    result = carry_out(
+        copy,
+        reference.trip,
+        number=0,
+        start=RUN_AT,
+        only=only,
+        faults=faults,
+        observe=reference.observe,
     )
-    assert done is RunResult.DONE
-    broken = broken_after_recovery(copy, WireLog(copy.log, 0).read(), _stems(only))
-    assert not broken, broken
+    assert result is (RunResult.FAILED if faults else RunResult.DONE)
+    if not faults:
+        broken = broken_after_recovery(copy, WireLog(copy.log, 0).read(), _stems(only))
+        assert not broken, broken
     copy.remove()
     return reference
 
@@ -191,14 +229,15 @@ def try_interruption(base: Base, interruption: Interruption, home: Home) -> Tria
     """
     base.home.copy(home)
     try:
-        return _tried(base.only, interruption, home)
+        return _tried(base, interruption, home)
     finally:
         home.remove()
 
 
-def _tried(only: tuple[EntityIdentifier, ...], interruption: Interruption, home: Home) -> Trial:
+def _tried(base: Base, interruption: Interruption, home: Home) -> Trial:
+    only = base.only
     log = WireLog(home.log, 0)
-    ended = interrupted_run(home, interruption, only=only)
+    ended = interrupted_run(home, interruption, only=only, faults=base.faults)
     broken = []
     if ended.startswith("raised unexpected"):
         broken.append(ended)
