@@ -39,6 +39,8 @@ DUTIES: Final = {
 """What is owed on each device of the emulated home. Source: SEC H5.33, H5.37 and H5.40."""
 HUB: Final = "00db1234567890a2"
 RESPONSIBLE_SUPPLIERS: Final = ("90b3d51f30010000", "90b3d51f30030000")
+SUSPENDING: Final = frozenset({"R33a", "R33b", "R33c", "R37c", "R37d", "R37e"})
+"""The duties whose failure suspends the device. Source: SEC H5.34(a) and H5.38(a)."""
 RE_GENERATED: Final = frozenset(d for d, owed in DUTIES.items() if {"R33a", "R37c"} & {*owed})
 USAGES: Final = {"digitalSignature": 1, "keyAgreement": 16}
 """The device memory's names of key usages with the ledger's numbers."""
@@ -198,6 +200,7 @@ def _told(ledger: sqlite3.Connection) -> list[str]:
     held = Counter(ledger.execute("SELECT device, at, status FROM smi_statuses"))
     if changes != held:
         faults.append(f"statuses told {changes - held} too often, {held - changes} not")
+    faults += _suspended(ledger)
     notices = Counter((d, at, e["to"], e["status"]) for d, at, e in events["notice"])
     wanted: Counter[tuple[str, str, str, str]] = Counter()
     for since, until, before in ledger.execute(
@@ -209,6 +212,24 @@ def _told(ledger: sqlite3.Connection) -> list[str]:
                 wanted[HUB, until, supplier, before] += 1
     if notices != wanted:
         faults.append(f"notices told {notices - wanted} too often, {wanted - notices} not")
+    return faults
+
+
+def _suspended(ledger: sqlite3.Connection) -> list[str]:
+    """Each failed step has its device suspended, and stands among what that suspension is for."""
+    faults = []
+    for device, requirement, at in ledger.execute(
+        "SELECT device, requirement, finished_at FROM attempts WHERE outcome = 'failed'"
+    ):
+        if requirement not in SUSPENDING:
+            continue
+        (standing,) = ledger.execute(
+            "SELECT count(*) FROM suspensions JOIN failed_steps ON suspension_id = suspensions.id"
+            " WHERE device = ? AND requirement = ? AND since <= ? AND (until IS NULL OR until > ?)",
+            (device, requirement, at, at),
+        ).fetchone()
+        if standing != 1:
+            faults.append(f"{device} failed {requirement} and {standing} suspensions tell of it")
     return faults
 
 
