@@ -82,9 +82,17 @@ class Duties(RuleBasedStateMachine):
         failing=st.sampled_from(["failed-attempt", "deadline", "either"]),
         counting=st.sampled_from(["24-hours", "calendar-days"]),
         date_only=st.sampled_from(["end-of-nth-day", "start-of-commissioning-day"]),
+        held=st.lists(st.none() | statuses, min_size=len(DEVICES), max_size=len(DEVICES)),
     )
-    def read(
-        self, gas_proxy: str, runs: str, days: int, failing: str, counting: str, date_only: str
+    def begin(
+        self,
+        gas_proxy: str,
+        runs: str,
+        days: int,
+        failing: str,
+        counting: str,
+        date_only: str,
+        held: list[str | None],
     ) -> None:
         choices = {
             "gas_proxy_organisation_certificate": gas_proxy,
@@ -104,8 +112,11 @@ class Duties(RuleBasedStateMachine):
             calendar_days=counting == "calendar-days",
             date_until_end_of_day=date_only == "end-of-nth-day",
         )
-        for kind, device in DEVICES.items():
+        for (kind, device), status in zip(DEVICES.items(), held, strict=True):
             self.say(kind, FactName.DEVICE_TYPE, DeviceType(kind))
+            self.is_commissioned(kind, 0, date_only=False)
+            if status is not None and status != "Decommissioned":
+                self.status_is_set_elsewhere(kind, status)
             self.ledger.open_duties.adopt(
                 device, rig_name="bench", rules=self.rule_set, actors=tuple(Actor), now=self.now
             )
@@ -200,22 +211,39 @@ class Duties(RuleBasedStateMachine):
 
     @rule(kind=devices, choice=st.randoms(use_true_random=False))
     def attempt_begins(self, kind: str, choice: Any) -> None:
-        device = self.model[kind]
-        due = sorted(device.open(self.reading, self.now))
-        if not due or kind in self.under_way:
-            return
+        due = sorted(self.model[kind].open(self.reading, self.now))
+        if due and kind not in self.under_way:
+            self.begin_attempt(kind, choice.choice(due))
+
+    def begin_attempt(self, kind: str, name: str) -> None:
         self.tick()
         self.touched.add(kind)
-        name = choice.choice(due)
         attempt_id = self.ledger.runs.start_attempt(RUN, DEVICES[kind], name, self.now)
-        device.tries.append(Try(name, self.now))
-        self.under_way[kind] = (attempt_id, device.tries[-1])
+        self.model[kind].tries.append(Try(name, self.now))
+        self.under_way[kind] = (attempt_id, self.model[kind].tries[-1])
+
+    @rule(
+        kind=st.sampled_from(["CHF", "GPF", "ESME"]),
+        choice=st.randoms(use_true_random=False),
+        ends=st.lists(st.booleans(), min_size=1, max_size=4),
+    )
+    def is_attempted(self, kind: str, choice: Any, ends: list[bool]) -> None:
+        due = sorted(self.model[kind].open(self.reading, self.now))
+        name = choice.choice(due) if due else ""
+        for succeeds in ends:
+            if name not in self.model[kind].open(self.reading, self.now):
+                return
+            if kind not in self.under_way:
+                self.begin_attempt(kind, name)
+            self.end_attempt(kind, succeeds=succeeds)
 
     @precondition(lambda self: self.under_way)
     @rule(choice=st.randoms(use_true_random=False), succeeds=st.booleans())
     def attempt_ends(self, choice: Any, *, succeeds: bool) -> None:
+        self.end_attempt(choice.choice(sorted(self.under_way)), succeeds=succeeds)
+
+    def end_attempt(self, kind: str, *, succeeds: bool) -> None:
         self.tick()
-        kind = choice.choice(sorted(self.under_way))
         self.touched.add(kind)
         attempt_id, tried = self.under_way[kind]
         device = self.model[kind]
@@ -355,8 +383,8 @@ def test_any_history_ends_alike_on_both_sides() -> None:
     run_state_machine_as_test(
         Duties,
         settings=settings(
-            max_examples=1000 if LONG else 40,
-            stateful_step_count=80 if LONG else 40,
+            max_examples=1000 if LONG else 30,
+            stateful_step_count=80 if LONG else 30,
             derandomize=not LONG,
             deadline=None,
             suppress_health_check=list(HealthCheck),
