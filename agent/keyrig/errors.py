@@ -267,3 +267,19 @@ class RulesInvalid(SettingsError):  # noqa: N818 - as above
 
 class DocumentInvalid(SettingsError):  # noqa: N818 - as above
     """A document from outside cannot be read, or is not what it should be."""
+
+
+class EvidenceBroken(KeyrigError):  # noqa: N818 - as above
+    """An evidence file does not hold together.
+
+    Args:
+        where: The file.
+        line: The line, counted from 1.
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, where: str, line: int, reason: str) -> None:
+        super().__init__(f"{where}, line {line}: {reason}; ask for the file anew")
+        self.where = where
+        self.line = line
+        self.reason = reason

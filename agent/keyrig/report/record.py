@@ -10,6 +10,7 @@ from gbcs.roles import KeyUsage
 from keyrig.duties.rules import built_in_rules
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from keyrig.clock_trust import ClockFinding
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from keyrig.duties.smi_status import Standing
     from keyrig.ledger.exchanges import Alert, Exchange
     from keyrig.ledger.facts import CellSnapshot
-    from keyrig.ledger.key_changes import KeyChange
+    from keyrig.ledger.key_changes import DeviceCertificate, KeyChange
     from keyrig.ledger.ledger import Ledger
     from keyrig.ledger.outbox import Event
     from keyrig.ledger.run_contexts import RunContext
@@ -39,6 +40,7 @@ class DeviceHistory:
         alerts: The alerts that it sent.
         cells: The trust anchor cells that were read back or replaced.
         key_changes: The re-generations of its own keys.
+        certificates: Its own certificates, of whatever time.
         statuses: The SMI Statuses that it came to hold.
         standing: The SMI Status that it holds, and the suspension that stands.
         events: What was told of it, or is to be told.
@@ -50,6 +52,7 @@ class DeviceHistory:
     alerts: tuple[Alert, ...]
     cells: tuple[CellSnapshot, ...]
     key_changes: tuple[KeyChange, ...]
+    certificates: tuple[DeviceCertificate, ...] = field(repr=False)
     statuses: tuple[StatusRecord, ...]
     standing: Standing
     events: tuple[Event, ...]
@@ -65,6 +68,8 @@ class RunRecord:
         rules: The rule set by which it was made; the built-in one where none was recorded.
         clock_findings: The faults of the clock that it found, with when.
         exchanges: Its exchanges with devices, oldest first.
+        earlier_exchanges: Those of earlier attempts, in other runs, at the duties that it
+            attempted.
         certificates: The DER of the certificates that it used.
         devices: The devices that it was to reach, in the order of the rig.
     """
@@ -74,6 +79,7 @@ class RunRecord:
     rules: Rules
     clock_findings: tuple[tuple[datetime, ClockFinding], ...]
     exchanges: tuple[Exchange, ...]
+    earlier_exchanges: tuple[Exchange, ...]
     certificates: tuple[bytes, ...] = field(repr=False)
     devices: tuple[DeviceHistory, ...]
 
@@ -107,9 +113,25 @@ def _gathered(ledger: Ledger, run_id: str) -> RunRecord:
         rules=ledger.rule_sets.rules(context.rule_set) if context else built_in_rules(),
         clock_findings=ledger.clock.findings(run_id),
         exchanges=exchanges,
+        earlier_exchanges=tuple(_earlier_exchanges(ledger, run_id)),
         certificates=ledger.run_contexts.certificates(run_id),
         devices=tuple(_history(ledger, device) for device in devices),
     )
+
+
+def _earlier_exchanges(ledger: Ledger, run_id: str) -> Iterator[Exchange]:
+    """Give the exchanges by which earlier runs brought this one's duties part of the way."""
+    attempted = {(each.device, each.requirement) for each in ledger.runs.attempts(run_id)}
+    earlier = {
+        attempt.id: attempt.run_id
+        for device in dict.fromkeys(device for device, _ in attempted)
+        for attempt in ledger.runs.attempts_on(device)
+        if attempt.run_id != run_id and (device, attempt.requirement) in attempted
+    }
+    for other in dict.fromkeys(earlier.values()):
+        for exchange in ledger.exchanges.of_run(other):
+            if exchange.attempt_id in earlier:
+                yield exchange
 
 
 def _history(ledger: Ledger, device: EntityIdentifier) -> DeviceHistory:
@@ -121,6 +143,11 @@ def _history(ledger: Ledger, device: EntityIdentifier) -> DeviceHistory:
         cells=ledger.facts.cell_history(device),
         key_changes=tuple(
             change for usage in _OWN_KEYS for change in ledger.key_changes.history(device, usage)
+        ),
+        certificates=tuple(
+            certificate
+            for usage in _OWN_KEYS
+            for certificate in ledger.key_changes.certificates(device, usage)
         ),
         statuses=ledger.smi_statuses.history(device),
         standing=ledger.smi_statuses.standing(device),

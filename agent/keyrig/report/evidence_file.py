@@ -1,0 +1,308 @@
+"""An evidence file as values, once its chain and its seal hold."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from cryptography.exceptions import InvalidSignature
+
+from gbcs.certificates import GBCSCertificate
+from gbcs.entity import EntityIdentifier
+from gbcs.errors import KeyrigError
+from keyrig.duties.facts import AttemptFact, LedgerFacts, Outcome
+from keyrig.duties.known_facts import FactName, KnownFact, read_value
+from keyrig.duties.rules import Actor, Rules, rules_from_canonical
+from keyrig.errors import EvidenceBroken
+from keyrig.ledger.states import ExchangeOutcome
+from keyrig.report.evidence_key import fingerprint, read_public_key, verify_seal
+from keyrig.report.evidence_lines import SCHEMA, Line, read_lines, sealed_octets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FiledAttempt:
+    """An attempt at a duty, as the file has it; `line` is where it stands."""
+
+    line: int
+    id: int
+    run: str
+    device: EntityIdentifier
+    requirement: str
+    fact: AttemptFact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FiledExchange:
+    """A command and its response, as the file has them."""
+
+    line: int
+    id: int
+    attempt: int | None
+    device: EntityIdentifier
+    outcome: ExchangeOutcome | None
+    command: bytes = field(repr=False)
+    response: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FiledAlert:
+    """An alert, as the file has it."""
+
+    line: int
+    device: EntityIdentifier
+    verified: bool
+    octets: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FiledDuty:
+    """Where a duty stood as the run ended, as the file says."""
+
+    line: int
+    device: EntityIdentifier
+    requirement: str
+    clause: str
+    state: str
+    deadline: datetime | None
+    overdue: bool
+
+
+@dataclass(slots=True, kw_only=True)
+class EvidenceFile:
+    """What an evidence file says.
+
+    Args:
+        key: The fingerprint of the public key that sealed it.
+        lines: How many lines it has.
+        header: The body of its first line.
+        ended_at: When the run ended.
+        recovery_certificate: The fingerprint of the one Recovery Certificate.
+        carried_out: The parties whose duties the rig carries out.
+    """
+
+    key: str
+    lines: int
+    header: Mapping[str, Any]
+    ended_at: datetime
+    recovery_certificate: str
+    carried_out: frozenset[Actor]
+    rules: Rules | None = None
+    certificates: list[GBCSCertificate] = field(default_factory=list)
+    device_certificates: list[GBCSCertificate] = field(default_factory=list)
+    known: dict[EntityIdentifier, list[KnownFact]] = field(default_factory=dict)
+    attempts: list[FiledAttempt] = field(default_factory=list)
+    exchanges: list[FiledExchange] = field(default_factory=list)
+    alerts: list[FiledAlert] = field(default_factory=list)
+    duties: list[FiledDuty] = field(default_factory=list)
+
+    def ledger_facts(self) -> LedgerFacts:
+        """Give the attempts as the planner wants them."""
+        tried: dict[tuple[EntityIdentifier, str], list[AttemptFact]] = {}
+        for attempt in self.attempts:
+            tried.setdefault((attempt.device, attempt.requirement), []).append(attempt.fact)
+        return LedgerFacts({duty: tuple(each) for duty, each in tried.items()})
+
+
+def read_evidence(octets: bytes, source: str) -> EvidenceFile:
+    """Read an evidence file, and see that its chain and its seal hold.
+
+    Args:
+        octets: The file.
+        source: Its name for errors.
+
+    Raises:
+        EvidenceBroken: Names the line and what is wrong with it.
+    """
+    lines = list(read_lines(octets, source))
+    header = _header(lines[0][0], source)
+    last, head = lines[-1]
+    key = _checked(header.number, source, lambda: _public_key(header))
+    if last.kind != "seal":
+        raise EvidenceBroken(source, last.number, "it is not the seal: the tail is cut")
+    try:
+        signature = _checked(last.number, source, lambda: _octets(last.body["signature"]))
+        verify_seal(read_public_key(key), signature, sealed_octets(head))
+    except InvalidSignature:
+        raise EvidenceBroken(
+            source, last.number, "the seal is not by the key that the first line names"
+        ) from None
+    file = _checked(header.number, source, lambda: _opened(header, fingerprint(key), len(lines)))
+    for line, _ in lines[1:-1]:
+        _checked(line.number, source, lambda line=line: _take(file, line))
+    if file.rules is None:
+        raise EvidenceBroken(source, header.number, "no rules follow it")
+    return file
+
+
+def _header(line: Line, source: str) -> Line:
+    if line.kind != "header" or line.body.get("schema") != SCHEMA:
+        raise EvidenceBroken(source, line.number, f"it is no header of schema {SCHEMA}")
+    return line
+
+
+def _checked(number: int, source: str, work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except EvidenceBroken:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, KeyrigError) as error:
+        what = type(error).__name__ if isinstance(error, KeyError) else str(error)
+        raise EvidenceBroken(source, number, f"it cannot be read: {what:.160}") from None
+
+
+def _opened(line: Line, key: str, lines: int) -> EvidenceFile:
+    body = line.body
+    return EvidenceFile(
+        key=key,
+        lines=lines,
+        header=body,
+        ended_at=_instant(body["finished_at"]),
+        recovery_certificate=str(body["parties"]["recovery_certificate"]),
+        carried_out=frozenset(Actor(name) for name in body["parties"]["carried_out"]),
+    )
+
+
+def _take(file: EvidenceFile, line: Line) -> None:
+    take = _KINDS.get(line.kind)
+    if take is None:
+        raise ValueError(f"no line is of the kind {line.kind!r:.40}")
+    take(file, line.number, line.body)
+
+
+def _take_rules(file: EvidenceFile, _: int, body: Mapping[str, Any]) -> None:
+    if file.rules is not None:
+        raise ValueError("there are rules already")
+    file.rules = rules_from_canonical(body["text"], "the rules")
+    if (file.rules.digest, file.rules.edition) != (body["digest"], body["edition"]):
+        raise ValueError("the rules are others than their digest and edition say")
+
+
+def _take_certificate(file: EvidenceFile, _: int, body: Mapping[str, Any]) -> None:
+    file.certificates.append(GBCSCertificate.from_der(_octets(body["der"])))
+
+
+def _take_device_certificate(file: EvidenceFile, _: int, body: Mapping[str, Any]) -> None:
+    certificate = GBCSCertificate.from_der(_octets(body["der"]))
+    if certificate.entity_id != EntityIdentifier.parse(body["device"]):
+        raise ValueError("the certificate is of another device")
+    file.device_certificates.append(certificate)
+
+
+def _take_fact(file: EvidenceFile, _: int, body: Mapping[str, Any]) -> None:
+    name = FactName(body["name"])
+    value = body["value"]
+    fact = KnownFact(
+        name=name,
+        value=None if value is None else read_value(name, value),
+        at=_maybe_instant(body["at"]),
+        source=body["source"],
+        recorded_at=_instant(body["recorded_at"]),
+    )
+    file.known.setdefault(EntityIdentifier.parse(body["device"]), []).append(fact)
+
+
+def _take_attempt(file: EvidenceFile, number: int, body: Mapping[str, Any]) -> None:
+    outcome = body["outcome"]
+    file.attempts.append(
+        FiledAttempt(
+            line=number,
+            id=int(body["id"]),
+            run=str(body["run"]),
+            device=EntityIdentifier.parse(body["device"]),
+            requirement=str(body["requirement"]),
+            fact=AttemptFact(
+                started_at=_instant(body["started_at"]),
+                finished_at=_maybe_instant(body["finished_at"]),
+                outcome=None if outcome is None else Outcome(outcome),
+                detail=str(body["detail"]),
+            ),
+        )
+    )
+
+
+def _take_exchange(file: EvidenceFile, number: int, body: Mapping[str, Any]) -> None:
+    outcome, response = body["outcome"], body["response"]
+    file.exchanges.append(
+        FiledExchange(
+            line=number,
+            id=int(body["id"]),
+            attempt=None if body["attempt"] is None else int(body["attempt"]),
+            device=EntityIdentifier.parse(body["device"]),
+            outcome=None if outcome is None else ExchangeOutcome(outcome),
+            command=_octets(body["command"]),
+            response=None if response is None else _octets(response),
+        )
+    )
+
+
+def _take_alert(file: EvidenceFile, number: int, body: Mapping[str, Any]) -> None:
+    file.alerts.append(
+        FiledAlert(
+            line=number,
+            device=EntityIdentifier.parse(body["device"]),
+            verified=body["verified"] is True,
+            octets=_octets(body["octets"]),
+        )
+    )
+
+
+def _take_duty(file: EvidenceFile, number: int, body: Mapping[str, Any]) -> None:
+    file.duties.append(
+        FiledDuty(
+            line=number,
+            device=EntityIdentifier.parse(body["device"]),
+            requirement=str(body["requirement"]),
+            clause=str(body["clause"]),
+            state=str(body["state"]),
+            deadline=_maybe_instant(body["deadline"]),
+            overdue=body["overdue"] is True,
+        )
+    )
+
+
+def _only_told(_file: EvidenceFile, _number: int, _body: Mapping[str, Any]) -> None:
+    """Leave what is told beside, which nothing in the file can prove."""
+
+
+_KINDS: Mapping[str, Callable[[EvidenceFile, int, Mapping[str, Any]], None]] = {
+    "rules": _take_rules,
+    "clock": _only_told,
+    "certificate": _take_certificate,
+    "device-certificate": _take_device_certificate,
+    "fact": _take_fact,
+    "smi-status": _only_told,
+    "attempt": _take_attempt,
+    "exchange": _take_exchange,
+    "alert": _take_alert,
+    "duty": _take_duty,
+}
+
+
+def _public_key(line: Line) -> bytes:
+    der = _octets(line.body["public_key"])
+    read_public_key(der)
+    return der
+
+
+def _octets(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, TypeError) as error:
+        raise ValueError(f"not base64: {error}") from None
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise ValueError("an instant without its zone")
+    return instant
+
+
+def _maybe_instant(text: str | None) -> datetime | None:
+    return None if text is None else _instant(text)
