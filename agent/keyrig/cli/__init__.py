@@ -17,13 +17,14 @@ COMMANDS: Final = {
     "rules": "Show the rule set: duties, deadlines, and how ambiguous texts are read.",
     "facts": "Show and record what is known of devices.",
     "report": "Write a report of a run: HTML, JSON or JUnit.",
+    "verify-evidence": "Check an evidence file, on any machine, and say what it proves.",
     "emulate": "Host a rig's emulated devices until stopped.",
     "inspect": "Decode a GBCS message.",
     "conformance": "Check a folder of reference messages against a key store.",
     "pki": "Make, show and move keys and certificates.",
     "doctor": "Look at ports, radios, keys, ledger and clock.",
 }
-"""Each command's name, which is also its module's and its function's, and its short help."""
+"""Each command's name, which with _ for - is its module's and its function's; its short help."""
 
 
 class LazyGroup(click.Group):
@@ -37,8 +38,9 @@ class LazyGroup(click.Group):
         """Import one command."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"keyrig.cli.{cmd_name}")
-        command: click.Command = getattr(module, cmd_name)
+        name = cmd_name.replace("-", "_")
+        module = importlib.import_module(f"keyrig.cli.{name}")
+        command: click.Command = getattr(module, name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above

@@ -20,6 +20,7 @@ def exit_code(error: Exception) -> ExitCode | None:
     """Give the exit code of an error of the project's own; None for any other."""
     from gbcs.errors import KeyrigError, ProtocolError, SecurityError  # noqa: PLC0415 - not for --help
     from keyrig.errors import (  # noqa: PLC0415 - as above
+        EvidenceBroken,
         KeyStoreError,
         LedgerError,
         LinkError,
@@ -35,6 +36,6 @@ def exit_code(error: Exception) -> ExitCode | None:
         return ExitCode.USAGE
     if isinstance(error, (RigError, LinkError, KeyStoreError, LedgerError)):
         return ExitCode.NEEDS_PERSON
-    if isinstance(error, (SecurityError, ProtocolError)):
+    if isinstance(error, (SecurityError, ProtocolError, EvidenceBroken)):
         return ExitCode.FAILED
     return ExitCode.UNEXPECTED

@@ -9,10 +9,12 @@ import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from keyrig.report.document import Report
+    from keyrig.report.record import RunRecord
 
-FORMATS: Final = ("html", "json", "junit")
+FORMATS: Final = ("html", "json", "junit", "evidence")
 
 
 @click.command()
@@ -22,7 +24,7 @@ FORMATS: Final = ("html", "json", "junit")
     "form",
     type=click.Choice(FORMATS),
     required=True,
-    help="html for people, json for programs, junit for test systems.",
+    help="html for people, json for programs, junit for test systems, evidence to prove it.",
 )
 @click.option(
     "--output",
@@ -40,17 +42,35 @@ def report(run: str, form: str, output: Path) -> int:
     from keyrig.clock import utc_now  # noqa: PLC0415 - not for --help
     from keyrig.home import ledger_path  # noqa: PLC0415 - as above
     from keyrig.ledger.ledger import Ledger  # noqa: PLC0415 - as above
-    from keyrig.report.composing import compose  # noqa: PLC0415 - as above
     from keyrig.report.record import gather  # noqa: PLC0415 - as above
 
     with Ledger(ledger_path(), create=False) as ledger:
         record = gather(ledger, ledger.runs.named(run).id)
-    text = _writer(form)(compose(record, utc_now()))
+        octets = _octets(form, record, utc_now())
     if str(output) == "-":
-        click.echo(text, nl=False)
+        click.echo(octets, nl=False)
     else:
-        _write(output, text)
+        _write(output, octets)
     return 0
+
+
+def _evidence(record: RunRecord, now: datetime) -> bytes:
+    from keyrig.home import home_directory  # noqa: PLC0415 - not for --help
+    from keyrig.report.evidence import evidence  # noqa: PLC0415 - as above
+    from keyrig.report.evidence_key import evidence_key, fingerprint  # noqa: PLC0415 - as above
+
+    key = evidence_key(home_directory() / "rigs", record.run.rig_name)
+    octets = evidence(record, key, now)
+    click.echo(f"sealed by the rig's key {fingerprint(key.public_der)}", err=True)
+    return octets
+
+
+def _octets(form: str, record: RunRecord, now: datetime) -> bytes:
+    from keyrig.report.composing import compose  # noqa: PLC0415 - not for --help
+
+    if form == "evidence":
+        return _evidence(record, now)
+    return _writer(form)(compose(record, now)).encode()
 
 
 def _writer(form: str) -> Callable[[Report], str]:
@@ -61,16 +81,16 @@ def _writer(form: str) -> Callable[[Report], str]:
     return {"html": html_report, "json": Report.to_json, "junit": junit_report}[form]
 
 
-def _write(output: Path, text: str) -> None:
+def _write(output: Path, octets: bytes) -> None:
     """Write a whole file or none: a report that was there stays until the new one is complete."""
     from keyrig.errors import SettingsError  # noqa: PLC0415 - not for --help
 
     part = output.with_name(f".{output.name}.part")
     try:
         if output.exists() and not output.is_file():
-            output.write_text(text, encoding="utf-8")
+            output.write_bytes(octets)
             return
-        part.write_text(text, encoding="utf-8")
+        part.write_bytes(octets)
         part.replace(output)
     except OSError as error:
         part.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import base64
 import binascii
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cryptography.exceptions import InvalidSignature
@@ -132,9 +133,11 @@ def read_evidence(octets: bytes, source: str) -> EvidenceFile:
         raise EvidenceBroken(
             source, last.number, "the seal is not by the key that the first line names"
         ) from None
-    file = _checked(header.number, source, lambda: _opened(header, fingerprint(key), len(lines)))
+    file: EvidenceFile = _checked(
+        header.number, source, lambda: _opened(header, fingerprint(key), len(lines))
+    )
     for line, _ in lines[1:-1]:
-        _checked(line.number, source, lambda line=line: _take(file, line))
+        _checked(line.number, source, partial(_take, file, line))
     if file.rules is None:
         raise EvidenceBroken(source, header.number, "no rules follow it")
     return file
@@ -292,9 +295,12 @@ def _public_key(line: Line) -> bytes:
 
 def _octets(text: str) -> bytes:
     try:
-        return base64.b64decode(text, validate=True)
+        octets = base64.b64decode(text, validate=True)
     except (binascii.Error, TypeError) as error:
         raise ValueError(f"not base64: {error}") from None
+    if base64.b64encode(octets).decode("ascii") != text:
+        raise ValueError("not base64 in its one form")
+    return octets
 
 
 def _instant(text: str) -> datetime:

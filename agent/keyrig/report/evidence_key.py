@@ -69,9 +69,9 @@ def evidence_key(folder: Path, rig_name: str) -> EvidenceKey:
     return _read(path)
 
 
-def fingerprint(public_der: bytes) -> str:
-    """Give the SHA-256 of a public key's DER, 64 hexadecimal digits."""
-    return hashlib.sha256(public_der).hexdigest()
+def fingerprint(der: bytes) -> str:
+    """Give the SHA-256 of a public key's or certificate's DER, 64 hexadecimal digits."""
+    return hashlib.sha256(der).hexdigest()
 
 
 def read_public_key(der: bytes) -> ec.EllipticCurvePublicKey:
