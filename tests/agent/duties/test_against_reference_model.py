@@ -237,6 +237,15 @@ class Duties(RuleBasedStateMachine):
                 self.begin_attempt(kind, name)
             self.end_attempt(kind, succeeds=succeeds)
 
+    @rule(kind=st.sampled_from(["CHF", "GPF", "ESME"]), name=st.sampled_from(["R33c", "R37e"]))
+    def fails_and_then_succeeds(self, kind: str, name: str) -> None:
+        for succeeds in (False, True):
+            if name in self.model[kind].open(self.reading, self.now):
+                if kind not in self.under_way:
+                    self.begin_attempt(kind, name)
+                self.end_attempt(kind, succeeds=succeeds)
+                self.both_sides_agree()
+
     @precondition(lambda self: self.under_way)
     @rule(choice=st.randoms(use_true_random=False), succeeds=st.booleans())
     def attempt_ends(self, choice: Any, *, succeeds: bool) -> None:
