@@ -240,6 +240,7 @@ def assembled(
     transcript: Transcript | None = None,
     only: Collection[EntityIdentifier] = (),
     clock: Callable[[], datetime] = utc_now,
+    execute_at: datetime | None = None,
 ) -> Iterator[Assembled]:
     """Put a rig together, emulated devices started, lines not yet open.
 
@@ -249,6 +250,7 @@ def assembled(
         transcript: Takes every message.
         only: The devices to reach; all where empty.
         clock: Gives the present instant.
+        execute_at: When devices are to replace their certificates, or None for at once.
     """
     places = places_of(rig)
     places.home.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -280,6 +282,7 @@ def assembled(
                     elapsed=elapsed,
                     observe=observe,
                     transcript=transcript or NoTranscript(),
+                    execute_at=execute_at,
                 ),
                 devices=tuple(
                     DeviceOnRig(

@@ -8,7 +8,7 @@ verified responses leave it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
 from gbcs.certificates import GBCSCertificate
 from gbcs.errors import (
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from gbcs.keys import KeyAgreer, Signer
+    from gbcs.security_credentials import UpdateCredentialsAlert
     from keyrig.ledger.ledger import Ledger
     from keyrig.links.base import Link
 
@@ -90,6 +91,9 @@ class Surroundings:
     secrets: SharedSecrets = field(default_factory=SharedSecrets)
 
 
+OnAlert: TypeAlias = "Callable[[EntityIdentifier, UpdateCredentialsAlert, int], None]"
+
+
 @dataclass(frozen=True, slots=True)
 class _Sent:
     """A command that is on its way, and what its answer must be."""
@@ -107,6 +111,8 @@ class Conversation:
         link: Carries the messages; opened and closed by the caller.
         surroundings: What the run shares.
         timeout_s: How long one sending of a command is waited for, in seconds.
+        on_alert: Is given each verified CS02b alert, with whom it is for and its id in the
+            ledger, in the transaction that records it.
     """
 
     def __init__(
@@ -116,11 +122,13 @@ class Conversation:
         link: Link,
         surroundings: Surroundings,
         timeout_s: float,
+        on_alert: OnAlert | None = None,
     ) -> None:
         self.device = device
         self._link = link
         self._run = surroundings
         self._timeout_s = timeout_s
+        self._on_alert = on_alert
 
     def exchange(self, ask: Ask, attempt_id: int | None) -> Answer:
         """Send a command and give its verified response.
@@ -155,13 +163,19 @@ class Conversation:
             self._unanswered(sent)
         raise NoResponse(ask.what, self._timeout_s * len(candidates) * SENDINGS)
 
-    def receive_alerts(self) -> None:
-        """Take what has come unasked and waits, without waiting for more."""
+    def receive_alerts(self, wait_s: float = 0) -> bool:
+        """Take what has come unasked; give whether anything had.
+
+        Args:
+            wait_s: How long to wait for the first; what comes with it is taken too.
+        """
+        has_come = False
         while True:
             try:
-                octets = self._link.receive(0)
+                octets = self._link.receive(0 if has_come else wait_s)
             except (LinkTimeout, RemoteProtocolError):
-                return
+                return has_come
+            has_come = True
             self._sort(octets, None)
 
     def _agreement_certificates(self) -> tuple[GBCSCertificate, ...]:
@@ -376,16 +390,20 @@ class Conversation:
         except (SecurityError, KeyMissing) as error:
             verified, detail = False, str(error)
         self._transcribe("alert", alert.octets, verified=verified)
-        code = _alert_code(alert)
-        run.ledger.exchanges.record_alert(
-            alert.octets,
-            device=self.device,
-            alert_code=code,
-            verified=verified,
-            now=run.clock(),
-            run_id=run.run_id,
-            detail=detail,
-        )
+        payload = _alert_payload(alert)
+        code = None if payload is None else payload.alert_code
+        with run.ledger.transaction():
+            alert_id = run.ledger.exchanges.record_alert(
+                alert.octets,
+                device=self.device,
+                alert_code=code,
+                verified=verified,
+                now=run.clock(),
+                run_id=run.run_id,
+                detail=detail,
+            )
+            if verified and payload is not None and alert.signature and self._on_alert is not None:
+                self._on_alert(alert.header.recipient, payload, alert_id)
         run.observe(
             "alert",
             device=str(self.device),
@@ -441,8 +459,8 @@ class Conversation:
         )
 
 
-def _alert_code(alert: Message) -> int | None:
-    """Give the code of a CS02b alert; others are not decoded."""
+def _alert_payload(alert: Message) -> UpdateCredentialsAlert | None:
+    """Give what a CS02b alert says; others are not decoded."""
     if alert.header.message_code != MessageCode.UPDATE_CREDENTIALS_ALERT:
         return None
     try:
@@ -450,8 +468,8 @@ def _alert_code(alert: Message) -> int | None:
     except ProtocolError:
         return None
     assert decoded is not None
-    code: int = decoded.value.alert_code
-    return code
+    payload: UpdateCredentialsAlert = decoded.value
+    return payload
 
 
 def _remark(response: Message, lengths_not_minimal: int) -> str:

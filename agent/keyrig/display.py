@@ -27,6 +27,7 @@ _STATE_STYLES: Final = {
     DutyState.VOID: "dim",
     DutyState.NOT_OURS: "dim",
     DutyState.DUE: "yellow",
+    DutyState.SCHEDULED: "cyan",
     DutyState.FAILED: "red",
     DutyState.AWAITING_COMMISSIONING: "dim",
 }
@@ -136,6 +137,17 @@ class TerminalDisplay:
     def _on_duty_finished(self, requirement: str, outcome: str, detail: str, **_: Any) -> None:
         style = {"done": "green", "failed": "red"}.get(outcome, "yellow")
         self._print(f"    [{style}]{requirement} {outcome}[/{style}]: {escape(detail)}")
+
+    def _on_cancellation(self, duty: str, detail: str, **_: Any) -> None:
+        self._print(f"  {escape(duty)}: {escape(detail)}")
+
+    def _on_replacement_lapsed(
+        self, device: str, requirement: str, execution_at: str, **_: Any
+    ) -> None:
+        self._print(
+            f"[yellow]{device} {requirement}: no alert came of what was to be carried out at "
+            f"{execution_at}; due anew[/yellow]"
+        )
 
     def _on_smi_status(self, status: str, clause: str, reason: str, **_: Any) -> None:
         self._print(f"    SMI Status '{status}' under {clause}: {escape(reason)}")

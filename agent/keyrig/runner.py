@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from gbcs.certificates import GBCSCertificate
 from gbcs.errors import CertificateRejected, KeyrigError, SecurityError
 from gbcs.keys import public_octets
+from gbcs.message import Message
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
+from gbcs.security_credentials import StatusCode
+from gbcs.use_cases import decode_payload
 from keyrig.clock_trust import (
     ClockFault,
     ClockFinding,
@@ -21,7 +24,7 @@ from keyrig.clock_trust import (
 )
 from keyrig.conversation import Conversation, OrganisationKeys, Surroundings
 from keyrig.duties.facts import Outcome
-from keyrig.duties.plan import Plan, plan
+from keyrig.duties.plan import Plan, duty_id, plan
 from keyrig.duties.smi_status import SMIStatus
 from keyrig.errors import (
     ClockWrong,
@@ -31,9 +34,10 @@ from keyrig.errors import (
     RigError,
 )
 from keyrig.ledger.run_contexts import RunContext
-from keyrig.ledger.states import KeyChangeState, RunOutcome
+from keyrig.ledger.states import KeyChangeState, RunOutcome, ScheduledState
 from keyrig.observing import Observer, unobserved
 from keyrig.printable import printable
+from keyrig.steps.cancel_replacement import cancel_replacement
 from keyrig.steps.context import Parties, StepContext
 from keyrig.steps.effects import (
     AdvanceKeyChange,
@@ -57,7 +61,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
-    from gbcs.security_credentials import TrustAnchorCellIdentifier
+    from gbcs.security_credentials import TrustAnchorCellIdentifier, UpdateCredentialsAlert
     from keyrig.duties.consequences import Consequences
     from keyrig.duties.facts import DeviceFacts
     from keyrig.duties.known_facts import KnownFact
@@ -136,6 +140,7 @@ class Bench:
     elapsed: Callable[[], float]
     observe: Observer = unobserved
     transcript: Transcript = field(default_factory=NoTranscript)
+    execute_at: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -169,14 +174,16 @@ def run(
     *,
     run_id: str,
     accept_clock: bool = False,
+    cancel: bool = False,
 ) -> RunResult:
-    """Carry out every duty that is due on `devices`.
+    """Carry out every duty that is due on `devices`, or take back what they hold for later.
 
     Args:
         bench: The rig's ledger, keys and rules.
         devices: The devices to reach; the order of work is the plan's.
         run_id: A fresh UUID of version 4 as 32 hexadecimal digits.
         accept_clock: A person says that the clock is right, whatever is on record.
+        cancel: Carry out no duty; have each device forget the replacements that it holds.
 
     Returns:
         Whether all that was due is done, a duty failed, or a person must act.
@@ -199,10 +206,16 @@ def run(
     _record_context(bench, run_id, devices)
     for device in devices:
         _know(bench, device)
+    _lapse(bench, [device.facts.entity_id for device in devices])
     on_rig = {device.facts.entity_id: device for device in devices}
     facts = [device.facts for device in devices]
-    to_do = plan_for(bench, facts).to_do()
+    to_do = () if cancel else plan_for(bench, facts).to_do()
     _fail_overdue(bench, facts, to_do)
+    expecting = [
+        device
+        for device in on_rig
+        if (bench.ledger.scheduled.waiting(device) if cancel else _expects_alert(bench, device))
+    ]
     bench.observe(
         "run-started",
         run=run_id,
@@ -222,9 +235,9 @@ def run(
         observe=bench.observe,
         transcript=bench.transcript,
     )
-    for entity in dict.fromkeys(duty.device for duty in to_do):
+    for entity in dict.fromkeys([*(duty.device for duty in to_do), *expecting]):
         duties = [duty for duty in to_do if duty.device == entity]
-        _DeviceRun(bench, surroundings, on_rig[entity], tally).carry_out(duties)
+        _DeviceRun(bench, surroundings, on_rig[entity], tally).carry_out(duties, cancel=cancel)
     result = tally.result
     finished_at = bench.clock()
     with bench.ledger.transaction():
@@ -239,6 +252,23 @@ def run(
         still_due=len(plan_for(bench, facts).to_do()),
     )
     return result
+
+
+def _lapse(bench: Bench, devices: Collection[EntityIdentifier]) -> None:
+    """Give up waiting for alerts that should have come by now."""
+    for lapsed in bench.ledger.scheduled.lapse(devices, bench.clock()):
+        bench.observe(
+            "replacement-lapsed",
+            device=str(lapsed.device),
+            requirement=lapsed.requirement,
+            execution_at=lapsed.execution_at.isoformat(),
+        )
+
+
+def _expects_alert(bench: Bench, device: EntityIdentifier) -> bool:
+    """Say whether a device should have carried out by now what it held for later."""
+    now = bench.clock()
+    return any(each.execution_at <= now for each in bench.ledger.scheduled.waiting(device))
 
 
 def _tell(observe: Observer, entity: EntityIdentifier, consequences: Consequences) -> None:
@@ -367,9 +397,10 @@ class _DeviceRun:
             link=device.link,
             surroundings=surroundings,
             timeout_s=device.timeout_s,
+            on_alert=self._settle,
         )
 
-    def carry_out(self, duties: list[Duty]) -> None:
+    def carry_out(self, duties: list[Duty], *, cancel: bool) -> None:
         """Open the line, make sure of the device, and carry out its duties in order."""
         observe = self._bench.observe
         observe(
@@ -386,7 +417,9 @@ class _DeviceRun:
                 self._make_sure()
                 for duty in duties:
                     self._attempt(duty)
-                self._conversation.receive_alerts()
+                if cancel:
+                    self._cancel()
+                self._listen()
             finally:
                 self._device.link.close()
         except (RigError, LinkError, KeyStoreError) as error:
@@ -443,7 +476,109 @@ class _DeviceRun:
             self._interrupted(duty, attempt_id, error)
             raise
         else:
-            self._finish(duty, attempt_id, Outcome.DONE, result.detail, result)
+            if result.scheduled_at is None:
+                self._finish(duty, attempt_id, Outcome.DONE, result.detail, result)
+            else:
+                self._scheduled(duty, attempt_id, result, result.scheduled_at)
+
+    def _scheduled(self, duty: Duty, attempt_id: int, result: StepResult, at: datetime) -> None:
+        """Close an attempt over what the device holds for later; its alert will begin another."""
+        bench = self._bench
+        bench.ledger.scheduled.record(attempt_id, result.evidence[-1], at, bench.clock())
+        bench.observe(
+            "duty-finished",
+            device=str(self._entity),
+            duty=duty.id,
+            requirement=duty.requirement,
+            outcome="scheduled",
+            detail=result.detail,
+        )
+
+    def _cancel(self) -> None:
+        """Have the device forget what it holds; what it has carried out meanwhile stands."""
+        ledger, observe = self._bench.ledger, self._bench.observe
+        for held in ledger.scheduled.waiting(self._entity):
+            duty = duty_id(self._entity, held.requirement)
+            command = Message.parse(ledger.exchanges.command_of(held.exchange_id))
+            decoded = decode_payload(command)
+            assert decoded is not None
+            try:
+                self._drive(
+                    cancel_replacement(self._context(), decoded.value, held.originator), None
+                )
+            except (StepFailed, NoResponse, SecurityError) as error:
+                reason = printable(str(error))
+                self._tally.failed.append(f"{duty}: not cancelled: {reason}")
+                observe("cancellation", device=str(self._entity), duty=duty, detail=reason)
+                continue
+            was_waiting = ledger.scheduled.settle(
+                held.exchange_id, ScheduledState.CANCELLED, self._bench.clock()
+            )
+            detail = "cancelled; due again" if was_waiting else "carried out before it could be"
+            observe("cancellation", device=str(self._entity), duty=duty, detail=detail)
+
+    def _listen(self) -> None:
+        """Take what has come unasked; wait where an alert should come."""
+        wait_s = self._device.timeout_s if _expects_alert(self._bench, self._entity) else 0
+        while self._conversation.receive_alerts(wait_s):
+            wait_s = self._device.timeout_s if _expects_alert(self._bench, self._entity) else 0
+
+    def _settle(
+        self, recipient: EntityIdentifier, alert: UpdateCredentialsAlert, alert_id: int
+    ) -> None:
+        """Count what a device says of a replacement that it held, in the alert's transaction."""
+        bench, outcome = self._bench, alert.execution_outcome
+        counter = outcome.authorising_remote_party_seq_number
+        found = bench.ledger.scheduled.requirement_of(self._entity, recipient, counter)
+        if found is None:
+            return
+        requirement, exchange_id = found
+        failed = [
+            f"{each.affected_trust_anchor_cell}: {each.status_code.name.lower()}"
+            for each in outcome.replacement_outcomes
+            if each.status_code is not StatusCode.SUCCESS
+        ]
+        is_done = not failed and bool(outcome.replacement_outcomes)
+        state = ScheduledState.DONE if is_done else ScheduledState.FAILED
+        was_waiting = bench.ledger.scheduled.settle(
+            exchange_id, state, bench.clock(), alert_id=alert_id
+        )
+        known = any(each.id == requirement for each in bench.rules.requirement)
+        if not known or (not was_waiting and self._is_settled(requirement, exchange_id)):
+            return
+        now = bench.clock()
+        attempt_id = bench.ledger.runs.start_attempt(self._run_id, self._entity, requirement, now)
+        at = f"{alert.execution_date_time:%Y-%m-%dT%H:%M:%SZ}"
+        detail = f"carried out by the device at {at}" if is_done else f"not replaced at {at}: "
+        detail += "; ".join(failed)
+        consequences = bench.ledger.finish_duty(
+            attempt_id=attempt_id,
+            outcome=Outcome.DONE if is_done else Outcome.FAILED,
+            detail=detail,
+            evidence=f"attempt {attempt_id}: exchange {exchange_id}, alert {alert_id}",
+            rules=bench.rules,
+            device=self._device.facts,
+            now=now,
+        )
+        if not is_done:
+            self._tally.failed.append(f"{self._entity}/{requirement}: {detail}")
+        bench.observe(
+            "duty-finished",
+            device=str(self._entity),
+            duty=duty_id(self._entity, requirement),
+            requirement=requirement,
+            outcome="done" if is_done else "failed",
+            detail=detail,
+        )
+        _tell(bench.observe, self._entity, consequences)
+
+    def _is_settled(self, requirement: str, exchange_id: int) -> bool:
+        """Say whether an earlier alert told of the same replacement already."""
+        evidence = f"exchange {exchange_id}, alert "
+        return any(
+            attempt.requirement == requirement and evidence in attempt.evidence
+            for attempt in self._bench.ledger.runs.attempts_on(self._entity)
+        )
 
     def _failed(self, duty: Duty, attempt_id: int, error: KeyrigError) -> None:
         reason = printable(str(error))
@@ -511,6 +646,7 @@ class _DeviceRun:
                 for usage in KEY_USAGES
                 for known in changes.certificates(self._entity, usage)
             ),
+            execute_at=self._bench.execute_at,
         )
 
     def _drive(self, script: Script, attempt_id: int | None) -> StepResult:

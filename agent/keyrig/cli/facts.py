@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from keyrig.cli.options import device_option, json_option, parse_devices
+from keyrig.cli.options import InstantType, device_option, json_option, parse_devices
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,23 +31,6 @@ class _Entity(click.ParamType["EntityIdentifier"]):
             return EntityIdentifier.parse(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
-
-
-class _Instant(click.ParamType["datetime"]):
-    name = "TIME"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        from datetime import UTC, datetime  # noqa: PLC0415 - not for --help
-
-        try:
-            instant = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail(f"{value!r} is no instant such as 2026-11-20T09:00:00Z", param, ctx)
-        if instant.tzinfo is None:
-            self.fail(f"{value!r} needs its zone; write Z for UTC", param, ctx)
-        return instant.astimezone(UTC)
 
 
 entity_argument = click.argument("device", type=_Entity(), metavar="EUI")
@@ -98,7 +81,7 @@ def list_(device_texts: tuple[str, ...], *, history: bool, as_json: bool) -> int
 @click.argument("name")
 @click.argument("value", required=False)
 @click.option("--take-back", is_flag=True, help="Take back what the same source said before.")
-@click.option("--at", type=_Instant(), help="From when on it holds; may lie ahead.")
+@click.option("--at", type=InstantType(), help="From when on it holds; may lie ahead.")
 @source_option
 def set_(
     device: EntityIdentifier,
@@ -147,7 +130,7 @@ def names() -> int:
 @facts.command()
 @entity_argument
 @click.argument("value", metavar="STATUS")
-@click.option("--at", type=_Instant(), help="Since when it holds; now without it.")
+@click.option("--at", type=InstantType(), help="Since when it holds; now without it.")
 @source_option
 def status(device: EntityIdentifier, value: str, at: datetime | None, source: str) -> int:
     """Record an SMI Status that was set elsewhere."""

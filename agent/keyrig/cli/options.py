@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
 
@@ -48,3 +49,23 @@ def parse_devices(texts: tuple[str, ...], option: str = "--device") -> tuple[Ent
         return tuple(EntityIdentifier.parse(text) for text in texts)
     except ValueError as error:
         raise click.BadParameter(str(error), param_hint=option) from None
+
+
+class InstantType(click.ParamType["datetime"]):
+    """An instant with its zone, such as 2026-11-20T09:00:00Z; given in UTC."""
+
+    name = "TIME"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """See `click.ParamType.convert`."""
+        from datetime import UTC, datetime  # noqa: PLC0415 - not for --help
+
+        try:
+            instant = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no instant such as 2026-11-20T09:00:00Z", param, ctx)
+        if instant.tzinfo is None:
+            self.fail(f"{value!r} needs its zone; write Z for UTC", param, ctx)
+        return instant.astimezone(UTC)

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keyrig.cli.options import device_option, json_option, parse_devices, rig_argument
+from keyrig.cli.options import InstantType, device_option, json_option, parse_devices, rig_argument
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from gbcs.entity import EntityIdentifier
     from keyrig.assembly import Places
     from keyrig.observing import Observer
@@ -28,6 +30,11 @@ if TYPE_CHECKING:
     help="Append one JSON line to FILE for each message either way.",
 )
 @click.option(
+    "--execute-at",
+    type=InstantType(),
+    help="Have devices replace their organisation certificate then, and tell by an alert.",
+)
+@click.option(
     "--accept-clock",
     is_flag=True,
     help="Go on although the clock disagrees with what is on record; it is right now.",
@@ -37,6 +44,7 @@ def run(
     rig: Path | None,
     device_texts: tuple[str, ...],
     transcript: Path | None,
+    execute_at: datetime | None,
     *,
     dry_run: bool,
     accept_clock: bool,
@@ -49,10 +57,13 @@ def run(
     """
     from keyrig.assembly import assembled, places_of  # noqa: PLC0415 - not for --help
     from keyrig.cli.watching import watching  # noqa: PLC0415 - as above
+    from keyrig.clock import utc_now  # noqa: PLC0415 - as above
     from keyrig.rig import load_rig  # noqa: PLC0415 - as above
     from keyrig.runner import run as run_rig  # noqa: PLC0415 - as above
     from keyrig.transcript import TranscriptFile  # noqa: PLC0415 - as above
 
+    if execute_at is not None and execute_at <= utc_now():
+        raise click.BadParameter("it must lie ahead", param_hint="--execute-at")
     opened = load_rig(rig)
     only = parse_devices(device_texts)
     opened.require(only)
@@ -63,7 +74,7 @@ def run(
             return 0
         record = stack.enter_context(TranscriptFile(transcript)) if transcript else None
         ready = stack.enter_context(
-            assembled(opened, observe=observe, transcript=record, only=only)
+            assembled(opened, observe=observe, transcript=record, only=only, execute_at=execute_at)
         )
         result = run_rig(
             ready.bench, ready.devices, run_id=uuid.uuid4().hex, accept_clock=accept_clock

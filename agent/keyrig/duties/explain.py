@@ -238,6 +238,10 @@ def _changes(rules: Rules, requirement: Requirement, duty: Duty) -> Iterator[str
         return
     if state is DutyState.AWAITING_COMMISSIONING:
         yield "an instant or date of Commissioning that has come"
+    elif state is DutyState.SCHEDULED:
+        yield "the device's alert that it carried the replacement out: done"
+        yield "its alert that it could not: failed"
+        yield "no alert within an hour of its instant, or cancelling it: due"
     elif state is DutyState.NOT_OURS:
         yield f"naming {requirement.actor.value} under parties in the rig file"
     else:

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
     from gbcs.roles import DeviceType
 
+SCHEDULED_GRACE: Final = timedelta(hours=1)
+"""How long after its instant a replacement's alert may come before the duty is due anew."""
+
 DCC: Final = "dcc"
 """The DCC, where a fact names who did something."""
 
@@ -93,9 +96,17 @@ class AttemptFact:
 
 @dataclass(frozen=True, slots=True)
 class LedgerFacts:
-    """The attempts at each duty, oldest first, by device and requirement id."""
+    """What the ledger knows of duties, by device and requirement id.
+
+    Args:
+        attempts: The attempts at each, oldest first.
+        scheduled: When the device is to carry out the replacement that it holds for a duty.
+    """
 
     attempts: Mapping[tuple[EntityIdentifier, str], tuple[AttemptFact, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    scheduled: Mapping[tuple[EntityIdentifier, str], datetime] = field(
         default_factory=lambda: MappingProxyType({})
     )
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from gbcs.roles import DeviceType
 from keyrig.duties.deadlines import deadline
-from keyrig.duties.facts import DCC, Outcome, aware_utc
+from keyrig.duties.facts import DCC, SCHEDULED_GRACE, Outcome, aware_utc
 from keyrig.duties.rules import Actor, Exemption, Owed
 
 if TYPE_CHECKING:
@@ -38,12 +38,17 @@ class DutyState(enum.Enum):
     DUE = "due"
     FAILED = "failed"
     """An attempt failed; the duty is still to be done."""
+    SCHEDULED = "scheduled"
+    """The device holds a replacement for later; what it will say of it is awaited."""
     DONE = "done"
     EXEMPT = "exempt"
     VOID = "void"
     """The device is replaced or Decommissioned."""
     NOT_OURS = "not-ours"
     """A party owes it whose duties this rig does not carry out."""
+
+
+_TO_DO: Final = frozenset({DutyState.DUE, DutyState.FAILED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +117,7 @@ class Plan:
         Hubs come first, then gas proxies, meters, and the rest; among these, the device
         with the nearest deadline; on a device, the requirements' order.
         """
-        due = [d for d in self.duties if d.state in {DutyState.DUE, DutyState.FAILED}]
+        due = [d for d in self.duties if d.state in _TO_DO]
         nearest: dict[EntityIdentifier, datetime] = {}
         for duty in due:
             until = duty.deadline or NO_DEADLINE
@@ -165,7 +170,10 @@ def plan(
             attempts = since_commissioning(
                 device, ledger_facts.of(device.entity_id, requirement.id)
             )
-            duties.append(_duty(rules, requirement, device, attempts, now, parties, order))
+            scheduled = ledger_facts.scheduled.get((device.entity_id, requirement.id))
+            duties.append(
+                _duty(rules, requirement, device, attempts, scheduled, now, parties, order)
+            )
     return Plan(edition=rules.edition, made_at=now, duties=tuple(duties))
 
 
@@ -185,6 +193,7 @@ def _duty(
     requirement: Requirement,
     device: DeviceFacts,
     attempts: tuple[AttemptFact, ...],
+    scheduled: datetime | None,
     now: datetime,
     parties: Collection[Actor],
     order: int,
@@ -198,7 +207,10 @@ def _duty(
     done_at = next((a.finished_at for a in attempts if a.outcome is Outcome.DONE), None)
     failed_at = next((a.finished_at for a in attempts if a.outcome is Outcome.FAILED), None)
     state, reason = _state(rules, requirement, device, attempts, now, parties)
-    owed = state in {DutyState.DUE, DutyState.FAILED, DutyState.NOT_OURS}
+    if state in _TO_DO and scheduled is not None and now <= scheduled + SCHEDULED_GRACE:
+        state = DutyState.SCHEDULED
+        reason = f"the device holds it until {_instant(scheduled)}"
+    owed = state in {*_TO_DO, DutyState.SCHEDULED, DutyState.NOT_OURS}
     is_late = until is not None and (
         done_at > until if done_at is not None else owed and now > until
     )

@@ -159,6 +159,17 @@ class Exchanges:
             assert inserted.inserted_primary_key is not None
             return int(inserted.inserted_primary_key[0])
 
+    def command_of(self, exchange_id: int) -> bytes:
+        """Give the command of an exchange.
+
+        Raises:
+            LedgerRefused: There is no such exchange.
+        """
+        found = self._exchanges(exchanges.c.id == exchange_id)
+        if not found:
+            raise LedgerRefused(f"there is no exchange {exchange_id}")
+        return found[0].command
+
     def of_attempt(self, attempt_id: int) -> tuple[Exchange, ...]:
         """Give the exchanges of an attempt, oldest first."""
         return self._exchanges(exchanges.c.attempt_id == attempt_id)

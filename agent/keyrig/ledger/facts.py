@@ -10,10 +10,11 @@ from sqlalchemy import insert, select
 
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from keyrig.duties.facts import AttemptFact, LedgerFacts
-from keyrig.ledger.schema import attempts, cell_snapshots
+from keyrig.ledger.schema import attempts, cell_snapshots, scheduled_replacements
+from keyrig.ledger.states import ScheduledState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
@@ -49,8 +50,8 @@ class Facts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def ledger_facts(self, devices: Iterable[EntityIdentifier]) -> LedgerFacts:
-        """Gather the attempts at the duties of `devices`."""
+    def ledger_facts(self, devices: Collection[EntityIdentifier]) -> LedgerFacts:
+        """Gather what was tried of the duties of `devices`, and what they hold for later."""
         query = (
             select(
                 attempts.c.device,
@@ -74,7 +75,18 @@ class Facts:
                         detail=row.detail,
                     )
                 )
-        return LedgerFacts({duty: tuple(tried) for duty, tried in gathered.items()})
+            held = select(
+                scheduled_replacements.c.device,
+                scheduled_replacements.c.requirement,
+                scheduled_replacements.c.execution_at,
+            ).where(
+                scheduled_replacements.c.device.in_(list(devices)),
+                scheduled_replacements.c.state == ScheduledState.WAITING,
+            )
+            scheduled = {
+                (row.device, row.requirement): row.execution_at for row in connection.execute(held)
+            }
+        return LedgerFacts({duty: tuple(tried) for duty, tried in gathered.items()}, scheduled)
 
     def record_cells(
         self, device: EntityIdentifier, cells: Iterable[Cell], run_id: str, now: datetime

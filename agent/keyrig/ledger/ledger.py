@@ -18,6 +18,7 @@ from keyrig.ledger.outbox import Outbox
 from keyrig.ledger.rule_sets import RuleSets
 from keyrig.ledger.run_contexts import RunContexts
 from keyrig.ledger.runs import Runs
+from keyrig.ledger.scheduled import ScheduledReplacements
 from keyrig.ledger.smi_status import SMIStatuses
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Ledger:
         self.rule_sets = RuleSets(self._database)
         self.run_contexts = RunContexts(self._database)
         self.open_duties = OpenDuties(self._database, self.device_facts, self.facts, self.rule_sets)
+        self.scheduled = ScheduledReplacements(self._database, self.runs, self.open_duties)
 
     @property
     def path(self) -> Path:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, func, insert, select, update
 
+from keyrig.duties.facts import SCHEDULED_GRACE
 from keyrig.duties.known_facts import fold
 from keyrig.duties.plan import NO_DEADLINE, plan
 from keyrig.duties.rules import Actor
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from keyrig.ledger.facts import Facts
     from keyrig.ledger.rule_sets import RuleSets
 
+_MICROSECOND: Final = timedelta(microseconds=1)
 _BATCH: Final = 500
 """How many devices whose facts came into force are planned anew in one transaction."""
 
@@ -100,11 +103,12 @@ class OpenDuties:
             if planned is None:
                 return
             due = {duty.requirement: duty.deadline or NO_DEADLINE for duty in planned.to_do()}
+            held = self._facts.ledger_facts([device]).scheduled.values()
             table = open_duties
-            held = connection.execute(
+            stand = connection.execute(
                 select(table.c.requirement, table.c.due_by).where(table.c.device == device)
             )
-            if {row.requirement: row.due_by for row in held} != due:
+            if {row.requirement: row.due_by for row in stand} != due:
                 connection.execute(delete(table).where(table.c.device == device))
                 for requirement, due_by in due.items():
                     connection.execute(
@@ -112,8 +116,11 @@ class OpenDuties:
                     )
             self._settle(connection, device, now)
             begins = self.facts(device, now).commissioned_from
-            if begins is not None and begins > now:
-                self._device_facts.await_instant(device, begins)
+            awaited = {begins} if begins is not None else set()
+            awaited |= {at + SCHEDULED_GRACE + _MICROSECOND for at in held}
+            for at in awaited:
+                if at > now:
+                    self._device_facts.await_instant(device, at)
 
     def planned(self, device: EntityIdentifier, now: datetime) -> Plan | None:
         """Plan one device from the ledger alone, or give None where it was not adopted."""

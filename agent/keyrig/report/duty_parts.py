@@ -6,7 +6,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keyrig.duties.facts import AttemptFact, LedgerFacts
 from keyrig.duties.plan import DutyState, plan
 from keyrig.report.document import AttemptPart, CountsPart, DutyPart, StandingPart
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
     from keyrig.duties.facts import DeviceFacts
     from keyrig.duties.plan import Duty
     from keyrig.duties.rules import Actor, Rules
@@ -52,7 +50,7 @@ def duty_parts(record: RunRecord, device: DeviceHistory, judging: Judging) -> tu
     def planned(
         facts: DeviceFacts, at: datetime, counts: Callable[[Attempt], bool]
     ) -> dict[str, Duty]:
-        tried = _ledger_facts(attempt for attempt in device.attempts if counts(attempt))
+        tried = device.ledger_facts(at, counts)
         made = plan(judging.rules, [facts], tried, at, judging.parties)
         return {duty.requirement: duty for duty in made.duties}
 
@@ -122,20 +120,6 @@ def counts_of(duties: Iterable[DutyPart]) -> CountsPart:
 def _counts(attempt: Attempt, judging: Judging) -> bool:
     begun = judging.then.commissioned_from
     return begun is not None and begun <= attempt.started_at <= judging.ended_at
-
-
-def _ledger_facts(attempts: Iterable[Attempt]) -> LedgerFacts:
-    tried: dict[tuple[EntityIdentifier, str], list[AttemptFact]] = defaultdict(list)
-    for attempt in attempts:
-        tried[attempt.device, attempt.requirement].append(
-            AttemptFact(
-                started_at=attempt.started_at,
-                finished_at=attempt.finished_at,
-                outcome=attempt.outcome,
-                detail=attempt.detail,
-            )
-        )
-    return LedgerFacts({duty: tuple(each) for duty, each in tried.items()})
 
 
 def _standing(duty: Duty, at: datetime) -> StandingPart:

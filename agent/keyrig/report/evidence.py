@@ -8,7 +8,6 @@ import json
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from keyrig.duties.facts import AttemptFact, LedgerFacts
 from keyrig.duties.known_facts import encode_value, fold
 from keyrig.duties.plan import plan
 from keyrig.duties.rules import Actor
@@ -16,7 +15,7 @@ from keyrig.errors import LedgerRefused
 from keyrig.report.evidence_lines import SCHEMA, chained, hash_of, sealed_octets
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
     from datetime import datetime
 
     from keyrig.ledger.exchanges import Exchange
@@ -149,10 +148,20 @@ def _duty_bodies(
     record: RunRecord, context: RunContext, device: DeviceHistory, ended_at: datetime
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     known = [fact for fact in device.known if fact.recorded_at <= ended_at]
+    facts = device.ledger_facts(ended_at, lambda attempt: attempt.started_at <= ended_at)
+    for (_, requirement), at in facts.scheduled.items():
+        yield (
+            "scheduled",
+            {
+                "device": str(device.entity_id),
+                "requirement": requirement,
+                "execution_at": _instant(at),
+            },
+        )
     made = plan(
         record.rules,
         [fold(device.entity_id, known, ended_at).facts],
-        attempts_of(each for each in device.attempts if each.started_at <= ended_at),
+        facts,
         ended_at,
         frozenset(Actor(name) for name in context.parties["carried_out"]),
     )
@@ -169,21 +178,6 @@ def _duty_bodies(
                 "reason": duty.reason,
             },
         )
-
-
-def attempts_of(attempts: Iterable[Attempt]) -> LedgerFacts:
-    """Give attempts as the planner wants them."""
-    tried: dict[Any, list[AttemptFact]] = {}
-    for attempt in attempts:
-        tried.setdefault((attempt.device, attempt.requirement), []).append(
-            AttemptFact(
-                started_at=attempt.started_at,
-                finished_at=attempt.finished_at,
-                outcome=attempt.outcome,
-                detail=attempt.detail,
-            )
-        )
-    return LedgerFacts({duty: tuple(each) for duty, each in tried.items()})
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:

@@ -98,6 +98,7 @@ class EvidenceFile:
     device_certificates: list[GBCSCertificate] = field(default_factory=list)
     known: dict[EntityIdentifier, list[KnownFact]] = field(default_factory=dict)
     attempts: list[FiledAttempt] = field(default_factory=list)
+    scheduled: dict[tuple[EntityIdentifier, str], datetime] = field(default_factory=dict)
     exchanges: list[FiledExchange] = field(default_factory=list)
     alerts: list[FiledAlert] = field(default_factory=list)
     duties: list[FiledDuty] = field(default_factory=list)
@@ -107,7 +108,8 @@ class EvidenceFile:
         tried: dict[tuple[EntityIdentifier, str], list[AttemptFact]] = {}
         for attempt in self.attempts:
             tried.setdefault((attempt.device, attempt.requirement), []).append(attempt.fact)
-        return LedgerFacts({duty: tuple(each) for duty, each in tried.items()})
+        attempts = {duty: tuple(each) for duty, each in tried.items()}
+        return LedgerFacts(attempts, self.scheduled)
 
 
 def read_evidence(octets: bytes, source: str) -> EvidenceFile:
@@ -229,6 +231,11 @@ def _take_attempt(file: EvidenceFile, number: int, body: Mapping[str, Any]) -> N
     )
 
 
+def _take_scheduled(file: EvidenceFile, _: int, body: Mapping[str, Any]) -> None:
+    duty = (EntityIdentifier.parse(body["device"]), str(body["requirement"]))
+    file.scheduled[duty] = _instant(body["execution_at"])
+
+
 def _take_exchange(file: EvidenceFile, number: int, body: Mapping[str, Any]) -> None:
     outcome, response = body["outcome"], body["response"]
     file.exchanges.append(
@@ -281,6 +288,7 @@ _KINDS: Mapping[str, Callable[[EvidenceFile, int, Mapping[str, Any]], None]] = {
     "fact": _take_fact,
     "smi-status": _only_told,
     "attempt": _take_attempt,
+    "scheduled": _take_scheduled,
     "exchange": _take_exchange,
     "alert": _take_alert,
     "duty": _take_duty,

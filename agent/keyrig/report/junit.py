@@ -19,6 +19,7 @@ _SKIPPED: Final = frozenset(
         DutyState.VOID,
         DutyState.NOT_OURS,
         DutyState.AWAITING_COMMISSIONING,
+        DutyState.SCHEDULED,
     }
 )
 

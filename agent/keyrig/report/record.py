@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import KeyUsage
+from keyrig.duties.facts import AttemptFact, LedgerFacts
 from keyrig.duties.rules import built_in_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from keyrig.clock_trust import ClockFinding
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from keyrig.ledger.outbox import Event
     from keyrig.ledger.run_contexts import RunContext
     from keyrig.ledger.runs import Attempt, Run
+    from keyrig.ledger.scheduled import ScheduledReplacement
     from keyrig.ledger.smi_status import StatusRecord
 
 _OWN_KEYS = (KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT)
@@ -37,6 +40,7 @@ class DeviceHistory:
         entity_id: The device.
         known: What was said of it, in the order of recording.
         attempts: The attempts at its duties.
+        scheduled: The replacements that it was given for later.
         alerts: The alerts that it sent.
         cells: The trust anchor cells that were read back or replaced.
         key_changes: The re-generations of its own keys.
@@ -49,6 +53,7 @@ class DeviceHistory:
     entity_id: EntityIdentifier
     known: tuple[KnownFact, ...]
     attempts: tuple[Attempt, ...]
+    scheduled: tuple[ScheduledReplacement, ...]
     alerts: tuple[Alert, ...]
     cells: tuple[CellSnapshot, ...]
     key_changes: tuple[KeyChange, ...]
@@ -56,6 +61,33 @@ class DeviceHistory:
     statuses: tuple[StatusRecord, ...]
     standing: Standing
     events: tuple[Event, ...]
+
+    def ledger_facts(
+        self, at: datetime, counts: Callable[[Attempt], bool] = lambda _: True
+    ) -> LedgerFacts:
+        """Give what the planner asks for, as it stood at an instant.
+
+        Args:
+            at: The instant, by which what the device holds for later is judged.
+            counts: Says which attempts count.
+        """
+        tried: dict[tuple[EntityIdentifier, str], list[AttemptFact]] = defaultdict(list)
+        for attempt in filter(counts, self.attempts):
+            tried[attempt.device, attempt.requirement].append(
+                AttemptFact(
+                    started_at=attempt.started_at,
+                    finished_at=attempt.finished_at,
+                    outcome=attempt.outcome,
+                    detail=attempt.detail,
+                )
+            )
+        started = {attempt.id: attempt.started_at for attempt in self.attempts}
+        scheduled = {
+            (each.device, each.requirement): each.execution_at
+            for each in self.scheduled
+            if started[each.attempt_id] <= at and each.waits_at(at)
+        }
+        return LedgerFacts({duty: tuple(each) for duty, each in tried.items()}, scheduled)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +171,7 @@ def _history(ledger: Ledger, device: EntityIdentifier) -> DeviceHistory:
         entity_id=device,
         known=ledger.device_facts.history(device),
         attempts=ledger.runs.attempts_on(device),
+        scheduled=ledger.scheduled.history(device),
         alerts=ledger.exchanges.alerts_of(device),
         cells=ledger.facts.cell_history(device),
         key_changes=tuple(

@@ -18,6 +18,7 @@ _SIGNS: Final = {
     DutyState.DONE: "✓",
     DutyState.FAILED: "✕",
     DutyState.DUE: "○",
+    DutyState.SCHEDULED: "◷",
     DutyState.AWAITING_COMMISSIONING: "…",
     DutyState.EXEMPT: "\N{MINUS SIGN}",
     DutyState.VOID: "\N{MINUS SIGN}",

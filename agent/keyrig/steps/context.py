@@ -9,6 +9,7 @@ from gbcs.roles import CellUsage, DeviceType, KeyUsage, RemotePartyRole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
@@ -67,6 +68,7 @@ class StepContext:
         confirmed_key_usages: Usages whose key change was confirmed since commissioning.
         known_cells: What each cell held when the device was last heard of it.
         device_public_keys: Uncompressed points of every key the device is known to have had.
+        execute_at: When the device is to replace its certificate, or None for at once.
     """
 
     facts: DeviceFacts
@@ -76,6 +78,7 @@ class StepContext:
     confirmed_key_usages: frozenset[KeyUsage]
     known_cells: Mapping[TrustAnchorCellIdentifier, Cell]
     device_public_keys: frozenset[bytes]
+    execute_at: datetime | None = None
 
     @property
     def device(self) -> EntityIdentifier:

@@ -14,6 +14,8 @@ from gbcs.errors import KeyrigError
 from gbcs.use_cases import use_case_name
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from gbcs.entity import EntityIdentifier
     from gbcs.roles import KeyUsage
     from keyrig.ledger.facts import Cell
@@ -145,10 +147,12 @@ class StepResult:
     Args:
         detail: What was found or done, in one line.
         evidence: The exchanges that show it, in the order they were made.
+        scheduled_at: When the device is to do it, where it has only accepted it.
     """
 
     detail: str
     evidence: tuple[int, ...]
+    scheduled_at: datetime | None = None
 
 
 def ask(

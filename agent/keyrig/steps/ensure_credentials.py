@@ -98,11 +98,11 @@ def _replace(
         )
         for cell in _in_order(read.of(role))
     ]
-    exchange = yield from replace_certificates(
+    replaced = yield from replace_certificates(
         context, authority_for(signing[0].entity_id), replacements
     )
     after = yield from read_cells(context, role)
-    return exchange, after
+    return replaced.exchange_id, after
 
 
 def _in_order(cells: tuple[Cell, ...]) -> list[Cell]:

@@ -23,9 +23,14 @@ def replace_organisation_certificate(context: StepContext) -> Script:
     certificate = context.certificates.certificate(
         authority.originator, authority.cell.key_usage, role=authority.cell.role
     )
-    exchange = yield from replace_certificates(context, authority, [(authority.cell, certificate)])
+    replaced = yield from replace_certificates(
+        context, authority, [(authority.cell, certificate)], execute_at=context.execute_at
+    )
+    if replaced.held_until is not None:
+        detail = f"the device holds it until {replaced.held_until:%Y-%m-%dT%H:%M:%SZ}"
+        return StepResult(detail, (replaced.exchange_id,), replaced.held_until)
     return StepResult(
         f"{authority.cell} replaced with {certificate.entity_id} "
         f"key {key_identifier(certificate).hex()}",
-        (exchange,),
+        (replaced.exchange_id,),
     )

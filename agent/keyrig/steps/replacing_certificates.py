@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gbcs.entity import EntityIdentifier
 from gbcs.security_credentials import (
@@ -21,6 +21,8 @@ from keyrig.ledger.facts import Cell
 from keyrig.steps.effects import Effect, RecordCells, ReserveCounter, StepFailed, ask
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from gbcs.certificates import GBCSCertificate
     from keyrig.steps.authorities import ReplacementAuthority
     from keyrig.steps.context import StepContext
@@ -28,10 +30,21 @@ if TYPE_CHECKING:
 Replacements = Sequence[tuple[TrustAnchorCellIdentifier, "GBCSCertificate"]]
 
 
+class Replaced(NamedTuple):
+    """The exchange that shows a replacement, and until when the device holds it, if it does."""
+
+    exchange_id: int
+    held_until: datetime | None
+
+
 def replace_certificates(
-    context: StepContext, authority: ReplacementAuthority, replacements: Replacements
-) -> Generator[Effect, Any, int]:
-    """Replace the contents of cells at once; give the exchange that shows it was done.
+    context: StepContext,
+    authority: ReplacementAuthority,
+    replacements: Replacements,
+    *,
+    execute_at: datetime | None = None,
+) -> Generator[Effect, Any, Replaced]:
+    """Replace the contents of cells, at once or at `execute_at`, where that lies ahead.
 
     On a change of control the new party's counters start above one that is reserved for the
     purpose, so that nothing it sent before can be replayed.
@@ -64,6 +77,7 @@ def replace_certificates(
                 for cell, certificate in replacements
             ),
             certification_path_certificates=path,
+            execution_date_time=execute_at,
         )
 
     answer = yield from ask(
@@ -74,10 +88,12 @@ def replace_certificates(
         detail=", ".join(str(cell) for cell, _ in replacements),
         signing_key_identifier=context.held_key_identifier(authority.cell),
     )
+    if execute_at is not None and answer.payload.execution_outcome is None:
+        return Replaced(answer.exchange_id, execute_at)
     outcomes = _outcomes(answer.payload)
     yield RecordCells(tuple(_cell(outcome) for outcome in outcomes.values()))
     _check(outcomes, [cell for cell, _ in replacements], new_party)
-    return answer.exchange_id
+    return Replaced(answer.exchange_id, None)
 
 
 def _control(
