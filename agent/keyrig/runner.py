@@ -392,6 +392,7 @@ class _DeviceRun:
         self._entity = device.facts.entity_id
         self._tally = tally
         self._cells: dict[TrustAnchorCellIdentifier, Cell] = {}
+        self._told_done: set[str] = set()
         self._conversation = Conversation(
             device=self._entity,
             link=device.link,
@@ -416,7 +417,8 @@ class _DeviceRun:
             try:
                 self._make_sure()
                 for duty in duties:
-                    self._attempt(duty)
+                    if duty.requirement not in self._told_done:
+                        self._attempt(duty)
                 if cancel:
                     self._cancel()
                 self._listen()
@@ -560,7 +562,9 @@ class _DeviceRun:
             device=self._device.facts,
             now=now,
         )
-        if not is_done:
+        if is_done:
+            self._told_done.add(requirement)
+        else:
             self._tally.failed.append(f"{self._entity}/{requirement}: {detail}")
         bench.observe(
             "duty-finished",
