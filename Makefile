@@ -38,7 +38,7 @@ test: lint  ## Run every gate: style, types, tests, coverage.
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --format=total --fail-under=90
 
-interruptions: $(VENV)/dev.stamp  ## Interrupt the six-device run everywhere; takes a quarter of an hour.
+interruptions: $(VENV)/dev.stamp  ## Interrupt the six-device run everywhere; takes about half an hour.
 	$(BIN)/python tests/campaigns/interruptions.py
 
 bench: $(VENV)/dev.stamp  ## Measure, and write build/bench.json.

@@ -237,14 +237,34 @@ class Duties(RuleBasedStateMachine):
                 self.begin_attempt(kind, name)
             self.end_attempt(kind, succeeds=succeeds)
 
-    @rule(kind=st.sampled_from(["CHF", "GPF", "ESME"]), name=st.sampled_from(["R33c", "R37e"]))
-    def fails_and_then_succeeds(self, kind: str, name: str) -> None:
+    @rule(
+        kind=st.sampled_from(["CHF", "GPF", "ESME"]),
+        names=st.lists(
+            st.sampled_from(["R33b", "R33c", "R37a", "R37d", "R37e"]), min_size=2, max_size=4
+        ),
+    )
+    def steps_fail_and_then_succeed(self, kind: str, names: list[str]) -> None:
         for succeeds in (False, True):
-            if name in self.model[kind].open(self.reading, self.now):
+            for name in names:
+                if name in self.model[kind].open(self.reading, self.now):
+                    if kind not in self.under_way:
+                        self.begin_attempt(kind, name)
+                    self.end_attempt(kind, succeeds=succeeds)
+                    self.both_sides_agree()
+
+    @rule(
+        kind=st.sampled_from(["CHF", "GPF", "ESME"]),
+        beyond=st.sampled_from([-1, 0, 1, 3600]).map(lambda s: timedelta(seconds=s)),
+    )
+    def deadline_comes(self, kind: str, beyond: timedelta) -> None:
+        deadline = self.model[kind].deadline("R33a", self.reading)
+        if deadline is not None and deadline + beyond > self.now:
+            self.time_passes(deadline + beyond - self.now)
+            self.both_sides_agree()
+            for name in sorted(self.model[kind].open(self.reading, self.now))[-1:]:
                 if kind not in self.under_way:
                     self.begin_attempt(kind, name)
-                self.end_attempt(kind, succeeds=succeeds)
-                self.both_sides_agree()
+                self.end_attempt(kind, succeeds=False)
 
     @precondition(lambda self: self.under_way)
     @rule(choice=st.randoms(use_true_random=False), succeeds=st.booleans())
