@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_ENVIRONMENT := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
-.PHONY: run test interruptions bench lint lock clean help
+.PHONY: run test interruptions reference-model bench lint lock clean help
 
 help:  ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -40,6 +40,9 @@ test: lint  ## Run every gate: style, types, tests, coverage.
 
 interruptions: $(VENV)/dev.stamp  ## Interrupt the six-device run everywhere; takes about half an hour.
 	$(BIN)/python tests/campaigns/interruptions.py
+
+reference-model: $(VENV)/dev.stamp  ## Compare a thousand long histories with the naive statement of the duties.
+	KEYRIG_LONG=1 $(BIN)/pytest -q --timeout=0 tests/agent/duties/test_against_reference_model.py
 
 bench: $(VENV)/dev.stamp  ## Measure, and write build/bench.json.
 	$(BIN)/python benchmarks/bench.py

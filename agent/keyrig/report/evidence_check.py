@@ -2,50 +2,34 @@
 
 from __future__ import annotations
 
-import enum
+from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
-from gbcs.certificates import GBCSCertificate
-from gbcs.certification_request import CertificationRequest
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import CertificateRejected, DecodeError
-from gbcs.keys import public_octets
-from gbcs.roles import KeyUsage, RemotePartyRole
-from gbcs.security_credentials import StatusCode
-from gbcs.use_cases import MessageCode
 from keyrig.duties.facts import Outcome
 from keyrig.duties.known_facts import FactName, fold
-from keyrig.duties.plan import DutyState, plan
-from keyrig.duties.rules import StepKind
+from keyrig.duties.plan import DutyState, plan, since_commissioning
+from keyrig.duties.rules import built_in_rules
 from keyrig.report.evidence_key import fingerprint
-from keyrig.report.evidence_messages import Finding, Messages, Seen
+from keyrig.report.evidence_messages import Finding, Messages
+from keyrig.report.evidence_proofs import Case, Lacking, Proof, Prover
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Collection, Iterator, Mapping
 
+    from gbcs.entity import EntityIdentifier
     from keyrig.duties.facts import DeviceFacts
     from keyrig.report.evidence_file import EvidenceFile, FiledAttempt, FiledDuty
+    from keyrig.report.evidence_messages import Seen, SeenAlert
 
-_KEY_USAGES: Final = (KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT)
-
-
-class Proof(enum.Enum):
-    """How far a file proves a duty that it says is done."""
-
-    SIGNED = "proved"
-    """By signatures of the device, which anybody can check."""
-    MACED = "rests-on-a-mac"
-    """By a response under a MAC, which only its parties' private keys can check."""
-    ELSEWHERE = "done-in-another-run"
-    """By an attempt whose messages are not in this file."""
-    NONE = "not-proved"
+__all__ = ["DutyVerdict", "Finding", "Proof", "Verdict", "check"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DutyVerdict:
     """One duty: where it stands, and for one that is done how far the file proves it."""
 
+    line: int
     device: EntityIdentifier
     requirement: str
     clause: str
@@ -64,23 +48,29 @@ class Verdict:
         duties: Its duties.
         findings: What in it does not hold.
         roots: The fingerprints of the roots that its certificates lead to.
-        messages: How many exchanges were checked, and of how many the response holds.
+        exchanges_that_hold: How many exchanges hold as far as public keys tell.
+        responses: Of how many of these the verified response is there.
+        responses_maced: Of how many of these the response is under a MAC alone.
+        rules_built_in: Whether its rules are those that this keyrig comes with.
     """
 
     file: EvidenceFile
     duties: tuple[DutyVerdict, ...]
     findings: tuple[Finding, ...]
     roots: tuple[str, ...]
-    messages: tuple[int, int]
+    exchanges_that_hold: int
+    responses: int
+    responses_maced: int
+    rules_built_in: bool
 
     @property
     def holds(self) -> bool:
         """Whether nothing in the file contradicts it, and every duty done is borne out."""
-        return not self.findings and all(d.proof is not Proof.NONE for d in self.duties)
+        return not self.findings
 
-
-class _Lacking(Exception):  # noqa: N818 - what is missing for a proof, told by its text
-    """Something that a proof needs is not there."""
+    def count(self, proof: Proof) -> int:
+        """Say how many duties are proved so far."""
+        return sum(duty.proof is proof for duty in self.duties)
 
 
 def check(file: EvidenceFile, roots: Collection[str] | None = None) -> Verdict:
@@ -90,59 +80,92 @@ def check(file: EvidenceFile, roots: Collection[str] | None = None) -> Verdict:
         file: What the file says.
         roots: The fingerprints of the roots to trust; None trusts those in the file.
     """
+    assert file.rules is not None
     messages = Messages(file, roots)
     seen = messages.see(file.exchanges)
-    alerts = [(alert.device, messages.alert_payload(alert)) for alert in file.alerts]
-    facts = _replay(file, messages.findings)
+    alerts = messages.see_alerts(file.alerts)
+    facts = _facts(file)
     judge = _Judge(file, messages, seen, alerts, facts)
     duties = tuple(judge.verdict(duty) for duty in file.duties)
-    findings = [*messages.findings, *_unproved(file, duties)]
+    findings = [
+        *messages.findings,
+        *_repeated(file),
+        *_replayed(file, facts),
+        *_unproved(duties),
+    ]
+    answered = [each for each in seen if each.response is not None]
     return Verdict(
         file=file,
         duties=duties,
         findings=tuple(sorted(findings, key=lambda finding: finding.line)),
         roots=tuple(sorted({fingerprint(root.der) for root in messages.roots})),
-        messages=(len(file.exchanges), len(seen)),
+        exchanges_that_hold=len(seen),
+        responses=len(answered),
+        responses_maced=sum(each.is_maced for each in answered),
+        rules_built_in=file.rules.digest == built_in_rules().digest,
     )
 
 
-def _unproved(file: EvidenceFile, duties: tuple[DutyVerdict, ...]) -> list[Finding]:
-    return [
-        Finding(
-            line=filed.line,
-            reason=f"{filed.requirement} of {filed.device} is called done, but {duty.reason}",
-        )
-        for filed, duty in zip(file.duties, duties, strict=True)
-        if duty.proof is Proof.NONE
-    ]
+def _facts(file: EvidenceFile) -> Mapping[EntityIdentifier, DeviceFacts]:
+    """Give what the file says of each device, as it stood when the run ended."""
+    return {
+        device: fold(device, known, file.ended_at).facts
+        for device, known in file.known.items()
+        if any(fact.name is FactName.DEVICE_TYPE and fact.value is not None for fact in known)
+    }
 
 
-def _replay(file: EvidenceFile, findings: list[Finding]) -> Mapping[EntityIdentifier, DeviceFacts]:
+def _repeated(file: EvidenceFile) -> Iterator[Finding]:
+    """Find ids that stand for two things, and duties that are told twice."""
+    told: dict[object, int] = {}
+    names: list[tuple[int, str]] = [(a.line, f"attempt {a.id}") for a in file.attempts]
+    names += [(e.line, f"exchange {e.id}") for e in file.exchanges]
+    names += [(d.line, f"{d.requirement} of {d.device}") for d in file.duties]
+    for line, name in names:
+        first = told.setdefault(name, line)
+        if first != line:
+            yield Finding(line=line, reason=f"{name} stands at line {first} already")
+
+
+def _replayed(
+    file: EvidenceFile, facts: Mapping[EntityIdentifier, DeviceFacts]
+) -> Iterator[Finding]:
     """Plan the duties anew from the file's facts, rules and attempts; compare what it says."""
     assert file.rules is not None
-    facts: dict[EntityIdentifier, DeviceFacts] = {}
-    for device, known in file.known.items():
-        if any(f.name is FactName.DEVICE_TYPE and f.value is not None for f in known):
-            facts[device] = fold(device, known, file.ended_at).facts
     made = plan(file.rules, facts.values(), file.ledger_facts(), file.ended_at, file.carried_out)
-    planned = {(d.device, d.requirement): d for d in made.duties}
+    planned = {(duty.device, duty.requirement): duty for duty in made.duties}
     for filed in file.duties:
+        name = f"{filed.requirement} of {filed.device}"
         duty = planned.pop((filed.device, filed.requirement), None)
-        said = (filed.state, filed.deadline, filed.overdue, filed.clause)
         if duty is None:
-            reason = f"{filed.requirement} of {filed.device} follows from no rule and fact"
-            findings.append(Finding(line=filed.line, reason=reason))
-        elif (duty.state.value, duty.deadline, duty.overdue, duty.clause) != said:
+            yield Finding(line=filed.line, reason=f"{name} follows from no rule and fact")
+        elif duty.state.value != filed.state:
             reason = (
-                f"{filed.requirement} of {filed.device} is called {filed.state}, where the facts, "
-                f"rules and attempts in the file give {duty.state.value}: {duty.reason}"
+                f"{name} is called {filed.state}, where the facts, rules and attempts in the file "
+                f"give {duty.state.value}: {duty.reason}"
             )
-            findings.append(Finding(line=filed.line, reason=reason))
-    findings += [
-        Finding(line=file.lines, reason=f"{duty.requirement} of {duty.device} is left out")
-        for duty in planned.values()
-    ]
-    return facts
+            yield Finding(line=filed.line, reason=reason)
+        elif (duty.deadline, duty.overdue, duty.clause) != (
+            filed.deadline,
+            filed.overdue,
+            filed.clause,
+        ):
+            until = "none" if duty.deadline is None else duty.deadline.isoformat()
+            reason = (
+                f"{name} has another clause or deadline, where the facts and rules in the file "
+                f"give {duty.clause} and {until}{', overdue' if duty.overdue else ''}"
+            )
+            yield Finding(line=filed.line, reason=reason)
+    for duty in planned.values():
+        reason = f"{duty.requirement} of {duty.device} is owed, and left out"
+        yield Finding(line=file.lines, reason=reason)
+
+
+def _unproved(duties: tuple[DutyVerdict, ...]) -> Iterator[Finding]:
+    for duty in duties:
+        if duty.proof is Proof.NONE:
+            reason = f"{duty.requirement} of {duty.device} is called done, but {duty.reason}"
+            yield Finding(line=duty.line, reason=reason)
 
 
 class _Judge:
@@ -153,21 +176,20 @@ class _Judge:
         file: EvidenceFile,
         messages: Messages,
         seen: list[Seen],
-        alerts: list[tuple[EntityIdentifier, Any]],
+        alerts: list[SeenAlert],
         facts: Mapping[EntityIdentifier, DeviceFacts],
     ) -> None:
         self._file = file
-        self._messages = messages
-        self._facts = facts
+        self._prover = Prover(file, messages)
+        self._seen = seen
         self._alerts = alerts
-        self._of_attempt: dict[int, list[Seen]] = {}
-        for each in seen:
-            if each.exchange.attempt is not None:
-                self._of_attempt.setdefault(each.exchange.attempt, []).append(each)
+        self._facts = facts
+        self._named = Counter(attempt.id for attempt in file.attempts)
 
     def verdict(self, duty: FiledDuty) -> DutyVerdict:
         proof, reason = self._proof(duty)
         return DutyVerdict(
+            line=duty.line,
             device=duty.device,
             requirement=duty.requirement,
             clause=duty.clause,
@@ -180,152 +202,49 @@ class _Judge:
     def _proof(self, duty: FiledDuty) -> tuple[Proof | None, str]:
         if duty.state != DutyState.DONE.value:
             return None, ""
+        facts = self._facts.get(duty.device)
+        if facts is None:
+            return Proof.NONE, "nothing is said of the device"
+        attempts = self._attempts(duty, facts)
+        done = [attempt for attempt in attempts if attempt.fact.outcome is Outcome.DONE]
+        if not done:
+            return Proof.NONE, "no attempt at it since Commissioning did it"
+        of_run = [attempt for attempt in done if attempt.run == self._file.header["run"]]
+        if not of_run:
+            return Proof.ELSEWHERE, f"run {done[0].run} did it, whose evidence is to prove it"
+        try:
+            return self._by_messages(duty, of_run[0], attempts, facts)
+        except Lacking as lacking:
+            return Proof.NONE, str(lacking)
+
+    def _attempts(self, duty: FiledDuty, facts: DeviceFacts) -> list[FiledAttempt]:
+        """Give the attempts at a duty that count: those since the Commissioning."""
         attempts = [
             attempt
             for attempt in self._file.attempts
             if (attempt.device, attempt.requirement) == (duty.device, duty.requirement)
+            and self._named[attempt.id] == 1
         ]
-        done = [attempt for attempt in attempts if attempt.fact.outcome is Outcome.DONE]
-        if not done:
-            return Proof.NONE, "no attempt at it is"
-        of_run = [attempt for attempt in done if attempt.run == self._file.header["run"]]
-        if not of_run:
-            return Proof.ELSEWHERE, f"done in run {done[0].run}; its evidence proves it"
-        return self._by_messages(duty, of_run[0], attempts)
+        counted = since_commissioning(facts, tuple(attempt.fact for attempt in attempts))
+        return [attempt for attempt in attempts if attempt.fact in counted]
 
     def _by_messages(
-        self, duty: FiledDuty, done: FiledAttempt, attempts: list[FiledAttempt]
+        self,
+        duty: FiledDuty,
+        done: FiledAttempt,
+        attempts: list[FiledAttempt],
+        facts: DeviceFacts,
     ) -> tuple[Proof, str]:
         assert self._file.rules is not None
+        ids = {attempt.id for attempt in attempts if attempt.id <= done.id}
         seen = [
             each
-            for attempt in attempts
-            if attempt.id <= done.id
-            for each in self._of_attempt.get(attempt.id, ())
-            if each.exchange.device == duty.device
+            for each in self._seen
+            if each.exchange.attempt in ids and each.exchange.device == duty.device
         ]
-        step = self._file.rules.requirement_by_id(duty.requirement).step
-        prove: Callable[[FiledDuty, list[Seen]], tuple[Proof, str]] = {
-            StepKind.REGENERATE_KEYS: self._keys,
-            StepKind.REPLACE_ORGANISATION_CERTIFICATE: self._replacement,
-            StepKind.CONFIRM_RECOVERY_CERTIFICATE: self._recovery,
-            StepKind.ENSURE_SUPPLIER_CREDENTIALS: self._supplier,
-            StepKind.ENSURE_NETWORK_CREDENTIALS: self._network,
-        }[step]
-        try:
-            return prove(duty, seen)
-        except _Lacking as lacking:
-            return Proof.NONE, str(lacking)
-
-    def _keys(self, duty: FiledDuty, seen: list[Seen]) -> tuple[Proof, str]:
-        for usage in _KEY_USAGES:
-            self._key(duty, usage, seen)
-        return Proof.SIGNED, (
-            "the device signed the requests for both keys, and gives back both certificates"
-        )
-
-    def _key(self, duty: FiledDuty, usage: KeyUsage, seen: list[Seen]) -> None:
-        """See that the device asked for a certificate of a new key, and that it holds it."""
-        name = usage.gbcs_name
-        given = [
-            each.response
-            for each in seen
-            if each.message_code == MessageCode.PROVIDE_DEVICE_CERTIFICATE
-            and each.command.key_usage is usage
-            and isinstance(each.response, bytes)
-        ]
-        if not given:
-            raise _Lacking(f"the device gives no {name} certificate back")
-        try:
-            certificate = GBCSCertificate.from_der(given[-1])
-            key = public_octets(certificate.public_key)
-        except CertificateRejected as error:
-            raise _Lacking(f"the {name} certificate that the device gives is none: {error}") from (
-                None
-            )
-        if certificate.entity_id != duty.device or certificate.key_usage is not usage:
-            raise _Lacking(f"the {name} certificate that the device gives is of another use")
-        if not self._messages.is_trusted(certificate):
-            raise _Lacking(f"the {name} certificate that the device gives leads to no root")
-        if not any(
-            _requested_key(each.response, duty.device, usage) == key
-            for each in seen
-            if each.message_code == MessageCode.ISSUE_CREDENTIALS
-            and each.command.key_usage is usage
-        ):
-            raise _Lacking(f"no request of the device is for the {name} key that it gives back")
-
-    def _replacement(self, duty: FiledDuty, seen: list[Seen]) -> tuple[Proof, str]:
-        said = [each.response for each in seen]
-        said += [payload for device, payload in self._alerts if device == duty.device]
-        for each in reversed(said):
-            outcome = getattr(each, "execution_outcome", None)
-            if outcome is None or not outcome.replacement_outcomes:
-                continue
-            if all(o.status_code is StatusCode.SUCCESS for o in outcome.replacement_outcomes):
-                cells = ", ".join(
-                    str(o.affected_trust_anchor_cell) for o in outcome.replacement_outcomes
-                )
-                return Proof.SIGNED, f"the device signed that it replaced {cells}"
-        raise _Lacking("nothing that the device signed says that it replaced a certificate")
-
-    def _recovery(self, _duty: FiledDuty, seen: list[Seen]) -> tuple[Proof, str]:
-        expected = next(
-            (
-                certificate
-                for certificate in self._file.certificates
-                if fingerprint(certificate.der) == self._file.recovery_certificate
-            ),
-            None,
-        )
-        if expected is None:
-            raise _Lacking("the Recovery Certificate is not in the file")
-        cells = self._cells(seen, RemotePartyRole.RECOVERY)
-        held = {
-            (EntityIdentifier(c.existing_subject_unique_id), c.existing_subject_key_identifier)
-            for c in cells
-            if c.trust_anchor_cell_key_usage is KeyUsage.DIGITAL_SIGNATURE
-        }
-        if held != {(expected.entity_id, expected.subject_key_identifier)}:
-            raise _Lacking("the Recovery cell holds another certificate")
-        return Proof.MACED, "the device gives the Recovery Certificate's key in its Recovery cell"
-
-    def _supplier(self, duty: FiledDuty, seen: list[Seen]) -> tuple[Proof, str]:
-        facts = self._facts.get(duty.device)
-        return self._party(RemotePartyRole.SUPPLIER, facts.lead_supplier if facts else None, seen)
-
-    def _network(self, duty: FiledDuty, seen: list[Seen]) -> tuple[Proof, str]:
-        facts = self._facts.get(duty.device)
-        party = facts.network_operator if facts else None
-        return self._party(RemotePartyRole.NETWORK_OPERATOR, party, seen)
-
-    def _party(
-        self, role: RemotePartyRole, party: EntityIdentifier | None, seen: list[Seen]
-    ) -> tuple[Proof, str]:
-        cells = self._cells(seen, role)
-        held = {EntityIdentifier(cell.existing_subject_unique_id) for cell in cells}
-        if held != {party}:
-            raise _Lacking(f"the {role.gbcs_name} cells hold another party")
-        return Proof.MACED, f"the device gives {party} in its {len(cells)} {role.gbcs_name} cells"
-
-    def _cells(self, seen: list[Seen], role: RemotePartyRole) -> tuple[Any, ...]:
-        """Give what the device last said of the cells of a role."""
-        for each in reversed(seen):
-            if each.message_code != MessageCode.PROVIDE_CREDENTIALS:
-                continue
-            for details in each.response:
-                if details.remote_party_role is role and details.trust_anchor_cell_details:
-                    return tuple(details.trust_anchor_cell_details)
-        raise _Lacking(f"no response of the device tells of its {role.gbcs_name} cells")
-
-
-def _requested_key(response: Any, device: EntityIdentifier, usage: KeyUsage) -> bytes | None:
-    """Give the public key that a certification request asks to certify, if it is one."""
-    if not isinstance(response, bytes):
-        return None
-    try:
-        request = CertificationRequest.from_der(response)
-        request.verify(entity=device, key_usage=usage)
-    except (CertificateRejected, DecodeError):
-        return None
-    return public_octets(request.public_key)
+        alerts = [each for each in self._alerts if each.alert.device == duty.device]
+        for requirement in self._file.rules.requirement:
+            if requirement.id == duty.requirement:
+                case = Case(facts=facts, seen=seen, alerts=alerts)
+                return self._prover.prove(requirement.step, case)
+        raise Lacking("no rule has such a duty")

@@ -46,6 +46,7 @@ class FiledExchange:
     id: int
     attempt: int | None
     device: EntityIdentifier
+    finished_at: datetime | None
     outcome: ExchangeOutcome | None
     command: bytes = field(repr=False)
     response: bytes | None = field(repr=False)
@@ -57,6 +58,7 @@ class FiledAlert:
 
     line: int
     device: EntityIdentifier
+    received_at: datetime
     verified: bool
     octets: bytes = field(repr=False)
 
@@ -189,11 +191,11 @@ def _take_rules(file: EvidenceFile, _: int, body: Mapping[str, Any]) -> None:
 
 
 def _take_certificate(file: EvidenceFile, _: int, body: Mapping[str, Any]) -> None:
-    file.certificates.append(GBCSCertificate.from_der(_octets(body["der"])))
+    file.certificates.append(_certificate(body["der"]))
 
 
 def _take_device_certificate(file: EvidenceFile, _: int, body: Mapping[str, Any]) -> None:
-    certificate = GBCSCertificate.from_der(_octets(body["der"]))
+    certificate = _certificate(body["der"])
     if certificate.entity_id != EntityIdentifier.parse(body["device"]):
         raise ValueError("the certificate is of another device")
     file.device_certificates.append(certificate)
@@ -244,6 +246,7 @@ def _take_exchange(file: EvidenceFile, number: int, body: Mapping[str, Any]) -> 
             id=int(body["id"]),
             attempt=None if body["attempt"] is None else int(body["attempt"]),
             device=EntityIdentifier.parse(body["device"]),
+            finished_at=_maybe_instant(body["finished_at"]),
             outcome=None if outcome is None else ExchangeOutcome(outcome),
             command=_octets(body["command"]),
             response=None if response is None else _octets(response),
@@ -256,6 +259,7 @@ def _take_alert(file: EvidenceFile, number: int, body: Mapping[str, Any]) -> Non
         FiledAlert(
             line=number,
             device=EntityIdentifier.parse(body["device"]),
+            received_at=_instant(body["received_at"]),
             verified=body["verified"] is True,
             octets=_octets(body["octets"]),
         )
@@ -309,6 +313,13 @@ def _octets(text: str) -> bytes:
     if base64.b64encode(octets).decode("ascii") != text:
         raise ValueError("not base64 in its one form")
     return octets
+
+
+def _certificate(text: str) -> GBCSCertificate:
+    """Read a certificate, and see that what is asked of it later can be read."""
+    certificate = GBCSCertificate.from_der(_octets(text))
+    _ = certificate.profile, certificate.entity_id, certificate.key_usage
+    return certificate
 
 
 def _instant(text: str) -> datetime:

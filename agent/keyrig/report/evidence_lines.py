@@ -64,10 +64,21 @@ def read_lines(octets: bytes, source: str) -> Iterator[tuple[Line, str]]:
             raise EvidenceBroken(
                 source, number, "it does not follow the line before; one of both was changed"
             )
-        if line["n"] != number:
+        if type(line["n"]) is not int or line["n"] != number:
             raise EvidenceBroken(source, number, f"it calls itself line {line['n']!r:.20}")
         yield Line(number=number, kind=line["kind"], body=line["body"]), previous
         previous = hash_of(text)
+
+
+def is_evidence(octets: bytes) -> bool:
+    """Say whether any line is one of an evidence file, be the rest as it may."""
+    for number, text in enumerate(octets.split(b"\n"), 1):
+        try:
+            _line(text, "", number)
+        except EvidenceBroken:
+            continue
+        return True
+    return False
 
 
 def _line(text: bytes, source: str, number: int) -> dict[str, Any]:
@@ -79,9 +90,17 @@ def _line(text: bytes, source: str, number: int) -> dict[str, Any]:
         raise EvidenceBroken(source, number, "it is not JSON") from None
     if not isinstance(line, dict) or line.keys() != _KEYS or not isinstance(line["body"], dict):
         raise EvidenceBroken(source, number, "it is no line of evidence")
-    if not isinstance(line["kind"], str) or _canonical(line) != text:
+    if not isinstance(line["kind"], str) or not _is_canonical(line, text):
         raise EvidenceBroken(source, number, "it is not written in the one form of such a line")
     return line
+
+
+def _is_canonical(line: dict[str, Any], text: bytes) -> bool:
+    try:
+        return _canonical(line) == text
+    except (ValueError, RecursionError):
+        # A number that is none, such as NaN, or nesting without end.
+        return False
 
 
 def _canonical(value: dict[str, Any]) -> bytes:

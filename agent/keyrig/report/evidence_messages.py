@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gbcs.certificates import CertificateProfile
+from gbcs.certificates import CertificateProfile, GBCSCertificate
 from gbcs.errors import (
     CertificateRejected,
     KeyrigError,
@@ -13,21 +13,23 @@ from gbcs.errors import (
     SignatureMismatch,
     WrongEntity,
 )
-from gbcs.message import CRAFlag, Message
+from gbcs.message import CRAFlag, Header, Message
 from gbcs.path_validation import validate_path
 from gbcs.protection import describe, verify_signature
 from gbcs.roles import KeyUsage
-from gbcs.use_cases import command_protection, decode_payload, response_protection
+from gbcs.use_cases import MessageCode, command_protection, decode_payload, response_protection
 from keyrig.ledger.states import ExchangeOutcome
 from keyrig.printable import printable
 from keyrig.report.evidence_key import fingerprint
+from keyrig.report.evidence_signers import DeviceSigners
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
     from keyrig.report.evidence_file import EvidenceFile, FiledAlert, FiledExchange
+
+_REASON_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,17 +46,26 @@ class Seen:
 
     Args:
         exchange: The exchange.
-        message_code: Its use case.
+        header: The command's header.
         command: The command's payload.
-        response: The response's payload.
+        response: The response's payload; None where no verified one is said to have come.
         is_maced: The response is protected by a MAC alone, which no public key can check.
     """
 
     exchange: FiledExchange
-    message_code: int
-    command: Any
-    response: Any
+    header: Header
+    command: Any = field(repr=False)
+    response: Any = field(repr=False)
     is_maced: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenAlert:
+    """An alert whose signature holds."""
+
+    alert: FiledAlert
+    header: Header
+    payload: Any = field(repr=False)
 
 
 class Messages:
@@ -67,7 +78,7 @@ class Messages:
 
     def __init__(self, file: EvidenceFile, roots: Collection[str] | None) -> None:
         self._organisations = file.certificates
-        self._devices = file.device_certificates
+        self._signers = DeviceSigners(file.device_certificates)
         self.roots = [
             certificate
             for certificate in file.certificates
@@ -95,63 +106,78 @@ class Messages:
         return self._trusted[certificate]
 
     def see(self, exchanges: Iterable[FiledExchange]) -> list[Seen]:
-        """Check exchanges, and give those whose verified response holds."""
-        seen: list[Seen] = []
-        counters: dict[tuple[EntityIdentifier, int], int] = {}
-        for exchange in exchanges:
+        """Check exchanges, and give those that hold, in the order in which they were made."""
+        commands = []
+        counters: dict[EntityIdentifier, tuple[int, int]] = {}
+        for exchange in sorted(exchanges, key=lambda exchange: exchange.id):
             try:
-                found = self._exchange(exchange, counters)
+                commands.append(self._command(exchange, counters))
             except KeyrigError as error:
-                reason = printable(str(error), 200)
-                self.findings.append(Finding(line=exchange.line, reason=reason))
-            else:
-                if found is not None:
-                    seen.append(found)
+                self._find(exchange.line, str(error))
+        self._signers.know_changes(
+            (each.exchange.id, each.command)
+            for each in commands
+            if each.header.message_code == MessageCode.UPDATE_DEVICE_CERTIFICATE
+        )
+        seen = []
+        for command in commands:
+            try:
+                seen.append(self._answered(command))
+            except KeyrigError as error:
+                self._find(command.exchange.line, str(error))
         return seen
 
-    def alert_payload(self, alert: FiledAlert) -> Any:
-        """Give what a signed alert says, or None where it is not signed or does not hold."""
-        try:
-            message = Message.parse(alert.octets)
-            if message.header.originator != alert.device:
-                raise WrongEntity(f"{describe(message.header)} is not of device {alert.device}")
-            if not message.signature:
-                return None
-            self._verify(message, self._devices)
-            decoded = decode_payload(message)
-        except KeyrigError as error:
-            if alert.verified:
-                reason = printable(str(error), 200)
-                self.findings.append(Finding(line=alert.line, reason=reason))
-            return None
-        return decoded.value if decoded else None
+    def see_alerts(self, alerts: Iterable[FiledAlert]) -> list[SeenAlert]:
+        """Check alerts, once the exchanges are, and give those whose signature holds."""
+        seen = []
+        for alert in alerts:
+            try:
+                found = self._alert(alert)
+            except KeyrigError as error:
+                if alert.verified:
+                    self._find(alert.line, str(error))
+            else:
+                seen += [found] if found else []
+        return seen
 
-    def _exchange(
-        self, exchange: FiledExchange, counters: dict[tuple[EntityIdentifier, int], int]
-    ) -> Seen | None:
+    def _find(self, line: int, reason: str) -> None:
+        self.findings.append(Finding(line=line, reason=printable(reason, _REASON_CHARACTERS)))
+
+    def _command(
+        self, exchange: FiledExchange, counters: dict[EntityIdentifier, tuple[int, int]]
+    ) -> Seen:
+        """Check a command; the counters of an originator ascend."""
         command = Message.parse(exchange.command)
         header = command.header
         if header.cra_flag is not CRAFlag.COMMAND or header.recipient != exchange.device:
             raise WrongEntity(f"{describe(header)} is no command to device {exchange.device}")
-        before = counters.setdefault((header.originator, header.originator_counter), exchange.line)
-        if before != exchange.line:
-            raise WrongEntity(f"{describe(header)} has the counter of line {before}")
+        counter, line = counters.get(header.originator, (-1, 0))
+        if header.originator_counter == counter:
+            raise WrongEntity(f"{describe(header)} has the counter of line {line}")
+        if header.originator_counter < counter:
+            raise WrongEntity(f"{describe(header)} goes back behind the counter of line {line}")
+        counters[header.originator] = (header.originator_counter, exchange.line)
         decoded = decode_payload(command)
         if decoded is None:
             raise WrongEntity(f"{describe(header)} is of no use case that a duty needs")
         if command_protection(decoded.value).signature:
-            self._verify(command, self._organisations)
-        if exchange.outcome is not ExchangeOutcome.VERIFIED or exchange.response is None:
-            if exchange.outcome is ExchangeOutcome.VERIFIED:
-                raise ProtectionMissing("a verified response is said to have come, and is not here")
-            return None
-        return self._response(exchange, command, decoded.value, exchange.response)
+            self._verify_organisation(command)
+        return Seen(
+            exchange=exchange,
+            header=header,
+            command=decoded.value,
+            response=None,
+            is_maced=not response_protection(decoded.value).signature,
+        )
 
-    def _response(
-        self, exchange: FiledExchange, command: Message, payload: Any, octets: bytes
-    ) -> Seen:
-        response = Message.parse(octets)
-        header, asked = response.header, command.header
+    def _answered(self, seen: Seen) -> Seen:
+        exchange, asked = seen.exchange, seen.header
+        if exchange.outcome is not ExchangeOutcome.VERIFIED:
+            return seen
+        if exchange.response is None:
+            raise ProtectionMissing("a verified response is said to have come, and is not here")
+        response = Message.parse(exchange.response)
+        header = response.header
         answers = (
             header.cra_flag is CRAFlag.RESPONSE
             and header.originator == asked.recipient
@@ -161,39 +187,57 @@ class Messages:
         )
         if not answers:
             raise WrongEntity(f"{describe(header)} does not answer {describe(asked)}")
-        needed = response_protection(payload)
+        needed = response_protection(seen.command)
         if needed.signature:
-            self._verify(response, self._devices)
+            certificate = self._signers.signer(response)
+            self._require_trusted(certificate, header)
         if needed.mac and not response.mac:
             raise ProtectionMissing(f"{describe(header)} carries no MAC")
         decoded = decode_payload(response)
-        assert decoded is not None
+        if decoded is None:
+            raise WrongEntity(f"{describe(header)} is of no use case that a duty needs")
+        if asked.message_code == MessageCode.PROVIDE_DEVICE_CERTIFICATE and needed.signature:
+            self._signers.gives_back(exchange, decoded.value)
         return Seen(
             exchange=exchange,
-            message_code=asked.message_code,
-            command=payload,
+            header=asked,
+            command=seen.command,
             response=decoded.value,
-            is_maced=not needed.signature,
+            is_maced=seen.is_maced,
         )
 
-    def _verify(self, message: Message, certificates: Collection[GBCSCertificate]) -> None:
+    def _alert(self, alert: FiledAlert) -> SeenAlert | None:
+        message = Message.parse(alert.octets)
         header = message.header
+        if header.cra_flag is not CRAFlag.ALERT or header.originator != alert.device:
+            raise WrongEntity(f"{describe(header)} is no alert of device {alert.device}")
         if not message.signature:
-            raise ProtectionMissing(f"{describe(header)} carries no signature")
-        for certificate in certificates:
-            if certificate.entity_id != header.originator:
-                continue
-            if certificate.key_usage is not KeyUsage.DIGITAL_SIGNATURE:
+            return None
+        self._require_trusted(self._signers.signer(message, alert.received_at), header)
+        decoded = decode_payload(message)
+        if decoded is None:
+            return None
+        return SeenAlert(alert=alert, header=header, payload=decoded.value)
+
+    def _verify_organisation(self, message: Message) -> None:
+        header = message.header
+        for certificate in self._organisations:
+            if (certificate.entity_id, certificate.key_usage) != (
+                header.originator,
+                KeyUsage.DIGITAL_SIGNATURE,
+            ):
                 continue
             try:
                 verify_signature(message, certificate.public_key)
             except SignatureMismatch:
                 continue
-            if not self.is_trusted(certificate):
-                raise CertificateRejected(
-                    "path", f"{certificate}, which signed {describe(header)}, leads to no root"
-                )
-            return
+            return self._require_trusted(certificate, header)
         raise SignatureMismatch(
             f"the signature of {describe(header)} is by no certificate in the file"
         )
+
+    def _require_trusted(self, certificate: GBCSCertificate, header: Header) -> None:
+        if not self.is_trusted(certificate):
+            raise CertificateRejected(
+                "path", f"{certificate}, which signed {describe(header)}, leads to no root"
+            )
