@@ -130,6 +130,8 @@ def _device_bodies(
                 },
             )
     for status in device.statuses:
+        if status.at > ended_at:
+            continue
         yield (
             "smi-status",
             {

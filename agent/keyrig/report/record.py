@@ -153,12 +153,14 @@ def _gathered(ledger: Ledger, run_id: str) -> RunRecord:
 
 def _earlier_exchanges(ledger: Ledger, run_id: str) -> Iterator[Exchange]:
     """Give the exchanges by which earlier runs brought this one's duties part of the way."""
-    attempted = {(each.device, each.requirement) for each in ledger.runs.attempts(run_id)}
+    last: dict[tuple[EntityIdentifier, str], int] = {}
+    for attempt in ledger.runs.attempts(run_id):
+        last[attempt.device, attempt.requirement] = attempt.id
     earlier = {
         attempt.id: attempt.run_id
-        for device in dict.fromkeys(device for device, _ in attempted)
+        for device in dict.fromkeys(device for device, _ in last)
         for attempt in ledger.runs.attempts_on(device)
-        if attempt.run_id != run_id and (device, attempt.requirement) in attempted
+        if attempt.run_id != run_id and attempt.id < last.get((device, attempt.requirement), 0)
     }
     for other in dict.fromkeys(earlier.values()):
         for exchange in ledger.exchanges.of_run(other):

@@ -1,0 +1,90 @@
+"""By which of its keys a device may have signed a message, as an evidence file has them change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gbcs.certificates import GBCSCertificate
+from gbcs.errors import CertificateRejected, DecodeError, SignatureMismatch
+from gbcs.protection import describe, verify_signature
+from gbcs.roles import KeyUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from gbcs.message import Message
+    from keyrig.report.evidence_file import FiledExchange
+
+
+class DeviceSigners:
+    """Knows which keys devices have given up.
+
+    A device gives its old key up when it first gives the new certificate back (CS02e), after
+    that was sent to it (CS02d); between the two it may sign by either. A manufacturer may know
+    the key that a device left the factory with, so what is signed by it later proves nothing.
+
+    Args:
+        certificates: The devices' own certificates, of whatever time.
+    """
+
+    def __init__(self, certificates: Iterable[GBCSCertificate]) -> None:
+        self._certificates = [
+            certificate
+            for certificate in certificates
+            if certificate.key_usage is KeyUsage.DIGITAL_SIGNATURE
+        ]
+        self._sent: dict[bytes, int] = {}
+        self._given_up: dict[GBCSCertificate, FiledExchange] = {}
+
+    def know_changes(self, sent: Iterable[tuple[int, bytes]]) -> None:
+        """Take which certificates (DER) were sent to devices, each with its exchange's id."""
+        for exchange_id, der in sent:
+            self._sent.setdefault(der, exchange_id)
+
+    def gives_back(self, exchange: FiledExchange, response: Any) -> None:
+        """Take what a device answered to CS02e in an exchange."""
+        try:
+            given = GBCSCertificate.from_der(response) if isinstance(response, bytes) else None
+            if given is None or given.key_usage is not KeyUsage.DIGITAL_SIGNATURE:
+                return
+        except (CertificateRejected, DecodeError):
+            return
+        if self._sent.get(given.der, exchange.id) >= exchange.id:
+            return
+        self._given_up.pop(given, None)
+        for certificate in self._certificates:
+            is_to_come = self._sent.get(certificate.der, 0) > exchange.id
+            if certificate.entity_id == exchange.device and certificate != given and not is_to_come:
+                self._given_up.setdefault(certificate, exchange)
+
+    def signer(self, message: Message, at: datetime | None = None) -> GBCSCertificate:
+        """Give the certificate by whose key a device signed a message.
+
+        Args:
+            message: A response, or an alert.
+            at: When it came, for one that came unasked; None for one that came just now.
+
+        Raises:
+            ProtectionMissing: It is not signed.
+            SignatureMismatch: It is signed by no key of the device, or by one given up.
+        """
+        for certificate in self._certificates:
+            if certificate.entity_id != message.header.originator:
+                continue
+            try:
+                verify_signature(message, certificate.public_key)
+            except SignatureMismatch:
+                continue
+            ended = self._given_up.get(certificate)
+            if ended is None or (
+                at is not None and ended.finished_at is not None and at <= ended.finished_at
+            ):
+                return certificate
+            raise SignatureMismatch(
+                f"the signature of {describe(message.header)} is by a key that the device had "
+                f"given up at line {ended.line}"
+            )
+        raise SignatureMismatch(
+            f"the signature of {describe(message.header)} is by no certificate in the file"
+        )
