@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keyrig.duties.facts import Outcome
-from keyrig.duties.known_facts import FactName, fold
+from keyrig.duties.known_facts import fold
 from keyrig.duties.plan import DutyState, plan, since_commissioning
 from keyrig.duties.rules import built_in_rules
+from keyrig.printable import printable
 from keyrig.report.evidence_key import fingerprint
 from keyrig.report.evidence_messages import Finding, Messages
 from keyrig.report.evidence_proofs import Case, Lacking, Proof, Prover
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from keyrig.duties.facts import DeviceFacts
+    from keyrig.duties.plan import Duty
     from keyrig.report.evidence_file import EvidenceFile, FiledAttempt, FiledDuty
     from keyrig.report.evidence_messages import Seen, SeenAlert
 
@@ -84,13 +86,14 @@ def check(file: EvidenceFile, roots: Collection[str] | None = None) -> Verdict:
     messages = Messages(file, roots)
     seen = messages.see(file.exchanges)
     alerts = messages.see_alerts(file.alerts)
-    facts = _facts(file)
+    facts, planned, unplanned = _planned(file)
     judge = _Judge(file, messages, seen, alerts, facts)
     duties = tuple(judge.verdict(duty) for duty in file.duties)
     findings = [
         *messages.findings,
+        *unplanned,
         *_repeated(file),
-        *_replayed(file, facts),
+        *_replayed(file, planned),
         *_unproved(duties),
     ]
     answered = [each for each in seen if each.response is not None]
@@ -106,13 +109,30 @@ def check(file: EvidenceFile, roots: Collection[str] | None = None) -> Verdict:
     )
 
 
-def _facts(file: EvidenceFile) -> Mapping[EntityIdentifier, DeviceFacts]:
-    """Give what the file says of each device, as it stood when the run ended."""
-    return {
-        device: fold(device, known, file.ended_at).facts
-        for device, known in file.known.items()
-        if any(fact.name is FactName.DEVICE_TYPE and fact.value is not None for fact in known)
-    }
+def _planned(
+    file: EvidenceFile,
+) -> tuple[dict[EntityIdentifier, DeviceFacts], list[Duty], list[Finding]]:
+    """Plan the duties anew from the file's facts, rules and attempts, as the run ended.
+
+    Returns:
+        What is known of each device, the duties, and the devices that cannot be planned.
+    """
+    assert file.rules is not None
+    facts: dict[EntityIdentifier, DeviceFacts] = {}
+    duties: list[Duty] = []
+    findings = []
+    tried = file.ledger_facts()
+    for device, known in file.known.items():
+        try:
+            folded = fold(device, known, file.ended_at).facts
+            made = plan(file.rules, [folded], tried, file.ended_at, file.carried_out)
+        except (OverflowError, ValueError) as error:
+            reason = f"device {device} cannot be planned: {printable(str(error))}"
+            findings.append(Finding(line=file.first_lines[device], reason=reason))
+        else:
+            facts[device] = folded
+            duties += made.duties
+    return facts, duties, findings
 
 
 def _repeated(file: EvidenceFile) -> Iterator[Finding]:
@@ -127,13 +147,9 @@ def _repeated(file: EvidenceFile) -> Iterator[Finding]:
             yield Finding(line=line, reason=f"{name} stands at line {first} already")
 
 
-def _replayed(
-    file: EvidenceFile, facts: Mapping[EntityIdentifier, DeviceFacts]
-) -> Iterator[Finding]:
-    """Plan the duties anew from the file's facts, rules and attempts; compare what it says."""
-    assert file.rules is not None
-    made = plan(file.rules, facts.values(), file.ledger_facts(), file.ended_at, file.carried_out)
-    planned = {(duty.device, duty.requirement): duty for duty in made.duties}
+def _replayed(file: EvidenceFile, duties: list[Duty]) -> Iterator[Finding]:
+    """Compare the duties that a file states with those that were planned anew."""
+    planned = {(duty.device, duty.requirement): duty for duty in duties}
     for filed in file.duties:
         name = f"{filed.requirement} of {filed.device}"
         duty = planned.pop((filed.device, filed.requirement), None)

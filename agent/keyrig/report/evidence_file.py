@@ -87,6 +87,8 @@ class EvidenceFile:
         ended_at: When the run ended.
         recovery_certificate: The fingerprint of the one Recovery Certificate.
         carried_out: The parties whose duties the rig carries out.
+        known: What was said of each device.
+        first_lines: The line of the first fact of each device.
     """
 
     key: str
@@ -99,6 +101,7 @@ class EvidenceFile:
     certificates: list[GBCSCertificate] = field(default_factory=list)
     device_certificates: list[GBCSCertificate] = field(default_factory=list)
     known: dict[EntityIdentifier, list[KnownFact]] = field(default_factory=dict)
+    first_lines: dict[EntityIdentifier, int] = field(default_factory=dict)
     attempts: list[FiledAttempt] = field(default_factory=list)
     scheduled: dict[tuple[EntityIdentifier, str], datetime] = field(default_factory=dict)
     exchanges: list[FiledExchange] = field(default_factory=list)
@@ -201,17 +204,19 @@ def _take_device_certificate(file: EvidenceFile, _: int, body: Mapping[str, Any]
     file.device_certificates.append(certificate)
 
 
-def _take_fact(file: EvidenceFile, _: int, body: Mapping[str, Any]) -> None:
+def _take_fact(file: EvidenceFile, number: int, body: Mapping[str, Any]) -> None:
     name = FactName(body["name"])
     value = body["value"]
     fact = KnownFact(
         name=name,
         value=None if value is None else read_value(name, value),
         at=_maybe_instant(body["at"]),
-        source=body["source"],
+        source=_text(body["source"]),
         recorded_at=_instant(body["recorded_at"]),
     )
-    file.known.setdefault(EntityIdentifier.parse(body["device"]), []).append(fact)
+    device = EntityIdentifier.parse(body["device"])
+    file.known.setdefault(device, []).append(fact)
+    file.first_lines.setdefault(device, number)
 
 
 def _take_attempt(file: EvidenceFile, number: int, body: Mapping[str, Any]) -> None:
@@ -305,6 +310,12 @@ def _public_key(line: Line) -> bytes:
     return der
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.40} is no text")
+    return value
+
+
 def _octets(text: str) -> bytes:
     try:
         octets = base64.b64decode(text, validate=True)
@@ -318,7 +329,7 @@ def _octets(text: str) -> bytes:
 def _certificate(text: str) -> GBCSCertificate:
     """Read a certificate, and see that what is asked of it later can be read."""
     certificate = GBCSCertificate.from_der(_octets(text))
-    _ = certificate.profile, certificate.entity_id, certificate.key_usage
+    _ = certificate.profile, certificate.entity_id, certificate.key_usage, certificate.public_key
     return certificate
 
 

@@ -205,10 +205,29 @@ class Prover:
         return _shown(read, "the device gives the Recovery Certificate's key in its Recovery cell")
 
     def _supplier(self, case: Case) -> tuple[Proof, str]:
-        return _party(case, RemotePartyRole.SUPPLIER, case.facts.lead_supplier)
+        return self._party(case, RemotePartyRole.SUPPLIER, case.facts.lead_supplier)
 
     def _network(self, case: Case) -> tuple[Proof, str]:
-        return _party(case, RemotePartyRole.NETWORK_OPERATOR, case.facts.network_operator)
+        return self._party(case, RemotePartyRole.NETWORK_OPERATOR, case.facts.network_operator)
+
+    def _party(
+        self, case: Case, role: RemotePartyRole, party: EntityIdentifier | None
+    ) -> tuple[Proof, str]:
+        name = role.gbcs_name
+        if party is None:
+            raise Lacking(f"no fact names the {name} whose credentials the device should hold")
+        cells, read = _cells(case, role)
+        if any(cell.existing_subject_unique_id != party for cell in cells):
+            raise Lacking(f"the {name} cells hold another party than {party}")
+        told = {(cell.trust_anchor_cell_key_usage, cell.trust_anchor_cell_usage) for cell in cells}
+        if not told >= _MANAGEMENT_CELLS:
+            raise Lacking(f"the device does not tell of its {name} cells for both key usages")
+        proof, shown = _shown(read, f"the device gives {party} in its {len(cells)} {name} cells")
+        try:
+            _, replaced = self._replacement(case)
+        except Lacking:
+            return proof, shown
+        return proof, f"{shown}; before that, {replaced}"
 
 
 def _last_given(case: Case, usage: KeyUsage) -> Seen:
@@ -254,19 +273,6 @@ def _outcomes(seen: Seen, case: Case) -> Iterator[ExecutionOutcome]:
             outcome.credentials_replacement_mode,
         ) == (control.authorising_remote_party_seq_number, control.credentials_replacement_mode):
             yield outcome
-
-
-def _party(case: Case, role: RemotePartyRole, party: EntityIdentifier | None) -> tuple[Proof, str]:
-    name = role.gbcs_name
-    if party is None:
-        raise Lacking(f"no fact names the {name} whose credentials the device should hold")
-    cells, read = _cells(case, role)
-    if any(cell.existing_subject_unique_id != party for cell in cells):
-        raise Lacking(f"the {name} cells hold another party than {party}")
-    told = {(cell.trust_anchor_cell_key_usage, cell.trust_anchor_cell_usage) for cell in cells}
-    if not told >= _MANAGEMENT_CELLS:
-        raise Lacking(f"the device does not tell of its {name} cells for both key usages")
-    return _shown(read, f"the device gives {party} in its {len(cells)} {name} cells")
 
 
 def _shown(read: Seen, what: str) -> tuple[Proof, str]:
