@@ -1,0 +1,1 @@
+"""GBCS messages on ZigBee Smart Energy: clusters, tunnels, block transfer and key establishment."""
