@@ -220,7 +220,7 @@ class _Judge:
             return None, ""
         facts = self._facts.get(duty.device)
         if facts is None:
-            return Proof.NONE, "nothing is said of the device"
+            return Proof.NONE, "what is said of the device gives no plan"
         attempts = self._attempts(duty, facts)
         done = [attempt for attempt in attempts if attempt.fact.outcome is Outcome.DONE]
         if not done:

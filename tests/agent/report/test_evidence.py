@@ -6,6 +6,8 @@ import base64
 import itertools
 import json
 import re
+import shutil
+import sqlite3
 import stat
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +15,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from agent.report.forging import bodies, changed, duty_of, flip, forged, reasons, verdict_of
 from keyrig.cli import run_command
 from keyrig.errors import EvidenceBroken, KeyStoreError
-from keyrig.report.evidence_check import Proof, Verdict, check
+from keyrig.report.evidence_check import Proof
 from keyrig.report.evidence_file import read_evidence
-from keyrig.report.evidence_key import EvidenceKey, evidence_key, fingerprint
-from keyrig.report.evidence_lines import chained, hash_of, sealed_octets
+from keyrig.report.evidence_key import evidence_key, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,11 +32,14 @@ HCALCS = "00-DB-12-34-56-78-90-A4"
 
 @pytest.fixture(scope="module", name="home")
 def fixture_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with a run of the meter, and after it one of the HCALCS."""
+    """A home with a run of the HCALCS, and after it one of the meter."""
     home = tmp_path_factory.mktemp("evidence") / "home"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KEYRIG_HOME", str(home))
-        for device, name in ((ESME, "esme"), (HCALCS, "hcalcs")):
+        for device, name in ((HCALCS, "hcalcs"), (ESME, "esme")):
+            if device == ESME:
+                # The keys with which the devices left the factory.
+                shutil.copytree(home / "emulated", home / "factory")
             assert run_command(["run", "--device", device]) == 0
             output = str(home / name)
             assert run_command(["report", "last", "--format", "evidence", "--output", output]) == 0
@@ -44,36 +49,6 @@ def fixture_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(name="octets")
 def fixture_octets(home: Path) -> bytes:
     return (home / "esme").read_bytes()
-
-
-def bodies(octets: bytes) -> list[tuple[str, dict[str, Any]]]:
-    lines = [json.loads(line) for line in octets.splitlines()[:-1]]
-    return [(line["kind"], line["body"]) for line in lines]
-
-
-def forged(told: list[tuple[str, dict[str, Any]]]) -> bytes:
-    """Chain and seal lines anew, as somebody with a key of his own would."""
-    key = EvidenceKey(ec.generate_private_key(ec.SECP256R1()))
-    told[0][1]["public_key"] = base64.b64encode(key.public_der).decode()
-    head = hash_of(list(chained(told))[-1])
-    signature = base64.b64encode(key.sign(sealed_octets(head))).decode()
-    lines = chained([*told, ("seal", {"signature": signature})])
-    return b"".join(line + b"\n" for line in lines)
-
-
-def verdict_of(octets: bytes) -> Verdict:
-    return check(read_evidence(octets, "e.jsonl"))
-
-
-def changed(
-    octets: bytes, kind: str, change: Callable[[dict[str, Any]], bool]
-) -> tuple[bytes, int]:
-    """Forge a file with one line changed: the first of a kind that `change` takes."""
-    told = bodies(octets)
-    for number, (found, body) in enumerate(told, 1):
-        if found == kind and change(body):
-            return forged(told), number
-    raise AssertionError(f"no line of kind {kind} was changed")
 
 
 def test_run_is_proved_on_a_machine_that_knows_nothing_of_it(
@@ -164,12 +139,6 @@ def test_seal_of_another_key_is_found(octets: bytes, home: Path) -> None:
         read_evidence(b"".join(lines[:-1]) + text + b"\n", "e.jsonl")
 
 
-def flip(text: str, position: int) -> str:
-    octets = bytearray(base64.b64decode(text))
-    octets[position] ^= 1
-    return base64.b64encode(octets).decode()
-
-
 def test_forged_file_is_known_by_another_key_and_still_checked(octets: bytes) -> None:
     unchanged = forged(bodies(octets))
     assert verdict_of(unchanged).holds
@@ -182,8 +151,7 @@ def test_outcome_forged_to_done_is_found_by_replay_and_by_the_messages(octets: b
     attempt = next(b for k, b in told if k == "attempt" and b["requirement"] == "R37c")
     attempt["outcome"] = "failed"
     verdict = verdict_of(forged(told))
-    reasons = " ".join(finding.reason for finding in verdict.findings)
-    assert "R37c of 00-DB-12-34-56-78-90-A0 is called done, where" in reasons
+    assert "R37c of 00-DB-12-34-56-78-90-A0 is called done, where" in reasons(verdict)
     # Keep the attempt, and take its messages away.
     told = [
         (kind, body)
@@ -192,7 +160,7 @@ def test_outcome_forged_to_done_is_found_by_replay_and_by_the_messages(octets: b
     ]
     verdict = verdict_of(forged(told))
     assert not verdict.holds
-    (duty,) = [each for each in verdict.duties if each.requirement == "R37c"]
+    duty = duty_of(verdict, "R37c")
     assert duty.proof is Proof.NONE
     assert duty.reason == "the device gives no digitalSignature certificate back"
 
@@ -218,16 +186,16 @@ def test_responses_exchanged_between_commands_are_found(octets: bytes) -> None:
     told = bodies(octets)
     first, second = [body for kind, body in told if kind == "exchange"][:2]
     first["response"], second["response"] = second["response"], first["response"]
-    reasons = [finding.reason for finding in verdict_of(forged(told)).findings]
-    assert len([reason for reason in reasons if "does not answer" in reason]) == 2
+    assert reasons(verdict_of(forged(told))).count("does not answer") == 2
 
 
 def test_repeated_counter_is_found(octets: bytes) -> None:
     told = bodies(octets)
     exchange = next((kind, dict(body)) for kind, body in told if kind == "exchange")
     told.append(exchange)
-    reasons = [finding.reason for finding in verdict_of(forged(told)).findings]
-    assert any("has the counter of line" in reason for reason in reasons)
+    found = reasons(verdict_of(forged(told)))
+    assert "has the counter of line" in found
+    assert re.search(r"exchange \d+ stands at line \d+ already", found)
 
 
 @pytest.mark.parametrize(
@@ -249,8 +217,7 @@ def test_line_that_cannot_be_read_is_named(
 ) -> None:
     spoiled, line = changed(octets, kind, lambda body: not body.update(change))
     if told is None:
-        reasons = [finding.reason for finding in verdict_of(spoiled).findings]
-        assert f"R99 of {ESME} follows from no rule and fact" in reasons
+        assert f"R99 of {ESME} follows from no rule and fact" in reasons(verdict_of(spoiled))
         return
     with pytest.raises(EvidenceBroken) as caught:
         read_evidence(spoiled, "e.jsonl")
@@ -283,27 +250,49 @@ def test_fact_that_is_left_out_changes_what_is_proved(octets: bytes) -> None:
         if not (kind == "fact" and body["name"] == "lead_supplier")
     ]
     verdict = verdict_of(forged(told))
-    (duty,) = [each for each in verdict.duties if each.requirement == "R37b"]
+    duty = duty_of(verdict, "R37b")
     assert duty.proof is Proof.NONE
     assert "no fact names the supplier" in duty.reason
+
+
+def private_keys(home: Path) -> list[ec.EllipticCurvePrivateKey]:
+    """Give every private key that is kept: organisations', the rig's, and the devices'."""
+    pems = [path.read_bytes() for path in home.rglob("*.key")]
+    for path in (*home.glob("emulated/*/*.json"), *home.glob("factory/*/*.json")):
+        state = json.loads(path.read_bytes())["device"]
+        pems += [pem.encode() for pem in (*state["key_pairs"].values(), *state["pending"].values())]
+    keys = [load_pem_private_key(pem, None) for pem in dict.fromkeys(pems)]
+    return [key for key in keys if isinstance(key, ec.EllipticCurvePrivateKey)]
 
 
 def test_no_private_key_is_in_it(home: Path) -> None:
     text = b"".join((home / name).read_bytes() for name in ("esme", "hcalcs"))
     decoded = b"".join(
-        base64.b64decode(found) for found in re.findall(rb'"([A-Za-z0-9+/]{40,}={0,2})"', text)
-    )
-    keys = [path for path in home.rglob("*.key") if path.is_file()]
-    assert len(keys) > 10
-    for path in keys:
-        private = load_pem_private_key(path.read_bytes(), None)
-        assert isinstance(private, ec.EllipticCurvePrivateKey)
-        scalar = private.private_numbers().private_value.to_bytes(32)
-        for form in (scalar, scalar.hex().encode(), base64.b64encode(scalar)[:40]):
+        base64.b64decode(found) for found in re.findall(rb'"([A-Za-z0-9+/]{4,}={0,2})"', text)
+        if len(found) % 4 == 0
+    )  # fmt: skip
+    keys = private_keys(home)
+    # Seven organisations' and authorities' at least, the rig's, six devices' two, and two new ones.
+    assert len(keys) > 7 + 1 + 6 * 2 + 2
+    for key in keys:
+        value = key.private_numbers().private_value
+        scalar = value.to_bytes(32)
+        forms = [scalar, scalar[::-1], scalar.hex().encode(), scalar.hex().upper().encode()]
+        forms += [str(value).encode(), *in_base64(scalar)]
+        for form in forms:
             assert form not in text
             assert form not in decoded
     assert b"PRIVATE" not in text
     assert b"PRIVATE" not in decoded
+
+
+def in_base64(octets: bytes) -> list[bytes]:
+    """Give what the base64 of anything with `octets` in it has in it, wherever they begin."""
+    forms = []
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + octets)
+        forms.append(encoded[-(-before * 4 // 3) : (before + len(octets)) * 4 // 3 - 1])
+    return forms
 
 
 def test_rigs_key_is_made_once_and_only_for_its_owner(tmp_path: Path) -> None:
@@ -324,7 +313,54 @@ def test_rigs_key_is_made_once_and_only_for_its_owner(tmp_path: Path) -> None:
     assert path.read_text(encoding="ascii") == "no key"
 
 
-def test_file_that_is_none_and_run_that_has_not_ended_are_refused(
+def test_key_that_another_agent_makes_meanwhile_is_the_rigs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "rigs"
+    generate = ec.generate_private_key
+    theirs: list[bytes] = []
+
+    def slow(curve: ec.EllipticCurve) -> ec.EllipticCurvePrivateKey:
+        monkeypatch.setattr(ec, "generate_private_key", generate)
+        theirs.append(evidence_key(folder, "bench").public_der)
+        return generate(curve)
+
+    monkeypatch.setattr(ec, "generate_private_key", slow)
+    assert [evidence_key(folder, "bench").public_der] == theirs
+    assert [path.name for path in folder.iterdir()] == ["bench.evidence.key"]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ("DELETE FROM run_contexts", "kept neither rules nor certificates with a run"),
+        ("UPDATE runs SET finished_at = NULL, outcome = NULL", "has not ended"),
+    ],
+)
+def test_run_that_cannot_be_proved_is_refused(
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    change: str,
+    told: str,
+) -> None:
+    monkeypatch.setenv("KEYRIG_HOME", str(tmp_path))
+    shutil.copy(home / "ledger.sqlite", tmp_path)
+    connection = sqlite3.connect(tmp_path / "ledger.sqlite")
+    with connection:
+        connection.execute(change)
+    connection.close()
+    output = tmp_path / "evidence"
+    arguments = ["report", "last", "--format", "evidence", "--output", str(output)]
+    assert run_command(arguments) == 4
+    captured = capsys.readouterr().err
+    assert captured.count("\n") == 1
+    assert told in captured
+    assert not output.exists()
+
+
+def test_file_that_is_none_is_refused(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command(["verify-evidence", str(tmp_path / "none")]) == 2
