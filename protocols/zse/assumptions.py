@@ -23,6 +23,11 @@ TRANSFER_ATTEMPTS: Final = 3
 TUNNEL_QUEUE_LIMIT: Final = 64
 """Messages that may wait for a tunnel."""
 
+REOPENS_AT_ONCE: Final = True
+"""Whether a client that learns that its tunnel is gone asks for another without a message waiting.
+
+A device can tell of an alert only through a tunnel; GBCS's triggers name the waiting message."""
+
 SERVER_TUNNELS: Final = 1
 """Tunnels that an emulated device keeps at once."""
 

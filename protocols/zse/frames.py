@@ -98,6 +98,29 @@ class Frame:
     wants_default_response: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A command to send, and the sequence number to send it with.
+
+    Args:
+        command: What to send.
+        sequence: Transaction sequence number; an answer has its command's.
+        address: Who is to have it where a machine talks with several, or None.
+    """
+
+    command: Command | DefaultResponse
+    sequence: int
+    address: int | None = None
+
+    def encode(self) -> bytes:
+        """Give the octets of the frame.
+
+        Raises:
+            LocalProtocolError: A value does not fit its field.
+        """
+        return encode_frame(self.command, sequence=self.sequence)
+
+
 def encode_frame(
     command: Command | DefaultResponse, *, sequence: int, wants_default_response: bool | None = None
 ) -> bytes:
