@@ -17,7 +17,7 @@ COMMANDS: Final = {
     "status": "Show devices, duties, deadlines and SMI Status.",
     "rules": "Show the rule set: duties, deadlines, and how ambiguous texts are read.",
     "facts": "Show and record what is known of devices.",
-    "report": "Write a report of a run: HTML, JSON or JUnit.",
+    "report": "Write a report of a run: HTML, JSON, JUnit, or evidence.",
     "verify-evidence": "Check an evidence file, on any machine, and say what it proves.",
     "emulate": "Host a rig's emulated devices until stopped.",
     "inspect": "Decode a GBCS message.",

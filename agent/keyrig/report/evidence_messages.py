@@ -10,18 +10,16 @@ from gbcs.errors import (
     CertificateRejected,
     KeyrigError,
     ProtectionMissing,
-    SignatureMismatch,
     WrongEntity,
 )
 from gbcs.message import CRAFlag, Header, Message
 from gbcs.path_validation import validate_path
-from gbcs.protection import describe, verify_signature
-from gbcs.roles import KeyUsage
+from gbcs.protection import describe
 from gbcs.use_cases import MessageCode, command_protection, decode_payload, response_protection
 from keyrig.ledger.states import ExchangeOutcome
 from keyrig.printable import printable
 from keyrig.report.evidence_key import fingerprint
-from keyrig.report.evidence_signers import DeviceSigners
+from keyrig.report.evidence_signers import DeviceSigners, signers_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -161,7 +159,7 @@ class Messages:
         if decoded is None:
             raise WrongEntity(f"{describe(header)} is of no use case that a duty needs")
         if command_protection(decoded.value).signature:
-            self._verify_organisation(command)
+            self._require_trusted(signers_of(command, self._organisations), header)
         return Seen(
             exchange=exchange,
             header=header,
@@ -189,8 +187,7 @@ class Messages:
             raise WrongEntity(f"{describe(header)} does not answer {describe(asked)}")
         needed = response_protection(seen.command)
         if needed.signature:
-            certificate = self._signers.signer(response)
-            self._require_trusted(certificate, header)
+            self._require_trusted(self._signers.signers(response), header)
         if needed.mac and not response.mac:
             raise ProtectionMissing(f"{describe(header)} carries no MAC")
         decoded = decode_payload(response)
@@ -213,31 +210,15 @@ class Messages:
             raise WrongEntity(f"{describe(header)} is no alert of device {alert.device}")
         if not message.signature:
             return None
-        self._require_trusted(self._signers.signer(message, alert.received_at), header)
+        self._require_trusted(self._signers.signers(message, alert.received_at), header)
         decoded = decode_payload(message)
         if decoded is None:
             return None
         return SeenAlert(alert=alert, header=header, payload=decoded.value)
 
-    def _verify_organisation(self, message: Message) -> None:
-        header = message.header
-        for certificate in self._organisations:
-            if (certificate.entity_id, certificate.key_usage) != (
-                header.originator,
-                KeyUsage.DIGITAL_SIGNATURE,
-            ):
-                continue
-            try:
-                verify_signature(message, certificate.public_key)
-            except SignatureMismatch:
-                continue
-            return self._require_trusted(certificate, header)
-        raise SignatureMismatch(
-            f"the signature of {describe(header)} is by no certificate in the file"
-        )
-
-    def _require_trusted(self, certificate: GBCSCertificate, header: Header) -> None:
-        if not self.is_trusted(certificate):
+    def _require_trusted(self, signers: Collection[GBCSCertificate], header: Header) -> None:
+        untrusted = [certificate for certificate in signers if not self.is_trusted(certificate)]
+        if untrusted and len(untrusted) == len(signers):
             raise CertificateRejected(
-                "path", f"{certificate}, which signed {describe(header)}, leads to no root"
+                "path", f"{untrusted[0]}, which signed {describe(header)}, leads to no root"
             )

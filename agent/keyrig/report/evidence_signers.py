@@ -58,8 +58,8 @@ class DeviceSigners:
             if certificate.entity_id == exchange.device and certificate != given and not is_to_come:
                 self._given_up.setdefault(certificate, exchange)
 
-    def signer(self, message: Message, at: datetime | None = None) -> GBCSCertificate:
-        """Give the certificate by whose key a device signed a message.
+    def signers(self, message: Message, at: datetime | None = None) -> tuple[GBCSCertificate, ...]:
+        """Give the certificates, one at least, of the key by which a device signed a message.
 
         Args:
             message: A response, or an alert.
@@ -69,22 +69,46 @@ class DeviceSigners:
             ProtectionMissing: It is not signed.
             SignatureMismatch: It is signed by no key of the device, or by one given up.
         """
-        for certificate in self._certificates:
-            if certificate.entity_id != message.header.originator:
-                continue
-            try:
-                verify_signature(message, certificate.public_key)
-            except SignatureMismatch:
-                continue
-            ended = self._given_up.get(certificate)
-            if ended is None or (
-                at is not None and ended.finished_at is not None and at <= ended.finished_at
-            ):
-                return certificate
+        signers = signers_of(message, self._certificates)
+        ended = [self._given_up.get(certificate) for certificate in signers]
+        fit = tuple(
+            certificate
+            for certificate, end in zip(signers, ended, strict=True)
+            if end is None
+            or (at is not None and end.finished_at is not None and at <= end.finished_at)
+        )
+        if not fit:
+            line = next(end.line for end in ended if end is not None)
             raise SignatureMismatch(
                 f"the signature of {describe(message.header)} is by a key that the device had "
-                f"given up at line {ended.line}"
+                f"given up at line {line}"
             )
+        return fit
+
+
+def signers_of(
+    message: Message, certificates: Iterable[GBCSCertificate]
+) -> tuple[GBCSCertificate, ...]:
+    """Give those certificates of a message's originator by whose key it is signed.
+
+    Raises:
+        ProtectionMissing: It is not signed.
+        SignatureMismatch: It is signed by none of them.
+    """
+    signers = []
+    for certificate in certificates:
+        if (certificate.entity_id, certificate.key_usage) != (
+            message.header.originator,
+            KeyUsage.DIGITAL_SIGNATURE,
+        ):
+            continue
+        try:
+            verify_signature(message, certificate.public_key)
+        except SignatureMismatch:
+            continue
+        signers.append(certificate)
+    if not signers:
         raise SignatureMismatch(
             f"the signature of {describe(message.header)} is by no certificate in the file"
         )
+    return tuple(signers)

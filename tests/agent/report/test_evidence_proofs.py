@@ -10,8 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509 import load_der_x509_certificate
+from cryptography.x509 import CertificateBuilder, load_der_x509_certificate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -195,6 +197,70 @@ def test_duty_is_not_proved_without_each_of_its_exchanges(
     assert told_of in duty.reason
     assert f"{duty.line}: {requirement} of {ESME} is called done, but {duty.reason}" in reasons(
         verdict
+    )
+
+
+def cells_told_anew(body: dict[str, Any], kept: frozenset[KeyUsage]) -> str:
+    """Write a CS02a answer with fewer cells, under a MAC that is none."""
+    response = Message.parse(b64decode(body["response"]))
+    decoded = decode_payload(response)
+    assert decoded is not None
+    payload = tuple(
+        replace(
+            details,
+            trust_anchor_cell_details=tuple(
+                cell
+                for cell in details.trust_anchor_cell_details
+                if cell.trust_anchor_cell_key_usage in kept
+            ),
+        )
+        for details in decoded.value
+    )
+    unprotected = compose(response.header, payload)
+    return encoded(add_mac(unprotected, signature=b"", shared_secret=bytes(32)).octets)
+
+
+def test_answer_under_a_mac_can_be_written_by_whoever_seals_and_is_said_to_be(told: Told) -> None:
+    body, _ = exchange_of(told, MessageCode.PROVIDE_CREDENTIALS, "R37b")
+    body["response"] = cells_told_anew(body, frozenset({SIGNATURE, KeyUsage.KEY_AGREEMENT}))
+    verdict = verdict_of(forged(told))
+    assert verdict.holds
+    duty = duty_of(verdict, "R37b")
+    assert duty.proof is Proof.MACED
+    assert "which nobody can check without the broker's or the device's private key" in duty.reason
+    assert verdict.responses_maced < verdict.responses
+
+
+def test_credentials_need_the_cells_of_both_key_usages(told: Told) -> None:
+    body, _ = exchange_of(told, MessageCode.PROVIDE_CREDENTIALS, "R37b")
+    body["response"] = cells_told_anew(body, frozenset({SIGNATURE}))
+    duty = duty_of(verdict_of(forged(told)), "R37b")
+    assert duty.proof is Proof.NONE
+    assert duty.reason == "the device does not tell of its supplier cells for both key usages"
+
+
+def test_key_that_the_device_had_before_is_not_generated_anew(told: Told) -> None:
+    body, _ = exchange_of(told, MessageCode.PROVIDE_DEVICE_CERTIFICATE, "R37c", SIGNATURE)
+    decoded = decode_payload(Message.parse(b64decode(body["response"])))
+    assert decoded is not None
+    held = load_der_x509_certificate(decoded.value)
+    builder = CertificateBuilder(
+        held.issuer,
+        held.subject,
+        held.public_key(),
+        held.serial_number + 1,
+        held.not_valid_before_utc,
+        held.not_valid_after_utc,
+        list(held.extensions),
+    )
+    earlier = builder.sign(ec.generate_private_key(ec.SECP256R1()), hashes.SHA256())
+    number = next(n for n, (kind, _) in enumerate(told) if kind == "device-certificate")
+    der = encoded(earlier.public_bytes(Encoding.DER))
+    told.insert(number, ("device-certificate", {"device": ESME, "der": der}))
+    duty = duty_of(verdict_of(forged(told)), "R37c")
+    assert duty.proof is Proof.NONE
+    assert duty.reason == (
+        "the digitalSignature key that the device gives back is one that it had before"
     )
 
 
