@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gbcs.errors import DecodeError, LocalProtocolError
-from protocols.zse.tunnelling import drain, frame, sequences
 from zse.commands import (
     TUNNELING,
     CloseTunnel,
@@ -34,6 +33,8 @@ from zse.tunnel import (
     TunnelUnanswered,
 )
 from zse.tunnel_client import ClientTimers, TunnelClient, TunnelState
+
+from .tunnelling import drain, frame, sequences
 
 REQUEST = RequestTunnel(6, 0xFFFF, False, 1500)
 TO_CLIENT = Direction.TO_CLIENT

@@ -5,7 +5,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gbcs.errors import DecodeError, LocalProtocolError
-from protocols.zse.tunnelling import HUB, OTHER, drain, exchange, frame, sequences
 from zse.commands import (
     TUNNELING,
     CloseTunnel,
@@ -35,6 +34,8 @@ from zse.tunnel import (
 )
 from zse.tunnel_client import TunnelClient
 from zse.tunnel_server import ServerLimits, TunnelServer
+
+from .tunnelling import HUB, OTHER, drain, exchange, frame, sequences
 
 REQUEST = RequestTunnel(6, 0xFFFF, False, 1500)
 
