@@ -86,6 +86,9 @@ BLOCK_ATTEMPTS: Final = 4
 BLOCK_RECEIVE_TIMEOUT_S: Final = 300.0
 """How long an unfinished message is kept without a new block, and a finished one remembered."""
 
+BLOCK_MESSAGE_OCTETS_LIMIT: Final = 65_535
+"""The longest message that is put together; the longest that `gbcs` reads."""
+
 BLOCK_TRANSFERS_LIMIT: Final = 8
 """Messages that are put together at once."""
 
