@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType
-from keyrig.duties.known_facts import FactName, KnownFact
+from keyrig.duties.known_facts import FactName, KnownFact, last_words
 from keyrig.duties.smi_status import SMIStatus
 from keyrig.errors import DocumentInvalid
 from keyrig.printable import printable
@@ -171,8 +171,7 @@ def take_in(ledger: Ledger, inventory: Inventory, now: datetime) -> dict[str, An
     devices: list[dict[str, Any]] = []
     with ledger.transaction():
         for entry in inventory.entries:
-            history = ledger.device_facts.history(entry.device)
-            held = {f.name: f.value for f in history if f.source == SOURCE}
+            held = last_words(ledger.device_facts.history(entry.device), SOURCE)
             fresh = [f for f in entry.said(SOURCE, now) if held.get(f.name) != f.value]
             ledger.learn(entry.device, fresh, now)
             told = [fact.name.value for fact in fresh]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from keyrig.duties.rules import DateOnly, DayCounting
 
 if TYPE_CHECKING:
-    from keyrig.duties.rules import Readings
+    from keyrig.duties.rules import Readings, Requirement, Rules
 
 
 def deadline(commissioned_at: datetime | date, days: int, readings: Readings) -> datetime:
@@ -32,6 +32,19 @@ def deadline(commissioned_at: datetime | date, days: int, readings: Readings) ->
     if readings.date_only.choice is DateOnly.END_OF_NTH_DAY:
         return _end_of(commissioned_at + timedelta(days=days))
     return datetime.combine(commissioned_at, time.min, UTC) + timedelta(days=days)
+
+
+def duty_deadline(
+    rules: Rules, requirement: Requirement, commissioned_at: datetime | date | None
+) -> datetime | None:
+    """Give the last instant at which a duty is in time, as `deadline` counts it.
+
+    None before Commissioning, and where the rules' readings let no days run.
+    """
+    days = rules.days(requirement)
+    if commissioned_at is None or days is None:
+        return None
+    return deadline(commissioned_at, days, rules.readings)
 
 
 def _end_of(day: date) -> datetime:

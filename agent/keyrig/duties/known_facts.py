@@ -129,10 +129,7 @@ def news(
 
     What it no longer says is taken back.
     """
-    before: dict[FactName, Any] = {}
-    for fact in known:
-        if fact.source == source:
-            before[fact.name] = fact.value
+    before = last_words(known, source)
     changed = {name: value for name, value in said.items() if before.get(name) != value}
     changed |= {
         name: None for name, value in before.items() if value is not None and name not in said
@@ -141,6 +138,11 @@ def news(
         KnownFact(name=name, value=value, source=source, recorded_at=now)
         for name, value in changed.items()
     )
+
+
+def last_words(known: Iterable[KnownFact], source: str) -> dict[FactName, Any]:
+    """Give what a source said last of each thing; None where it took it back."""
+    return {fact.name: fact.value for fact in known if fact.source == source}
 
 
 def encode_value(value: Any) -> str:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from gbcs.roles import DeviceType
-from keyrig.duties.deadlines import deadline
+from keyrig.duties.deadlines import duty_deadline
 from keyrig.duties.facts import DCC, SCHEDULED_GRACE, Outcome, aware_utc
 from keyrig.duties.rules import Actor, Exemption, Owed
 
@@ -198,12 +198,7 @@ def _duty(
     parties: Collection[Actor],
     order: int,
 ) -> Duty:
-    days = rules.days(requirement)
-    until = (
-        None
-        if device.commissioned_at is None or days is None
-        else deadline(device.commissioned_at, days, rules.readings)
-    )
+    until = duty_deadline(rules, requirement, device.commissioned_at)
     done_at = next((a.finished_at for a in attempts if a.outcome is Outcome.DONE), None)
     failed_at = next((a.finished_at for a in attempts if a.outcome is Outcome.FAILED), None)
     state, reason = _state(rules, requirement, device, attempts, now, parties)

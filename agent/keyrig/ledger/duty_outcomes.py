@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from keyrig.duties.consequences import Consequences, decide, lacking_for_done
-from keyrig.duties.deadlines import deadline
+from keyrig.duties.deadlines import duty_deadline
 from keyrig.duties.facts import Outcome
 from keyrig.errors import LedgerRefused
 from keyrig.ledger.states import EventType
@@ -56,7 +56,13 @@ def finish_duty(
             EventType.DUTY_OUTCOME,
             device.entity_id,
             now,
-            _told_of(rules, requirement, ledger.runs.attempt(attempt_id)),
+            _told_of(rules, requirement, attempt.duty_id, outcome, detail)
+            | {
+                "evidence": evidence,
+                "run": attempt.run_id,
+                "attempt": attempt.id,
+                "started_at": attempt.started_at.isoformat(),
+            },
         )
         _apply(ledger, consequences, requirement, device, now)
         ledger.open_duties.refresh(device.entity_id, now)
@@ -81,16 +87,7 @@ def fail_overdue(
             EventType.DUTY_OUTCOME,
             device.entity_id,
             duty.failed_at_deadline,
-            {
-                "duty": duty.id,
-                "requirement": requirement.id,
-                "clause": requirement.clause,
-                "edition": rules.edition,
-                "actor": requirement.actor.value,
-                "step": requirement.step.value,
-                "outcome": Outcome.FAILED.value,
-                "detail": detail,
-            },
+            _told_of(rules, requirement, duty.id, Outcome.FAILED, detail),
         )
         _apply(ledger, consequences, requirement, device, now)
     return consequences
@@ -100,10 +97,8 @@ def _is_failure(rules: Rules, requirement: Requirement, device: DeviceFacts, now
     """Say whether a failed attempt is a failure, by the reading that the rules choose."""
     if rules.readings.failing.choice.by_attempt:
         return True
-    days = rules.days(requirement)
-    if days is None or device.commissioned_at is None:
-        return False
-    return now > deadline(device.commissioned_at, days, rules.readings)
+    until = duty_deadline(rules, requirement, device.commissioned_at)
+    return until is not None and now > until
 
 
 def _requirement(rules: Rules, attempt: Attempt, device: DeviceFacts) -> Requirement:
@@ -119,21 +114,18 @@ def _requirement(rules: Rules, attempt: Attempt, device: DeviceFacts) -> Require
         ) from None
 
 
-def _told_of(rules: Rules, requirement: Requirement, attempt: Attempt) -> dict[str, Any]:
-    assert attempt.outcome is not None
+def _told_of(
+    rules: Rules, requirement: Requirement, duty: str, outcome: Outcome, detail: str
+) -> dict[str, Any]:
     return {
-        "duty": attempt.duty_id,
+        "duty": duty,
         "requirement": requirement.id,
         "clause": requirement.clause,
         "edition": rules.edition,
         "actor": requirement.actor.value,
         "step": requirement.step.value,
-        "outcome": attempt.outcome.value,
-        "detail": attempt.detail,
-        "evidence": attempt.evidence,
-        "run": attempt.run_id,
-        "attempt": attempt.id,
-        "started_at": attempt.started_at.isoformat(),
+        "outcome": outcome.value,
+        "detail": detail,
     }
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from gbcs.entity import EntityIdentifier
-    from keyrig.duties.facts import DeviceFacts
+    from keyrig.duties.facts import DeviceFacts, LedgerFacts
     from keyrig.duties.plan import Plan
     from keyrig.duties.rules import Rules
     from keyrig.ledger.database import Database
@@ -99,11 +99,11 @@ class OpenDuties:
         A device that was not adopted has no duties here.
         """
         with self._database.transaction() as connection:
-            planned = self.planned(device, now)
-            if planned is None:
+            found = self._plan(connection, device, now)
+            if found is None:
                 return
+            planned, facts, known = found
             due = {duty.requirement: duty.deadline or NO_DEADLINE for duty in planned.to_do()}
-            held = self._facts.ledger_facts([device]).scheduled.values()
             table = open_duties
             stand = connection.execute(
                 select(table.c.requirement, table.c.due_by).where(table.c.device == device)
@@ -114,28 +114,18 @@ class OpenDuties:
                     connection.execute(
                         insert(table).values(device=device, requirement=requirement, due_by=due_by)
                     )
-            self._settle(connection, device, now)
-            begins = self.facts(device, now).commissioned_from
-            awaited = {begins} if begins is not None else set()
-            awaited |= {at + SCHEDULED_GRACE + _MICROSECOND for at in held}
+            awaited = {at + SCHEDULED_GRACE + _MICROSECOND for at in known.scheduled.values()}
+            if facts.commissioned_from is not None:
+                awaited.add(facts.commissioned_from)
             for at in awaited:
                 if at > now:
                     self._device_facts.await_instant(device, at)
 
     def planned(self, device: EntityIdentifier, now: datetime) -> Plan | None:
         """Plan one device from the ledger alone, or give None where it was not adopted."""
-        table = planned_devices
         with self._database.reading() as connection:
-            row = connection.execute(select(table).where(table.c.device == device)).one_or_none()
-            if row is None:
-                return None
-            return plan(
-                self._rule_sets.rules(row.rule_set),
-                [self.facts(device, now)],
-                self._facts.ledger_facts([device]),
-                now,
-                frozenset(Actor(name) for name in row.actors.split()),
-            )
+            found = self._plan(connection, device, now)
+        return None if found is None else found[0]
 
     def facts(self, device: EntityIdentifier, now: datetime) -> DeviceFacts:
         """Give what holds of a device, from the ledger alone.
@@ -177,7 +167,8 @@ class OpenDuties:
 
     def _catch_up(self, now: datetime) -> bool:
         table = facts_to_come
-        query = select(table.c.device).distinct().where(table.c.at <= now).limit(_BATCH)
+        has_come = table.c.at <= now
+        query = select(table.c.device).distinct().where(has_come).limit(_BATCH)
         with self._database.reading() as connection:
             devices = connection.execute(query).scalars().all()
         if not devices:
@@ -185,9 +176,18 @@ class OpenDuties:
         with self._database.transaction() as connection:
             for device in devices:
                 self.refresh(device, now)
-                self._settle(connection, device, now)
+            connection.execute(delete(table).where(has_come, table.c.device.in_(devices)))
         return True
 
-    def _settle(self, connection: Connection, device: EntityIdentifier, now: datetime) -> None:
-        table = facts_to_come
-        connection.execute(delete(table).where(table.c.device == device, table.c.at <= now))
+    def _plan(
+        self, connection: Connection, device: EntityIdentifier, now: datetime
+    ) -> tuple[Plan, DeviceFacts, LedgerFacts] | None:
+        """Plan one device; give the plan with what it was made from."""
+        table = planned_devices
+        row = connection.execute(select(table).where(table.c.device == device)).one_or_none()
+        if row is None:
+            return None
+        rules = self._rule_sets.rules(row.rule_set)
+        actors = frozenset(Actor(name) for name in row.actors.split())
+        facts, known = self.facts(device, now), self._facts.ledger_facts([device])
+        return plan(rules, [facts], known, now, actors), facts, known

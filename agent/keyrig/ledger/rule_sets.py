@@ -38,6 +38,7 @@ class RuleSets:
                         recorded_at=now,
                     )
                 )
+        self._read.setdefault(digest, rules)
         return digest
 
     def rules(self, digest: str) -> Rules:
