@@ -63,6 +63,8 @@ class LineOptions:
         timers: The device's times.
         line_in: What the line does to octets on their way to the device.
         line_out: What the line does to octets on their way from the device.
+        connection: Gives what speaks on the line in place of a framing, for each user anew;
+            a radio's own protocol, for one.
     """
 
     client: HDLCAddress = CLIENT
@@ -71,6 +73,7 @@ class LineOptions:
     timers: Timers = DEVICE_TIMERS
     line_in: Callable[[bytes], bytes] | None = None
     line_out: Callable[[bytes], bytes] | None = None
+    connection: Callable[[], MessageConnection] | None = None
 
 
 class LineHost(abc.ABC):
@@ -213,6 +216,8 @@ class LineHost(abc.ABC):
         return True
 
     def _make_connection(self) -> MessageConnection:
+        if self._options.connection is not None:
+            return self._options.connection()
         if self._framing == "gfi":
             return GFIConnection()
         return SecondaryStation(
