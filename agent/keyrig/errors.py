@@ -44,6 +44,84 @@ class LinkTimeout(LinkError):  # noqa: N818 - as above
         self.what = what
 
 
+class RadioError(LinkError):
+    """A ZigBee radio, or the network that it keeps, does not do what is needed."""
+
+
+class RadioLost(RadioError):  # noqa: N818 - the state's word; the base says it is an error
+    """The radio went away or started anew by itself.
+
+    Args:
+        where: The radio's name and port.
+        reason: What is known of why.
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(
+            f"{where}: the radio is lost ({reason}); plug it in again, and run again where "
+            "it does not come back by itself"
+        )
+        self.where = where
+
+
+class RadioUnusable(RadioError):  # noqa: N818 - as above
+    """The radio cannot be started.
+
+    Args:
+        where: The radio's name and port.
+        reason: Why.
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(
+            f"{where}: the radio does not start ({reason}); see that it is an EZSP radio that no "
+            "other program uses, and `keyrig radio list`"
+        )
+        self.where = where
+
+
+class RadioRefused(RadioError):  # noqa: N818 - as above
+    """The radio refused a command.
+
+    Args:
+        where: The radio's port.
+        what: Which, and with what status.
+    """
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(f"{where}: the radio refuses {what}; restart it and try again")
+        self.where = where
+
+
+class RadioLacksSmartEnergy(RadioError):  # noqa: N818 - as above
+    """The radio has no Smart Energy security.
+
+    Args:
+        where: The radio's port.
+        status: What it answered.
+    """
+
+    def __init__(self, where: str, status: str) -> None:
+        super().__init__(
+            f"{where}: the radio has no Smart Energy key establishment or no certificate "
+            f"({status}); use one with Smart Energy firmware and a certificate"
+        )
+        self.where = where
+
+
+class NodeUnreachable(RadioError):  # noqa: N818 - as above
+    """A device is not in the radio's network, or does not answer there.
+
+    Args:
+        where: The link's name.
+        reason: How far it came.
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}; check its power, its range and its install code")
+        self.where = where
+
+
 class LedgerError(KeyrigError):
     """The ledger cannot be used."""
 

@@ -43,6 +43,11 @@ CLOSE_TUNNEL_TIMEOUT_S: Final = 0xFFFF
 SERVER_NOTIFIES_CLOSURE: Final = False
 """Whether a device tells of a tunnel that it closes; the command is optional in ZSE."""
 
+# APS.
+
+APS_BLOCK_OCTETS: Final = 61
+"""The payload of one block of a long APS message; the hub emulator's figure."""
+
 # The exchange with a GSME: GBCS 10.2.2.2, 10.3.
 
 GSME_MESSAGE_LIFETIME_S: Final = 24 * 3600.0
@@ -101,6 +106,14 @@ ACKNOWLEDGEMENT_SWAPS_PARTIES: Final = True
 CRA flag, counter and Message Code stay those of the message. Both forms are accepted."""
 
 # Key establishment: ZSE annex C.
+
+IDENTITY_ISSUER_OFFSET: Final = 11
+"""Where the issuer stands in an implicit certificate of suite 2.
+
+Behind type, serial number (8 octets), curve and hash; 8 octets, most significant first."""
+
+IDENTITY_SUBJECT_OFFSET: Final = 28
+"""Where the subject stands there: behind the issuer, the time from (5 octets) and the span (4)."""
 
 KEY_ESTABLISHMENT_MARGIN_S: Final = 10.0
 """What is added to the times a partner states; both stacks that were read add ten seconds."""

@@ -141,7 +141,7 @@ def _send_raw(radio: EmulatedRadio, arguments: dict[str, Any], now: float) -> di
 def deliver(radio: EmulatedRadio, message: Incoming, now: float) -> None:
     """Give the host what came, or answer it where the radio's firmware does."""
     frame = message.frame
-    if frame.profile == ZDO_PROFILE and _answer_zdo(radio, message, now):
+    if frame.profile == ZDO_PROFILE and _answer_zdo(radio, message, now) and not _hears_zdo(radio):
         return
     options = _OPTION.APS_OPTION_NONE
     if message.is_encrypted:
@@ -163,6 +163,12 @@ def deliver(radio: EmulatedRadio, message: Incoming, now: float) -> None:
         sequence=frame.counter,
     )
     _tell(radio, aps, message.sender_id, message.payload, is_broadcast=message.is_broadcast)
+
+
+def _hears_zdo(radio: EmulatedRadio) -> bool:
+    """Say whether the host is to hear of questions that the firmware answers."""
+    flags = radio.settings.configuration.get(int(t.EzspConfigId.CONFIG_APPLICATION_ZDO_FLAGS), 0)
+    return bool(flags & t.EmberZdoConfigurationFlags.APP_RECEIVES_SUPPORTED_ZDO_REQUESTS)
 
 
 def _tell(

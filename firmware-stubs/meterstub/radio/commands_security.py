@@ -21,8 +21,8 @@ from meterstub.radio.emulated_key_establishment import (
     EmulatedSecret,
     emulated_ephemeral_data,
     emulated_identity,
-    subject_of,
 )
+from zse.key_establishment import subject_of
 
 if TYPE_CHECKING:
     from meterstub.radio.radio import EmulatedRadio

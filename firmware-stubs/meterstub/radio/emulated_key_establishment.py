@@ -12,11 +12,14 @@ from __future__ import annotations
 import hashlib
 from typing import Final
 
-EPHEMERAL_DATA_OCTETS = 37
-IDENTITY_OCTETS = 74
-ISSUER_OFFSET = 11
-MAC_OCTETS = 16
-SUBJECT_OFFSET = 28
+from zse.key_establishment import (
+    ADDRESS_OCTETS,
+    EPHEMERAL_DATA_OCTETS,
+    IDENTITY_OCTETS,
+    ISSUER_OFFSET,
+    MAC_OCTETS,
+    SUBJECT_OFFSET,
+)
 
 ISSUER: Final = 0x7465_7374_5345_4341
 """The made-up certification authority of emulated nodes."""
@@ -27,14 +30,9 @@ def emulated_identity(eui64: int, *, issuer: int = ISSUER) -> bytes:
     """Make a node's implicit certificate; nobody has signed it."""
     filler = hashlib.sha512(b"emulated certificate" + eui64.to_bytes(8, "big")).digest()
     identity = bytearray((filler * 2)[:IDENTITY_OCTETS])
-    identity[ISSUER_OFFSET : ISSUER_OFFSET + 8] = issuer.to_bytes(8, "big")
-    identity[SUBJECT_OFFSET : SUBJECT_OFFSET + 8] = eui64.to_bytes(8, "big")
+    identity[ISSUER_OFFSET : ISSUER_OFFSET + ADDRESS_OCTETS] = issuer.to_bytes(8, "big")
+    identity[SUBJECT_OFFSET : SUBJECT_OFFSET + ADDRESS_OCTETS] = eui64.to_bytes(8, "big")
     return bytes(identity)
-
-
-def subject_of(identity: bytes) -> int:
-    """Give whose an implicit certificate is."""
-    return int.from_bytes(identity[SUBJECT_OFFSET : SUBJECT_OFFSET + 8], "big")
 
 
 def emulated_ephemeral_data(seed: bytes) -> bytes:

@@ -43,7 +43,8 @@ INDIRECT_TIMEOUT_S: Final = 7.68
 """How long a parent keeps a frame for a sleeping child."""
 SCAN_S: Final = 0.14
 ASSOCIATION_WAIT_S: Final = 0.5
-KEY_WAIT_S: Final = 5.0
+KEY_WAIT_S: Final = 1.7
+"""apsSecurityTimeOutPeriod: how long a node that was given an address waits for the key."""
 JOIN_KEY_LIFETIME_S: Final = 300.0
 """How long a key given for a node that is to join is kept."""
 SEEN_LIMIT: Final = 128

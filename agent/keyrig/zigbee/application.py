@@ -1,0 +1,391 @@
+"""zigpy's controller for an EZSP radio, with what Smart Energy needs beside it.
+
+bellows and zigpy are used as they are. Frames of the Smart Energy profile go to a listener of
+ours instead of zigpy's clusters, long ones are sent in APS blocks, which bellows only takes, and
+the radio's key establishment commands have methods.
+"""
+
+# zigpy and bellows give much of what they have without annotations.
+# mypy: disable-error-code="misc,no-untyped-call,arg-type"
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, Final, Protocol
+
+import bellows.types as t
+import zigpy.application
+import zigpy.exceptions
+import zigpy.types
+import zigpy.zdo.types as zdo_t
+from bellows.exception import EzspError
+from bellows.zigbee.application import ControllerApplication
+from zigpy.zcl.clusters.general import Basic
+
+from keyrig.errors import RadioLacksSmartEnergy, RadioRefused
+from zse import assumptions
+from zse.clusters import SMART_ENERGY_PROFILE, KeyEstablishment, Tunneling
+from zse.commands import METERING
+
+ENDPOINT: Final = 1
+"""The endpoint that speaks Smart Energy; zigpy takes endpoint 1 for granted."""
+ENERGY_SERVICE_INTERFACE: Final = 0x0500
+"""What a hub is within the profile. Source: ZSE 1.4, 5.4."""
+BLOCK_TIMEOUT_S: Final = 10.0
+"""How long a block's acknowledgement is waited for; the radio gives up earlier by itself."""
+COMPUTATION_TIMEOUT_S: Final = 30.0
+"""How long the radio may take for an ephemeral key or a secret."""
+UNENCRYPTED_OCTETS: Final = 82
+"""The longest APS payload without APS encryption, where the radio does not say otherwise."""
+ENCRYPTION_OCTETS: Final = 9
+STEPS: Final = (t.EmberStatus.SUCCESS, t.EmberStatus.OPERATION_IN_PROGRESS)
+"""What the radio answers to a computation that it begins."""
+RESTING_POLICY: Final = (
+    t.EzspDecisionBitmask.ALLOW_UNSECURED_REJOINS | t.EzspDecisionBitmask.JOINS_USE_INSTALL_CODE_KEY
+)
+"""Nobody joins; who has a link key and missed a network key is given it."""
+JOINING_POLICY: Final = RESTING_POLICY | t.EzspDecisionBitmask.ALLOW_JOINS
+SE_CLUSTERS_IN: Final = (Basic.cluster_id, KeyEstablishment.cluster_id)
+SE_CLUSTERS_OUT: Final = (
+    Tunneling.cluster_id,
+    KeyEstablishment.cluster_id,
+    METERING,
+)
+
+
+class PacketListener(Protocol):
+    """Takes frames of the Smart Energy profile, and hears of the network."""
+
+    def packet_received(
+        self, eui64: int, cluster: int, endpoint: int, octets: bytes, *, is_encrypted: bool
+    ) -> None:
+        """Take a ZCL frame from a node's endpoint."""
+        ...
+
+    def node_joined(self, eui64: int, *, denied: bool) -> None:
+        """Hear that a node joined or came back, or was kept out."""
+        ...
+
+    def node_left(self, eui64: int) -> None:
+        """Hear that a node left."""
+        ...
+
+    def network_key_switched(self, sequence: int) -> None:
+        """Hear that another network key holds."""
+        ...
+
+    def radio_lost(self, reason: str) -> None:
+        """Hear that the radio is gone, or started anew by itself."""
+        ...
+
+
+class SmartEnergyApplication(ControllerApplication):
+    """A controller whose endpoint is a Smart Energy one.
+
+    Args:
+        config: zigpy's configuration.
+        listener: Takes what comes.
+    """
+
+    def __init__(self, config: dict[str, Any], listener: PacketListener) -> None:
+        super().__init__(config)
+        self._listener = listener
+        self._block_locks: dict[int, asyncio.Lock] = {}
+        self._maximum_octets = UNENCRYPTED_OCTETS
+
+    async def register_endpoints(self) -> None:
+        """Register the Smart Energy endpoint in place of zigpy's own three."""
+        await self.add_endpoint(
+            zdo_t.SimpleDescriptor(
+                endpoint=ENDPOINT,
+                profile=SMART_ENERGY_PROFILE,
+                device_type=ENERGY_SERVICE_INTERFACE,
+                device_version=0,
+                input_clusters=[*SE_CLUSTERS_IN, Tunneling.cluster_id],
+                output_clusters=list(SE_CLUSTERS_OUT),
+            )
+        )
+        (octets,) = await self._ezsp.maximumPayloadLength()
+        self._maximum_octets = int(octets)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the listener; zigpy's own notice goes out too."""
+        reason = "the port closed" if exc is None else str(exc) or repr(exc)
+        self._listener.radio_lost(reason)
+        super().connection_lost(exc)
+
+    def ezsp_callback_handler(self, frame_name: str, args: Any) -> None:
+        """Take a callback of the radio."""
+        super().ezsp_callback_handler(frame_name, args)
+        if frame_name == "trustCenterJoinHandler":
+            _, ieee, update, decision, _ = args
+            eui64 = _number(ieee)
+            if update == t.EmberDeviceUpdate.DEVICE_LEFT:
+                self._listener.node_left(eui64)
+            else:
+                denied = decision == t.EmberJoinDecision.DENY_JOIN
+                self._listener.node_joined(eui64, denied=denied)
+        elif frame_name == "switchNetworkKeyHandler":
+            self._listener.network_key_switched(int(args[0]))
+
+    def packet_received(self, packet: zigpy.types.ZigbeePacket) -> None:
+        """Take a frame: Smart Energy's go to the listener, the rest to zigpy."""
+        if packet.profile_id != SMART_ENERGY_PROFILE or packet.cluster_id == Basic.cluster_id:
+            super().packet_received(packet)
+            return
+        try:
+            device = self.get_device_with_address(packet.src)
+        except KeyError:
+            super().packet_received(packet)
+            return
+        self._listener.packet_received(
+            _number(device.ieee),
+            int(packet.cluster_id),
+            int(packet.src_ep or 0),
+            packet.data.serialize(),
+            is_encrypted=zigpy.types.TransmitOptions.APS_Encryption in packet.tx_options,
+        )
+
+    # Nodes.
+
+    def node_id(self, eui64: int) -> int | None:
+        """Give the node identifier of a node that is known, or None."""
+        try:
+            return int(self.get_device(ieee=_address(eui64)).nwk)
+        except KeyError:
+            return None
+
+    async def has_link_key(self, eui64: int) -> bool:
+        """Say whether the radio holds a link key that was established with a node."""
+        (index,) = await self._ezsp.findKeyTableEntry(address=_address(eui64), linkKey=True)
+        return int(index) != 0xFF
+
+    async def forget_link_key(self, eui64: int) -> None:
+        """Drop the link key that was established with a node."""
+        await self.cleanup_tc_link_key(_address(eui64))
+
+    async def permit(self, time_s: int = 60, node: Any = None) -> None:
+        """Open or close the network, without letting in whoever knows the well-known key.
+
+        bellows' own way hands out that key, and changes the policy back some time later, also in
+        the midst of somebody else's joining.
+        """
+        await zigpy.application.ControllerApplication.permit(self, time_s, node)
+
+    async def admit(self, eui64: int, link_key: bytes, seconds: int) -> None:
+        """Let one node join with its key, and no other, for so many seconds.
+
+        Raises:
+            RadioRefused: The radio takes no key, or no policy.
+        """
+        key, _ = t.KeyData.deserialize(link_key)
+        status = await self._ezsp.add_transient_link_key(_address(eui64), key)
+        self._require(t.sl_Status.from_ember_status(status), "an install code's key")
+        await self._set_joining(JOINING_POLICY)
+        await self.permit(seconds)
+
+    async def close_network(self) -> None:
+        """Let nobody join."""
+        await self.permit(0)
+        await self._set_joining(RESTING_POLICY)
+        await self._ezsp.clearTransientLinkKeys()
+
+    async def _set_joining(self, policy: t.EzspDecisionBitmask) -> None:
+        (status,) = await self._ezsp.setPolicy(
+            policyId=t.EzspPolicyId.TRUST_CENTER_POLICY, decisionId=policy
+        )
+        self._require(t.sl_Status.from_ember_status(status), "a trust centre policy")
+
+    async def find_endpoint(self, node_id: int, cluster: int) -> int:
+        """Ask a node for the endpoint that serves a cluster.
+
+        Raises:
+            DeliveryError: It has none, or does not answer.
+        """
+        device = self.get_device(nwk=zigpy.types.NWK(node_id))
+        status, _, endpoints = await device.zdo.Match_Desc_req(
+            zigpy.types.NWK(node_id), SMART_ENERGY_PROFILE, [cluster], []
+        )
+        if status != zdo_t.Status.SUCCESS or not endpoints:
+            raise zigpy.exceptions.DeliveryError(f"no endpoint serves cluster 0x{cluster:04X}")
+        return int(endpoints[0])
+
+    # Frames.
+
+    async def send_smart_energy(
+        self,
+        node_id: int,
+        endpoint: int,
+        cluster: int,
+        octets: bytes,
+        *,
+        is_encrypted: bool,
+        sleeps: bool = False,
+    ) -> None:
+        """Send a ZCL frame, in blocks where it is too long for one.
+
+        Raises:
+            DeliveryError: The node did not acknowledge it.
+            TimeoutError: The radio does not say what became of it.
+        """
+        longest = self._maximum_octets - (ENCRYPTION_OCTETS if is_encrypted else 0)
+        if len(octets) > longest:
+            await self._send_blocks(node_id, endpoint, cluster, octets, is_encrypted=is_encrypted)
+            return
+        options = zigpy.types.TransmitOptions.ACK
+        if is_encrypted:
+            options |= zigpy.types.TransmitOptions.APS_Encryption
+        await self.send_packet(
+            zigpy.types.ZigbeePacket(
+                dst=zigpy.types.AddrModeAddress(
+                    addr_mode=zigpy.types.AddrMode.NWK, address=zigpy.types.NWK(node_id)
+                ),
+                dst_ep=endpoint,
+                src_ep=ENDPOINT,
+                profile_id=SMART_ENERGY_PROFILE,
+                cluster_id=cluster,
+                tsn=0,
+                data=zigpy.types.SerializableBytes(octets),
+                tx_options=options,
+                extended_timeout=sleeps,
+            )
+        )
+
+    async def _send_blocks(
+        self, node_id: int, endpoint: int, cluster: int, octets: bytes, *, is_encrypted: bool
+    ) -> None:
+        """Send a frame in blocks, one at a time; all have the sequence number of the first.
+
+        Source: EmberZNet, fragmentation for hosts; ZigBee PRO R21, 2.2.8.4.5.
+        """
+        size = assumptions.APS_BLOCK_OCTETS
+        parts = [octets[at : at + size] for at in range(0, len(octets), size)]
+        options = (
+            t.EmberApsOption.APS_OPTION_RETRY
+            | t.EmberApsOption.APS_OPTION_ENABLE_ROUTE_DISCOVERY
+            | t.EmberApsOption.APS_OPTION_FRAGMENT
+        )
+        if is_encrypted:
+            options |= t.EmberApsOption.APS_OPTION_ENCRYPTION
+        lock = self._block_locks.setdefault(node_id, asyncio.Lock())
+        async with lock:
+            sequence = 0
+            for number, part in enumerate(parts):
+                frame = t.EmberApsFrame(
+                    profileId=SMART_ENERGY_PROFILE,
+                    clusterId=cluster,
+                    sourceEndpoint=ENDPOINT,
+                    destinationEndpoint=endpoint,
+                    options=options,
+                    groupId=len(parts) << 8 | number,
+                    sequence=sequence,
+                )
+                sequence = await self._send_block(node_id, frame, part)
+
+    async def _send_block(self, node_id: int, frame: Any, octets: bytes) -> int:
+        tag = self.get_sequence()
+        key = (zigpy.types.NWK(node_id), tag)
+        future = self._pending_requests[key] = asyncio.get_running_loop().create_future()
+        try:
+            status, sequence = await self._ezsp.send_unicast(
+                nwk=zigpy.types.NWK(node_id), aps_frame=frame, message_tag=tag, data=octets
+            )
+            if status != t.sl_Status.OK:
+                raise zigpy.exceptions.DeliveryError(f"the radio refuses a block: {status!r}")
+            async with asyncio.timeout(BLOCK_TIMEOUT_S):
+                outcome, _ = await future
+        finally:
+            self._pending_requests.pop(key, None)
+        if t.sl_Status.from_ember_status(outcome) != t.sl_Status.OK:
+            raise zigpy.exceptions.DeliveryError(f"a block was not acknowledged: {outcome!r}")
+        return int(sequence)
+
+    # Key establishment, suite 2.
+
+    async def own_certificate(self) -> bytes:
+        """Give the radio's implicit certificate, 74 octets.
+
+        Raises:
+            RadioLacksSmartEnergy: It has none, or its firmware no key establishment.
+        """
+        try:
+            status, certificate = await self._ezsp.getCertificate283k1()
+        except EzspError as error:
+            raise RadioLacksSmartEnergy(self._where, str(error)) from error
+        if status != t.EmberStatus.SUCCESS:
+            raise RadioLacksSmartEnergy(self._where, str(status.name))
+        return bytes(certificate.serialize())
+
+    async def generate_ephemeral_key(self) -> bytes:
+        """Have the radio make an ephemeral key; give its public half, 37 octets."""
+        key, *_ = await self._compute(
+            "generateCbkeKeysHandler283k1", self._ezsp.generateCbkeKeys283k1()
+        )
+        return key
+
+    async def calculate_macs(
+        self, *, is_initiator: bool, identity: bytes, ephemeral_data: bytes
+    ) -> tuple[bytes, bytes]:
+        """Have the radio compute the secret; give the initiator's and the responder's MAC."""
+        initiator, responder = await self._compute(
+            "calculateSmacsHandler283k1",
+            self._ezsp.calculateSmacs283k1(
+                amInitiator=is_initiator,
+                partnerCertificate=t.EmberCertificate283k1Data(identity),
+                partnerEphemeralPublicKey=t.EmberPublicKey283k1Data(ephemeral_data),
+            ),
+        )
+        return initiator, responder
+
+    async def finish_key_establishment(self, *, store: bool) -> None:
+        """Have the radio keep the link key, or forget the exchange."""
+        (status,) = await self._ezsp.clearTemporaryDataMaybeStoreLinkKey283k1(storeLinkKey=store)
+        if store and status != t.EmberStatus.SUCCESS:
+            raise RadioRefused(self._where, f"storing a link key: {status.name}")
+
+    async def _compute(self, callback: str, command: Any) -> tuple[bytes, ...]:
+        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def take(name: str, values: Any) -> None:
+            del name
+            if not done.done():
+                done.set_result(values)
+
+        with self._ezsp.callback_for_commands({callback}, take):
+            (status,) = await command
+            if status == t.EmberStatus.LIBRARY_NOT_PRESENT:
+                raise RadioLacksSmartEnergy(self._where, status.name)
+            if status not in STEPS:
+                raise RadioRefused(self._where, f"key establishment: {status.name}")
+            async with asyncio.timeout(COMPUTATION_TIMEOUT_S):
+                outcome, *values = await done
+        if outcome != t.EmberStatus.SUCCESS:
+            raise RadioRefused(self._where, f"key establishment: {outcome.name}")
+        return tuple(bytes(each.serialize()) for each in values)
+
+    # The network's key.
+
+    async def rotate_network_key(self, switch_after_s: float) -> None:
+        """Give the network another key and, once every node had time to take it, use it."""
+        nothing, _ = t.KeyData.deserialize(bytes(16))
+        (status,) = await self._ezsp.broadcastNextNetworkKey(key=nothing)
+        self._require(t.sl_Status.from_ember_status(status), "giving out a network key")
+        await asyncio.sleep(switch_after_s)
+        (status,) = await self._ezsp.broadcastNetworkKeySwitch()
+        self._require(t.sl_Status.from_ember_status(status), "switching the network key")
+
+    def _require(self, status: Any, what: str) -> None:
+        if status != t.sl_Status.OK:
+            raise RadioRefused(self._where, f"{what}: {status.name}")
+
+    @property
+    def _where(self) -> str:
+        return str(self.config["device"]["path"])
+
+
+def _number(ieee: Any) -> int:
+    return int.from_bytes(ieee.serialize(), "little")
+
+
+def _address(eui64: int) -> Any:
+    return t.EUI64.deserialize(eui64.to_bytes(8, "little"))[0]

@@ -1,0 +1,576 @@
+"""A rig that plays the communications hub's radio: its network, and the devices that it lets in.
+
+Everything here runs in the event loop of the radio's thread; `radio` has what other threads call.
+
+Source: GBCS 10.2.2 and 10.4; ZSE 1.4, annexes C and D.6.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import zigpy.exceptions
+from bellows.exception import EzspError
+from zigpy.exceptions import ZigbeeException
+
+from gbcs.errors import DecodeError
+from keyrig.errors import (
+    NodeUnreachable,
+    RadioError,
+    RadioLacksSmartEnergy,
+    RadioLost,
+    RadioRefused,
+    RadioUnusable,
+)
+from keyrig.observing import Observer, unobserved
+from keyrig.zigbee.application import RESTING_POLICY, SmartEnergyApplication
+from keyrig.zigbee.session import MainsSession, Session, SleepySession
+from meterlink.events import NeedData
+from zse.clusters import KeyEstablishmentStatus
+from zse.commands import KEY_ESTABLISHMENT, TUNNELING
+from zse.frames import Outgoing, decode_frame
+from zse.key_establishment import (
+    EphemeralKeyNeeded,
+    KeyEstablished,
+    KeyEstablishmentFailed,
+    MessageRefused,
+    Responder,
+    SecretNeeded,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+    from pathlib import Path
+
+RECONNECT_DELAYS_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+"""What is waited before each attempt to have a lost radio back; then it is given up."""
+START_TIMEOUT_S: Final = 40.0
+ADMIT_S: Final = 240
+"""How long the network is opened for one device at most; ZigBee permits 254 s."""
+KEY_SWITCH_AFTER_S: Final = 2.0
+_FAULTS: Final = (ZigbeeException, EzspError, OSError, TimeoutError, AssertionError, RuntimeError)
+"""What zigpy and bellows raise where a radio does not do what is asked."""
+
+for _name in ("zigpy", "bellows"):
+    # They warn of what is reported here in other words; who wants theirs sets a handler.
+    logging.getLogger(_name).addHandler(logging.NullHandler())
+    logging.getLogger(_name).propagate = False
+
+
+class RadioState(enum.Enum):
+    """How a radio stands."""
+
+    CLOSED = "closed"
+    STARTING = "starting"
+    UP = "up"
+    RECONNECTING = "lost, being reconnected"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HubSettings:
+    """How the hub's radio is reached and what network it keeps.
+
+    Args:
+        name: What errors and reports call the radio.
+        url: Its port.
+        baud: Bits per second.
+        flow_control: "hardware", "software" or None.
+        channel: The channel of a network that is formed, 11..26.
+        database: Where zigpy keeps the devices that it knows, or None for nowhere.
+        reconnect_delays_s: What is waited before each attempt to have it back.
+    """
+
+    name: str
+    url: str
+    baud: int = 115_200
+    flow_control: str | None = None
+    channel: int = 15
+    database: Path | None = None
+    reconnect_delays_s: tuple[float, ...] = RECONNECT_DELAYS_S
+
+
+class Hub:
+    """The hub's side of the network.
+
+    Args:
+        settings: The radio.
+        observe: Is told what happens.
+    """
+
+    def __init__(self, settings: HubSettings, observe: Observer = unobserved) -> None:
+        self.settings = settings
+        self.state = RadioState.CLOSED
+        self.reason = ""
+        self._observe = observe
+        self._app: SmartEnergyApplication | None = None
+        self._responder: Responder | None = None
+        self._lacks: RadioLacksSmartEnergy | None = None
+        self._sessions: dict[int, Session] = {}
+        self._queues: dict[int, asyncio.Queue[tuple[Outgoing, int]]] = {}
+        self._established: dict[int, asyncio.Event] = {}
+        self._denied: set[int] = set()
+        self._key_faults: dict[int, str] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._sequence = 0
+        self._changed = asyncio.Condition()
+        self.key_switches = 0
+
+    @property
+    def where(self) -> str:
+        """What errors call the radio."""
+        return f"radio {self.settings.name} on {self.settings.url}"
+
+    @property
+    def app(self) -> SmartEnergyApplication:
+        """Zigpy's controller.
+
+        Raises:
+            RadioLost: The radio is not there.
+        """
+        if self._app is None or self.state is not RadioState.UP:
+            raise RadioLost(self.where, self.reason or "not started")
+        return self._app
+
+    # Life.
+
+    async def start(self) -> None:
+        """Start the radio, and form its network where there is none.
+
+        Raises:
+            RadioUnusable: It does not start.
+        """
+        await self._set(RadioState.STARTING, "")
+        try:
+            await self._connect()
+        except _FAULTS as error:
+            await self._set(RadioState.CLOSED, _reason(error))
+            raise RadioUnusable(self.where, _reason(error)) from error
+        await self._set(RadioState.UP, "")
+
+    async def stop(self) -> None:
+        """Give the radio up; the devices stay in the network."""
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for session in self._sessions.values():
+            session.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._set(RadioState.CLOSED, "")
+        await self._disconnect()
+
+    async def _connect(self) -> None:
+        app = self._app = SmartEnergyApplication(self._configuration(), self)
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await self._start_network(app)
+                await self._prepare_keys(app)
+        except BaseException:
+            self._app = None
+            await _shut(app)
+            raise
+        self._show_network(app)
+
+    async def _start_network(self, app: SmartEnergyApplication) -> None:
+        await app._load_db()  # noqa: SLF001 - `new` does the same, and takes no listener
+        await app.connect()
+        try:
+            await app.initialize(auto_form=False)
+        except zigpy.exceptions.NetworkNotFormed:
+            self._observe("forming", radio=self.settings.name, channel=self.settings.channel)
+            await app.form_network()
+            # Forming resets the radio, and with that it forgets its endpoints.
+            await app.disconnect()
+            await app.connect()
+            await app.initialize(auto_form=False)
+
+    def _configuration(self) -> dict[str, Any]:
+        settings = self.settings
+        return {
+            "device": {
+                "path": settings.url,
+                "baudrate": settings.baud,
+                "flow_control": settings.flow_control,
+            },
+            "database_path": str(settings.database) if settings.database else None,
+            "backup_enabled": False,
+            "startup_energy_scan": False,
+            "topology_scan_enabled": False,
+            "use_thread": False,
+            "ezsp_policies": {"TRUST_CENTER_POLICY": int(RESTING_POLICY)},
+            "network": {"channel": settings.channel, "channels": [settings.channel]},
+        }
+
+    async def _prepare_keys(self, app: SmartEnergyApplication) -> None:
+        try:
+            identity = await app.own_certificate()
+        except RadioLacksSmartEnergy as error:
+            # A network without it is of use for looking at; no device is let in.
+            self._lacks = error
+            self._observe("radio-lacks-smart-energy", radio=self.settings.name, why=str(error))
+            return
+        eui64 = int.from_bytes(app.state.node_info.ieee.serialize(), "little")
+        self._responder = Responder(own_address=eui64, identity=identity)
+
+    def _show_network(self, app: SmartEnergyApplication) -> None:
+        info = app.state.network_info
+        self._observe(
+            "network",
+            radio=self.settings.name,
+            channel=int(info.channel),
+            pan_id=f"{int(info.pan_id):04X}",
+            extended_pan_id=str(info.extended_pan_id),
+            version=str(app.state.node_info.version),
+        )
+
+    async def _disconnect(self) -> None:
+        app, self._app = self._app, None
+        if app is not None:
+            await _shut(app)
+
+    async def _set(self, state: RadioState, reason: str) -> None:
+        is_new = state is not self.state
+        self.state, self.reason = state, reason
+        if is_new:
+            self._observe("radio", radio=self.settings.name, state=state.value, reason=reason)
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def until_up(self) -> None:
+        """Wait while the radio is being reconnected.
+
+        Raises:
+            RadioLost: It did not come back, or was never started.
+        """
+        async with self._changed:
+            while self.state in {RadioState.RECONNECTING, RadioState.STARTING}:
+                await self._changed.wait()
+        if self.state is not RadioState.UP:
+            raise RadioLost(self.where, self.reason or "not started")
+
+    # Devices.
+
+    def session(self, eui64: int, *, name: str, sleeps: bool) -> Session:
+        """Give what is kept for a device."""
+        known = self._sessions.get(eui64)
+        if known is None:
+            kind = SleepySession if sleeps else MainsSession
+            known = self._sessions[eui64] = kind(
+                name,
+                next_sequence=self._next_sequence,
+                send=lambda outgoing, cluster: self._queue(eui64, outgoing, cluster),
+                clock=asyncio.get_running_loop().time,
+            )
+        return known
+
+    async def reach(self, eui64: int, link_key: bytes, session: Session, timeout_s: float) -> None:
+        """Have a device in the network, keys established and its tunnel open.
+
+        Args:
+            eui64: The device.
+            link_key: The key that its install code gives.
+            session: What is kept for it.
+            timeout_s: How long it may take in all, in seconds.
+
+        Raises:
+            NodeUnreachable: It did not join, or not establish keys, or not open a tunnel.
+            RadioLost: The radio went away.
+            RadioLacksSmartEnergy: The radio cannot establish keys.
+        """
+        await self.until_up()
+        stage = "the radio does not answer"
+        try:
+            async with asyncio.timeout(timeout_s):
+                if not await self._is_member(eui64):
+                    stage = f"it did not join within {timeout_s:g} s"
+                    await self._admit(eui64, link_key, session, timeout_s)
+                stage = "no tunnel was opened"
+                session.begin()
+                await session.is_open.wait()
+        except TimeoutError:
+            raise NodeUnreachable(session.name, self._why(eui64, session) or stage) from None
+        except _FAULTS as error:
+            raise NodeUnreachable(session.name, f"{stage}: {_reason(error)}") from error
+
+    def _why(self, eui64: int, session: Session) -> str:
+        """Give what is known of why a device could not be reached, or ""."""
+        if eui64 in self._denied:
+            return "it asked to join and was kept out, for its install code is another"
+        return self._key_faults.get(eui64, "") or session.trouble
+
+    async def _is_member(self, eui64: int) -> bool:
+        return self.app.node_id(eui64) is not None and await self.app.has_link_key(eui64)
+
+    async def _admit(self, eui64: int, link_key: bytes, session: Session, timeout_s: float) -> None:
+        if self._lacks is not None:
+            raise self._lacks
+        established = self._established.setdefault(eui64, asyncio.Event())
+        established.clear()
+        self._denied.discard(eui64)
+        self._observe("joining", radio=self.settings.name, link=session.name)
+        app = self.app
+        await app.admit(eui64, link_key, min(ADMIT_S, max(1, round(timeout_s))))
+        try:
+            await established.wait()
+        finally:
+            with contextlib.suppress(*_FAULTS, RadioError):
+                await app.close_network()
+        self._observe("joined", radio=self.settings.name, link=session.name)
+
+    # What the application tells.
+
+    def packet_received(
+        self, eui64: int, cluster: int, endpoint: int, octets: bytes, *, is_encrypted: bool
+    ) -> None:
+        """See `PacketListener`."""
+        try:
+            frame = decode_frame(cluster, octets)
+        except DecodeError as error:
+            self._observe("noise", link=self._name(eui64), reason=str(error))
+            return
+        session = self._sessions.get(eui64)
+        if session is None:
+            return  # It is in the network and not on the rig, or not reached yet.
+        if cluster == KEY_ESTABLISHMENT:
+            session.endpoint = endpoint
+            self._receive_keys(eui64, frame)
+        elif is_encrypted:
+            session.receive(cluster, endpoint, frame)
+        else:
+            self._observe("noise", link=session.name, reason="a frame without APS encryption")
+
+    def node_joined(self, eui64: int, *, denied: bool) -> None:
+        """See `PacketListener`."""
+        if denied:
+            self._denied.add(eui64)
+        self._observe("node", link=self._name(eui64), state="kept out" if denied else "joined")
+
+    def node_left(self, eui64: int) -> None:
+        """See `PacketListener`."""
+        self._observe("node", link=self._name(eui64), state="left")
+        session = self._sessions.get(eui64)
+        if session is not None:
+            session.trouble = "it left the network"
+            session.fail(NodeUnreachable(session.name, session.trouble))
+
+    def network_key_switched(self, sequence: int) -> None:
+        """See `PacketListener`."""
+        self.key_switches += 1
+        self._observe("network-key", radio=self.settings.name, sequence=sequence)
+
+    def radio_lost(self, reason: str) -> None:
+        """See `PacketListener`."""
+        if self.state is RadioState.UP:
+            self.state, self.reason = RadioState.RECONNECTING, reason
+            self._spawn(self._reconnect(reason))
+
+    def _name(self, eui64: int) -> str:
+        session = self._sessions.get(eui64)
+        return session.name if session is not None else f"{eui64:016X}"
+
+    async def _reconnect(self, reason: str) -> None:
+        self._observe(
+            "radio",
+            radio=self.settings.name,
+            state=RadioState.RECONNECTING.value,
+            reason=reason,
+        )
+        await self._disconnect()
+        for delay_s in self.settings.reconnect_delays_s:
+            await asyncio.sleep(delay_s)
+            try:
+                await self._connect()
+            except _FAULTS as error:
+                self._observe("radio-still-lost", radio=self.settings.name, reason=_reason(error))
+                continue
+            await self._set(RadioState.UP, "")
+            for session in self._sessions.values():
+                session.begin()
+            return
+        await self._set(RadioState.LOST, reason)
+        for session in self._sessions.values():
+            session.fail(RadioLost(self.where, reason))
+
+    # Key establishment.
+
+    def _receive_keys(self, eui64: int, frame: Any) -> None:
+        if self._responder is not None:
+            self._responder.receive(frame, eui64, self._now())
+            self._serve_keys()
+
+    def _serve_keys(self) -> None:
+        responder = self._responder
+        if responder is None:
+            return
+        responder.handle_deadline(self._now())
+        while not isinstance(event := responder.next_event(), NeedData):
+            match event:
+                case EphemeralKeyNeeded():
+                    self._spawn(self._generate())
+                case SecretNeeded():
+                    self._spawn(self._calculate(event))
+                case KeyEstablished(partner):
+                    # The key is kept before the partner is told and begins to use it.
+                    self._spawn(self._keep_key(partner))
+                    return
+                case KeyEstablishmentFailed():
+                    self._key_failed(event)
+                case MessageRefused(error, partner):
+                    self._observe("noise", link=self._name(partner), reason=str(error))
+        self._send_keys()
+
+    def _send_keys(self) -> None:
+        responder = self._responder
+        assert responder is not None
+        for outgoing in responder.frames_to_send(self._now()):
+            assert outgoing.address is not None
+            self._queue(outgoing.address, outgoing, KEY_ESTABLISHMENT)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        due = responder.next_deadline()
+        if due is not None:
+            self._timer = asyncio.get_running_loop().call_at(due, self._serve_keys)
+
+    async def _generate(self) -> None:
+        responder = self._responder
+        assert responder is not None
+        try:
+            key = await self.app.generate_ephemeral_key()
+            responder.provide_ephemeral_key(key, self._now())
+        except (*_FAULTS, RadioError) as error:
+            self._computation_failed(error)
+        self._serve_keys()
+
+    async def _calculate(self, event: SecretNeeded) -> None:
+        responder = self._responder
+        assert responder is not None
+        try:
+            macs = await self.app.calculate_macs(
+                is_initiator=event.is_initiator,
+                identity=event.identity,
+                ephemeral_data=event.ephemeral_data,
+            )
+            responder.provide_macs(*macs, self._now())
+        except (*_FAULTS, RadioError) as error:
+            self._computation_failed(error)
+        self._serve_keys()
+
+    def _computation_failed(self, error: Exception) -> None:
+        assert self._responder is not None
+        self._observe("noise", link=self.where, reason=_reason(error))
+        status = KeyEstablishmentStatus.No_Resources
+        if isinstance(error, RadioRefused):
+            status = KeyEstablishmentStatus.Invalid_Certificate
+        self._responder.fail_computation(self._now(), status)
+
+    async def _keep_key(self, partner: int) -> None:
+        try:
+            await self.app.finish_key_establishment(store=True)
+        except (*_FAULTS, RadioError) as error:
+            self._key_faults[partner] = f"its key could not be kept: {_reason(error)}"
+        else:
+            self._key_faults.pop(partner, None)
+            self._observe("keys-established", link=self._name(partner))
+            self._established.setdefault(partner, asyncio.Event()).set()
+        self._send_keys()
+        self._serve_keys()
+
+    def _key_failed(self, event: KeyEstablishmentFailed) -> None:
+        why = event.reason.value
+        if event.status is not None:
+            names = {int(each): each.name for each in KeyEstablishmentStatus}
+            why = f"{why}, {names.get(event.status, event.status)}"
+        who = "by the device" if event.is_by_partner else "by the hub"
+        self._key_faults[event.partner] = f"key establishment failed: {why}, {who}"
+        self._observe(
+            "keys-refused", link=self._name(event.partner), reason=self._key_faults[event.partner]
+        )
+        self._spawn(self._forget_exchange())
+
+    async def _forget_exchange(self) -> None:
+        with contextlib.suppress(*_FAULTS, RadioError):
+            await self.app.finish_key_establishment(store=False)
+
+    # Sending.
+
+    def _queue(self, eui64: int, outgoing: Outgoing, cluster: int) -> None:
+        queue = self._queues.get(eui64)
+        if queue is None:
+            queue = self._queues[eui64] = asyncio.Queue()
+            self._spawn(self._send_all(eui64, queue))
+        queue.put_nowait((outgoing, cluster))
+
+    async def _send_all(self, eui64: int, queue: asyncio.Queue[tuple[Outgoing, int]]) -> None:
+        """Send a device's commands, one after the other."""
+        while True:
+            outgoing, cluster = await queue.get()
+            session = self._sessions[eui64]
+            try:
+                is_delivered: bool | None = await self._send(eui64, session, outgoing, cluster)
+            except TimeoutError:
+                is_delivered = None  # It may have arrived; the tunnel's own time decides.
+            except (*_FAULTS, RadioError) as error:
+                session.trouble = _reason(error)
+                is_delivered = False
+            if is_delivered is None:
+                continue
+            if cluster == TUNNELING:
+                session.handle_sent(outgoing, is_delivered=is_delivered)
+            elif cluster == KEY_ESTABLISHMENT and not is_delivered and self._responder is not None:
+                self._responder.handle_undelivered(self._now())
+                self._serve_keys()
+
+    async def _send(self, eui64: int, session: Session, outgoing: Outgoing, cluster: int) -> bool:
+        await self.until_up()
+        app = self.app
+        node_id = app.node_id(eui64)
+        if node_id is None:
+            return False
+        if session.endpoint is None:
+            session.endpoint = await app.find_endpoint(node_id, cluster)
+        await app.send_smart_energy(
+            node_id,
+            session.endpoint,
+            cluster,
+            outgoing.encode(),
+            is_encrypted=cluster != KEY_ESTABLISHMENT,
+            sleeps=session.sleeps,
+        )
+        return True
+
+    def _next_sequence(self) -> int:
+        self._sequence = (self._sequence + 1) & 0xFF
+        return self._sequence
+
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._observe("fault", link=self.where, reason=f"{type(error).__name__}: {error}")
+
+
+async def _shut(app: SmartEnergyApplication) -> None:
+    with contextlib.suppress(*_FAULTS):
+        await app.shutdown()
+
+
+def _reason(error: BaseException) -> str:
+    """Give an error's text, which zigpy's often lack."""
+    if isinstance(error, zigpy.exceptions.NetworkNotFormed):
+        return "it is not the coordinator of a network"
+    return str(error) or type(error).__name__

@@ -1,0 +1,82 @@
+"""A mains-powered device: it gives the hub a tunnel, and messages go through it whole.
+
+Source: GBCS 10.2.2.1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from meterlink.events import NeedData
+from meterstub.radio.node import BASIC, EmulatedNode
+from zse import tunnel
+from zse.commands import KEY_ESTABLISHMENT, METERING, TUNNELING, TransferDataToClient
+from zse.tunnel_server import ServerLimits, TunnelServer
+
+if TYPE_CHECKING:
+    from zse.frames import Frame, Outgoing
+
+HUB: Final = 0
+"""The tunnel server's name for its one client."""
+
+
+class MainsNode(EmulatedNode):
+    """An ESME, HCALCS or PPMID; takes `limits` of its tunnels beside what every node takes."""
+
+    def __init__(self, *args: Any, limits: ServerLimits | None = None, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self.tunnels = TunnelServer(
+            next_sequence=self._next_sequence,
+            limits=limits or ServerLimits(),
+            # Another than before the last loss of power, as far as chance goes.
+            first_tunnel_id=self.settings.eui64 & 0xFF,
+        )
+
+    def clusters(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """See `EmulatedNode`."""
+        return (BASIC, METERING, TUNNELING, KEY_ESTABLISHMENT), (KEY_ESTABLISHMENT,)
+
+    def keys_established(self, now: float) -> None:
+        """See `EmulatedNode`; the hub opens the tunnel."""
+
+    def network_lost(self, now: float) -> None:
+        """See `EmulatedNode`."""
+
+    def receive_tunnelling(self, frame: Frame, now: float) -> None:
+        """See `EmulatedNode`."""
+        self.tunnels.receive(frame, HUB, now)
+
+    def carry(self, octets: bytes) -> None:
+        """See `EmulatedNode`."""
+        self.tunnels.send_data(octets, HUB)
+
+    def pump(self, now: float) -> None:
+        """See `EmulatedNode`."""
+        self.tunnels.handle_deadline(now)
+        while True:
+            event = self.tunnels.next_event()
+            if isinstance(event, tunnel.DataReceived):
+                self.take_data(event.octets, now)
+                continue
+            if not isinstance(event, NeedData):
+                continue
+            frames = self.tunnels.frames_to_send(now)
+            if not frames:
+                return
+            for outgoing in frames:
+                self._send(outgoing, now)
+
+    def _send(self, outgoing: Outgoing, now: float) -> None:
+        def on_sent(is_delivered: bool, at: float) -> None:  # noqa: FBT001 - the callback's form
+            if isinstance(outgoing.command, TransferDataToClient):
+                if is_delivered:
+                    self.tunnels.handle_delivered(outgoing.sequence, HUB)
+                else:
+                    self.tunnels.handle_undelivered(outgoing.sequence, HUB)
+                self.act(at)
+
+        self.send_command(outgoing, TUNNELING, now, on_sent=on_sent)
+
+    def deadlines(self) -> list[float | None]:
+        """See `EmulatedNode`."""
+        return [self.tunnels.next_deadline()]
