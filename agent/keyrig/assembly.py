@@ -25,12 +25,16 @@ from keyrig.keystore.opening import open_keystore
 from keyrig.ledger.ledger import Ledger
 from keyrig.links.gfi import GFILink
 from keyrig.links.hdlc import HDLCLink
+from keyrig.links.zigbee import ZigBeeLink
 from keyrig.observing import Observer, unobserved
 from keyrig.pki import RegisteringAuthority, TestCertificationAuthority, initialise
+from keyrig.rig import LineSettings, ZigBeeSettings
 from keyrig.rig_keys import RigKeys
 from keyrig.runner import Bench, DeviceOnRig
 from keyrig.steps.context import Parties
 from keyrig.transcript import NoTranscript, Transcript
+from keyrig.zigbee.hub import HubSettings
+from keyrig.zigbee.radio import Radio
 from meterlink.hdlc.address import HDLCAddress
 
 if TYPE_CHECKING:
@@ -65,6 +69,10 @@ class Places:
     def emulated(self) -> Path:
         """The memories of the rig's emulated devices."""
         return self.home / "emulated" / self.rig.name
+
+    def radio_database(self, name: str) -> Path:
+        """Give where zigpy keeps the devices that a radio knows."""
+        return self.home / "rigs" / f"{self.rig.name}.{name}.zigbee.db"
 
     @property
     def keystore(self) -> Path:
@@ -121,7 +129,7 @@ def facts_of(
     known: dict[EntityIdentifier, KnownDevice] = {}
     for device in places.rig.device:
         entity = device.entity_id
-        said = places.rig.said(device, made_at if device.link.is_emulated else None)
+        said = places.rig.said(device, made_at if places.rig.is_emulated(device) else None)
         before = history.get(entity, ())
         fresh = news(said, before, f"rig {places.rig.name}", now)
         known[entity] = KnownDevice(record=fold(entity, (*before, *fresh), now), news=fresh)
@@ -259,10 +267,13 @@ def assembled(
         authority = _authority_of(store)
         with ExitStack() as stack:
             urls: Mapping[EntityIdentifier, str] = {}
+            radio_urls: Mapping[str, str] = {}
             if rig.has_emulated_devices:
                 stack.enter_context(held(places.emulation_lock, places, observe))
                 devices = _emulated(places, store, authority, observe, clock)
-                urls = stack.enter_context(devices).urls
+                stack.enter_context(devices)
+                urls, radio_urls = devices.urls, devices.radio_urls
+            radios = _radios(places, radio_urls, observe, stack)
             ledger = stack.enter_context(Ledger(places.ledger))
             # Making the devices adds their certificates to the store.
             keys = RigKeys(open_keystore(places.keystore))
@@ -288,7 +299,9 @@ def assembled(
                     DeviceOnRig(
                         facts=known[device.entity_id].record.facts,
                         news=known[device.entity_id].news,
-                        link=link_to(device, urls),
+                        link=_zigbee_link(device, radios, observe)
+                        if isinstance(device.link, ZigBeeSettings)
+                        else link_to(device, urls),
                         timeout_s=device.link.timeout_s,
                         smi_status=device.smi_status,
                     )
@@ -387,7 +400,8 @@ def _parties(places: Places, store: KeyStore) -> Parties:
 def link_to(device: RigDevice, urls: Mapping[EntityIdentifier, str]) -> Link:
     """Make the link to a device, not open; emulated ones are reached where `urls` says."""
     settings = device.link
-    url = urls[device.entity_id] if settings.is_emulated else settings.url
+    assert isinstance(settings, LineSettings)
+    url = urls.get(device.entity_id, settings.url)
     if settings.framing == "gfi":
         return GFILink(url, baud=settings.baud)
     return HDLCLink(
@@ -396,3 +410,40 @@ def link_to(device: RigDevice, urls: Mapping[EntityIdentifier, str]) -> Link:
         client=HDLCAddress.client(settings.hdlc.client),
         server=HDLCAddress.server(settings.hdlc.server),
     )
+
+
+def _zigbee_link(device: RigDevice, radios: Mapping[str, Radio], observe: Observer) -> Link:
+    settings = device.link
+    assert isinstance(settings, ZigBeeSettings)
+    return ZigBeeLink(
+        radios[settings.zigbee],
+        device.entity_id,
+        link_key=settings.link_key,
+        sleeps=device.sleeps,
+        timeout_s=settings.join_timeout_s,
+        wakes_within_s=settings.wakes_within_s,
+        send_timeout_s=settings.timeout_s,
+        observe=observe,
+    )
+
+
+def _radios(
+    places: Places, urls: Mapping[str, str], observe: Observer, stack: ExitStack
+) -> dict[str, Radio]:
+    """Make the rig's radios; each is started when the first of its devices is reached."""
+    radios = {}
+    for name, settings in places.rig.radio.items():
+        radio = Radio(
+            HubSettings(
+                name=name,
+                url=urls.get(name, settings.url),
+                baud=settings.baud,
+                flow_control=settings.flow_control,
+                channel=settings.channel,
+                database=places.radio_database(name),
+            ),
+            observe,
+        )
+        stack.callback(radio.stop)
+        radios[name] = radio
+    return radios

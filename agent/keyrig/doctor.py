@@ -15,6 +15,7 @@ from keyrig.errors import KeyStoreError
 from keyrig.keystore.opening import open_keystore
 from keyrig.ledger.ledger import Ledger
 from keyrig.pki import check
+from keyrig.rig import ZigBeeSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,9 +106,9 @@ def _clock(now: datetime, latest: datetime | None) -> Finding:
 
 def _ports(places: Places) -> Iterator[Finding]:
     for device in places.rig.device:
-        url = device.link.url
-        if device.link.is_emulated:
+        if isinstance(device.link, ZigBeeSettings) or places.rig.is_emulated(device):
             continue
+        url = device.link.url
         if not url.startswith("/"):
             yield Finding("port", Health.NOTE, f"{device.entity_id}: {url}, not opened")
             continue

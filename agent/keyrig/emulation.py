@@ -1,6 +1,6 @@
 """The emulated devices of a rig: made once, kept below KEYRIG_HOME, hosted on lines of their own.
 
-The one module of the agent that knows the emulated devices.
+Beside `emulated_air` the one module of the agent that knows the emulated devices.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from gbcs.certification_request import CertificationRequest
 from gbcs.roles import KeyUsage, RemotePartyRole
+from keyrig.emulated_air import NodeOnAir, emulated_neighbourhood
 from keyrig.errors import SettingsError
 from keyrig.keystore.base import Authority, KeyStore
 from keyrig.pki import RegisteringAuthority
+from keyrig.rig import LineSettings, ZigBeeSettings
 from meterlink.hdlc.address import HDLCAddress
 from meterstub.device import EmulatedDevice
 from meterstub.factory import manufacture
@@ -33,8 +35,9 @@ if TYPE_CHECKING:
     from gbcs.security_credentials import TrustAnchorCellIdentifier
     from keyrig.observing import Observer
     from keyrig.pki import CertificateAuthority
-    from keyrig.rig import DCCParties, Rig, RigDevice
+    from keyrig.rig import DCCParties, RadioSettings, Rig, RigDevice
     from meterstub.hosts.base import LineHost
+    from meterstub.radio.neighbourhood import Neighbourhood
     from meterstub.state import DeviceState
 
 Line = Literal["pty", "tcp"]
@@ -75,11 +78,18 @@ class EmulatedDevices:
         self._stack = ExitStack()
         self.devices: dict[EntityIdentifier, EmulatedDevice] = {}
         self._hosts: dict[EntityIdentifier, LineHost] = {}
+        self._radio_hosts: dict[str, LineHost] = {}
+        self.neighbourhoods: dict[str, Neighbourhood] = {}
 
     @property
     def urls(self) -> Mapping[EntityIdentifier, str]:
         """Where each device is reached; known once they are started."""
         return {entity: host.url for entity, host in self._hosts.items()}
+
+    @property
+    def radio_urls(self) -> Mapping[str, str]:
+        """Where each radio is reached, by name; known once they are started."""
+        return {name: host.url for name, host in self._radio_hosts.items()}
 
     @property
     def commissioned_at(self) -> datetime:
@@ -94,7 +104,7 @@ class EmulatedDevices:
         Raises:
             HostFailed: One has ended; names it.
         """
-        for host in self._hosts.values():
+        for host in (*self._hosts.values(), *self._radio_hosts.values()):
             host.verify_running()
 
     def make(self) -> None:
@@ -122,7 +132,7 @@ class EmulatedDevices:
                     self._authority.keep(der)
 
     def _emulated(self) -> list[RigDevice]:
-        return [device for device in self._rig.device if device.link.is_emulated]
+        return [device for device in self._rig.device if self._rig.is_emulated(device)]
 
     def _path(self, device: RigDevice) -> Path:
         return self._directory / f"{device.entity_id.stem}.json"
@@ -160,13 +170,46 @@ class EmulatedDevices:
                     faults=faults,
                 )
                 self.devices[settings.entity_id] = device
-                self._hosts[settings.entity_id] = starting.enter_context(
-                    self._host(settings, device)
-                )
+                if isinstance(settings.link, LineSettings):
+                    self._hosts[settings.entity_id] = starting.enter_context(
+                        self._host(settings, device)
+                    )
+            for name, radio in self._rig.radio.items():
+                if radio.is_emulated:
+                    self._radio_hosts[name] = starting.enter_context(self._radio_host(name, radio))
             self._stack = starting.pop_all()
         return self
 
+    def _radio_host(self, name: str, settings: RadioSettings) -> LineHost:
+        """Put a radio on a line, and the devices that are reached by it on its air."""
+        around = [
+            device
+            for device in self._emulated()
+            if isinstance(device.link, ZigBeeSettings) and device.link.zigbee == name
+        ]
+        hood = self.neighbourhoods[name] = emulated_neighbourhood(
+            settings.emulated,
+            radio_memory=self._directory / f"radio-{name}.json",
+            nodes=[
+                NodeOnAir(
+                    device.entity_id,
+                    device.type,
+                    self.devices[device.entity_id],
+                    device.link.link_key,
+                    device.sleeps,
+                    self._path(device).with_suffix(".network.json"),
+                )
+                for device in around
+                if isinstance(device.link, ZigBeeSettings)
+            ],
+            announces_reset=self._line == "tcp",
+        )
+        options = LineOptions(connection=hood.connection)
+        kind = TCPHost if self._line == "tcp" else PtyHost
+        return kind(hood, options=options)
+
     def _host(self, settings: RigDevice, device: EmulatedDevice) -> LineHost:
+        assert isinstance(settings.link, LineSettings)
         options = LineOptions(
             client=HDLCAddress.client(settings.link.hdlc.client),
             server=HDLCAddress.server(settings.link.hdlc.server),

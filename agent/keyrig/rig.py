@@ -13,19 +13,23 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     PlainSerializer,
+    Tag,
     model_validator,
 )
 
 from gbcs.entity import EntityIdentifier
+from gbcs.errors import LocalProtocolError
 from gbcs.roles import DeviceType
 from keyrig.duties.facts import Fuel
 from keyrig.duties.known_facts import FactName
 from keyrig.duties.rules import Actor
 from keyrig.duties.smi_status import SMIStatus
 from keyrig.errors import RigFileInvalid, SettingsError
-from keyrig.toml_files import Misplaced, TOMLFault, read_toml
+from keyrig.toml_files import TAG, Misplaced, TOMLFault, read_toml
+from zse.install_code import link_key_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -83,8 +87,8 @@ class HDLCAddresses(_Model):
     server: Annotated[int, Field(ge=1, le=0x3FFF)] = 1
 
 
-class LinkSettings(_Model):
-    """How one device is reached."""
+class LineSettings(_Model):
+    """How one device is reached over a line of its own."""
 
     url: Annotated[str, Field(min_length=1)]
     framing: Literal["hdlc", "gfi"]
@@ -92,9 +96,71 @@ class LinkSettings(_Model):
     timeout_s: Annotated[float, Field(gt=0, le=86_400)] = DEFAULT_TIMEOUT_S
     hdlc: HDLCAddresses = HDLCAddresses()
 
+
+def _install_code(value: str) -> str:
+    try:
+        link_key_of(bytes.fromhex(value))
+    except LocalProtocolError as error:
+        raise ValueError(str(error)) from None
+    except ValueError:
+        raise ValueError("an install code is written in hexadecimal digits") from None
+    return value
+
+
+class ZigBeeSettings(_Model):
+    """How one device is reached over a radio of the rig."""
+
+    zigbee: Name
+    install_code: Annotated[str, AfterValidator(_install_code), Field(repr=False)]
+    sleeps: bool | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=86_400)] = DEFAULT_TIMEOUT_S
+    join_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 120.0
+    wakes_within_s: Annotated[float, Field(gt=0, le=7 * 86_400)] = 2 * 3600.0
+
+    @property
+    def link_key(self) -> bytes:
+        """The key that the install code gives."""
+        return link_key_of(bytes.fromhex(self.install_code))
+
+
+def _kind_of_link(value: Any) -> str:
+    is_zigbee = isinstance(value, ZigBeeSettings) or (isinstance(value, dict) and "zigbee" in value)
+    return f"{TAG}zigbee" if is_zigbee else f"{TAG}line"
+
+
+LinkSettings = Annotated[
+    Annotated[LineSettings, Tag(f"{TAG}line")] | Annotated[ZigBeeSettings, Tag(f"{TAG}zigbee")],
+    Discriminator(_kind_of_link),
+]
+
+
+class EmulatedAir(_Model):
+    """What the air around an emulated radio is like."""
+
+    ezsp: Literal[8, 13] = 13
+    smart_energy: bool = True
+    seed: int = 0
+    bit_rate: Annotated[int, Field(ge=1000)] | None = 250_000
+    loss: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    duplication: Annotated[float, Field(ge=0, le=1)] = 0.0
+    delay_s: Annotated[float, Field(ge=0, le=5)] = 0.0
+    wake_interval_s: Annotated[float, Field(ge=0.5, le=86_400)] = 1800.0
+    out_of_range: tuple[Entity, ...] = ()
+
+
+class RadioSettings(_Model):
+    """One ZigBee radio of the rig."""
+
+    url: Annotated[str, Field(min_length=1)]
+    role: Literal["hub"] = "hub"
+    baud: Annotated[int, Field(ge=300, le=4_000_000)] = 115_200
+    flow_control: Literal["hardware", "software"] | None = None
+    channel: Annotated[int, Field(ge=11, le=26)] = 15
+    emulated: EmulatedAir = EmulatedAir()
+
     @property
     def is_emulated(self) -> bool:
-        """Whether keyrig emulates the device itself."""
+        """Whether keyrig emulates the radio, its air and the devices there."""
         return self.url == EMULATED
 
 
@@ -114,11 +180,11 @@ class RigDevice(_Model):
     network_operator: Entity | None = None
     faults: tuple[str, ...] = ()
 
-    @model_validator(mode="after")
-    def _faults_are_emulated(self) -> RigDevice:
-        if self.faults and not self.link.is_emulated:
-            raise ValueError("faults are for emulated devices")
-        return self
+    @property
+    def sleeps(self) -> bool:
+        """Whether it sleeps on the network, as a GSME does unless the file says otherwise."""
+        sleeps = getattr(self.link, "sleeps", None)
+        return self.type is DeviceType.GSME if sleeps is None else bool(sleeps)
 
 
 class Responsible(_Model):
@@ -177,26 +243,41 @@ class Rig(_Model):
     dcc: DCCParties = DCCParties()
     home: Home = Home()
     rules: RuleSettings = RuleSettings()
+    radio: dict[Name, RadioSettings] = Field(default_factory=dict)
     device: Annotated[tuple[RigDevice, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _devices_differ(self) -> Rig:
         seen: set[EntityIdentifier] = set()
-        ports: set[str] = set()
+        ports = {radio.url: f"radio {name}" for name, radio in self.radio.items()}
         for index, device in enumerate(self.device):
+            at = ("device", index)
             if device.entity_id in seen:
-                raise Misplaced(
-                    ("device", index, "entity_id"), f"device {device.entity_id} stands twice"
-                )
+                raise Misplaced((*at, "entity_id"), f"device {device.entity_id} stands twice")
             seen.add(device.entity_id)
-            if not device.link.is_emulated:
-                if device.link.url in ports:
+            link = device.link
+            if isinstance(link, ZigBeeSettings):
+                if link.zigbee not in self.radio:
                     raise Misplaced(
-                        ("device", index, "link", "url"),
-                        f"two devices on {device.link.url}; a line carries one",
+                        (*at, "link", "zigbee"), f"no [radio.{link.zigbee}] in this file"
                     )
-                ports.add(device.link.url)
+            elif link.url != EMULATED:
+                if link.url in ports:
+                    raise Misplaced(
+                        (*at, "link", "url"),
+                        f"{ports[link.url]} is on {link.url} too; a line carries one",
+                    )
+                ports[link.url] = f"device {device.entity_id}"
+            if device.faults and not self.is_emulated(device):
+                raise Misplaced((*at, "faults"), "faults are for emulated devices")
         return self
+
+    def is_emulated(self, device: RigDevice) -> bool:
+        """Say whether keyrig emulates a device itself."""
+        link = device.link
+        if isinstance(link, ZigBeeSettings):
+            return self.radio[link.zigbee].is_emulated
+        return link.url == EMULATED
 
     @property
     def name(self) -> str:
@@ -206,7 +287,7 @@ class Rig(_Model):
     @property
     def has_emulated_devices(self) -> bool:
         """Whether keyrig emulates any of its devices."""
-        return any(device.link.is_emulated for device in self.device)
+        return any(self.is_emulated(device) for device in self.device)
 
     def require(self, entities: Collection[EntityIdentifier]) -> None:
         """See that devices are on the rig.
@@ -221,18 +302,29 @@ class Rig(_Model):
                     f"device {entity}", f"not on the rig {self.name}", "name one of its devices"
                 )
 
-    def with_urls(self, urls: Mapping[EntityIdentifier, str], commissioned_at: datetime) -> str:
+    def with_urls(
+        self,
+        urls: Mapping[EntityIdentifier, str],
+        commissioned_at: datetime,
+        radio_urls: Mapping[str, str] | None = None,
+    ) -> str:
         """Give the text of this rig's file with other URLs for its emulated devices.
 
         Args:
-            urls: Where each emulated device is reached.
+            urls: Where each emulated device on a line of its own is reached.
             commissioned_at: When they were commissioned, where the file does not say.
+            radio_urls: Where each emulated radio is reached, by name.
         """
         values = self.model_dump(mode="json", exclude_defaults=True)
+        radios = radio_urls or {}
+        for name, radio in values.get("radio", {}).items():
+            radio["url"] = radios.get(name, radio["url"])
+            radio.pop("emulated", None)
         for device in values["device"]:
             url = urls.get(EntityIdentifier.parse(device["entity_id"]))
             if url is not None:
                 device["link"]["url"] = url
+            if url is not None or device["link"].get("zigbee") in radios:
                 device.setdefault("commissioned_at", commissioned_at.isoformat())
                 device.pop("faults", None)
         return tomlkit.dumps(values)

@@ -14,6 +14,8 @@ from keyrig.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+TAG: Final = "#"
+"""What the tags begin with that tell forms of a value from each other."""
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Location = tuple[str | int, ...]
 _HEADER: Final = re.compile(r"^\s*(\[\[?)\s*([^\[\]#]+?)\s*\]\]?\s*(?:#.*)?$")
@@ -63,7 +65,8 @@ def _fault(
 ) -> TOMLFault:
     faults = error.errors(include_url=False)
     fault = next((f for f in faults if f["type"] == "extra_forbidden"), faults[0])
-    location: Location = fault["loc"]
+    # Where pydantic chose among several forms of a value, it names the form's tag too.
+    location: Location = tuple(p for p in fault["loc"] if not str(p).startswith(TAG))
     cause = fault.get("ctx", {}).get("error")
     if isinstance(cause, Misplaced):
         location += cause.location

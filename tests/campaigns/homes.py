@@ -17,7 +17,7 @@ from keyrig import assembly
 from keyrig.emulation import EmulatedDevices
 from keyrig.observing import Observer, unobserved
 from keyrig.pki import initialise
-from keyrig.rig import load_rig
+from keyrig.rig import LineSettings, load_rig
 from keyrig.runner import RunResult, run
 
 from .disks import RefusingDisk, SmallDisk
@@ -120,6 +120,7 @@ def _assembled(
     class Hosted(EmulatedDevices):
         def _host(self, settings: RigDevice, device: EmulatedDevice) -> Line:  # type: ignore[override]
             del device
+            assert isinstance(settings.link, LineSettings)
             line = Line(settings.entity_id.stem, settings.link.framing, self._path(settings), world)
             lines[settings.entity_id] = line
             return line

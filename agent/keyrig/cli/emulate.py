@@ -27,7 +27,7 @@ def emulate(rig: Path | None, write_rig: Path | None, *, tcp: bool, as_json: boo
     """Host the emulated devices of RIG until stopped, for other programs to use."""
     from keyrig.assembly import emulated_rig  # noqa: PLC0415 - as above
     from keyrig.cli.watching import watching  # noqa: PLC0415 - as above
-    from keyrig.rig import load_rig  # noqa: PLC0415 - as above
+    from keyrig.rig import LineSettings, load_rig  # noqa: PLC0415 - as above
 
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -37,8 +37,10 @@ def emulate(rig: Path | None, write_rig: Path | None, *, tcp: bool, as_json: boo
         watching(as_json=as_json) as observe,
         emulated_rig(opened, observe=observe, line="tcp" if tcp else "pty") as hosted,
     ):
+        for name, url in hosted.radio_urls.items():
+            observe("hosting-radio", radio=name, url=url)
         for device in opened.device:
-            if device.entity_id in hosted.urls:
+            if device.entity_id in hosted.urls and isinstance(device.link, LineSettings):
                 observe(
                     "hosting",
                     device=str(device.entity_id),
@@ -48,9 +50,10 @@ def emulate(rig: Path | None, write_rig: Path | None, *, tcp: bool, as_json: boo
                 )
         if write_rig is not None:
             write_rig.write_text(
-                opened.with_urls(hosted.urls, hosted.commissioned_at), encoding="utf-8"
+                opened.with_urls(hosted.urls, hosted.commissioned_at, hosted.radio_urls),
+                encoding="utf-8",
             )
-        observe("ready", devices=len(hosted.urls))
+        observe("ready", devices=len(hosted.devices))
         while not stopping.wait(CHECK_INTERVAL_S):
             hosted.verify_running()
     return 0

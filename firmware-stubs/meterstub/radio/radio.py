@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import bellows.types as t
 
 from gbcs.errors import LocalProtocolError
-from meterlink.events import NEED_DATA, NeedData
+from meterlink.events import NEED_DATA, NeedData, Statistics
 from meterstub.radio import (
     commands_messages,
     commands_network,
@@ -151,6 +151,11 @@ class EmulatedRadio:
         )
 
     # What the host of the line needs.
+
+    @property
+    def statistics(self) -> Statistics:
+        """Frames of the line are the radio's own affair; these counts stay at nothing."""
+        return Statistics()
 
     @property
     def unacknowledged(self) -> tuple[bytes, ...]:
