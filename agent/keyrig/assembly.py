@@ -7,7 +7,7 @@ import os
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from gbcs.roles import KeyUsage
 from keyrig.clock import elapsed, monotonic, pause, utc_now
@@ -35,6 +35,7 @@ from keyrig.steps.context import Parties
 from keyrig.transcript import NoTranscript, Transcript
 from keyrig.zigbee.hub import HubSettings
 from keyrig.zigbee.radio import Radio
+from keyrig.zigbee.standing import RadioStandings, read_standings
 from meterlink.hdlc.address import HDLCAddress
 
 if TYPE_CHECKING:
@@ -73,6 +74,11 @@ class Places:
     def radio_database(self, name: str) -> Path:
         """Give where zigpy keeps the devices that a radio knows."""
         return self.home / "rigs" / f"{self.rig.name}.{name}.zigbee.db"
+
+    @property
+    def radio_standings(self) -> Path:
+        """The file that says how the rig's radios stand."""
+        return self.home / "rigs" / f"{self.rig.name}.radios.json"
 
     @property
     def keystore(self) -> Path:
@@ -212,6 +218,26 @@ def held(lock: Path, places: Places, observe: Observer = unobserved) -> Iterator
         yield
     finally:
         os.close(descriptor)
+
+
+def is_driven(places: Places) -> bool:
+    """Say whether an agent drives the rig at this moment."""
+    try:
+        descriptor = os.open(places.lock, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def radios_of(places: Places) -> dict[str, dict[str, Any]]:
+    """Give how a rig's radios stand."""
+    return read_standings(places.radio_standings, is_driven=is_driven(places))
 
 
 def _acquire(descriptor: int, places: Places, observe: Observer) -> None:
@@ -431,7 +457,10 @@ def _radios(
     places: Places, urls: Mapping[str, str], observe: Observer, stack: ExitStack
 ) -> dict[str, Radio]:
     """Make the rig's radios; each is started when the first of its devices is reached."""
-    radios = {}
+    radios: dict[str, Radio] = {}
+    if not places.rig.radio:
+        return radios
+    standings = RadioStandings(places.radio_standings, observe, utc_now)
     for name, settings in places.rig.radio.items():
         radio = Radio(
             HubSettings(
@@ -442,7 +471,7 @@ def _radios(
                 channel=settings.channel,
                 database=places.radio_database(name),
             ),
-            observe,
+            standings,
         )
         stack.callback(radio.stop)
         radios[name] = radio

@@ -107,6 +107,58 @@ class TerminalDisplay:
         self._print(f"\n[bold]{device_type}[/bold] {device}  on {escape(link)}  {' '.join(duties)}")
         self._wait_for(f"opening {link}")
 
+    def _on_hosting_radio(self, radio: str, url: str, **_: Any) -> None:
+        self._print(f"radio   {escape(radio)}  ezsp  {escape(url)}")
+
+    def _on_radio(self, radio: str, state: str, reason: str, **_: Any) -> None:
+        why = f": {escape(reason)}" if reason else ""
+        style = "bold yellow" if "lost" in state else "dim"
+        self._print(f"[{style}]radio {escape(radio)}: {state}{why}[/{style}]")
+
+    def _on_radio_still_lost(self, radio: str, reason: str, **_: Any) -> None:
+        self._print(f"[yellow]radio {escape(radio)}: still lost: {escape(reason)}[/yellow]")
+
+    def _on_radio_lacks_smart_energy(self, why: str, **_: Any) -> None:
+        self._print(f"[bold yellow]{escape(why)}[/bold yellow]")
+
+    def _on_radio_standing(
+        self, radio: str, state: str, since: str = "", reason: str = "", **more: Any
+    ) -> None:
+        network = f", channel {more['channel']}, PAN {more['pan_id']}" if "channel" in more else ""
+        why = f" ({escape(reason)})" if reason else ""
+        self._print(f"radio {escape(radio)}: {state}{why}, since {since[:19]}Z{network}")
+        for device, standing in more.get("devices", {}).items():
+            self._print(f"  {escape(device)}: {escape(standing)}")
+
+    def _on_network(self, radio: str, channel: int, pan_id: str, version: str, **_: Any) -> None:
+        text = f"radio {radio}: network on channel {channel}, PAN {pan_id}, firmware {version}"
+        self._print(f"[dim]{escape(text)}[/dim]")
+
+    def _on_forming(self, radio: str, channel: int, **_: Any) -> None:
+        self._print(f"[dim]radio {escape(radio)}: forming a network on channel {channel}[/dim]")
+
+    def _on_node_state(self, device: str, state: str, **_: Any) -> None:
+        self._wait_for(f"{device}: {state}")
+
+    def _on_node(self, device: str, state: str, **_: Any) -> None:
+        style = "yellow" if state in {"left", "kept out"} else "dim"
+        self._print(f"      [{style}]{escape(device)} {state}[/{style}]")
+
+    def _on_keys_established(self, device: str, **_: Any) -> None:
+        self._print(f"      [dim]{escape(device)} keys established[/dim]")
+
+    def _on_keys_refused(self, device: str, reason: str, **_: Any) -> None:
+        self._print(f"      [yellow]{escape(device)}: {escape(reason)}[/yellow]")
+
+    def _on_network_key(self, radio: str, sequence: int, **_: Any) -> None:
+        self._print(f"[dim]radio {escape(radio)}: network key {sequence} holds[/dim]")
+
+    def _on_waiting_for_wake(self, device: str, at_most_s: float, **_: Any) -> None:
+        self._wait_for(f"{device} sleeps; waiting up to {at_most_s:g} s until it wakes")
+
+    def _on_fault(self, reason: str, **_: Any) -> None:
+        self._print(f"      [red]{escape(reason)}[/red]")
+
     def _on_duty_started(self, requirement: str, clause: str, step: str, **_: Any) -> None:
         self._print(f"  [bold]{requirement}[/bold] {clause}  {step}")
 

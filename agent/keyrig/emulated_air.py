@@ -13,6 +13,7 @@ from meterstub.radio.mains_node import MainsNode
 from meterstub.radio.neighbourhood import Neighbourhood
 from meterstub.radio.node import NodeSettings
 from meterstub.radio.radio import EmulatedRadio, RadioKind
+from meterstub.radio.radio_faults import parse_radio_fault
 from meterstub.radio.radio_memory import NetworkMemory
 from meterstub.radio.sleepy_node import SleepyNode
 
@@ -95,4 +96,5 @@ def emulated_neighbourhood(
                 random_octets=os.urandom,
             )
         )
-    return Neighbourhood(radio, made, time.monotonic)
+    faults = [parse_radio_fault(text) for text in settings.faults]
+    return Neighbourhood(radio, made, time.monotonic, faults)

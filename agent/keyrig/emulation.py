@@ -27,7 +27,7 @@ from meterstub.memory import DeviceMemory, FileStorage
 from meterstub.trust_anchor_cells import CELLS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from gbcs.certificates import GBCSCertificate
@@ -187,7 +187,24 @@ class EmulatedDevices:
             for device in self._emulated()
             if isinstance(device.link, ZigBeeSettings) and device.link.zigbee == name
         ]
-        hood = self.neighbourhoods[name] = emulated_neighbourhood(
+        try:
+            hood = self._neighbourhood(name, settings, around)
+        except ValueError as error:
+            raise SettingsError(f"radio {name}", str(error), "correct its faults") from None
+        self.neighbourhoods[name] = hood
+        options = LineOptions(connection=hood.connection)
+        host: LineHost
+        if self._line == "tcp":
+            host = TCPHost(hood, options=options)
+        else:
+            host = PtyHost(hood, options=options, link=self._directory / f"radio-{name}.port")
+        hood.unplug = host.unplug
+        return host
+
+    def _neighbourhood(
+        self, name: str, settings: RadioSettings, around: Sequence[RigDevice]
+    ) -> Neighbourhood:
+        return emulated_neighbourhood(
             settings.emulated,
             radio_memory=self._directory / f"radio-{name}.json",
             nodes=[
@@ -204,9 +221,6 @@ class EmulatedDevices:
             ],
             announces_reset=self._line == "tcp",
         )
-        options = LineOptions(connection=hood.connection)
-        kind = TCPHost if self._line == "tcp" else PtyHost
-        return kind(hood, options=options)
 
     def _host(self, settings: RigDevice, device: EmulatedDevice) -> LineHost:
         assert isinstance(settings.link, LineSettings)

@@ -146,6 +146,7 @@ class EmulatedAir(_Model):
     delay_s: Annotated[float, Field(ge=0, le=5)] = 0.0
     wake_interval_s: Annotated[float, Field(ge=0.5, le=86_400)] = 1800.0
     out_of_range: tuple[Entity, ...] = ()
+    faults: tuple[str, ...] = ()
 
 
 class RadioSettings(_Model):

@@ -34,7 +34,7 @@ def show(
     """Print a rig's duties; changes nothing."""
     from dataclasses import replace  # noqa: PLC0415 - not for --help
 
-    from keyrig.assembly import outlook_of, places_of  # noqa: PLC0415 - as above
+    from keyrig.assembly import outlook_of, places_of, radios_of  # noqa: PLC0415 - as above
     from keyrig.cli.watching import show_plan, watching  # noqa: PLC0415 - as above
     from keyrig.clock import utc_now  # noqa: PLC0415 - as above
     from keyrig.rig import load_rig  # noqa: PLC0415 - as above
@@ -47,5 +47,7 @@ def show(
         if only_due:
             due = {duty.id for duty in made.to_do()}
             made = replace(made, duties=tuple(d for d in made.duties if d.id in due))
+        for name, standing in radios_of(places_of(opened)).items():
+            observe("radio-standing", radio=name, **standing)
         show_plan(made, outlook.statuses, observe, title=f"{opened.name}: {title} ({made.edition})")
     return 0

@@ -18,6 +18,7 @@ import zigpy.application
 import zigpy.exceptions
 import zigpy.types
 import zigpy.zdo.types as zdo_t
+from bellows.ash import NcpFailure
 from bellows.exception import EzspError
 from bellows.zigbee.application import ControllerApplication
 from zigpy.zcl.clusters.general import Basic
@@ -89,7 +90,7 @@ class SmartEnergyApplication(ControllerApplication):
 
     def __init__(self, config: dict[str, Any], listener: PacketListener) -> None:
         super().__init__(config)
-        self._listener = listener
+        self._listener: PacketListener | None = listener
         self._block_locks: dict[int, asyncio.Lock] = {}
         self._maximum_octets = UNENCRYPTED_OCTETS
 
@@ -108,15 +109,24 @@ class SmartEnergyApplication(ControllerApplication):
         (octets,) = await self._ezsp.maximumPayloadLength()
         self._maximum_octets = int(octets)
 
+    def detach(self) -> None:
+        """Tell the listener nothing more; what zigpy still does in the background is its own."""
+        self._listener = None
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the listener; zigpy's own notice goes out too."""
         reason = "the port closed" if exc is None else str(exc) or repr(exc)
-        self._listener.radio_lost(reason)
+        if isinstance(exc, NcpFailure):
+            reason = f"its firmware started anew, {exc.code}"
+        if self._listener is not None:
+            self._listener.radio_lost(reason)
         super().connection_lost(exc)
 
     def ezsp_callback_handler(self, frame_name: str, args: Any) -> None:
         """Take a callback of the radio."""
         super().ezsp_callback_handler(frame_name, args)
+        if self._listener is None:
+            return
         if frame_name == "trustCenterJoinHandler":
             _, ieee, update, decision, _ = args
             eui64 = _number(ieee)
@@ -138,6 +148,8 @@ class SmartEnergyApplication(ControllerApplication):
         except KeyError:
             super().packet_received(packet)
             return
+        if self._listener is None:
+            return
         self._listener.packet_received(
             _number(device.ieee),
             int(packet.cluster_id),
@@ -148,12 +160,23 @@ class SmartEnergyApplication(ControllerApplication):
 
     # Nodes.
 
-    def node_id(self, eui64: int) -> int | None:
-        """Give the node identifier of a node that is known, or None."""
+    async def find_node(self, eui64: int) -> int | None:
+        """Give the node identifier of a node that zigpy or the radio knows, or None."""
+        address = _address(eui64)
         try:
-            return int(self.get_device(ieee=_address(eui64)).nwk)
+            return int(self.get_device(ieee=address).nwk)
         except KeyError:
+            found = await self._ezsp._protocol._lookup_node_id_by_eui64(address)  # noqa: SLF001 - in each version's own form
+        if found is None:
             return None
+        self.add_device(address, zigpy.types.NWK(found))
+        return int(found)
+
+    def forget_node(self, eui64: int) -> None:
+        """Know a node that left no more, also after a restart."""
+        device = self.devices.pop(_address(eui64), None)
+        if device is not None:
+            self.listener_event("device_removed", device)
 
     async def has_link_key(self, eui64: int) -> bool:
         """Say whether the radio holds a link key that was established with a node."""

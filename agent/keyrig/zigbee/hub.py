@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import zigpy.exceptions
+from bellows.ash import AshException, NcpFailure
 from bellows.exception import EzspError
 from zigpy.exceptions import ZigbeeException
 
+from gbcs.entity import EntityIdentifier
 from gbcs.errors import DecodeError
 from keyrig.errors import (
     NodeUnreachable,
@@ -50,10 +52,21 @@ if TYPE_CHECKING:
 RECONNECT_DELAYS_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """What is waited before each attempt to have a lost radio back; then it is given up."""
 START_TIMEOUT_S: Final = 40.0
+REOPEN_S: Final = 12.0
+"""How long a device that should be in the network is given to open a tunnel, before it is let in
+anew."""
 ADMIT_S: Final = 240
 """How long the network is opened for one device at most; ZigBee permits 254 s."""
 KEY_SWITCH_AFTER_S: Final = 2.0
-_FAULTS: Final = (ZigbeeException, EzspError, OSError, TimeoutError, AssertionError, RuntimeError)
+_FAULTS: Final = (
+    ZigbeeException,
+    EzspError,
+    AshException,
+    OSError,
+    TimeoutError,
+    AssertionError,
+    RuntimeError,
+)
 """What zigpy and bellows raise where a radio does not do what is asked."""
 
 for _name in ("zigpy", "bellows"):
@@ -288,16 +301,33 @@ class Hub:
         stage = "the radio does not answer"
         try:
             async with asyncio.timeout(timeout_s):
-                if not await self._is_member(eui64):
-                    stage = f"it did not join within {timeout_s:g} s"
-                    await self._admit(eui64, link_key, session, timeout_s)
+                if await self._is_member(eui64):
+                    stage = "no tunnel was opened"
+                    session.begin()
+                    if await self._opens(session, REOPEN_S):
+                        self._tell_open(eui64, session)
+                        return
+                # It is new here, or left without our hearing of it; or it is out of range.
+                stage = f"it did not join within {timeout_s:g} s"
+                await self._admit(eui64, link_key, session, timeout_s)
                 stage = "no tunnel was opened"
                 session.begin()
                 await session.is_open.wait()
+                self._tell_open(eui64, session)
         except TimeoutError:
             raise NodeUnreachable(session.name, self._why(eui64, session) or stage) from None
         except _FAULTS as error:
             raise NodeUnreachable(session.name, f"{stage}: {_reason(error)}") from error
+
+    def _tell_open(self, eui64: int, session: Session) -> None:
+        session.is_reached = True
+        self._tell_state(eui64, "sleeps, fetches what waits" if session.sleeps else "tunnel open")
+
+    async def _opens(self, session: Session, within_s: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await session.is_open.wait()
+        return session.is_open.is_set()
 
     def _why(self, eui64: int, session: Session) -> str:
         """Give what is known of why a device could not be reached, or ""."""
@@ -306,7 +336,8 @@ class Hub:
         return self._key_faults.get(eui64, "") or session.trouble
 
     async def _is_member(self, eui64: int) -> bool:
-        return self.app.node_id(eui64) is not None and await self.app.has_link_key(eui64)
+        app = self.app
+        return await app.find_node(eui64) is not None and await app.has_link_key(eui64)
 
     async def _admit(self, eui64: int, link_key: bytes, session: Session, timeout_s: float) -> None:
         if self._lacks is not None:
@@ -314,15 +345,18 @@ class Hub:
         established = self._established.setdefault(eui64, asyncio.Event())
         established.clear()
         self._denied.discard(eui64)
-        self._observe("joining", radio=self.settings.name, link=session.name)
+        self._tell_state(eui64, "let in to join")
         app = self.app
         await app.admit(eui64, link_key, min(ADMIT_S, max(1, round(timeout_s))))
+        joined = asyncio.ensure_future(established.wait())
+        returned = asyncio.ensure_future(session.is_open.wait())
         try:
-            await established.wait()
+            await asyncio.wait({joined, returned}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            for each in (joined, returned):
+                each.cancel()
             with contextlib.suppress(*_FAULTS, RadioError):
                 await app.close_network()
-        self._observe("joined", radio=self.settings.name, link=session.name)
 
     # What the application tells.
 
@@ -350,13 +384,19 @@ class Hub:
         """See `PacketListener`."""
         if denied:
             self._denied.add(eui64)
-        self._observe("node", link=self._name(eui64), state="kept out" if denied else "joined")
+        state = "kept out" if denied else "joined"
+        self._observe("node", radio=self.settings.name, device=_dashed(eui64), state=state)
+        self._tell_state(eui64, state)
 
     def node_left(self, eui64: int) -> None:
         """See `PacketListener`."""
-        self._observe("node", link=self._name(eui64), state="left")
+        self._observe("node", radio=self.settings.name, device=_dashed(eui64), state="left")
+        self._tell_state(eui64, "left")
+        if self._app is not None:
+            self._app.forget_node(eui64)
         session = self._sessions.get(eui64)
         if session is not None:
+            session.is_reached = False
             session.trouble = "it left the network"
             session.fail(NodeUnreachable(session.name, session.trouble))
 
@@ -369,11 +409,16 @@ class Hub:
         """See `PacketListener`."""
         if self.state is RadioState.UP:
             self.state, self.reason = RadioState.RECONNECTING, reason
+            for session in self._sessions.values():
+                session.radio_losses += 1
             self._spawn(self._reconnect(reason))
 
     def _name(self, eui64: int) -> str:
         session = self._sessions.get(eui64)
-        return session.name if session is not None else f"{eui64:016X}"
+        return session.name if session is not None else _dashed(eui64)
+
+    def _tell_state(self, eui64: int, state: str) -> None:
+        self._observe("node-state", radio=self.settings.name, device=_dashed(eui64), state=state)
 
     async def _reconnect(self, reason: str) -> None:
         self._observe(
@@ -392,7 +437,8 @@ class Hub:
                 continue
             await self._set(RadioState.UP, "")
             for session in self._sessions.values():
-                session.begin()
+                if session.is_reached:
+                    session.begin()
             return
         await self._set(RadioState.LOST, reason)
         for session in self._sessions.values():
@@ -478,7 +524,8 @@ class Hub:
             self._key_faults[partner] = f"its key could not be kept: {_reason(error)}"
         else:
             self._key_faults.pop(partner, None)
-            self._observe("keys-established", link=self._name(partner))
+            self._observe("keys-established", device=_dashed(partner))
+            self._tell_state(partner, "keys established")
             self._established.setdefault(partner, asyncio.Event()).set()
         self._send_keys()
         self._serve_keys()
@@ -491,7 +538,9 @@ class Hub:
         who = "by the device" if event.is_by_partner else "by the hub"
         self._key_faults[event.partner] = f"key establishment failed: {why}, {who}"
         self._observe(
-            "keys-refused", link=self._name(event.partner), reason=self._key_faults[event.partner]
+            "keys-refused",
+            device=_dashed(event.partner),
+            reason=self._key_faults[event.partner],
         )
         self._spawn(self._forget_exchange())
 
@@ -531,7 +580,7 @@ class Hub:
     async def _send(self, eui64: int, session: Session, outgoing: Outgoing, cluster: int) -> bool:
         await self.until_up()
         app = self.app
-        node_id = app.node_id(eui64)
+        node_id = await app.find_node(eui64)
         if node_id is None:
             return False
         if session.endpoint is None:
@@ -564,7 +613,12 @@ class Hub:
             self._observe("fault", link=self.where, reason=f"{type(error).__name__}: {error}")
 
 
+def _dashed(eui64: int) -> str:
+    return str(EntityIdentifier(eui64.to_bytes(8, "big")))
+
+
 async def _shut(app: SmartEnergyApplication) -> None:
+    app.detach()
     with contextlib.suppress(*_FAULTS):
         await app.shutdown()
 
@@ -573,4 +627,6 @@ def _reason(error: BaseException) -> str:
     """Give an error's text, which zigpy's often lack."""
     if isinstance(error, zigpy.exceptions.NetworkNotFormed):
         return "it is not the coordinator of a network"
+    if isinstance(error, NcpFailure):
+        return f"its firmware started anew ({error.code})"
     return str(error) or type(error).__name__

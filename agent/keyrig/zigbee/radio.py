@@ -145,6 +145,7 @@ class Radio:
 
     def _run(self, started: threading.Event) -> None:
         loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
         # What bellows' own tasks meet when the port closes is told by the port's closing.
         loop.set_exception_handler(lambda _, context: LOGGER.debug("%s", context))
         self._loop = loop

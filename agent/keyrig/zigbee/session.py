@@ -51,6 +51,7 @@ class _Waiting:
 
     octets: bytes
     done: asyncio.Future[None]
+    radio_losses: int
 
 
 class Session(abc.ABC):
@@ -79,6 +80,8 @@ class Session(abc.ABC):
         self.is_open = asyncio.Event()
         self.trouble = ""
         self.frames = 0
+        self.is_reached = False
+        self.radio_losses = 0
         self._next_sequence = next_sequence
         self._send = send
         self._clock = clock
@@ -99,7 +102,8 @@ class Session(abc.ABC):
             NodeUnreachable: It could not be delivered.
             LocalProtocolError: It is empty or too long, or too many wait.
         """
-        waiting = _Waiting(octets, asyncio.get_running_loop().create_future())
+        future = asyncio.get_running_loop().create_future()
+        waiting = _Waiting(octets, future, self.radio_losses)
         if needs_block_transfer(octets):
             self.blocks.send_message(octets)
         else:
@@ -184,10 +188,17 @@ class Session(abc.ABC):
             self.inbox.put(octets)
 
     def _settle(self, octets: bytes, reason: str = "") -> None:
-        """Tell who waits for a message what became of it; nobody waits for a block."""
+        """Tell who waits for a message what became of it; nobody waits for a block.
+
+        A message that was on its way while the radio was lost is sent once more: whether the
+        device has it is not known, and it takes no command twice.
+        """
         for waiting in self._waiting:
             if waiting.octets == octets and not waiting.done.done():
-                if reason:
+                if reason and waiting.radio_losses < self.radio_losses:
+                    waiting.radio_losses = self.radio_losses
+                    self._carry(octets)
+                elif reason:
                     error = NodeUnreachable(self.name, f"a message is not delivered: {reason}")
                     waiting.done.set_exception(error)
                 else:
@@ -242,14 +253,11 @@ class Session(abc.ABC):
                 self.trouble = ""
                 self.is_open.set()
             case tunnel.TunnelClosed(_, reason):
-                self.trouble = reason.value
-                self.is_open.clear()
+                self._tunnel_lost(reason.value)
             case tunnel.TunnelRefused(status):
-                self.trouble = f"it refuses a tunnel (status {status})"
-                self.is_open.clear()
+                self._tunnel_lost(f"it refuses a tunnel (status {status})")
             case tunnel.TunnelUnanswered():
-                self.trouble = "it does not answer a request for a tunnel"
-                self.is_open.clear()
+                self._tunnel_lost("it does not answer a request for a tunnel")
             case tunnel.DataReceived(octets):
                 return octets
             case tunnel.DataDelivered(octets):
@@ -259,6 +267,10 @@ class Session(abc.ABC):
             case _:
                 pass
         return None
+
+    def _tunnel_lost(self, why: str) -> None:
+        self.trouble = why
+        self.is_open.clear()
 
     @abc.abstractmethod
     def _data_settled(self, octets: bytes, reason: str) -> None:
@@ -324,7 +336,10 @@ class MainsSession(Session):
 
 
 class SleepySession(Session):
-    """A GSME: it is the tunnel's client, and fetches what waits for it when it wakes."""
+    """A GSME: it is the tunnel's client, and fetches what waits for it when it wakes.
+
+    It counts as open once it is known to be in the network.
+    """
 
     sleeps = True
 
@@ -391,7 +406,6 @@ class SleepySession(Session):
         octets = self._tunnel_event(event)
         if octets is not None:
             self._exchange.receive_data(octets)
-        self.is_open.set()
         exchanged = self._exchange.next_event()
         match exchanged:
             case sleepy.MessageReceived(message):
@@ -414,6 +428,10 @@ class SleepySession(Session):
 
     def _deadlines(self) -> list[float | None]:
         return [self._tunnel.next_deadline(), self._exchange.next_deadline()]
+
+    def _tunnel_lost(self, why: str) -> None:
+        """Take no harm: it asks for another tunnel when it next has something to say."""
+        self.trouble = why
 
     def _data_settled(self, octets: bytes, reason: str) -> None:
         del octets

@@ -110,6 +110,7 @@ class LineHost(abc.ABC):
         self._stopping = threading.Event()
         self._wake_read = self._wake_write = -1
         self._failure: BaseException | None = None
+        self._back_at: float | None = None
 
     @property
     @abc.abstractmethod
@@ -173,6 +174,17 @@ class LineHost(abc.ABC):
                 f"{self.url}: the host's thread ended by {type(self._failure).__name__}: "
                 f"{self._failure}"
             ) from self._failure
+
+    def unplug(self, seconds: float) -> None:
+        """Take the line away and bring it back after `seconds`; for the station to call."""
+        self._close_line()
+        self._back_at = self._clock() + seconds
+
+    def _plug_in(self) -> None:
+        if self._back_at is not None and self._clock() >= self._back_at:
+            self._back_at = None
+            self._open_line()
+            self._renew_connection()
 
     def __enter__(self) -> Self:
         self.start()
@@ -250,6 +262,7 @@ class LineHost(abc.ABC):
 
     def _turn(self) -> None:
         """Wait for the line, the wake-up or a time, and act."""
+        self._plug_in()
         line = self._line_descriptor()
         reads = [self._wake_read, *self._watched()]
         if line is not None:

@@ -7,10 +7,15 @@ import fcntl
 import os
 import struct
 import termios
+import time  # noqa: TID251 - a host is the edge where an emulated device meets time
 import tty
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from meterstub.hosts.base import LineHost
+from meterstub.hosts.base import Framing, LineHost, LineOptions, Station
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 _TIOCGEXCL: Final = 0x80045440
 """Linux: asks whether the terminal is marked exclusive; the termios module has no name for it."""
@@ -20,11 +25,31 @@ class PtyHost(LineHost):
     """Serves a new pty pair; its user opens the slave's path, and may close and open it again.
 
     What is written while nobody has the path open waits in the terminal, as far as that goes.
+
+    Args:
+        station: The device.
+        framing: How messages travel.
+        options: How the line behaves.
+        clock: Gives monotonic seconds.
+        link: A path that leads to the slave, also when the line was away and is another; as
+            the names below /dev/serial/by-id do.
     """
 
     _master = -1
     _slave = -1
     _url = ""
+
+    def __init__(
+        self,
+        station: Station,
+        *,
+        framing: Framing = "hdlc",
+        options: LineOptions | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        link: Path | None = None,
+    ) -> None:
+        super().__init__(station, framing=framing, options=options, clock=clock)
+        self._link = link
 
     @property
     def url(self) -> str:
@@ -37,12 +62,18 @@ class PtyHost(LineHost):
         os.set_blocking(self._master, False)
         # Holding the slave open keeps the pair alive between one user and the next.
         self._url = os.ttyname(self._slave)
+        if self._link is not None:
+            self._link.unlink(missing_ok=True)
+            self._link.symlink_to(self._url)
+            self._url = str(self._link)
 
     def _close_line(self) -> None:
         for descriptor in (self._master, self._slave):
             if descriptor >= 0:
                 os.close(descriptor)
         self._master = self._slave = -1
+        if self._link is not None:
+            self._link.unlink(missing_ok=True)
 
     def _line_descriptor(self) -> int | None:
         return self._master if self._master >= 0 else None

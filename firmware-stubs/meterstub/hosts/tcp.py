@@ -58,7 +58,8 @@ class TCPHost(LineHost):
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((HOST, self._asked_port))
+            # A line that comes back is where it was.
+            listener.bind((HOST, self._asked_port or self._port))
             listener.listen(4)
             listener.setblocking(False)
         except OSError:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from meterstub.radio.ash import ResetCode
+from meterstub.radio.radio_faults import RadioFault, RadioFaultKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from meterstub.radio.node import EmulatedNode
     from meterstub.radio.radio import EmulatedRadio
+
+KEY_SWITCH_AFTER_S: Final = 0.5
+"""How long after giving out a network key a radio with that fault uses it."""
 
 
 class Neighbourhood:
@@ -18,14 +24,24 @@ class Neighbourhood:
         radio: The radio.
         nodes: The devices.
         clock: Gives the monotonic seconds that the host has too.
+        faults: What is to happen.
+
+    Attributes:
+        unplug: Takes the radio's line away for so many seconds; set by who made the host.
     """
 
     def __init__(
-        self, radio: EmulatedRadio, nodes: Sequence[EmulatedNode], clock: Callable[[], float]
+        self,
+        radio: EmulatedRadio,
+        nodes: Sequence[EmulatedNode],
+        clock: Callable[[], float],
+        faults: Sequence[RadioFault] = (),
     ) -> None:
         self.radio = radio
         self.nodes = tuple(nodes)
+        self.unplug: Callable[[float], None] | None = None
         self._clock = clock
+        self._faults = list(faults)
         self._is_powered = False
 
     def connection(self) -> EmulatedRadio:
@@ -47,4 +63,29 @@ class Neighbourhood:
                 node.power_on(now)
         for node in self.nodes:
             node.poll(now)
+        for fault in [each for each in self._faults if each.commands <= self.radio.commands]:
+            self._faults.remove(fault)
+            self.happen(fault)
         return []
+
+    def happen(self, fault: RadioFault) -> None:
+        """Let a fault happen now; to be called in the host's thread."""
+        now, radio = self._clock(), self.radio
+        match fault.kind:
+            case RadioFaultKind.UNPLUG if self.unplug is not None:
+                radio.restart(ResetCode.POWER_ON)
+                self.unplug(fault.seconds)
+            case RadioFaultKind.RESET:
+                radio.restart(ResetCode.ASSERT)
+            case RadioFaultKind.ROTATE_KEY:
+                radio.stack.announce_key(radio.random_octets(16), now)
+                radio.air.call_at(now + KEY_SWITCH_AFTER_S, self._switch_key)
+            case RadioFaultKind.LEAVE:
+                for node in self.nodes:
+                    if node.settings.eui64 == fault.eui64:
+                        node.leave(now)
+            case _:
+                pass
+
+    def _switch_key(self, now: float) -> None:
+        self.radio.stack.switch_key(now)

@@ -176,6 +176,16 @@ def _network_address(arguments: dict[str, Any], facts: NodeFacts) -> dict[str, A
     }
 
 
+def _ieee_address(arguments: dict[str, Any], facts: NodeFacts) -> dict[str, Any] | None:
+    if int(arguments["NWKAddrOfInterest"]) != facts.node_id:
+        return None
+    return {
+        "Status": SUCCESS,
+        "IEEEAddr": t.EUI64(facts.eui64.to_bytes(8, "little")),
+        "NWKAddr": facts.node_id,
+    }
+
+
 def _permit(arguments: dict[str, Any], facts: NodeFacts) -> dict[str, Any]:
     del arguments, facts
     return {"Status": SUCCESS}
@@ -183,6 +193,7 @@ def _permit(arguments: dict[str, Any], facts: NodeFacts) -> dict[str, Any]:
 
 _ANSWERS: Final = {
     int(zdo.ZDOCmd.NWK_addr_req): _network_address,
+    int(zdo.ZDOCmd.IEEE_addr_req): _ieee_address,
     int(zdo.ZDOCmd.Node_Desc_req): _node_descriptor,
     int(zdo.ZDOCmd.Simple_Desc_req): _simple_descriptor,
     int(zdo.ZDOCmd.Active_EP_req): _active_endpoints,
