@@ -32,10 +32,10 @@ def link_key_of(code: bytes) -> bytes:
             f"an install code has {CODE_OCTETS} octets, or {CHECKED_OCTETS} with its check sum, "
             f"not {len(code)}"
         )
-    key = convert_install_code(code)
-    if key is None:
+    # zigpy's own error would show the code.
+    if code[CODE_OCTETS:] != check_sum(code[:CODE_OCTETS]):
         raise LocalProtocolError("the check sum of the install code is wrong; read it again")
-    return bytes(key.serialize())
+    return bytes(convert_install_code(code).serialize())
 
 
 def check_sum(code: bytes) -> bytes:

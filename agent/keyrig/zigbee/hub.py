@@ -174,6 +174,8 @@ class Hub:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         for session in self._sessions.values():
             session.close()
+        self._sessions.clear()
+        self._queues.clear()
         if self._timer is not None:
             self._timer.cancel()
         await self._set(RadioState.CLOSED, "")

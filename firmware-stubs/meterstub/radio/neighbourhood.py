@@ -68,6 +68,10 @@ class Neighbourhood:
             self.happen(fault)
         return []
 
+    def add(self, fault: RadioFault) -> None:
+        """Let a fault happen when its time has come; may be called from any thread."""
+        self._faults.append(fault)
+
     def happen(self, fault: RadioFault) -> None:
         """Let a fault happen now; to be called in the host's thread."""
         now, radio = self._clock(), self.radio

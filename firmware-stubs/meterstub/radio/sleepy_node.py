@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from meterlink.events import NeedData
 from meterstub.radio.node import BASIC, EmulatedNode
-from meterstub.radio.stack import NetworkStatus, NodeType
+from meterstub.radio.stack import Incoming, NetworkStatus, NodeType
 from zse import sleepy, tunnel
 from zse.commands import (
     KEY_ESTABLISHMENT,
@@ -71,6 +71,11 @@ class SleepyNode(EmulatedNode):
         super().network_changed(status, now)
         if status is NetworkStatus.UP:
             self._stay_awake(now)
+
+    def message_received(self, message: Incoming, now: float) -> None:
+        """See `StackOwner`; where there was one frame there may be another."""
+        self.stack.poll(now)
+        super().message_received(message, now)
 
     def network_lost(self, now: float) -> None:
         """See `EmulatedNode`; a node that looks for its network is awake."""
