@@ -132,3 +132,29 @@ FAILURE_WAIT_TIME_S: Final = 10.0
 
 TERMINATES_ON_TIMEOUT: Final = False
 """Whether a partner that fell silent is sent a Terminate; EmberZNet sends none."""
+
+# The handheld terminal: GBCS 10.4 (the normative text is not at hand).
+
+INTER_PAN_WINDOW_S: Final = 3600.0
+"""How long after its power-on a hub takes inter-PAN messages; the informative text says 60 min."""
+
+REGISTRATION_CLUSTER: Final = 0x0708
+"""The cluster under which a handheld terminal hands in its identifier and install code."""
+
+REGISTRATION_REQUEST: Final = 0x01
+"""The first octet of that message; Entity Identifier and install code follow."""
+
+REGISTRATION_RESPONSE: Final = 0x02
+"""The first octet of the hub's answer; a status follows, 0 for success."""
+
+INTER_PAN_SECURITY_CONTROL: Final = 0x05
+"""Of a secured inter-PAN message: encrypted, 32-bit integrity code, by the link key."""
+
+INTER_PAN_IS_KEYED_ANEW: Final = True
+"""Whether keys are established once more in the network; the informative text says so."""
+
+HANDHELD_OPENS_TUNNEL: Final = True
+"""Whether the handheld terminal is the tunnel's client; nothing says which end it is."""
+
+HANDHELD_NODE_TYPE_SLEEPS: Final = False
+"""Whether a handheld terminal joins as a node that sleeps."""

@@ -19,28 +19,16 @@ import zigpy.exceptions
 import zigpy.types
 import zigpy.zdo.types as zdo_t
 from bellows.ash import NcpFailure
-from bellows.exception import EzspError
 from bellows.zigbee.application import ControllerApplication
 from zigpy.zcl.clusters.general import Basic
 
-from keyrig.errors import RadioLacksSmartEnergy, RadioRefused
-from zse import assumptions
+from keyrig.errors import RadioRefused
+from keyrig.zigbee.smart_energy import ENDPOINT, SmartEnergyRadio
 from zse.clusters import SMART_ENERGY_PROFILE, KeyEstablishment, Tunneling
 from zse.commands import METERING
 
-ENDPOINT: Final = 1
-"""The endpoint that speaks Smart Energy; zigpy takes endpoint 1 for granted."""
 ENERGY_SERVICE_INTERFACE: Final = 0x0500
 """What a hub is within the profile. Source: ZSE 1.4, 5.4."""
-BLOCK_TIMEOUT_S: Final = 10.0
-"""How long a block's acknowledgement is waited for; the radio gives up earlier by itself."""
-COMPUTATION_TIMEOUT_S: Final = 30.0
-"""How long the radio may take for an ephemeral key or a secret."""
-UNENCRYPTED_OCTETS: Final = 82
-"""The longest APS payload without APS encryption, where the radio does not say otherwise."""
-ENCRYPTION_OCTETS: Final = 9
-STEPS: Final = (t.EmberStatus.SUCCESS, t.EmberStatus.OPERATION_IN_PROGRESS)
-"""What the radio answers to a computation that it begins."""
 RESTING_POLICY: Final = (
     t.EzspDecisionBitmask.ALLOW_UNSECURED_REJOINS | t.EzspDecisionBitmask.JOINS_USE_INSTALL_CODE_KEY
 )
@@ -91,8 +79,7 @@ class SmartEnergyApplication(ControllerApplication):
     def __init__(self, config: dict[str, Any], listener: PacketListener) -> None:
         super().__init__(config)
         self._listener: PacketListener | None = listener
-        self._block_locks: dict[int, asyncio.Lock] = {}
-        self._maximum_octets = UNENCRYPTED_OCTETS
+        self._smart_energy: SmartEnergyRadio | None = None
 
     async def register_endpoints(self) -> None:
         """Register the Smart Energy endpoint in place of zigpy's own three."""
@@ -106,8 +93,8 @@ class SmartEnergyApplication(ControllerApplication):
                 output_clusters=list(SE_CLUSTERS_OUT),
             )
         )
-        (octets,) = await self._ezsp.maximumPayloadLength()
-        self._maximum_octets = int(octets)
+        self._smart_energy = SmartEnergyRadio(self._ezsp, self._where)
+        await self._smart_energy.prepare()
 
     def detach(self) -> None:
         """Tell the listener nothing more; what zigpy still does in the background is its own."""
@@ -125,6 +112,8 @@ class SmartEnergyApplication(ControllerApplication):
     def ezsp_callback_handler(self, frame_name: str, args: Any) -> None:
         """Take a callback of the radio."""
         super().ezsp_callback_handler(frame_name, args)
+        if frame_name == "messageSentHandler" and self._smart_energy is not None:
+            self._smart_energy.message_sent(args)
         if self._listener is None:
             return
         if frame_name == "trustCenterJoinHandler":
@@ -236,155 +225,16 @@ class SmartEnergyApplication(ControllerApplication):
     # Frames.
 
     async def send_smart_energy(
-        self,
-        node_id: int,
-        endpoint: int,
-        cluster: int,
-        octets: bytes,
-        *,
-        is_encrypted: bool,
-        sleeps: bool = False,
-    ) -> None:
-        """Send a ZCL frame, in blocks where it is too long for one.
-
-        Raises:
-            DeliveryError: The node did not acknowledge it.
-            TimeoutError: The radio does not say what became of it.
-        """
-        longest = self._maximum_octets - (ENCRYPTION_OCTETS if is_encrypted else 0)
-        if len(octets) > longest:
-            await self._send_blocks(node_id, endpoint, cluster, octets, is_encrypted=is_encrypted)
-            return
-        options = zigpy.types.TransmitOptions.ACK
-        if is_encrypted:
-            options |= zigpy.types.TransmitOptions.APS_Encryption
-        await self.send_packet(
-            zigpy.types.ZigbeePacket(
-                dst=zigpy.types.AddrModeAddress(
-                    addr_mode=zigpy.types.AddrMode.NWK, address=zigpy.types.NWK(node_id)
-                ),
-                dst_ep=endpoint,
-                src_ep=ENDPOINT,
-                profile_id=SMART_ENERGY_PROFILE,
-                cluster_id=cluster,
-                tsn=0,
-                data=zigpy.types.SerializableBytes(octets),
-                tx_options=options,
-                extended_timeout=sleeps,
-            )
-        )
-
-    async def _send_blocks(
         self, node_id: int, endpoint: int, cluster: int, octets: bytes, *, is_encrypted: bool
     ) -> None:
-        """Send a frame in blocks, one at a time; all have the sequence number of the first.
+        """See `SmartEnergyRadio.send`."""
+        await self.smart_energy.send(node_id, endpoint, cluster, octets, is_encrypted=is_encrypted)
 
-        Source: EmberZNet, fragmentation for hosts; ZigBee PRO R21, 2.2.8.4.5.
-        """
-        size = assumptions.APS_BLOCK_OCTETS
-        parts = [octets[at : at + size] for at in range(0, len(octets), size)]
-        options = (
-            t.EmberApsOption.APS_OPTION_RETRY
-            | t.EmberApsOption.APS_OPTION_ENABLE_ROUTE_DISCOVERY
-            | t.EmberApsOption.APS_OPTION_FRAGMENT
-        )
-        if is_encrypted:
-            options |= t.EmberApsOption.APS_OPTION_ENCRYPTION
-        lock = self._block_locks.setdefault(node_id, asyncio.Lock())
-        async with lock:
-            sequence = 0
-            for number, part in enumerate(parts):
-                frame = t.EmberApsFrame(
-                    profileId=SMART_ENERGY_PROFILE,
-                    clusterId=cluster,
-                    sourceEndpoint=ENDPOINT,
-                    destinationEndpoint=endpoint,
-                    options=options,
-                    groupId=len(parts) << 8 | number,
-                    sequence=sequence,
-                )
-                sequence = await self._send_block(node_id, frame, part)
-
-    async def _send_block(self, node_id: int, frame: Any, octets: bytes) -> int:
-        tag = self.get_sequence()
-        key = (zigpy.types.NWK(node_id), tag)
-        future = self._pending_requests[key] = asyncio.get_running_loop().create_future()
-        try:
-            status, sequence = await self._ezsp.send_unicast(
-                nwk=zigpy.types.NWK(node_id), aps_frame=frame, message_tag=tag, data=octets
-            )
-            if status != t.sl_Status.OK:
-                raise zigpy.exceptions.DeliveryError(f"the radio refuses a block: {status!r}")
-            async with asyncio.timeout(BLOCK_TIMEOUT_S):
-                outcome, _ = await future
-        finally:
-            self._pending_requests.pop(key, None)
-        if t.sl_Status.from_ember_status(outcome) != t.sl_Status.OK:
-            raise zigpy.exceptions.DeliveryError(f"a block was not acknowledged: {outcome!r}")
-        return int(sequence)
-
-    # Key establishment, suite 2.
-
-    async def own_certificate(self) -> bytes:
-        """Give the radio's implicit certificate, 74 octets.
-
-        Raises:
-            RadioLacksSmartEnergy: It has none, or its firmware no key establishment.
-        """
-        try:
-            status, certificate = await self._ezsp.getCertificate283k1()
-        except EzspError as error:
-            raise RadioLacksSmartEnergy(self._where, str(error)) from error
-        if status != t.EmberStatus.SUCCESS:
-            raise RadioLacksSmartEnergy(self._where, str(status.name))
-        return bytes(certificate.serialize())
-
-    async def generate_ephemeral_key(self) -> bytes:
-        """Have the radio make an ephemeral key; give its public half, 37 octets."""
-        key, *_ = await self._compute(
-            "generateCbkeKeysHandler283k1", self._ezsp.generateCbkeKeys283k1()
-        )
-        return key
-
-    async def calculate_macs(
-        self, *, is_initiator: bool, identity: bytes, ephemeral_data: bytes
-    ) -> tuple[bytes, bytes]:
-        """Have the radio compute the secret; give the initiator's and the responder's MAC."""
-        initiator, responder = await self._compute(
-            "calculateSmacsHandler283k1",
-            self._ezsp.calculateSmacs283k1(
-                amInitiator=is_initiator,
-                partnerCertificate=t.EmberCertificate283k1Data(identity),
-                partnerEphemeralPublicKey=t.EmberPublicKey283k1Data(ephemeral_data),
-            ),
-        )
-        return initiator, responder
-
-    async def finish_key_establishment(self, *, store: bool) -> None:
-        """Have the radio keep the link key, or forget the exchange."""
-        (status,) = await self._ezsp.clearTemporaryDataMaybeStoreLinkKey283k1(storeLinkKey=store)
-        if store and status != t.EmberStatus.SUCCESS:
-            raise RadioRefused(self._where, f"storing a link key: {status.name}")
-
-    async def _compute(self, callback: str, command: Any) -> tuple[bytes, ...]:
-        done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-        def take(name: str, values: Any) -> None:
-            del name
-            if not done.done():
-                done.set_result(values)
-
-        with self._ezsp.callback_for_commands({callback}, take):
-            (status,) = await command
-            if status == t.EmberStatus.LIBRARY_NOT_PRESENT:
-                raise RadioLacksSmartEnergy(self._where, status.name)
-            if status not in STEPS:
-                raise RadioRefused(self._where, f"key establishment: {status.name}")
-            async with asyncio.timeout(COMPUTATION_TIMEOUT_S):
-                outcome, *values = await done
-        if outcome != t.EmberStatus.SUCCESS:
-            raise RadioRefused(self._where, f"key establishment: {outcome.name}")
-        return tuple(bytes(each.serialize()) for each in values)
+    @property
+    def smart_energy(self) -> SmartEnergyRadio:
+        """What the radio does for Smart Energy."""
+        assert self._smart_energy is not None
+        return self._smart_energy
 
     # The network's key.
 

@@ -225,7 +225,7 @@ class Hub:
 
     async def _prepare_keys(self, app: SmartEnergyApplication) -> None:
         try:
-            identity = await app.own_certificate()
+            identity = await app.smart_energy.own_certificate()
         except RadioLacksSmartEnergy as error:
             # A network without it is of use for looking at; no device is let in.
             self._lacks = error
@@ -491,7 +491,7 @@ class Hub:
         responder = self._responder
         assert responder is not None
         try:
-            key = await self.app.generate_ephemeral_key()
+            key = await self.app.smart_energy.generate_ephemeral_key()
             responder.provide_ephemeral_key(key, self._now())
         except (*_FAULTS, RadioError) as error:
             self._computation_failed(error)
@@ -501,7 +501,7 @@ class Hub:
         responder = self._responder
         assert responder is not None
         try:
-            macs = await self.app.calculate_macs(
+            macs = await self.app.smart_energy.calculate_macs(
                 is_initiator=event.is_initiator,
                 identity=event.identity,
                 ephemeral_data=event.ephemeral_data,
@@ -521,7 +521,7 @@ class Hub:
 
     async def _keep_key(self, partner: int) -> None:
         try:
-            await self.app.finish_key_establishment(store=True)
+            await self.app.smart_energy.finish_key_establishment(store=True)
         except (*_FAULTS, RadioError) as error:
             self._key_faults[partner] = f"its key could not be kept: {_reason(error)}"
         else:
@@ -548,7 +548,7 @@ class Hub:
 
     async def _forget_exchange(self) -> None:
         with contextlib.suppress(*_FAULTS, RadioError):
-            await self.app.finish_key_establishment(store=False)
+            await self.app.smart_energy.finish_key_establishment(store=False)
 
     # Sending.
 
@@ -593,7 +593,6 @@ class Hub:
             cluster,
             outgoing.encode(),
             is_encrypted=cluster != KEY_ESTABLISHMENT,
-            sleeps=session.sleeps,
         )
         return True
 

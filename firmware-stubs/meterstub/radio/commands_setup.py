@@ -292,6 +292,7 @@ HANDLERS: Final[dict[str, Handler]] = {
     "setConcentrator": _done,
     "setSourceRouteDiscoveryMode": _discovery_mode,
     "setRadioPower": _done,
+    "setRadioChannel": _done,
     "setManufacturerCode": _nothing,
     "gpSinkTableClearAll": _nothing,
     "nop": _nothing,

@@ -211,9 +211,9 @@ class EmulatedNode(abc.ABC):
         del sequence
         self.memory.save()
 
-    def raw_received(self, frame: RawFrame, source: int) -> None:
+    def raw_received(self, frame: RawFrame, source: int, now: float) -> None:
         """See `StackOwner`; devices have no use for such frames."""
-        del frame, source
+        del frame, source, now
 
     def _receive_zdo(self, message: Incoming, payload: bytes, now: float) -> None:
         cluster = message.frame.cluster

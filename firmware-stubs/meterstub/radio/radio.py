@@ -266,9 +266,9 @@ class EmulatedRadio:
         self.save()
         self.call_back("switchNetworkKeyHandler", sequenceNumber=sequence)
 
-    def raw_received(self, frame: RawFrame, source: int) -> None:
+    def raw_received(self, frame: RawFrame, source: int, now: float) -> None:
         """See `StackOwner`."""
-        del source
+        del source, now
         self.call_back(
             "macPassthroughMessageHandler",
             messageType=t.EmberMacPassthroughType.MAC_PASSTHROUGH_SE_INTERPAN,

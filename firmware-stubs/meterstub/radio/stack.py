@@ -176,7 +176,7 @@ class StackOwner(Protocol):
         """Another network key holds."""
         ...
 
-    def raw_received(self, frame: RawFrame, source: int) -> None:
+    def raw_received(self, frame: RawFrame, source: int, now: float) -> None:
         """A frame came that is none of the network's."""
         ...
 
@@ -741,9 +741,8 @@ class Stack:
             self._joining.beacons.append((source, beacon))
 
     def _hear_raw(self, source: int, frame: RawFrame, now: float) -> None:
-        del now
         if self.hears_raw:
-            self._owner.raw_received(frame, source)
+            self._owner.raw_received(frame, source, now)
 
     def _choose(self, now: float) -> None:
         joining = self._joining
