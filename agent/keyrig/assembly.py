@@ -33,8 +33,9 @@ from keyrig.rig_keys import RigKeys
 from keyrig.runner import Bench, DeviceOnRig
 from keyrig.steps.context import Parties
 from keyrig.transcript import NoTranscript, Transcript
-from keyrig.zigbee.hub import HubSettings
+from keyrig.zigbee.hub import Hub
 from keyrig.zigbee.radio import Radio
+from keyrig.zigbee.role import RoleSettings
 from keyrig.zigbee.standing import RadioStandings, read_standings
 from meterlink.hdlc.address import HDLCAddress
 
@@ -462,8 +463,8 @@ def _radios(
         return radios
     standings = RadioStandings(places.radio_standings, observe, utc_now)
     for name, settings in places.rig.radio.items():
-        radio = Radio(
-            HubSettings(
+        role = Hub(
+            RoleSettings(
                 name=name,
                 url=urls.get(name, settings.url),
                 baud=settings.baud,
@@ -473,6 +474,6 @@ def _radios(
             ),
             standings,
         )
+        radio = radios[name] = Radio(role)
         stack.callback(radio.stop)
-        radios[name] = radio
     return radios

@@ -12,7 +12,7 @@ from keyrig.observing import Observer, unobserved
 if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
     from keyrig.zigbee.radio import Radio
-    from keyrig.zigbee.session import Session
+    from keyrig.zigbee.session import Reached
 
 
 class ZigBeeLink:
@@ -53,7 +53,7 @@ class ZigBeeLink:
         self._wakes_within_s = wakes_within_s
         self._send_timeout_s = send_timeout_s
         self._observe = observe
-        self._session: Session | None = None
+        self._session: Reached | None = None
 
     @property
     def name(self) -> str:
@@ -103,7 +103,7 @@ class ZigBeeLink:
         """See `Link`."""
         return self._radio.receive(self._require_open(), timeout_s)
 
-    def _require_open(self) -> Session:
+    def _require_open(self) -> Reached:
         if self._session is None:
             raise LinkClosed(self.name, "not open")
         return self._session

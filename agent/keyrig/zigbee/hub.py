@@ -9,17 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import enum
-import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import zigpy.exceptions
-from bellows.ash import AshException, NcpFailure
-from bellows.exception import EzspError
-from zigpy.exceptions import ZigbeeException
 
-from gbcs.entity import EntityIdentifier
 from gbcs.errors import DecodeError
 from keyrig.errors import (
     NodeUnreachable,
@@ -27,10 +20,10 @@ from keyrig.errors import (
     RadioLacksSmartEnergy,
     RadioLost,
     RadioRefused,
-    RadioUnusable,
 )
 from keyrig.observing import Observer, unobserved
 from keyrig.zigbee.application import RESTING_POLICY, SmartEnergyApplication
+from keyrig.zigbee.role import FAULTS, RadioRole, RadioState, RoleSettings, dashed, reason_of
 from keyrig.zigbee.session import MainsSession, Session, SleepySession
 from meterlink.events import NeedData
 from zse.clusters import KeyEstablishmentStatus
@@ -46,11 +39,8 @@ from zse.key_establishment import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
-    from pathlib import Path
+    from keyrig.zigbee.session import Reached
 
-RECONNECT_DELAYS_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
-"""What is waited before each attempt to have a lost radio back; then it is given up."""
 START_TIMEOUT_S: Final = 40.0
 REOPEN_S: Final = 12.0
 """How long a device that should be in the network is given to open a tunnel, before it is let in
@@ -58,57 +48,9 @@ anew."""
 ADMIT_S: Final = 240
 """How long the network is opened for one device at most; ZigBee permits 254 s."""
 KEY_SWITCH_AFTER_S: Final = 2.0
-_FAULTS: Final = (
-    ZigbeeException,
-    EzspError,
-    AshException,
-    OSError,
-    TimeoutError,
-    AssertionError,
-    RuntimeError,
-)
-"""What zigpy and bellows raise where a radio does not do what is asked."""
-
-for _name in ("zigpy", "bellows"):
-    # They warn of what is reported here in other words; who wants theirs sets a handler.
-    logging.getLogger(_name).addHandler(logging.NullHandler())
-    logging.getLogger(_name).propagate = False
 
 
-class RadioState(enum.Enum):
-    """How a radio stands."""
-
-    CLOSED = "closed"
-    STARTING = "starting"
-    UP = "up"
-    RECONNECTING = "lost, being reconnected"
-    LOST = "lost"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HubSettings:
-    """How the hub's radio is reached and what network it keeps.
-
-    Args:
-        name: What errors and reports call the radio.
-        url: Its port.
-        baud: Bits per second.
-        flow_control: "hardware", "software" or None.
-        channel: The channel of a network that is formed, 11..26.
-        database: Where zigpy keeps the devices that it knows, or None for nowhere.
-        reconnect_delays_s: What is waited before each attempt to have it back.
-    """
-
-    name: str
-    url: str
-    baud: int = 115_200
-    flow_control: str | None = None
-    channel: int = 15
-    database: Path | None = None
-    reconnect_delays_s: tuple[float, ...] = RECONNECT_DELAYS_S
-
-
-class Hub:
+class Hub(RadioRole):
     """The hub's side of the network.
 
     Args:
@@ -116,11 +58,8 @@ class Hub:
         observe: Is told what happens.
     """
 
-    def __init__(self, settings: HubSettings, observe: Observer = unobserved) -> None:
-        self.settings = settings
-        self.state = RadioState.CLOSED
-        self.reason = ""
-        self._observe = observe
+    def __init__(self, settings: RoleSettings, observe: Observer = unobserved) -> None:
+        super().__init__(settings, observe)
         self._app: SmartEnergyApplication | None = None
         self._responder: Responder | None = None
         self._lacks: RadioLacksSmartEnergy | None = None
@@ -129,16 +68,8 @@ class Hub:
         self._established: dict[int, asyncio.Event] = {}
         self._denied: set[int] = set()
         self._key_faults: dict[int, str] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._timer: asyncio.TimerHandle | None = None
-        self._sequence = 0
-        self._changed = asyncio.Condition()
         self.key_switches = 0
-
-    @property
-    def where(self) -> str:
-        """What errors call the radio."""
-        return f"radio {self.settings.name} on {self.settings.url}"
 
     @property
     def app(self) -> SmartEnergyApplication:
@@ -153,33 +84,26 @@ class Hub:
 
     # Life.
 
-    async def start(self) -> None:
-        """Start the radio, and form its network where there is none.
-
-        Raises:
-            RadioUnusable: It does not start.
-        """
-        await self._set(RadioState.STARTING, "")
-        try:
-            await self._connect()
-        except _FAULTS as error:
-            await self._set(RadioState.CLOSED, _reason(error))
-            raise RadioUnusable(self.where, _reason(error)) from error
-        await self._set(RadioState.UP, "")
-
-    async def stop(self) -> None:
-        """Give the radio up; the devices stay in the network."""
-        for task in list(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+    def _forget(self) -> None:
         for session in self._sessions.values():
             session.close()
         self._sessions.clear()
         self._queues.clear()
         if self._timer is not None:
             self._timer.cancel()
-        await self._set(RadioState.CLOSED, "")
-        await self._disconnect()
+
+    def _lost(self) -> None:
+        for session in self._sessions.values():
+            session.radio_losses += 1
+
+    def _back(self) -> None:
+        for session in self._sessions.values():
+            if session.is_reached:
+                session.begin()
+
+    def _given_up(self, error: RadioLost) -> None:
+        for session in self._sessions.values():
+            session.fail(error)
 
     async def _connect(self) -> None:
         app = self._app = SmartEnergyApplication(self._configuration(), self)
@@ -250,26 +174,6 @@ class Hub:
         if app is not None:
             await _shut(app)
 
-    async def _set(self, state: RadioState, reason: str) -> None:
-        is_new = state is not self.state
-        self.state, self.reason = state, reason
-        if is_new:
-            self._observe("radio", radio=self.settings.name, state=state.value, reason=reason)
-        async with self._changed:
-            self._changed.notify_all()
-
-    async def until_up(self) -> None:
-        """Wait while the radio is being reconnected.
-
-        Raises:
-            RadioLost: It did not come back, or was never started.
-        """
-        async with self._changed:
-            while self.state in {RadioState.RECONNECTING, RadioState.STARTING}:
-                await self._changed.wait()
-        if self.state is not RadioState.UP:
-            raise RadioLost(self.where, self.reason or "not started")
-
     # Devices.
 
     def session(self, eui64: int, *, name: str, sleeps: bool) -> Session:
@@ -285,20 +189,9 @@ class Hub:
             )
         return known
 
-    async def reach(self, eui64: int, link_key: bytes, session: Session, timeout_s: float) -> None:
-        """Have a device in the network, keys established and its tunnel open.
-
-        Args:
-            eui64: The device.
-            link_key: The key that its install code gives.
-            session: What is kept for it.
-            timeout_s: How long it may take in all, in seconds.
-
-        Raises:
-            NodeUnreachable: It did not join, or not establish keys, or not open a tunnel.
-            RadioLost: The radio went away.
-            RadioLacksSmartEnergy: The radio cannot establish keys.
-        """
+    async def reach(self, eui64: int, link_key: bytes, session: Reached, timeout_s: float) -> None:
+        """See `RadioRole`: the device is in the network, has keys, and its tunnel is open."""
+        assert isinstance(session, Session)
         await self.until_up()
         stage = "the radio does not answer"
         try:
@@ -318,8 +211,8 @@ class Hub:
                 self._tell_open(eui64, session)
         except TimeoutError:
             raise NodeUnreachable(session.name, self._why(eui64, session) or stage) from None
-        except _FAULTS as error:
-            raise NodeUnreachable(session.name, f"{stage}: {_reason(error)}") from error
+        except FAULTS as error:
+            raise NodeUnreachable(session.name, f"{stage}: {reason_of(error)}") from error
 
     def _tell_open(self, eui64: int, session: Session) -> None:
         session.is_reached = True
@@ -357,7 +250,7 @@ class Hub:
         finally:
             for each in (joined, returned):
                 each.cancel()
-            with contextlib.suppress(*_FAULTS, RadioError):
+            with contextlib.suppress(*FAULTS, RadioError):
                 await app.close_network()
 
     # What the application tells.
@@ -387,12 +280,12 @@ class Hub:
         if denied:
             self._denied.add(eui64)
         state = "kept out" if denied else "joined"
-        self._observe("node", radio=self.settings.name, device=_dashed(eui64), state=state)
+        self._observe("node", radio=self.settings.name, device=dashed(eui64), state=state)
         self._tell_state(eui64, state)
 
     def node_left(self, eui64: int) -> None:
         """See `PacketListener`."""
-        self._observe("node", radio=self.settings.name, device=_dashed(eui64), state="left")
+        self._observe("node", radio=self.settings.name, device=dashed(eui64), state="left")
         self._tell_state(eui64, "left")
         if self._app is not None:
             self._app.forget_node(eui64)
@@ -407,44 +300,9 @@ class Hub:
         self.key_switches += 1
         self._observe("network-key", radio=self.settings.name, sequence=sequence)
 
-    def radio_lost(self, reason: str) -> None:
-        """See `PacketListener`."""
-        if self.state is RadioState.UP:
-            self.state, self.reason = RadioState.RECONNECTING, reason
-            for session in self._sessions.values():
-                session.radio_losses += 1
-            self._spawn(self._reconnect(reason))
-
     def _name(self, eui64: int) -> str:
         session = self._sessions.get(eui64)
-        return session.name if session is not None else _dashed(eui64)
-
-    def _tell_state(self, eui64: int, state: str) -> None:
-        self._observe("node-state", radio=self.settings.name, device=_dashed(eui64), state=state)
-
-    async def _reconnect(self, reason: str) -> None:
-        self._observe(
-            "radio",
-            radio=self.settings.name,
-            state=RadioState.RECONNECTING.value,
-            reason=reason,
-        )
-        await self._disconnect()
-        for delay_s in self.settings.reconnect_delays_s:
-            await asyncio.sleep(delay_s)
-            try:
-                await self._connect()
-            except _FAULTS as error:
-                self._observe("radio-still-lost", radio=self.settings.name, reason=_reason(error))
-                continue
-            await self._set(RadioState.UP, "")
-            for session in self._sessions.values():
-                if session.is_reached:
-                    session.begin()
-            return
-        await self._set(RadioState.LOST, reason)
-        for session in self._sessions.values():
-            session.fail(RadioLost(self.where, reason))
+        return session.name if session is not None else dashed(eui64)
 
     # Key establishment.
 
@@ -493,7 +351,7 @@ class Hub:
         try:
             key = await self.app.smart_energy.generate_ephemeral_key()
             responder.provide_ephemeral_key(key, self._now())
-        except (*_FAULTS, RadioError) as error:
+        except (*FAULTS, RadioError) as error:
             self._computation_failed(error)
         self._serve_keys()
 
@@ -507,13 +365,13 @@ class Hub:
                 ephemeral_data=event.ephemeral_data,
             )
             responder.provide_macs(*macs, self._now())
-        except (*_FAULTS, RadioError) as error:
+        except (*FAULTS, RadioError) as error:
             self._computation_failed(error)
         self._serve_keys()
 
     def _computation_failed(self, error: Exception) -> None:
         assert self._responder is not None
-        self._observe("noise", link=self.where, reason=_reason(error))
+        self._observe("noise", link=self.where, reason=reason_of(error))
         status = KeyEstablishmentStatus.No_Resources
         if isinstance(error, RadioRefused):
             status = KeyEstablishmentStatus.Invalid_Certificate
@@ -522,11 +380,11 @@ class Hub:
     async def _keep_key(self, partner: int) -> None:
         try:
             await self.app.smart_energy.finish_key_establishment(store=True)
-        except (*_FAULTS, RadioError) as error:
-            self._key_faults[partner] = f"its key could not be kept: {_reason(error)}"
+        except (*FAULTS, RadioError) as error:
+            self._key_faults[partner] = f"its key could not be kept: {reason_of(error)}"
         else:
             self._key_faults.pop(partner, None)
-            self._observe("keys-established", device=_dashed(partner))
+            self._observe("keys-established", device=dashed(partner))
             self._tell_state(partner, "keys established")
             self._established.setdefault(partner, asyncio.Event()).set()
         self._send_keys()
@@ -541,13 +399,13 @@ class Hub:
         self._key_faults[event.partner] = f"key establishment failed: {why}, {who}"
         self._observe(
             "keys-refused",
-            device=_dashed(event.partner),
+            device=dashed(event.partner),
             reason=self._key_faults[event.partner],
         )
         self._spawn(self._forget_exchange())
 
     async def _forget_exchange(self) -> None:
-        with contextlib.suppress(*_FAULTS, RadioError):
+        with contextlib.suppress(*FAULTS, RadioError):
             await self.app.smart_energy.finish_key_establishment(store=False)
 
     # Sending.
@@ -568,8 +426,8 @@ class Hub:
                 is_delivered: bool | None = await self._send(eui64, session, outgoing, cluster)
             except TimeoutError:
                 is_delivered = None  # It may have arrived; the tunnel's own time decides.
-            except (*_FAULTS, RadioError) as error:
-                session.trouble = _reason(error)
+            except (*FAULTS, RadioError) as error:
+                session.trouble = reason_of(error)
                 is_delivered = False
             if is_delivered is None:
                 continue
@@ -596,38 +454,8 @@ class Hub:
         )
         return True
 
-    def _next_sequence(self) -> int:
-        self._sequence = (self._sequence + 1) & 0xFF
-        return self._sequence
-
-    def _now(self) -> float:
-        return asyncio.get_running_loop().time()
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            self._observe("fault", link=self.where, reason=f"{type(error).__name__}: {error}")
-
-
-def _dashed(eui64: int) -> str:
-    return str(EntityIdentifier(eui64.to_bytes(8, "big")))
-
 
 async def _shut(app: SmartEnergyApplication) -> None:
     app.detach()
-    with contextlib.suppress(*_FAULTS):
+    with contextlib.suppress(*FAULTS):
         await app.shutdown()
-
-
-def _reason(error: BaseException) -> str:
-    """Give an error's text, which zigpy's often lack."""
-    if isinstance(error, zigpy.exceptions.NetworkNotFormed):
-        return "it is not the coordinator of a network"
-    if isinstance(error, NcpFailure):
-        return f"its firmware started anew ({error.code})"
-    return str(error) or type(error).__name__

@@ -11,13 +11,13 @@ import time  # noqa: TID251 - the edge of the program, where time is read
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from keyrig.errors import LinkTimeout, RadioLost
-from keyrig.observing import Observer, unobserved
-from keyrig.zigbee.hub import Hub, HubSettings, RadioState
+from keyrig.zigbee.role import RadioState
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from keyrig.zigbee.session import Session
+    from keyrig.zigbee.role import RadioRole
+    from keyrig.zigbee.session import Reached
 
 LOGGER: Final = logging.getLogger(__name__)
 POLL_S: Final = 0.2
@@ -27,16 +27,15 @@ Result = TypeVar("Result")
 
 
 class Radio:
-    """The radio of a rig in the hub's role; its methods may be called from any thread.
+    """A radio of a rig; its methods may be called from any thread.
 
     Args:
-        settings: The radio.
-        observe: Is told what happens, in the radio's thread.
+        role: What it does; nothing else may use it.
     """
 
-    def __init__(self, settings: HubSettings, observe: Observer = unobserved) -> None:
-        self.settings = settings
-        self.hub = Hub(settings, observe)
+    def __init__(self, role: RadioRole) -> None:
+        self.settings = role.settings
+        self.role = role
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -44,7 +43,7 @@ class Radio:
     @property
     def state(self) -> RadioState:
         """How it stands."""
-        return self.hub.state
+        return self.role.state
 
     def start(self) -> None:
         """Start it, where it is not started.
@@ -56,19 +55,19 @@ class Radio:
             if self._loop is None:
                 self._start()
 
-    def session(self, eui64: int, *, name: str, sleeps: bool) -> Session:
+    def session(self, eui64: int, *, name: str, sleeps: bool) -> Reached:
         """Give what is kept for a device."""
 
-        async def make() -> Session:
-            return self.hub.session(eui64, name=name, sleeps=sleeps)
+        async def make() -> Reached:
+            return self.role.session(eui64, name=name, sleeps=sleeps)
 
         return self.call(make())
 
-    def reach(self, eui64: int, link_key: bytes, session: Session, timeout_s: float) -> None:
-        """See `Hub.reach`."""
-        self.call(self.hub.reach(eui64, link_key, session, timeout_s))
+    def reach(self, eui64: int, link_key: bytes, session: Reached, timeout_s: float) -> None:
+        """See `RadioRole.reach`."""
+        self.call(self.role.reach(eui64, link_key, session, timeout_s))
 
-    def send(self, session: Session, octets: bytes, timeout_s: float) -> None:
+    def send(self, session: Reached, octets: bytes, timeout_s: float) -> None:
         """Carry a message to a device; returns once the device has it.
 
         Raises:
@@ -79,7 +78,7 @@ class Radio:
 
         async def send() -> None:
             async with asyncio.timeout(timeout_s):
-                await self.hub.until_up()
+                await self.role.until_up()
                 await session.send_message(octets)
 
         try:
@@ -88,7 +87,7 @@ class Radio:
             what = "the device to fetch a message" if session.sleeps else "an acknowledgement"
             raise LinkTimeout(timeout_s, where=session.name, what=what) from None
 
-    def receive(self, session: Session, timeout_s: float) -> bytes:
+    def receive(self, session: Reached, timeout_s: float) -> bytes:
         """Give the next message from a device.
 
         Raises:
@@ -102,7 +101,7 @@ class Radio:
                 return session.inbox.get(timeout=max(0.0, min(POLL_S, remaining_s)))
             except queue.Empty:
                 if self.state in {RadioState.LOST, RadioState.CLOSED}:
-                    raise RadioLost(self.hub.where, self.hub.reason) from None
+                    raise RadioLost(self.role.where, self.role.reason) from None
                 if time.monotonic() >= deadline:
                     raise LinkTimeout(timeout_s, where=session.name) from None
 
@@ -110,12 +109,12 @@ class Radio:
         """Have the radio's thread do something, and wait for what comes of it."""
         if self._loop is None:
             work.close()
-            raise RadioLost(self.hub.where, "not started")
+            raise RadioLost(self.role.where, "not started")
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
         except concurrent.futures.CancelledError:
-            raise RadioLost(self.hub.where, "stopped") from None
+            raise RadioLost(self.role.where, "stopped") from None
         except BaseException:
             future.cancel()
             raise
@@ -126,7 +125,7 @@ class Radio:
         thread, self._thread = self._thread, None
         if loop is None or thread is None:
             return
-        asyncio.run_coroutine_threadsafe(self.hub.stop(), loop).result(STOP_TIMEOUT_S)
+        asyncio.run_coroutine_threadsafe(self.role.stop(), loop).result(STOP_TIMEOUT_S)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(STOP_TIMEOUT_S)
 
@@ -138,7 +137,7 @@ class Radio:
         self._thread.start()
         started.wait()
         try:
-            self.call(self.hub.start())
+            self.call(self.role.start())
         except BaseException:
             self.stop()
             raise

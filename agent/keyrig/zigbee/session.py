@@ -10,7 +10,7 @@ import asyncio
 import queue
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from keyrig.errors import NodeUnreachable
 from meterlink.events import NeedData
@@ -52,6 +52,23 @@ class _Waiting:
     octets: bytes
     done: asyncio.Future[None]
     radio_losses: int
+
+
+class Reached(Protocol):
+    """A device as `Radio` deals with it."""
+
+    name: str
+    sleeps: bool
+    frames: int
+    inbox: queue.SimpleQueue[bytes]
+
+    async def send_message(self, octets: bytes) -> None:
+        """Carry a message to it; returns once it has it.
+
+        Raises:
+            NodeUnreachable: It could not be delivered.
+        """
+        ...
 
 
 class Session(abc.ABC):

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Self
 from gbcs.entity import EntityIdentifier
 from gbcs.message import CRAFlag, Header, OtherInformation, compose_pre_command
 from keyrig.links.zigbee import ZigBeeLink
-from keyrig.zigbee.hub import HubSettings
+from keyrig.zigbee.hub import Hub
 from keyrig.zigbee.radio import Radio
+from keyrig.zigbee.role import RoleSettings
 from meterstub.hosts import PtyHost, TCPHost
 from meterstub.hosts.base import LineOptions
 from meterstub.radio.air import Air, Conditions
@@ -147,15 +148,13 @@ class Home:
     def __enter__(self) -> Self:
         self._stack.enter_context(self.host)
         url = self.host.url.replace("socket://", "tcp://")
-        self.agent = Radio(
-            HubSettings(
-                name="hub",
-                url=url,
-                database=self._database,
-                reconnect_delays_s=QUICK_RECONNECT,
-            ),
-            self.events,
+        settings = RoleSettings(
+            name="hub",
+            url=url,
+            database=self._database,
+            reconnect_delays_s=QUICK_RECONNECT,
         )
+        self.agent = Radio(Hub(settings, self.events))
         self._stack.callback(self.agent.stop)
         return self
 

@@ -18,8 +18,9 @@ from keyrig.errors import (
     RadioLost,
     RadioUnusable,
 )
-from keyrig.zigbee.hub import HubSettings, RadioState
+from keyrig.zigbee.hub import Hub
 from keyrig.zigbee.radio import Radio
+from keyrig.zigbee.role import RadioState, RoleSettings
 from meterstub.radio.air import Conditions
 from meterstub.radio.radio_faults import RadioFault, RadioFaultKind
 from meterstub.radio.stack import JoinPolicy
@@ -159,7 +160,7 @@ def test_a_radio_without_smart_energy_is_named() -> None:
 
 
 def test_a_port_without_a_radio_is_named(tmp_path: Path) -> None:
-    radio = Radio(HubSettings(name="hub", url=str(tmp_path / "none")))
+    radio = Radio(Hub(RoleSettings(name="hub", url=str(tmp_path / "none"))))
     with pytest.raises(RadioUnusable, match=r"radio hub on .*none: the radio does not start"):
         radio.start()
     assert radio.state is RadioState.CLOSED
