@@ -60,7 +60,7 @@ ENDPOINT: Final = 0x7B
 """Not 1, for endpoints are to be asked for."""
 ENERGY_SERVICE_INTERFACE: Final = 0x0500
 JOIN_TIMEOUT_S: Final = 240.0
-POWERED: Final = "its inter-PAN window is closed"
+WINDOW_CLOSED: Final = "its inter-PAN window is closed"
 
 
 class _Keys:
@@ -125,7 +125,8 @@ class EmulatedHub:
         self._stations = dict(stations)
         self._random_octets = random_octets
         self._channel = channel
-        self._window_ends = 0.0
+        self.window_s = assumptions.INTER_PAN_WINDOW_S
+        self._powered_at = 0.0
         self._temporary_keys: dict[int, bytes] = {}
         self._inter_pan_keys = _Keys(eui64, random_octets)
         self._network_keys = _Keys(eui64, random_octets)
@@ -148,7 +149,7 @@ class EmulatedHub:
 
     def power_on(self, now: float) -> None:
         """Begin: the network is formed or found again, and the inter-PAN window opens."""
-        self._window_ends = now + assumptions.INTER_PAN_WINDOW_S
+        self._powered_at = now
         self.stack.hears_raw = True
         self.stack.policy = (
             JoinPolicy.ALLOW_JOINS
@@ -251,8 +252,8 @@ class EmulatedHub:
     # Inter-PAN.
 
     def _receive_inter_pan(self, frame: InterPanFrame, source: int, now: float) -> None:
-        if now >= self._window_ends:
-            self.refused.append(POWERED)
+        if now >= self._powered_at + self.window_s:
+            self.refused.append(WINDOW_CLOSED)
             return
         if frame.cluster == KEY_ESTABLISHMENT:
             key = self._inter_pan_keys.receive(

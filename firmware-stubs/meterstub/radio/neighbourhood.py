@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from meterstub.radio.ash import ResetCode
+from meterstub.radio.node import EmulatedNode
 from meterstub.radio.radio_faults import RadioFault, RadioFaultKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from meterstub.radio.node import EmulatedNode
     from meterstub.radio.radio import EmulatedRadio
+
+
+class Neighbour(Protocol):
+    """What stands on a radio's air: a device, or a hub."""
+
+    def power_on(self, now: float) -> None:
+        """Begin."""
+        ...
+
+    def poll(self, now: float) -> None:
+        """Act on time."""
+        ...
+
 
 KEY_SWITCH_AFTER_S: Final = 0.5
 """How long after giving out a network key a radio with that fault uses it."""
@@ -33,7 +46,7 @@ class Neighbourhood:
     def __init__(
         self,
         radio: EmulatedRadio,
-        nodes: Sequence[EmulatedNode],
+        nodes: Sequence[Neighbour],
         clock: Callable[[], float],
         faults: Sequence[RadioFault] = (),
     ) -> None:
@@ -86,7 +99,7 @@ class Neighbourhood:
                 radio.air.call_at(now + KEY_SWITCH_AFTER_S, self._switch_key)
             case RadioFaultKind.LEAVE:
                 for node in self.nodes:
-                    if node.settings.eui64 == fault.eui64:
+                    if isinstance(node, EmulatedNode) and node.settings.eui64 == fault.eui64:
                         node.leave(now)
             case _:
                 pass
