@@ -33,9 +33,10 @@ from keyrig.rig_keys import RigKeys
 from keyrig.runner import Bench, DeviceOnRig
 from keyrig.steps.context import Parties
 from keyrig.transcript import NoTranscript, Transcript
+from keyrig.zigbee.handheld import Handheld, HandheldSettings
 from keyrig.zigbee.hub import Hub
 from keyrig.zigbee.radio import Radio
-from keyrig.zigbee.role import RoleSettings
+from keyrig.zigbee.role import RadioRole, RoleSettings
 from keyrig.zigbee.standing import RadioStandings, read_standings
 from meterlink.hdlc.address import HDLCAddress
 
@@ -463,17 +464,23 @@ def _radios(
         return radios
     standings = RadioStandings(places.radio_standings, observe, utc_now)
     for name, settings in places.rig.radio.items():
-        role = Hub(
-            RoleSettings(
-                name=name,
-                url=urls.get(name, settings.url),
-                baud=settings.baud,
-                flow_control=settings.flow_control,
-                channel=settings.channel,
-                database=places.radio_database(name),
-            ),
-            standings,
+        common = RoleSettings(
+            name=name,
+            url=urls.get(name, settings.url),
+            baud=settings.baud,
+            flow_control=settings.flow_control,
+            channel=settings.channel,
+            database=places.radio_database(name),
         )
+        role: RadioRole
+        if settings.role == "handheld" and settings.hub and settings.install_code:
+            joining = HandheldSettings(
+                hub=int.from_bytes(settings.hub, "big"),
+                install_code=bytes.fromhex(settings.install_code),
+            )
+            role = Handheld(common, joining, standings)
+        else:
+            role = Hub(common, standings)
         radio = radios[name] = Radio(role)
         stack.callback(radio.stop)
     return radios

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gbcs.errors import KeyrigError
+from keyrig.assembly import is_driven, radios_of
 from keyrig.clock_trust import judge_clock
-from keyrig.errors import KeyStoreError
+from keyrig.errors import KeyStoreError, RadioError
 from keyrig.keystore.opening import open_keystore
 from keyrig.ledger.ledger import Ledger
 from keyrig.pki import check
+from keyrig.radios import RadioPort, look
 from keyrig.rig import ZigBeeSettings
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def examine(places: Places, now: datetime) -> Iterator[Finding]:
     yield from _keys(places, now)
     yield from _ledger(places, now)
     yield from _ports(places)
-    yield _radio_stack()
+    yield from _radios(places)
 
 
 def _home(home: Path) -> Finding:
@@ -118,8 +120,39 @@ def _ports(places: Places) -> Iterator[Finding]:
         yield Finding("port", health, f"{device.entity_id}: {url} {state}")
 
 
-def _radio_stack() -> Finding:
-    """Say which ZigBee stack is installed; rig files do not name radios yet."""
-    return Finding(
-        "radio", Health.NOTE, f"zigpy {metadata.version('zigpy')}; no device of a rig uses a radio"
-    )
+def _radios(places: Places) -> Iterator[Finding]:
+    """Ask each radio what it is; one that an agent uses at this moment is left alone."""
+    if not places.rig.radio:
+        version = metadata.version("zigpy")
+        yield Finding("radio", Health.NOTE, f"zigpy {version}; no device of a rig uses a radio")
+        return
+    driven = is_driven(places)
+    standings = radios_of(places)
+    for name, settings in places.rig.radio.items():
+        if settings.is_emulated:
+            kind = "with" if settings.emulated.smart_energy else "without"
+            detail = (
+                f"{name}: emulated, EZSP {settings.emulated.ezsp}, {kind} Smart Energy security"
+            )
+            health = Health.NOTE if settings.emulated.smart_energy else Health.BAD
+            yield Finding("radio", health, detail)
+        elif driven:
+            state = standings.get(name, {}).get("state", "not started")
+            yield Finding("radio", Health.NOTE, f"{name}: in use by an agent, {state}")
+        else:
+            yield _radio(RadioPort(name, settings.url, settings.baud, settings.flow_control))
+
+
+def _radio(port: RadioPort) -> Finding:
+    try:
+        facts = look(port)
+    except RadioError as error:
+        return Finding("radio", Health.BAD, str(error))
+    what = f"{port.name}: {facts.manufacturer} {facts.board}, EZSP {facts.ezsp_version}"
+    if not facts.smart_energy:
+        status = facts.smart_energy_status
+        return Finding("radio", Health.BAD, f"{what}: no Smart Energy security ({status})")
+    network = "no network yet"
+    if facts.channel is not None:
+        network = f"network on channel {facts.channel}, PAN {facts.pan_id}"
+    return Finding("radio", Health.GOOD, f"{what}, Smart Energy security, {network}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from meterstub.radio.air import Air, Conditions
+from meterstub.radio.hub_node import EmulatedHub
 from meterstub.radio.mains_node import MainsNode
 from meterstub.radio.neighbourhood import Neighbourhood
 from meterstub.radio.node import NodeSettings
@@ -48,6 +49,8 @@ def emulated_neighbourhood(
     radio_memory: Path,
     nodes: Sequence[NodeOnAir],
     announces_reset: bool = False,
+    hub: EntityIdentifier | None = None,
+    channel: int = 15,
 ) -> Neighbourhood:
     """Make a radio, its air and its devices.
 
@@ -57,6 +60,9 @@ def emulated_neighbourhood(
         nodes: The devices.
         announces_reset: Whether the radio tells a new user that it started, as network bridges
             do.
+        hub: The hub that the radio is to join, which has the devices behind it; without one the
+            radio is the hub's own and the devices are on the air.
+        channel: Where that hub has its network.
     """
     air = Air(
         conditions=Conditions(
@@ -79,6 +85,17 @@ def emulated_neighbourhood(
         memory=NetworkMemory(radio_memory),
         random_octets=os.urandom,
     )
+    faults = [parse_radio_fault(text) for text in settings.faults]
+    if hub is not None:
+        behind = EmulatedHub(
+            int.from_bytes(hub, "big"),
+            {node.entity: node.station for node in nodes},
+            air=air,
+            memory=NetworkMemory(radio_memory.with_suffix(".hub.json")),
+            random_octets=os.urandom,
+            channel=channel,
+        )
+        return Neighbourhood(radio, [behind], time.monotonic, faults)
     made = []
     for node in nodes:
         kind = SleepyNode if node.sleeps else MainsNode
@@ -96,5 +113,4 @@ def emulated_neighbourhood(
                 random_octets=os.urandom,
             )
         )
-    faults = [parse_radio_fault(text) for text in settings.faults]
     return Neighbourhood(radio, made, time.monotonic, faults)

@@ -220,6 +220,8 @@ class EmulatedDevices:
                 if isinstance(device.link, ZigBeeSettings)
             ],
             announces_reset=self._line == "tcp",
+            hub=settings.hub if settings.role == "handheld" else None,
+            channel=settings.channel,
         )
 
     def _host(self, settings: RigDevice, device: EmulatedDevice) -> LineHost:

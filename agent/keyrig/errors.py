@@ -107,6 +107,7 @@ class RadioLacksSmartEnergy(RadioError):  # noqa: N818 - as above
             f"({status}); use one with Smart Energy firmware and a certificate"
         )
         self.where = where
+        self.status = status
 
 
 class NodeUnreachable(RadioError):  # noqa: N818 - as above

@@ -107,11 +107,14 @@ def _install_code(value: str) -> str:
     return value
 
 
+InstallCode = Annotated[str, AfterValidator(_install_code)]
+
+
 class ZigBeeSettings(_Model):
     """How one device is reached over a radio of the rig."""
 
     zigbee: Name
-    install_code: Annotated[str, AfterValidator(_install_code), Field(repr=False)]
+    install_code: Annotated[InstallCode | None, Field(repr=False)] = None
     sleeps: bool | None = None
     timeout_s: Annotated[float, Field(gt=0, le=86_400)] = DEFAULT_TIMEOUT_S
     join_timeout_s: Annotated[float, Field(gt=0, le=86_400)] = 120.0
@@ -119,8 +122,8 @@ class ZigBeeSettings(_Model):
 
     @property
     def link_key(self) -> bytes:
-        """The key that the install code gives."""
-        return link_key_of(bytes.fromhex(self.install_code))
+        """The key that the install code gives; none where the hub lets the device in itself."""
+        return link_key_of(bytes.fromhex(self.install_code)) if self.install_code else b""
 
 
 def _kind_of_link(value: Any) -> str:
@@ -153,11 +156,22 @@ class RadioSettings(_Model):
     """One ZigBee radio of the rig."""
 
     url: Annotated[str, Field(min_length=1)]
-    role: Literal["hub"] = "hub"
+    role: Literal["hub", "handheld"] = "hub"
+    hub: Entity | None = None
+    install_code: Annotated[InstallCode | None, Field(repr=False)] = None
     baud: Annotated[int, Field(ge=300, le=4_000_000)] = 115_200
     flow_control: Literal["hardware", "software"] | None = None
     channel: Annotated[int, Field(ge=11, le=26)] = 15
     emulated: EmulatedAir = EmulatedAir()
+
+    @model_validator(mode="after")
+    def _handheld_knows_its_hub(self) -> RadioSettings:
+        if self.role == "handheld" and (self.hub is None or self.install_code is None):
+            raise ValueError(
+                "a handheld terminal needs hub (the GPF Entity Identifier printed on it) and its "
+                "own install_code"
+            )
+        return self
 
     @property
     def is_emulated(self) -> bool:
@@ -262,6 +276,8 @@ class Rig(_Model):
                     raise Misplaced(
                         (*at, "link", "zigbee"), f"no [radio.{link.zigbee}] in this file"
                     )
+                if self.radio[link.zigbee].role == "hub" and link.install_code is None:
+                    raise Misplaced((*at, "link"), "'install_code' is missing")
             elif link.url != EMULATED:
                 if link.url in ports:
                     raise Misplaced(

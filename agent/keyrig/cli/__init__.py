@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "inspect": "Decode a GBCS message.",
     "conformance": "Check a folder of reference messages against a key store.",
     "pki": "Make, show and move keys and certificates.",
+    "radio": "List, look at, open, back up and restore ZigBee radios.",
     "doctor": "Look at ports, radios, keys, ledger and clock.",
 }
 """Each command's name, which with _ for - is its module's and its function's; its short help."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from keyrig.cli.options import InstantType, device_option, json_option, parse_devices
+from keyrig.cli.options import EntityType, InstantType, device_option, json_option, parse_devices
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -19,21 +19,7 @@ if TYPE_CHECKING:
 SCHEMA = 1
 
 
-class _Entity(click.ParamType["EntityIdentifier"]):
-    name = "EUI"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> EntityIdentifier:
-        from gbcs.entity import EntityIdentifier  # noqa: PLC0415 - not for --help
-
-        try:
-            return EntityIdentifier.parse(value)
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-
-
-entity_argument = click.argument("device", type=_Entity(), metavar="EUI")
+entity_argument = click.argument("device", type=EntityType(), metavar="EUI")
 source_option = click.option(
     "--source",
     default="keyrig facts",

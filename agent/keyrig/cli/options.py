@@ -51,6 +51,23 @@ def parse_devices(texts: tuple[str, ...], option: str = "--device") -> tuple[Ent
         raise click.BadParameter(str(error), param_hint=option) from None
 
 
+class EntityType(click.ParamType["EntityIdentifier"]):
+    """An Entity Identifier."""
+
+    name = "EUI"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> EntityIdentifier:
+        """See `click.ParamType.convert`."""
+        from gbcs.entity import EntityIdentifier  # noqa: PLC0415 - not for --help
+
+        try:
+            return EntityIdentifier.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 class InstantType(click.ParamType["datetime"]):
     """An instant with its zone, such as 2026-11-20T09:00:00Z; given in UTC."""
 

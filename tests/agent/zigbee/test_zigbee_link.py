@@ -132,7 +132,7 @@ def test_a_link_that_is_closed_carries_nothing() -> None:
         link.open()
         with pytest.raises(LocalProtocolError):
             link.send(b"")
-        with pytest.raises(LinkTimeout, match="waited 0.1 s"):
+        with pytest.raises(LinkTimeout, match=r"waited 0\.1 s"):
             link.receive(0.1)
         link.close()
         with pytest.raises(LinkClosed):
