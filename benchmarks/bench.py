@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from sqlalchemy import Engine, event
 
+import radio_bench
 from gbcs.entity import EntityIdentifier
 from gbcs.keys import SharedSecrets
 from gbcs.message import CRAFlag, Message
@@ -262,6 +263,13 @@ def main() -> None:
     else:
         print(f"no reference messages in {RTDS.name}; their figures are left out")
     figures.append(figure("six-device run, emulated home over ptys", six_device_run(), "s"))
+    elapsed, joining = radio_bench.six_device_run()
+    figures.append(figure("six-device run over the emulated radio, from nothing", elapsed, "s"))
+    figures.append(figure("  of which joining and key establishment", joining, "s"))
+    for version in (8, 13):
+        rate, share = radio_bench.goodput(version)
+        figures.append(figure(f"tunnel goodput, EZSP {version}", rate, "kbit/s"))
+        figures.append(figure("  as a share of what the air at 250 kbit/s allows", share, "ratio"))
     transactions, rows, octets = ledger_writes()
     figures.append(figure("ledger transactions per duty", transactions, "count"))
     figures.append(figure("ledger rows written per duty", rows, "count"))
