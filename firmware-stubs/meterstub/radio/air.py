@@ -166,7 +166,9 @@ class Air:
         self, frame: AirFrame, now: float, on_done: Callable[[bool, float], None] | None = None
     ) -> None:
         """Send a frame; `on_done` is told whether its receiver acknowledged it, and when."""
-        transmission = _Transmission(frame, on_done or _ignored, next(self._numbers))
+        transmission = _Transmission(
+            frame, _ignored if on_done is None else on_done, next(self._numbers)
+        )
         self._transmit(transmission, now)
 
     def next_deadline(self) -> float | None:
