@@ -327,10 +327,10 @@ def assembled(
                     DeviceOnRig(
                         facts=known[device.entity_id].record.facts,
                         news=known[device.entity_id].news,
-                        link=_zigbee_link(device, radios, observe)
+                        link=_zigbee_link(rig, device, radios, observe)
                         if isinstance(device.link, ZigBeeSettings)
                         else link_to(device, urls),
-                        timeout_s=device.link.timeout_s,
+                        timeout_s=_answer_timeout_s(rig, device),
                         smi_status=device.smi_status,
                     )
                     for device in rig.device
@@ -440,14 +440,27 @@ def link_to(device: RigDevice, urls: Mapping[EntityIdentifier, str]) -> Link:
     )
 
 
-def _zigbee_link(device: RigDevice, radios: Mapping[str, Radio], observe: Observer) -> Link:
+def _answer_timeout_s(rig: Rig, device: RigDevice) -> float:
+    """Give how long an answer of a device may take once the link has its command."""
+    link = device.link
+    is_relayed = isinstance(link, ZigBeeSettings) and rig.radio[link.zigbee].role == "handheld"
+    if isinstance(link, ZigBeeSettings) and is_relayed and device.sleeps:
+        return link.wakes_within_s
+    return link.timeout_s
+
+
+def _zigbee_link(
+    rig: Rig, device: RigDevice, radios: Mapping[str, Radio], observe: Observer
+) -> Link:
     settings = device.link
     assert isinstance(settings, ZigBeeSettings)
+    is_relayed = rig.radio[settings.zigbee].role == "handheld"
     return ZigBeeLink(
         radios[settings.zigbee],
         device.entity_id,
         link_key=settings.link_key,
-        sleeps=device.sleeps,
+        # A hub that relays takes messages for a device that sleeps at once.
+        sleeps=device.sleeps and not is_relayed,
         timeout_s=settings.join_timeout_s,
         wakes_within_s=settings.wakes_within_s,
         send_timeout_s=settings.timeout_s,

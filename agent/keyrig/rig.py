@@ -28,7 +28,7 @@ from keyrig.duties.known_facts import FactName
 from keyrig.duties.rules import Actor
 from keyrig.duties.smi_status import SMIStatus
 from keyrig.errors import RigFileInvalid, SettingsError
-from keyrig.toml_files import TAG, Misplaced, TOMLFault, read_toml
+from keyrig.toml_files import TAG, Concealed, Misplaced, TOMLFault, read_toml
 from zse.install_code import link_key_of
 
 if TYPE_CHECKING:
@@ -101,9 +101,9 @@ def _install_code(value: str) -> str:
     try:
         link_key_of(bytes.fromhex(value))
     except LocalProtocolError as error:
-        raise ValueError(str(error)) from None
+        raise Concealed(str(error)) from None
     except ValueError:
-        raise ValueError("an install code is written in hexadecimal digits") from None
+        raise Concealed("an install code is written in hexadecimal digits") from None
     return value
 
 

@@ -41,6 +41,10 @@ class Misplaced(ValueError):  # noqa: N818 - as above
         self.location = location
 
 
+class Concealed(ValueError):  # noqa: N818 - as above
+    """What is wrong with a value that is not to be shown."""
+
+
 def read_toml(text: str, model: type[ModelT]) -> ModelT:
     """Read TOML text into a model.
 
@@ -84,6 +88,8 @@ def _fault(
     message = message[:1].lower() + message[1:]
     if not where:
         return TOMLFault(None, message, "correct it")
+    if isinstance(cause, Concealed):
+        return TOMLFault(line, f"'{printable(where)}'", message)
     if isinstance(fault["input"], dict):
         return TOMLFault(line, f"'{printable(where)}': {message}", "correct it")
     shown = printable(repr(fault["input"]), 60)

@@ -153,8 +153,5 @@ INTER_PAN_SECURITY_CONTROL: Final = 0x05
 INTER_PAN_IS_KEYED_ANEW: Final = True
 """Whether keys are established once more in the network; the informative text says so."""
 
-HANDHELD_OPENS_TUNNEL: Final = True
-"""Whether the handheld terminal is the tunnel's client; nothing says which end it is."""
-
 HANDHELD_NODE_TYPE_SLEEPS: Final = False
 """Whether a handheld terminal joins as a node that sleeps."""

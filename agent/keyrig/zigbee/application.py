@@ -10,7 +10,6 @@ the radio's key establishment commands have methods.
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, Final, Protocol
 
 import bellows.types as t
@@ -24,6 +23,7 @@ from zigpy.zcl.clusters.general import Basic
 
 from keyrig.errors import RadioRefused
 from keyrig.zigbee.smart_energy import ENDPOINT, SmartEnergyRadio
+from zse import clusters
 from zse.clusters import SMART_ENERGY_PROFILE, KeyEstablishment, Tunneling
 from zse.commands import METERING
 
@@ -77,6 +77,7 @@ class SmartEnergyApplication(ControllerApplication):
     """
 
     def __init__(self, config: dict[str, Any], listener: PacketListener) -> None:
+        clusters.register()
         super().__init__(config)
         self._listener: PacketListener | None = listener
         self._smart_energy: SmartEnergyRadio | None = None
@@ -172,10 +173,6 @@ class SmartEnergyApplication(ControllerApplication):
         (index,) = await self._ezsp.findKeyTableEntry(address=_address(eui64), linkKey=True)
         return int(index) != 0xFF
 
-    async def forget_link_key(self, eui64: int) -> None:
-        """Drop the link key that was established with a node."""
-        await self.cleanup_tc_link_key(_address(eui64))
-
     async def permit(self, time_s: int = 60, node: Any = None) -> None:
         """Open or close the network, without letting in whoever knows the well-known key.
 
@@ -235,17 +232,6 @@ class SmartEnergyApplication(ControllerApplication):
         """What the radio does for Smart Energy."""
         assert self._smart_energy is not None
         return self._smart_energy
-
-    # The network's key.
-
-    async def rotate_network_key(self, switch_after_s: float) -> None:
-        """Give the network another key and, once every node had time to take it, use it."""
-        nothing, _ = t.KeyData.deserialize(bytes(16))
-        (status,) = await self._ezsp.broadcastNextNetworkKey(key=nothing)
-        self._require(t.sl_Status.from_ember_status(status), "giving out a network key")
-        await asyncio.sleep(switch_after_s)
-        (status,) = await self._ezsp.broadcastNetworkKeySwitch()
-        self._require(t.sl_Status.from_ember_status(status), "switching the network key")
 
     def _require(self, status: Any, what: str) -> None:
         if status != t.sl_Status.OK:

@@ -1,7 +1,8 @@
 """A rig that joins a hub's network as a handheld terminal, and has the hub relay its messages.
 
 zigpy and bellows' controller know coordinators only, so this goes through bellows' EZSP layer.
-What GBCS says of it is known in outline; what had to be assumed is in `zse.assumptions`.
+What GBCS says of it is known in outline; what had to be assumed is in `zse.assumptions`, except
+that the handheld terminal is the tunnel's client, which this module is built on.
 
 Source: GBCS 10.4 (informative text); ZSE 1.4, annexes B and C.
 """

@@ -47,7 +47,6 @@ REOPEN_S: Final = 12.0
 anew."""
 ADMIT_S: Final = 240
 """How long the network is opened for one device at most; ZigBee permits 254 s."""
-KEY_SWITCH_AFTER_S: Final = 2.0
 
 
 class Hub(RadioRole):
@@ -69,7 +68,6 @@ class Hub(RadioRole):
         self._denied: set[int] = set()
         self._key_faults: dict[int, str] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self.key_switches = 0
 
     @property
     def app(self) -> SmartEnergyApplication:
@@ -297,7 +295,6 @@ class Hub(RadioRole):
 
     def network_key_switched(self, sequence: int) -> None:
         """See `PacketListener`."""
-        self.key_switches += 1
         self._observe("network-key", radio=self.settings.name, sequence=sequence)
 
     def _name(self, eui64: int) -> str:

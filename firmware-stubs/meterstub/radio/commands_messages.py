@@ -27,7 +27,6 @@ LQI: Final = 255
 RSSI: Final = -40
 BLOCKS_LIMIT: Final = 64
 ZDO_PROFILE: Final = 0x0000
-SOURCE_PAN_OFFSET: Final = 5
 DESTINATION_OFFSET: Final = 5
 _OPTION: Final = t.EmberApsOption
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 RESPONSE: Final = 0x8000
 SUCCESS: Final = 0x00
-NOT_SUPPORTED: Final = 0x84
 DEVICE_NOT_FOUND: Final = 0x81
 INACTIVE_ENDPOINT: Final = 0x83
 _CLUSTERS: Final = {int(number): schema for number, schema in zdo.CLUSTERS.items()}

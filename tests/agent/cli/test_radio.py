@@ -191,3 +191,12 @@ def test_six_devices_have_every_duty_carried_out_over_the_radio_and_a_second_run
     assert f"radio hub: not in use, since {network['at'][:13]}" in shown
     again = [json.loads(line) for line in said("run", "--json", str(path)).splitlines()]
     assert "duty-started" not in {line["type"] for line in again}
+
+
+def test_a_handheld_terminal_carries_out_every_duty_through_the_hub(said: Said) -> None:
+    rig = str(RIG.with_name("emulated-handheld.toml"))
+    lines = [json.loads(line) for line in said("run", "--json", rig).splitlines()]
+    (plan,) = [line for line in lines if line["type"] == "plan"]
+    states = [duty["state"] for device in plan["devices"] for duty in device["duties"]]
+    assert states.count("done") == 19
+    assert "waiting-for-wake" not in {line["type"] for line in lines}
