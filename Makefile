@@ -34,7 +34,7 @@ lint: $(VENV)/dev.stamp  ## Check style and types.
 
 test: lint  ## Run every gate: style, types, tests, coverage.
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -q
+	$(BIN)/coverage run -m pytest -q -n auto
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --format=total --fail-under=90
 

@@ -1,8 +1,8 @@
 """Smart Energy clusters that zigpy has as empty shells, defined the way it defines its own.
 
 Importing this changes nothing in zigpy. `register` puts the definitions in place of the shells,
-so that zigpy builds them for whatever device it meets; `add_to_endpoint` puts them on one
-endpoint. In zigpy's words, server commands are those that a server receives.
+so that zigpy builds them for whatever device it meets. In zigpy's words, server commands are
+those that a server receives.
 """
 
 # zigpy's own definitions do not pass its annotations: they give plain numbers, texts and dicts.
@@ -10,7 +10,7 @@ endpoint. In zigpy's words, server commands are those that a server receives.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import zigpy.types as t
 from zigpy.zcl import Cluster
@@ -31,9 +31,6 @@ from zigpy.zcl.foundation import (
     ZCLAttributeDef,
     ZCLCommandDef,
 )
-
-if TYPE_CHECKING:
-    from zigpy.endpoint import Endpoint
 
 SMART_ENERGY_PROFILE: Final = 0x0109
 """Profile identifier. Source: ZSE 1.4."""
@@ -292,18 +289,3 @@ def register() -> None:
     """
     for cluster in _DEFINED:
         Cluster._registry[cluster.cluster_id] = cluster  # noqa: SLF001 - where zigpy's own subclassing puts them
-
-
-def add_to_endpoint(endpoint: Endpoint, *, servers: bool = True, clients: bool = True) -> None:
-    """Put the definitions on one endpoint of a zigpy device, over what stands there.
-
-    Args:
-        endpoint: Whose clusters.
-        servers: Define the clusters that the device has as server.
-        clients: Define those that it has as client.
-    """
-    for cluster in _DEFINED:
-        if servers and cluster.cluster_id in endpoint.in_clusters:
-            endpoint.add_input_cluster(cluster.cluster_id, cluster(endpoint, is_server=True))
-        if clients and cluster.cluster_id in endpoint.out_clusters:
-            endpoint.add_output_cluster(cluster.cluster_id, cluster(endpoint, is_server=False))

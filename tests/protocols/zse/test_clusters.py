@@ -15,7 +15,6 @@ from zse.clusters import (
     KeyEstablishment,
     MeteringMirror,
     Tunneling,
-    add_to_endpoint,
     register,
 )
 from zse.commands import COMMANDS, Direction, FunctionalNotification
@@ -57,22 +56,6 @@ def test_registering_puts_the_definitions_in_place_of_the_shells(
     assert registry[0x0800] is KeyEstablishment
     assert registry[0x0702] is zigpy_own.Metering
     assert isinstance(endpoint().add_input_cluster(0x0704), Tunneling)
-
-
-def test_definitions_go_on_the_clusters_that_an_endpoint_has() -> None:
-    some = endpoint()
-    some.add_input_cluster(0x0704)
-    some.add_input_cluster(0x0800)
-    some.add_output_cluster(0x0800)
-    add_to_endpoint(some, clients=False)
-    assert isinstance(some.in_clusters[0x0704], Tunneling)
-    assert isinstance(some.in_clusters[0x0800], KeyEstablishment)
-    assert not isinstance(some.out_clusters[0x0800], KeyEstablishment)
-    add_to_endpoint(some)
-    assert some.out_clusters[0x0800].is_client
-    assert isinstance(some.out_clusters[0x0800], KeyEstablishment)
-    assert 0x0704 not in some.out_clusters
-    assert some.smartenergy_tunneling is some.in_clusters[0x0704]
 
 
 def test_a_zigpy_cluster_reads_what_we_write() -> None:
