@@ -65,7 +65,7 @@ class Hub(RadioRole):
         self._sessions: dict[int, Session] = {}
         self._queues: dict[int, asyncio.Queue[tuple[Outgoing, int]]] = {}
         self._established: dict[int, asyncio.Event] = {}
-        self._denied: set[int] = set()
+        self._joining: set[int] = set()
         self._key_faults: dict[int, str] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -224,8 +224,11 @@ class Hub(RadioRole):
 
     def _why(self, eui64: int, session: Session) -> str:
         """Give what is known of why a device could not be reached, or ""."""
-        if eui64 in self._denied:
-            return "it asked to join and was kept out, for its install code is another"
+        if eui64 in self._joining:
+            return (
+                "it asked to join and did not come back with the network's key: its install code "
+                "is another, or it is hardly heard"
+            )
         return self._key_faults.get(eui64, "") or session.trouble
 
     async def _is_member(self, eui64: int) -> bool:
@@ -237,7 +240,7 @@ class Hub(RadioRole):
             raise self._lacks
         established = self._established.setdefault(eui64, asyncio.Event())
         established.clear()
-        self._denied.discard(eui64)
+        self._joining.discard(eui64)
         self._tell_state(eui64, "let in to join")
         app = self.app
         await app.admit(eui64, link_key, min(ADMIT_S, max(1, round(timeout_s))))
@@ -266,6 +269,7 @@ class Hub(RadioRole):
         if session is None:
             return  # It is in the network and not on the rig, or not reached yet.
         if cluster == KEY_ESTABLISHMENT:
+            self._joining.discard(eui64)
             session.endpoint = endpoint
             self._receive_keys(eui64, frame)
         elif is_encrypted:
@@ -275,8 +279,10 @@ class Hub(RadioRole):
 
     def node_joined(self, eui64: int, *, denied: bool) -> None:
         """See `PacketListener`."""
-        if denied:
-            self._denied.add(eui64)
+        session = self._sessions.get(eui64)
+        if session is not None and not denied:
+            self._joining.add(eui64)
+            session.endpoint = None
         state = "kept out" if denied else "joined"
         self._observe("node", radio=self.settings.name, device=dashed(eui64), state=state)
         self._tell_state(eui64, state)

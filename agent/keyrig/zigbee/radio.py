@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import logging
 import queue
 import threading
@@ -125,7 +126,8 @@ class Radio:
         thread, self._thread = self._thread, None
         if loop is None or thread is None:
             return
-        asyncio.run_coroutine_threadsafe(self.role.stop(), loop).result(STOP_TIMEOUT_S)
+        with contextlib.suppress(TimeoutError):
+            asyncio.run_coroutine_threadsafe(self.role.stop(), loop).result(STOP_TIMEOUT_S)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(STOP_TIMEOUT_S)
 

@@ -18,7 +18,7 @@ from bellows.exception import EzspError
 from zigpy.exceptions import ZigbeeException
 
 from gbcs.entity import EntityIdentifier
-from keyrig.errors import RadioLost, RadioUnusable
+from keyrig.errors import RadioError, RadioLost, RadioUnusable
 from keyrig.observing import Observer, unobserved
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class RadioRole(abc.ABC):
             await asyncio.sleep(delay_s)
             try:
                 await self._connect()
-            except FAULTS as error:
+            except (*FAULTS, RadioError) as error:
                 self._observe("radio-still-lost", radio=self.settings.name, reason=reason_of(error))
                 continue
             await self._set(RadioState.UP, "")

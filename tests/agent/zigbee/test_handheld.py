@@ -11,7 +11,7 @@ import pytest
 
 from gbcs.entity import EntityIdentifier
 from gbcs.message import CRAFlag, Header, OtherInformation, compose_pre_command
-from keyrig.errors import LinkTimeout, NodeUnreachable
+from keyrig.errors import LinkTimeout, NodeUnreachable, RadioLost
 from keyrig.links.zigbee import ZigBeeLink
 from keyrig.zigbee.handheld import Handheld, HandheldSettings
 from keyrig.zigbee.radio import Radio
@@ -165,6 +165,18 @@ def test_a_radio_that_starts_anew_is_in_the_network_again_without_registering() 
         link.send(command(ESME, 100))
         assert link.receive(15) == answer
         assert len(found.hub.registered) == 1
+
+
+def test_a_hub_that_is_gone_when_the_radio_comes_back_is_given_up() -> None:
+    with street() as (found, agent):
+        link = found.link(agent, ESME)
+        link.open()
+        found.air.detach(HUB)
+        found.hood.radio.memory.kept.network = None
+        found.hood.add(RadioFault(RadioFaultKind.RESET, 1))
+        found.events.until(lambda: "lost" in found.events.states())
+        with pytest.raises(RadioLost):
+            link.send(command(ESME, 100))
 
 
 def test_the_install_code_does_not_show() -> None:

@@ -91,7 +91,7 @@ def test_an_alert_comes_unasked_also_from_a_sleeping_device() -> None:
 def test_nobody_joins_who_was_not_named_and_nobody_with_another_install_code() -> None:
     other = bytes(reversed(KEY))
     with Home(codes={ESME: other}) as home:
-        with pytest.raises(NodeUnreachable, match="did not join within 3 s"):
+        with pytest.raises(NodeUnreachable, match="its install code is another"):
             home.link(ESME, timeout_s=3).open()
         kept_out = {each["device"] for each in home.events.of("node") if "out" in each["state"]}
         assert kept_out == {str(GSME)}
