@@ -99,16 +99,13 @@ class Session(abc.ABC):
         self.frames = 0
         self.is_reached = False
         self.radio_losses = 0
-        self._next_sequence = next_sequence
         self._send = send
         self._clock = clock
         self._waiting: deque[_Waiting] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._is_pumping = False
-        self.blocks = self._make_blocks()
-
-    def _make_blocks(self) -> BlockTransfer:
-        return BlockTransfer()
+        self.blocks = BlockTransfer()
+        self._set_up(next_sequence)
 
     # Messages.
 
@@ -228,6 +225,10 @@ class Session(abc.ABC):
     # What kinds of session do.
 
     @abc.abstractmethod
+    def _set_up(self, next_sequence: Callable[[], int]) -> None:
+        """Make what carries data."""
+
+    @abc.abstractmethod
     def begin(self) -> None:
         """Have a tunnel opened, as far as that is the hub's to do."""
 
@@ -299,15 +300,7 @@ class MainsSession(Session):
 
     sleeps = False
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        next_sequence: Callable[[], int],
-        send: Callable[[Outgoing, int], None],
-        clock: Callable[[], float],
-    ) -> None:
-        super().__init__(name, next_sequence=next_sequence, send=send, clock=clock)
+    def _set_up(self, next_sequence: Callable[[], int]) -> None:
         self._tunnel = TunnelClient(next_sequence=next_sequence)
 
     def begin(self) -> None:
@@ -360,24 +353,14 @@ class SleepySession(Session):
 
     sleeps = True
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        next_sequence: Callable[[], int],
-        send: Callable[[Outgoing, int], None],
-        clock: Callable[[], float],
-    ) -> None:
-        super().__init__(name, next_sequence=next_sequence, send=send, clock=clock)
+    def _set_up(self, next_sequence: Callable[[], int]) -> None:
+        self.blocks = BlockTransfer(limits=SLEEPY_BLOCKS)
         # Another first tunnel than before a restart, so that an old one is recognised as gone.
         self._tunnel = TunnelServer(
-            next_sequence=next_sequence, first_tunnel_id=int(clock() * 1000) & 0x7FFF
+            next_sequence=next_sequence, first_tunnel_id=int(self._clock() * 1000) & 0x7FFF
         )
         self._exchange = sleepy.SleepyHub()
         self.wakes = 0
-
-    def _make_blocks(self) -> BlockTransfer:
-        return BlockTransfer(limits=SLEEPY_BLOCKS)
 
     def begin(self) -> None:
         """See `Session`; the GSME asks for the tunnel itself."""
