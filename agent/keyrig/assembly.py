@@ -25,7 +25,6 @@ from keyrig.keystore.opening import open_keystore
 from keyrig.ledger.ledger import Ledger
 from keyrig.links.gfi import GFILink
 from keyrig.links.hdlc import HDLCLink
-from keyrig.links.zigbee import ZigBeeLink
 from keyrig.observing import Observer, unobserved
 from keyrig.pki import RegisteringAuthority, TestCertificationAuthority, initialise
 from keyrig.rig import LineSettings, ZigBeeSettings
@@ -33,10 +32,6 @@ from keyrig.rig_keys import RigKeys
 from keyrig.runner import Bench, DeviceOnRig
 from keyrig.steps.context import Parties
 from keyrig.transcript import NoTranscript, Transcript
-from keyrig.zigbee.handheld import Handheld, HandheldSettings
-from keyrig.zigbee.hub import Hub
-from keyrig.zigbee.radio import Radio
-from keyrig.zigbee.role import RadioRole, RoleSettings
 from keyrig.zigbee.standing import RadioStandings, read_standings
 from meterlink.hdlc.address import HDLCAddress
 
@@ -51,6 +46,8 @@ if TYPE_CHECKING:
     from keyrig.links.base import Link
     from keyrig.pki import CertificateAuthority
     from keyrig.rig import Rig, RigDevice
+    from keyrig.zigbee.radio import Radio
+    from keyrig.zigbee.role import RadioRole
 
 LOCK_WAIT_S: Final = 60.0
 _LOCK_POLL_S: Final = 0.2
@@ -454,6 +451,8 @@ def _zigbee_link(
 ) -> Link:
     settings = device.link
     assert isinstance(settings, ZigBeeSettings)
+    from keyrig.links.zigbee import ZigBeeLink  # noqa: PLC0415 - for rigs with a radio alone
+
     is_relayed = rig.radio[settings.zigbee].role == "handheld"
     return ZigBeeLink(
         radios[settings.zigbee],
@@ -475,6 +474,12 @@ def _radios(
     radios: dict[str, Radio] = {}
     if not places.rig.radio:
         return radios
+    # bellows and zigpy take a second to load, which rigs without a radio are spared.
+    from keyrig.zigbee.handheld import Handheld, HandheldSettings  # noqa: PLC0415 - as said
+    from keyrig.zigbee.hub import Hub  # noqa: PLC0415 - as said
+    from keyrig.zigbee.radio import Radio  # noqa: PLC0415 - as said
+    from keyrig.zigbee.role import RoleSettings  # noqa: PLC0415 - as said
+
     standings = RadioStandings(places.radio_standings, observe, utc_now)
     for name, settings in places.rig.radio.items():
         common = RoleSettings(

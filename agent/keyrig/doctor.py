@@ -16,7 +16,6 @@ from keyrig.errors import KeyStoreError, RadioError
 from keyrig.keystore.opening import open_keystore
 from keyrig.ledger.ledger import Ledger
 from keyrig.pki import check
-from keyrig.radios import RadioPort, look
 from keyrig.rig import ZigBeeSettings
 
 if TYPE_CHECKING:
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyrig.assembly import Places
+    from keyrig.rig import RadioSettings
 
 
 class Health(enum.Enum):
@@ -140,10 +140,13 @@ def _radios(places: Places) -> Iterator[Finding]:
             state = standings.get(name, {}).get("state", "not started")
             yield Finding("radio", Health.NOTE, f"{name}: in use by an agent, {state}")
         else:
-            yield _radio(RadioPort(name, settings.url, settings.baud, settings.flow_control))
+            yield _radio(name, settings)
 
 
-def _radio(port: RadioPort) -> Finding:
+def _radio(name: str, settings: RadioSettings) -> Finding:
+    from keyrig.radios import RadioPort, look  # noqa: PLC0415 - zigpy takes a second to load
+
+    port = RadioPort(name, settings.url, settings.baud, settings.flow_control)
     try:
         facts = look(port)
     except RadioError as error:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from gbcs.certification_request import CertificationRequest
 from gbcs.roles import KeyUsage, RemotePartyRole
-from keyrig.emulated_air import NodeOnAir, emulated_neighbourhood
 from keyrig.errors import SettingsError
 from keyrig.keystore.base import Authority, KeyStore
 from keyrig.pki import RegisteringAuthority
@@ -204,6 +203,12 @@ class EmulatedDevices:
     def _neighbourhood(
         self, name: str, settings: RadioSettings, around: Sequence[RigDevice]
     ) -> Neighbourhood:
+        # zigpy takes a second to load, which rigs without a radio are spared.
+        from keyrig.emulated_air import (  # noqa: PLC0415 - as said
+            NodeOnAir,
+            emulated_neighbourhood,
+        )
+
         return emulated_neighbourhood(
             settings.emulated,
             radio_memory=self._directory / f"radio-{name}.json",

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from zigpy.util import convert_install_code
-
 from gbcs.errors import LocalProtocolError
 
 CODE_OCTETS: Final = 16
@@ -32,6 +30,8 @@ def link_key_of(code: bytes) -> bytes:
             f"an install code has {CODE_OCTETS} octets, or {CHECKED_OCTETS} with its check sum, "
             f"not {len(code)}"
         )
+    from zigpy.util import convert_install_code  # noqa: PLC0415 - rig files are read without it
+
     # zigpy's own error would show the code.
     if code[CODE_OCTETS:] != check_sum(code[:CODE_OCTETS]):
         raise LocalProtocolError("the check sum of the install code is wrong; read it again")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -113,3 +115,13 @@ def test_how_radios_stand_is_kept_and_a_killed_agent_leaves_none_in_use(tmp_path
     (left,) = read_standings(path, is_driven=False).values()
     assert (left["state"], left["last_state"], left["devices"]) == ("not in use", "up", {})
     assert read_standings(tmp_path / "none", is_driven=True) == {}
+
+
+def test_a_rig_without_a_radio_does_not_wait_for_zigpy_to_load() -> None:
+    program = (
+        "import sys, keyrig.assembly, keyrig.doctor, keyrig.rig\n"
+        "keyrig.rig.load_rig(None)\n"
+        "found = {name.split('.')[0] for name in sys.modules} & {'zigpy', 'bellows'}\n"
+        "assert not found, found\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
