@@ -112,9 +112,11 @@ class SmartEnergyApplication(ControllerApplication):
 
     def ezsp_callback_handler(self, frame_name: str, args: Any) -> None:
         """Take a callback of the radio."""
+        radio = self._smart_energy
+        # zigpy numbers its packets itself; one of ours may have the number of one of its own.
+        if frame_name == "messageSentHandler" and radio is not None and radio.message_sent(args):
+            return
         super().ezsp_callback_handler(frame_name, args)
-        if frame_name == "messageSentHandler" and self._smart_energy is not None:
-            self._smart_energy.message_sent(args)
         if self._listener is None:
             return
         if frame_name == "trustCenterJoinHandler":

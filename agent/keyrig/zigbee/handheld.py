@@ -23,7 +23,7 @@ from bellows.ezsp import EZSP
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import DecodeError
 from gbcs.message import Message
-from keyrig.errors import NodeUnreachable, RadioError
+from keyrig.errors import NodeUnreachable, RadioError, RadioRefused
 from keyrig.observing import Observer, unobserved
 from keyrig.zigbee.role import FAULTS, RadioRole, RoleSettings, dashed, reason_of
 from keyrig.zigbee.session import MainsSession
@@ -60,6 +60,8 @@ IN_HOME_DISPLAY: Final = 0x0502
 """What a handheld terminal calls itself within the profile; the facts name no number for it."""
 MATCH_REQUEST: Final = 0x0006
 MATCH_RESPONSE: Final = 0x8006
+RAW_MESSAGES_END: Final = 14
+"""The first version of EZSP in which bellows knows no raw messages, which inter-PAN needs."""
 NO_PAN: Final = 0xFFFF
 
 
@@ -237,6 +239,9 @@ class Handheld(RadioRole):
     # Inter-PAN.
 
     async def _register(self, ezsp: EZSP, network: Any) -> None:
+        if ezsp.ezsp_version >= RAW_MESSAGES_END:
+            what = f"raw messages, which EZSP {ezsp.ezsp_version} has no more"
+            raise RadioRefused(self.where, what)
         await ezsp.setValue(
             valueId=t.EzspValueId.VALUE_MAC_PASSTHROUGH_FLAGS,
             value=bytes((int(t.EmberMacPassthroughType.MAC_PASSTHROUGH_SE_INTERPAN),)),

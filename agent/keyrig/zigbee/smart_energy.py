@@ -33,8 +33,10 @@ COMPUTATION_TIMEOUT_S: Final = 30.0
 UNENCRYPTED_OCTETS: Final = 82
 """The longest APS payload without APS encryption, where the radio does not say otherwise."""
 ENCRYPTION_OCTETS: Final = 9
-STEPS: Final = (t.EmberStatus.SUCCESS, t.EmberStatus.OPERATION_IN_PROGRESS)
+BEGUN: Final = (t.sl_Status.OK, t.sl_Status.IN_PROGRESS)
 """What the radio answers to a computation that it begins."""
+LACKING: Final = (t.sl_Status.NOT_AVAILABLE, t.sl_Status.NOT_SUPPORTED)
+"""What it answers where its firmware has no key establishment."""
 
 
 class SmartEnergyRadio:
@@ -124,16 +126,19 @@ class SmartEnergyRadio:
             raise zigpy.exceptions.DeliveryError(f"a packet was not acknowledged: {outcome!r}")
         return int(sequence)
 
-    def message_sent(self, values: Any) -> None:
-        """Take a messageSentHandler callback; those of others' packets change nothing."""
+    def message_sent(self, values: Any) -> bool:
+        """Take a messageSentHandler callback; say whether it is of a packet sent here."""
         if self._ezsp.ezsp_version >= 14:
             status, _, destination, frame, tag, _ = values
         else:
             _, destination, frame, tag, status, _ = values
             status = t.sl_Status.from_ember_status(status)
         future = self._sent.get((int(destination), int(tag), int(frame.clusterId)))
-        if future is not None and not future.done():
+        if future is None:
+            return False
+        if not future.done():
             future.set_result(status)
+        return True
 
     # Key establishment, suite 2.
 
@@ -147,7 +152,7 @@ class SmartEnergyRadio:
             status, certificate = await self._ezsp.getCertificate283k1()
         except EzspError as error:
             raise RadioLacksSmartEnergy(self._where, str(error)) from error
-        if status != t.EmberStatus.SUCCESS:
+        if t.sl_Status.from_ember_status(status) != t.sl_Status.OK:
             raise RadioLacksSmartEnergy(self._where, str(status.name))
         return bytes(certificate.serialize())
 
@@ -175,7 +180,7 @@ class SmartEnergyRadio:
     async def finish_key_establishment(self, *, store: bool) -> None:
         """Have the radio keep the link key, or forget the exchange."""
         (status,) = await self._ezsp.clearTemporaryDataMaybeStoreLinkKey283k1(storeLinkKey=store)
-        if store and status != t.EmberStatus.SUCCESS:
+        if store and t.sl_Status.from_ember_status(status) != t.sl_Status.OK:
             raise RadioRefused(self._where, f"storing a link key: {status.name}")
 
     async def _compute(self, callback: str, command: Any) -> tuple[bytes, ...]:
@@ -188,12 +193,13 @@ class SmartEnergyRadio:
 
         with self._ezsp.callback_for_commands({callback}, take):
             (status,) = await command
-            if status == t.EmberStatus.LIBRARY_NOT_PRESENT:
+            begun = t.sl_Status.from_ember_status(status)
+            if begun in LACKING:
                 raise RadioLacksSmartEnergy(self._where, status.name)
-            if status not in STEPS:
+            if begun not in BEGUN:
                 raise RadioRefused(self._where, f"key establishment: {status.name}")
             async with asyncio.timeout(COMPUTATION_TIMEOUT_S):
                 outcome, *values = await done
-        if outcome != t.EmberStatus.SUCCESS:
+        if t.sl_Status.from_ember_status(outcome) != t.sl_Status.OK:
             raise RadioRefused(self._where, f"key establishment: {outcome.name}")
         return tuple(bytes(each.serialize()) for each in values)
