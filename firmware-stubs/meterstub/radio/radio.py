@@ -251,6 +251,16 @@ class EmulatedRadio:
     def node_changed(self, eui64: int, node_id: int, kind: JoinKind, *, denied: bool) -> None:
         """See `StackOwner`."""
         self.save()
+        state = self.stack.state
+        if state is not None and eui64 in state.sleepy and not denied:
+            self.call_back(
+                "childJoinHandler",
+                index=sorted(state.sleepy).index(eui64),
+                joining=True,
+                childId=node_id,
+                childEui64=eui64_value(eui64),
+                childType=t.EmberNodeType.SLEEPY_END_DEVICE,
+            )
         decision = t.EmberJoinDecision.DENY_JOIN if denied else _JOIN_DECISIONS[kind]
         self.call_back(
             "trustCenterJoinHandler",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -200,3 +201,23 @@ def test_a_handheld_terminal_carries_out_every_duty_through_the_hub(said: Said) 
     states = [duty["state"] for device in plan["devices"] for duty in device["duties"]]
     assert states.count("done") == 19
     assert "waiting-for-wake" not in {line["type"] for line in lines}
+
+
+def test_lines_and_a_radio_carry_one_run(said: Said, tmp_path: Path) -> None:
+    text = RIG.read_text(encoding="utf-8")
+    head, *devices = text.split("[[device]]")
+    link = re.compile(r"link = .*")
+    line = 'link = { url = "emulated:", framing = "hdlc" }'
+    esme = next(each for each in devices if ESME in each)
+    mixed = [
+        esme,
+        *(link.sub(line, each) for each in devices if '"PPMID"' in each or "CHF" in each),
+    ]
+    path = tmp_path / "mixed.toml"
+    path.write_text("[[device]]".join((head, *mixed)), encoding="utf-8")
+    lines = [json.loads(each) for each in said("run", "--json", str(path)).splitlines()]
+    links = [each["link"] for each in lines if each["type"] == "device-started"]
+    assert sorted("by radio hub" in each for each in links) == [False, False, True]
+    (plan,) = [each for each in lines if each["type"] == "plan"]
+    states = [duty["state"] for device in plan["devices"] for duty in device["duties"]]
+    assert states.count("done") == 9

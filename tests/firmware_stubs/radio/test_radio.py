@@ -16,6 +16,7 @@ from meterstub.radio.ash import FLAG, ResetCode, decode_frame, encode_frame, ran
 from meterstub.radio.radio import EmulatedRadio, RadioKind
 from meterstub.radio.radio_faults import RadioFault, RadioFaultKind, parse_radio_fault
 from meterstub.radio.radio_memory import NetworkMemory
+from meterstub.radio.stack import JoinKind
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -267,6 +268,23 @@ def test_key_establishment_gives_both_ends_the_same() -> None:
         macs.append((result["initiatorSmac"], result["responderSmac"]))
     assert macs[0] == macs[1]
     assert macs[0][0] != macs[0][1]
+
+
+def test_a_child_that_sleeps_is_told_of_before_it_is_let_in() -> None:
+    host = Host().negotiate().form()
+    state = host.radio.stack.state
+    assert state is not None
+    state.sleepy.add(0xA1)
+    host.radio.node_changed(0xA1, 0x1234, JoinKind.UNSECURED_JOIN, denied=False)
+    host.radio.node_changed(0xA0, 0x1235, JoinKind.UNSECURED_JOIN, denied=True)
+    told = [host.read(octets) for octets in host.pick_up()]
+    assert [name for name, _ in told] == [
+        "childJoinHandler",
+        "trustCenterJoinHandler",
+        "trustCenterJoinHandler",
+    ]
+    assert (int(told[0][1]["childId"]), bool(told[0][1]["joining"])) == (0x1234, True)
+    assert told[2][1]["policyDecision"] == t.EmberJoinDecision.DENY_JOIN
 
 
 @pytest.mark.parametrize(
