@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType
-from keyrig.duties.known_facts import FactName, KnownFact, last_words
+from keyrig.duties.known_facts import FactName, KnownFact, last_words, plausible_commissioning
 from keyrig.duties.smi_status import SMIStatus
 from keyrig.errors import DocumentInvalid
 from keyrig.printable import printable
@@ -140,7 +140,9 @@ def _read(text: str, reader: Any, source: str) -> Any:
 
 def _date(text: str) -> date:
     # An xs:date may carry a zone, which says nothing about the hour of Commissioning.
-    return date.fromisoformat(text[:10])
+    found = date.fromisoformat(text[:10])
+    plausible_commissioning(found)
+    return found
 
 
 def _instant(text: str) -> datetime:

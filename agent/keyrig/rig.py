@@ -24,7 +24,7 @@ from gbcs.entity import EntityIdentifier
 from gbcs.errors import LocalProtocolError
 from gbcs.roles import DeviceType
 from keyrig.duties.facts import Fuel
-from keyrig.duties.known_facts import FactName
+from keyrig.duties.known_facts import FactName, plausible_commissioning
 from keyrig.duties.rules import Actor
 from keyrig.duties.smi_status import SMIStatus
 from keyrig.errors import RigFileInvalid, SettingsError
@@ -63,8 +63,8 @@ def _utc(value: datetime | date) -> datetime | date:
     if isinstance(value, datetime):
         if value.tzinfo is None:
             raise ValueError("a time needs its zone; write Z for UTC")
-        return value.astimezone(UTC)
-    return value
+        value = value.astimezone(UTC)
+    return plausible_commissioning(value)
 
 
 Entity = Annotated[

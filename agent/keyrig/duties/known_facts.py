@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 _SUMMER_TIME: Final = timedelta(hours=1)
 
 
+LATEST_YEAR: Final = 2999
+"""The last year in which a Commissioning is taken for one."""
+
+
 class FactName(enum.Enum):
     """A thing that can be said of a device; the values are the fields of `DeviceFacts`."""
 
@@ -201,12 +205,25 @@ def _read_flag(value: Any) -> bool:
     return {"true": True, "false": False}[value]
 
 
+def plausible_commissioning(value: datetime | date) -> datetime | date:
+    """Give a time of Commissioning back.
+
+    Raises:
+        ValueError: It is one that stands for none; deadlines could not be counted from it.
+    """
+    if value.year > LATEST_YEAR:
+        raise ValueError(f"no Commissioning is in the year {value.year}")
+    return value
+
+
 def _read_commissioning(value: Any) -> datetime | date:
+    if isinstance(value, str):
+        reader = datetime if "T" in value else date
+        value = reader.fromisoformat(value)
     if isinstance(value, datetime):
-        return aware_utc(value)
-    if isinstance(value, date):
-        return value
-    return aware_utc(datetime.fromisoformat(value)) if "T" in value else date.fromisoformat(value)
+        value = aware_utc(value)
+    found: datetime | date = plausible_commissioning(value)
+    return found
 
 
 def _read_checker(value: Any) -> Any:

@@ -195,3 +195,13 @@ def test_rig_file_is_a_source_whose_news_each_run_records_once(said: Any, home: 
         ("lead_supplier", SUPPLIER),
         ("network_operator", None),
     ]
+
+
+@pytest.mark.parametrize("value", ["9999-12-31", "9999-12-31T23:00:00Z", "3000-01-01"])
+def test_a_commissioning_that_stands_for_none_is_refused(said: Any, value: str) -> None:
+    said("facts", "set", OTHER, "device_type", "PPMID")
+    refused = said("facts", "set", OTHER, "commissioned_at", value, code=2)
+    assert f"'{value}' is no commissioned_at" in refused
+    assert json.loads(said("plan", "--next", "9", "--json"))["open"] == 0
+    assert said("facts", "set", OTHER, "commissioned_at", "2999-12-31")
+    said("plan", "--next", "9")
