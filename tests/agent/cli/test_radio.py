@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from serial.tools import list_ports
 
+from keyrig.assembly import emulated_rig
 from keyrig.cli import run_command
 from keyrig.radios import usb_ports
+from keyrig.rig import load_rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,6 +122,28 @@ def test_a_radio_without_smart_energy_is_named(said: Said, rig: Callable[..., st
     )
     run_command(["doctor", path])
     assert run_command(["doctor", path]) == 4
+
+
+@pytest.mark.parametrize(("extra", "found"), [("", "good"), ("smart_energy = false", "bad")])
+def test_doctor_asks_a_radio_what_it_is(
+    rig: Callable[..., str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    extra: str,
+    found: str,
+) -> None:
+    opened = load_rig(Path(rig(extra)))
+    there = tmp_path / "there.toml"
+    with emulated_rig(opened, line="tcp") as hosted:
+        text = opened.with_urls(hosted.urls, hosted.commissioned_at, hosted.radio_urls)
+        there.write_text(text, encoding="utf-8")
+        capsys.readouterr()
+        run_command(["doctor", "--json", str(there)])
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    (radio,) = [each for each in findings if each["what"] == "radio"]
+    assert radio["health"] == found
+    assert "keyrig emulated radio, EZSP 13" in radio["detail"]
+    assert ("no Smart Energy security (LIBRARY_NOT_PRESENT)" in radio["detail"]) == bool(extra)
 
 
 def test_a_port_without_a_radio_is_one_line(said: Said) -> None:
