@@ -38,6 +38,7 @@ from gbcs.use_cases import MessageCode, compose, decode_payload
 from keyrig.assembly import assembled
 from keyrig.cli import run_command
 from keyrig.clock import utc_now
+from keyrig.duties import known_facts
 from keyrig.duties.rules import rules_from_canonical
 from keyrig.errors import EvidenceBroken
 from keyrig.ledger.ledger import Ledger
@@ -431,7 +432,21 @@ def test_file_of_somebody_elses_making_never_ends_the_check(meter: Meter, data: 
     assert len(verdict.duties) == len(of_kind(told, "duty"))
 
 
-def test_device_that_cannot_be_planned_is_named(told: Told) -> None:
+def test_commissioning_in_a_year_that_stands_for_none_is_not_read(told: Told) -> None:
+    line = next(
+        n
+        for n, (kind, body) in enumerate(told, 1)
+        if kind == "fact" and body["name"] == "commissioned_at"
+    )
+    told[line - 1][1]["value"] = "9999-12-31T00:00:00Z"
+    with pytest.raises(EvidenceBroken, match=f"line {line}: .*is no commissioned_at"):
+        verdict_of(forged(told))
+
+
+def test_device_that_cannot_be_planned_is_named(
+    told: Told, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(known_facts, "LATEST_YEAR", 9999)
     line = next(n for n, (kind, body) in enumerate(told, 1) if kind == "fact")
     (body,) = [f for f in of_kind(told, "fact") if f["name"] == "commissioned_at"]
     body["value"] = "9999-12-31T00:00:00Z"
