@@ -47,6 +47,7 @@ MAC_OCTETS: Final = 16
 ISSUER_OFFSET: Final = assumptions.IDENTITY_ISSUER_OFFSET
 SUBJECT_OFFSET: Final = assumptions.IDENTITY_SUBJECT_OFFSET
 ADDRESS_OCTETS: Final = 8
+_STATUS_NAMES: Final = {int(each): each.name for each in KeyEstablishmentStatus}
 
 
 class FailureReason(enum.Enum):
@@ -107,6 +108,13 @@ class KeyEstablishmentFailed:
     wait_until: float
     is_by_partner: bool
 
+    @property
+    def why(self) -> str:
+        """The reason in words, with the status by its ZSE name."""
+        if self.status is None:
+            return self.reason.value
+        return f"{self.reason.value}, {_STATUS_NAMES.get(self.status, self.status)}"
+
 
 @dataclass(frozen=True, slots=True)
 class MessageRefused:
@@ -155,7 +163,6 @@ class _Exchange:
     identity: bytes = b""
     ephemeral_time_s: int = 0
     confirm_time_s: int = 0
-    own_ephemeral: bytes = b""
     ephemeral: bytes = b""
     macs: tuple[bytes, bytes] | None = field(default=None, repr=False)
     confirmation: bytes | None = field(default=None, repr=False)
@@ -203,14 +210,12 @@ class _Machine:
             return
         if assumptions.TERMINATES_ON_TIMEOUT:
             self._send_terminate(exchange.partner, KeyEstablishmentStatus.Bad_Message)
-        wait_until = now + assumptions.FAILURE_WAIT_TIME_S
-        self._fail(FailureReason.NO_ANSWER, None, wait_until, is_by_partner=False)
+        self._fail(FailureReason.NO_ANSWER, None, now)
 
     def handle_undelivered(self, now: float) -> None:
         """Give the exchange up: the radio could not deliver a message of it."""
         if self._exchange is not None:
-            wait_until = now + assumptions.FAILURE_WAIT_TIME_S
-            self._fail(FailureReason.NO_ANSWER, None, wait_until, is_by_partner=False)
+            self._fail(FailureReason.NO_ANSWER, None, now)
 
     def fail_computation(
         self, now: float, status: int = KeyEstablishmentStatus.No_Resources
@@ -219,8 +224,7 @@ class _Machine:
         exchange = self._exchange
         if exchange is not None:
             self._send_terminate(exchange.partner, status)
-            wait_until = now + assumptions.FAILURE_WAIT_TIME_S
-            self._fail(FailureReason.COMPUTATION, status, wait_until, is_by_partner=False)
+            self._fail(FailureReason.COMPUTATION, status, now)
 
     # Shared steps.
 
@@ -245,8 +249,7 @@ class _Machine:
         exchange = self._exchange
         assert exchange is not None
         self._send_terminate(exchange.partner, status)
-        wait_until = now + assumptions.FAILURE_WAIT_TIME_S
-        self._fail(FailureReason.TERMINATED, status, wait_until, is_by_partner=False)
+        self._fail(FailureReason.TERMINATED, status, now)
 
     def _send_terminate(self, partner: int, status: int) -> None:
         kind = TerminateByInitiator if self._is_initiator else TerminateByResponder
@@ -255,14 +258,26 @@ class _Machine:
         self._output.append(Outgoing(command, sequence, partner))
 
     def _terminated(self, command: TerminateByInitiator | TerminateByResponder, now: float) -> None:
-        wait_until = now + command.wait_time
-        self._fail(FailureReason.TERMINATED, command.status, wait_until, is_by_partner=True)
+        self._fail(
+            FailureReason.TERMINATED,
+            command.status,
+            now,
+            wait_s=command.wait_time,
+            is_by_partner=True,
+        )
 
     def _fail(
-        self, reason: FailureReason, status: int | None, wait_until: float, *, is_by_partner: bool
+        self,
+        reason: FailureReason,
+        status: int | None,
+        now: float,
+        *,
+        wait_s: float | None = None,
+        is_by_partner: bool = False,
     ) -> None:
         exchange, self._exchange = self._exchange, None
         assert exchange is not None
+        wait_until = now + (assumptions.FAILURE_WAIT_TIME_S if wait_s is None else wait_s)
         self._events.append(
             KeyEstablishmentFailed(exchange.partner, reason, status, wait_until, is_by_partner)
         )
@@ -288,8 +303,7 @@ class _Machine:
 
     def _default_response(self, response: DefaultResponse, partner: int, now: float) -> None:
         if response.status and self._exchange is not None and self._exchange.partner == partner:
-            wait_until = now + assumptions.FAILURE_WAIT_TIME_S
-            self._fail(FailureReason.REFUSED, None, wait_until, is_by_partner=True)
+            self._fail(FailureReason.REFUSED, None, now, is_by_partner=True)
 
 
 class Initiator(_Machine):
@@ -368,7 +382,6 @@ class Initiator(_Machine):
         exchange = self._exchange
         if exchange is None or exchange.awaits is not _Awaits.OWN_EPHEMERAL:
             return
-        exchange.own_ephemeral = ephemeral_data
         self._begin_waiting(_Awaits.EPHEMERAL, self._due(now, exchange.ephemeral_time_s))
         self._send(EphemeralDataRequest(ephemeral_data))
 
@@ -457,7 +470,6 @@ class Responder(_Machine):
         exchange = self._exchange
         if exchange is None or exchange.awaits is not _Awaits.OWN_EPHEMERAL:
             return
-        exchange.own_ephemeral = ephemeral_data
         self._answer(EphemeralDataResponse(ephemeral_data))
         self._need_secret()
 

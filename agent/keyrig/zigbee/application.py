@@ -221,14 +221,6 @@ class SmartEnergyApplication(ControllerApplication):
             raise zigpy.exceptions.DeliveryError(f"no endpoint serves cluster 0x{cluster:04X}")
         return int(endpoints[0])
 
-    # Frames.
-
-    async def send_smart_energy(
-        self, node_id: int, endpoint: int, cluster: int, octets: bytes, *, is_encrypted: bool
-    ) -> None:
-        """See `SmartEnergyRadio.send`."""
-        await self.smart_energy.send(node_id, endpoint, cluster, octets, is_encrypted=is_encrypted)
-
     @property
     def smart_energy(self) -> SmartEnergyRadio:
         """What the radio does for Smart Energy."""

@@ -30,7 +30,7 @@ from keyrig.zigbee.session import MainsSession
 from keyrig.zigbee.smart_energy import ENDPOINT, SmartEnergyRadio
 from meterlink.events import NeedData
 from zse import assumptions
-from zse.clusters import SMART_ENERGY_PROFILE, KeyEstablishmentStatus
+from zse.clusters import SMART_ENERGY_PROFILE
 from zse.commands import KEY_ESTABLISHMENT, TUNNELING
 from zse.frames import Frame, Outgoing, decode_frame
 from zse.install_code import link_key_of
@@ -388,7 +388,7 @@ class Handheld(RadioRole):
                     return
                 case KeyEstablishmentFailed() as failed:
                     await radio.finish_key_establishment(store=False)
-                    raise self._unreachable(_why(failed))
+                    raise self._unreachable(f"key establishment failed: {failed.why}")
                 case NeedData():
                     await self._take_key_frame(machine, incoming)
                 case _:
@@ -522,9 +522,3 @@ class Handheld(RadioRole):
             self._tunnel.close()
             self._tunnel = None
         self._sessions.clear()
-
-
-def _why(failed: KeyEstablishmentFailed) -> str:
-    names = {int(each): each.name for each in KeyEstablishmentStatus}
-    status = "" if failed.status is None else f", {names.get(failed.status, failed.status)}"
-    return f"key establishment failed: {failed.reason.value}{status}"

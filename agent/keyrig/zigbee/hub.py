@@ -394,12 +394,8 @@ class Hub(RadioRole):
         self._serve_keys()
 
     def _key_failed(self, event: KeyEstablishmentFailed) -> None:
-        why = event.reason.value
-        if event.status is not None:
-            names = {int(each): each.name for each in KeyEstablishmentStatus}
-            why = f"{why}, {names.get(event.status, event.status)}"
         who = "by the device" if event.is_by_partner else "by the hub"
-        self._key_faults[event.partner] = f"key establishment failed: {why}, {who}"
+        self._key_faults[event.partner] = f"key establishment failed: {event.why}, {who}"
         self._observe(
             "keys-refused",
             device=dashed(event.partner),
@@ -448,7 +444,7 @@ class Hub(RadioRole):
             return False
         if session.endpoint is None:
             session.endpoint = await app.find_endpoint(node_id, cluster)
-        await app.send_smart_energy(
+        await app.smart_energy.send(
             node_id,
             session.endpoint,
             cluster,
