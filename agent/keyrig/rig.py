@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 import tomlkit
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
-    PlainSerializer,
     Tag,
     model_validator,
 )
@@ -29,6 +25,7 @@ from keyrig.duties.rules import Actor
 from keyrig.duties.smi_status import SMIStatus
 from keyrig.errors import RigFileInvalid, SettingsError
 from keyrig.toml_files import TAG, Concealed, Misplaced, TOMLFault, read_toml
+from keyrig.toml_values import Entity, Name, StrictModel
 from zse.install_code import link_key_of
 
 if TYPE_CHECKING:
@@ -50,15 +47,6 @@ _FUELS: Final = {
 """Which fuel's parties are responsible for a device, where the rig file does not say."""
 
 
-def _entity(value: Any) -> EntityIdentifier:
-    if isinstance(value, EntityIdentifier):
-        return value
-    if not isinstance(value, str):
-        # pydantic takes a ValueError, and nothing else, for a fault of the value.
-        raise ValueError("an Entity Identifier has the form 00-DB-12-34-56-78-90-A0")  # noqa: TRY004
-    return EntityIdentifier.parse(value)
-
-
 def _utc(value: datetime | date) -> datetime | date:
     if isinstance(value, datetime):
         if value.tzinfo is None:
@@ -67,27 +55,14 @@ def _utc(value: datetime | date) -> datetime | date:
     return plausible_commissioning(value)
 
 
-Entity = Annotated[
-    EntityIdentifier,
-    BeforeValidator(_entity),
-    PlainSerializer(str),
-    Field(json_schema_extra={"type": "string"}),
-]
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
-
-
-class _Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-
-class HDLCAddresses(_Model):
+class HDLCAddresses(StrictModel):
     """HDLC addresses: of this end, and of the device."""
 
     client: Annotated[int, Field(ge=1, le=0x7F)] = 0x10
     server: Annotated[int, Field(ge=1, le=0x3FFF)] = 1
 
 
-class LineSettings(_Model):
+class LineSettings(StrictModel):
     """How one device is reached over a line of its own."""
 
     url: Annotated[str, Field(min_length=1)]
@@ -110,7 +85,7 @@ def _install_code(value: str) -> str:
 InstallCode = Annotated[str, AfterValidator(_install_code)]
 
 
-class ZigBeeSettings(_Model):
+class ZigBeeSettings(StrictModel):
     """How one device is reached over a radio of the rig."""
 
     zigbee: Name
@@ -137,7 +112,7 @@ LinkSettings = Annotated[
 ]
 
 
-class EmulatedAir(_Model):
+class EmulatedAir(StrictModel):
     """What the air around an emulated radio is like."""
 
     ezsp: Literal[8, 13] = 13
@@ -152,7 +127,7 @@ class EmulatedAir(_Model):
     faults: tuple[str, ...] = ()
 
 
-class RadioSettings(_Model):
+class RadioSettings(StrictModel):
     """One ZigBee radio of the rig."""
 
     url: Annotated[str, Field(min_length=1)]
@@ -179,7 +154,7 @@ class RadioSettings(_Model):
         return self.url == EMULATED
 
 
-class RigDevice(_Model):
+class RigDevice(StrictModel):
     """One device of the rig, and the facts that are known of it."""
 
     entity_id: Entity
@@ -202,14 +177,14 @@ class RigDevice(_Model):
         return self.type is DeviceType.GSME if sleeps is None else bool(sleeps)
 
 
-class Responsible(_Model):
+class Responsible(StrictModel):
     """Who is responsible for one fuel of the home."""
 
     supplier: Entity
     network_operator: Entity | None = None
 
 
-class Home(_Model):
+class Home(StrictModel):
     """Who is responsible for each fuel of the home."""
 
     electricity: Responsible | None = None
@@ -220,7 +195,7 @@ class Home(_Model):
         return self.electricity if fuel is Fuel.ELECTRICITY else self.gas
 
 
-class DCCParties(_Model):
+class DCCParties(StrictModel):
     """The DCC's organisations; by default those of the test PKI."""
 
     access_control_broker: Entity = EntityIdentifier.parse("90-B3-D5-1F-30-00-00-02")
@@ -229,28 +204,28 @@ class DCCParties(_Model):
     wan_provider: Entity = EntityIdentifier.parse("90-B3-D5-1F-30-00-00-07")
 
 
-class PKISettings(_Model):
+class PKISettings(StrictModel):
     """Where keys and certificates are; relative paths are below KEYRIG_HOME."""
 
     keystore: Annotated[str, Field(min_length=1)] = "pki"
     recovery_certificate: str | None = None
 
 
-class RuleSettings(_Model):
+class RuleSettings(StrictModel):
     """Which rule set holds; a relative path is below KEYRIG_HOME, without one the built-in."""
 
     file: Annotated[str, Field(min_length=1)] | None = None
     readings: dict[str, str | int] = Field(default_factory=dict)
 
 
-class RigSettings(_Model):
+class RigSettings(StrictModel):
     """The rig itself."""
 
     name: Name
     parties: tuple[Actor, ...] = tuple(Actor)
 
 
-class Rig(_Model):
+class Rig(StrictModel):
     """A rig: its devices, in the order of the file, and the parties around them."""
 
     rig: RigSettings

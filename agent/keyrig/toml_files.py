@@ -24,13 +24,21 @@ _NESTED_KEY: Final = re.compile(r"[{,]\s*([A-Za-z0-9_-]+)\s*=")
 
 
 class TOMLFault(ValueError):  # noqa: N818 - a fault of the file, not of the program
-    """What is wrong with a TOML file: where in it, what, and what to write instead."""
+    """What is wrong with a TOML file: where in it, what, and what to write instead.
 
-    def __init__(self, line: int | None, reason: str, mend: str) -> None:
+    Args:
+        line: The line, from 1, or None.
+        reason: What is wrong.
+        mend: What to write instead.
+        location: The keys, and indexes from 0, that lead to the value.
+    """
+
+    def __init__(self, line: int | None, reason: str, mend: str, location: Location = ()) -> None:
         super().__init__(reason)
         self.line = line
         self.reason = reason
         self.mend = mend
+        self.location = location
 
 
 class Misplaced(ValueError):  # noqa: N818 - as above
@@ -51,13 +59,30 @@ def read_toml(text: str, model: type[ModelT]) -> ModelT:
     Raises:
         TOMLFault: Not TOML, an unknown or missing key, or a value that is not allowed.
     """
+    return into_model(text, parse_toml(text), model)
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML text.
+
+    Raises:
+        TOMLFault: It is none.
+    """
     try:
-        values = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         found = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)", str(error))
         reason = str(error).removesuffix(found.group(0)) if found else str(error)
         line = int(found.group(1)) if found and found.group(1) else len(text.splitlines())
         raise TOMLFault(line, f"not TOML: {reason}", "correct the syntax") from None
+
+
+def into_model(text: str, values: dict[str, Any], model: type[ModelT]) -> ModelT:
+    """Make a model of parsed values, which `text` is where lines are named.
+
+    Raises:
+        TOMLFault: An unknown or missing key, or a value that is not allowed.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:
@@ -80,20 +105,20 @@ def _fault(
         known = sorted(set(_field_names(model)))
         near = difflib.get_close_matches(str(location[-1]), known, n=1)
         mend = f"did you mean '{near[0]}'?" if near else f"known keys are {', '.join(known)}"
-        return TOMLFault(line, f"unknown key '{printable(where)}'", mend)
+        return TOMLFault(line, f"unknown key '{printable(where)}'", mend, location)
     if fault["type"] == "missing":
-        return TOMLFault(line, f"'{where}' is missing", "add it")
+        return TOMLFault(line, f"'{where}' is missing", "add it", location)
     where = _dotted(_in_file(values, location))
     message = str(fault["msg"]).removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
     if not where:
-        return TOMLFault(None, message, "correct it")
+        return TOMLFault(None, message, "correct it", location)
     if isinstance(cause, Concealed):
-        return TOMLFault(line, f"'{printable(where)}'", message)
+        return TOMLFault(line, f"'{printable(where)}'", message, location)
     if isinstance(fault["input"], dict):
-        return TOMLFault(line, f"'{printable(where)}': {message}", "correct it")
+        return TOMLFault(line, f"'{printable(where)}': {message}", "correct it", location)
     shown = printable(repr(fault["input"]), 60)
-    return TOMLFault(line, f"'{printable(where)}' is {shown}", message)
+    return TOMLFault(line, f"'{printable(where)}' is {shown}", message, location)
 
 
 def _in_file(values: Any, location: Location) -> Location:

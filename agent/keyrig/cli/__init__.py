@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "conformance": "Check a folder of reference messages against a key store.",
     "pki": "Make, show and move keys and certificates.",
     "radio": "List, look at, open, back up and restore ZigBee radios.",
+    "settings": "Show every setting: what it does, what it is, where that comes from.",
     "doctor": "Look at ports, radios, keys, ledger and clock.",
 }
 """Each command's name, which with _ for - is its module's and its function's; its short help."""

@@ -33,7 +33,7 @@ from keyrig.ledger.states import (
     SuspensionEnd,
 )
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Counted up with every change of the tables; so far each has only added some."""
 
 APPLICATION_ID: Final = 0x4B52_4C47
