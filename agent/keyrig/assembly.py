@@ -287,29 +287,21 @@ def assembled(
     """
     places = places_of(rig)
     places.home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with held(places.lock, places, observe):
+    with (
+        held(places.lock, places, observe),
+        ways_to_devices(places, observe=observe, only=only, clock=clock) as ways,
+    ):
+        # Making emulated devices adds their certificates to the store, so it is opened after.
         store = keystore_of(places, observe, clock())
-        authority = _authority_of(store)
-        with ExitStack() as stack:
-            urls: Mapping[EntityIdentifier, str] = {}
-            radio_urls: Mapping[str, str] = {}
-            if rig.has_emulated_devices:
-                stack.enter_context(held(places.emulation_lock, places, observe))
-                devices = _emulated(places, store, authority, observe, clock)
-                stack.enter_context(devices)
-                urls, radio_urls = devices.urls, devices.radio_urls
-            radios = _radios(places, radio_urls, observe, stack)
-            ledger = stack.enter_context(Ledger(places.ledger))
-            # Making the devices adds their certificates to the store.
-            keys = RigKeys(open_keystore(places.keystore))
+        with Ledger(places.ledger) as ledger:
             known = facts_of(places, ledger, now=clock())
             yield Assembled(
                 places=places,
                 bench=Bench(
                     name=rig.name,
                     ledger=ledger,
-                    keys=keys,
-                    authority=authority,
+                    keys=RigKeys(store),
+                    authority=_authority_of(store),
                     parties=_parties(places, store),
                     rules=rules_of(places),
                     carried_out=frozenset(rig.rig.parties),
@@ -322,18 +314,72 @@ def assembled(
                 ),
                 devices=tuple(
                     DeviceOnRig(
-                        facts=known[device.entity_id].record.facts,
-                        news=known[device.entity_id].news,
-                        link=_zigbee_link(rig, device, radios, observe)
-                        if isinstance(device.link, ZigBeeSettings)
-                        else link_to(device, urls),
-                        timeout_s=_answer_timeout_s(rig, device),
-                        smi_status=device.smi_status,
+                        facts=known[entity].record.facts,
+                        news=known[entity].news,
+                        link=way.link,
+                        timeout_s=way.timeout_s,
+                        smi_status=way.device.smi_status,
                     )
-                    for device in rig.device
-                    if not only or device.entity_id in only
+                    for entity, way in ways.items()
                 ),
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WayToDevice:
+    """How a device of a rig is reached.
+
+    Args:
+        device: The device, as the rig file has it.
+        link: The line to it, not open.
+        timeout_s: How long one sending of a command is waited for, in seconds.
+    """
+
+    device: RigDevice
+    link: Link
+    timeout_s: float
+
+
+@contextmanager
+def ways_to_devices(
+    places: Places,
+    *,
+    observe: Observer,
+    only: Collection[EntityIdentifier] = (),
+    clock: Callable[[], datetime] = utc_now,
+) -> Iterator[dict[EntityIdentifier, WayToDevice]]:
+    """Make the lines to a rig's devices, emulated ones started; keys are for those alone.
+
+    The caller holds the rig's lock, and its home folder is there.
+
+    Args:
+        places: Where the rig keeps things.
+        observe: Is told what happens.
+        only: The devices to reach; all where empty.
+        clock: Gives the present instant.
+    """
+    rig = places.rig
+    with ExitStack() as stack:
+        urls: Mapping[EntityIdentifier, str] = {}
+        radio_urls: Mapping[str, str] = {}
+        if rig.has_emulated_devices:
+            store = keystore_of(places, observe, clock())
+            stack.enter_context(held(places.emulation_lock, places, observe))
+            devices = _emulated(places, store, _authority_of(store), observe, clock)
+            stack.enter_context(devices)
+            urls, radio_urls = devices.urls, devices.radio_urls
+        radios = _radios(places, radio_urls, observe, stack)
+        yield {
+            device.entity_id: WayToDevice(
+                device=device,
+                link=_zigbee_link(rig, device, radios, observe)
+                if isinstance(device.link, ZigBeeSettings)
+                else link_to(device, urls),
+                timeout_s=_answer_timeout_s(rig, device),
+            )
+            for device in rig.device
+            if not only or device.entity_id in only
+        }
 
 
 @contextmanager
