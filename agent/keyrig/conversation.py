@@ -8,47 +8,33 @@ verified responses leave it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from gbcs.certificates import GBCSCertificate
-from gbcs.errors import (
-    DecodeError,
-    MACMismatch,
-    ProtectionMissing,
-    ProtocolError,
-    RemoteProtocolError,
-    SecurityError,
-    SignatureMismatch,
-    WrongEntity,
-)
+from gbcs.errors import DecodeError, RemoteProtocolError
 from gbcs.keys import SharedSecrets
-from gbcs.message import CRAFlag, Header, Message, OtherInformation
-from gbcs.protection import describe, protect, verify_mac, verify_signature
+from gbcs.message import CRAFlag, Message
+from gbcs.protection import describe
 from gbcs.roles import KeyUsage
-from gbcs.use_cases import (
-    MessageCode,
-    Protection,
-    command_protection,
-    compose,
-    decode_payload,
-    response_protection,
-)
+from gbcs.use_cases import Protection, command_protection
+from keyrig.commands import composed_command, protect_checked
+from keyrig.device_messages import DeviceMessages, Sent
 from keyrig.errors import KeyMissing, LinkError, LinkTimeout, WrongDevice
-from keyrig.ledger.states import EventType, ExchangeOutcome
+from keyrig.ledger.states import ExchangeOutcome
 from keyrig.observing import Observer, unobserved
-from keyrig.printable import printable
-from keyrig.steps.effects import Answer, Ask, NoResponse, StepFailed
+from keyrig.steps.effects import NoResponse
 from keyrig.transcript import NoTranscript, Transcript
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
     from gbcs.keys import KeyAgreer, Signer
-    from gbcs.security_credentials import UpdateCredentialsAlert
+    from keyrig.device_messages import OnAlert
     from keyrig.ledger.ledger import Ledger
     from keyrig.links.base import Link
+    from keyrig.steps.effects import Answer, Ask
 
 SENDINGS: Final = 2
 """How often a command is sent before it counts as unanswered."""
@@ -91,19 +77,40 @@ class Surroundings:
     secrets: SharedSecrets = field(default_factory=SharedSecrets)
 
 
-OnAlert: TypeAlias = "Callable[[EntityIdentifier, UpdateCredentialsAlert, int], None]"
+class Conversation(Protocol):
+    """Exchanges verified messages with one device, however they travel."""
+
+    def exchange(self, ask: Ask, attempt_id: int | None) -> Answer:
+        """Send a command and give its verified response.
+
+        Raises:
+            NoResponse: None came; the device may have executed the command.
+            SecurityError: One came that fails verification; recorded as an incident.
+            StepFailed: A verified one came that cannot be read.
+            RigError: A person must act.
+            KeyStoreError: A key that the command needs is missing or locked.
+            LinkError: The command could not be carried.
+        """
+        ...
+
+    def receive_alerts(self, wait_s: float = 0) -> bool:
+        """Take what has come unasked; give whether anything had.
+
+        Args:
+            wait_s: How long to wait for the first; what comes with it is taken too.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class _Sent:
-    """A command that is on its way, and what its answer must be."""
+class _OnLine:
+    """A command that is on the line."""
 
     message: Message
-    payload: Any
-    exchange_id: int
+    sent: Sent
 
 
-class Conversation:
+class LinkConversation:
     """Exchanges verified messages with one device over one link.
 
     Args:
@@ -128,7 +135,7 @@ class Conversation:
         self._link = link
         self._run = surroundings
         self._timeout_s = timeout_s
-        self._on_alert = on_alert
+        self._messages = DeviceMessages(device, surroundings, on_alert)
 
     def exchange(self, ask: Ask, attempt_id: int | None) -> Answer:
         """Send a command and give its verified response.
@@ -146,21 +153,21 @@ class Conversation:
             LinkError: The link does not carry the command.
         """
         candidates = self._agreement_certificates()
-        open_sent: dict[GBCSCertificate, _Sent] = {}
+        open_sent: dict[GBCSCertificate, _OnLine] = {}
         for certificate in candidates * SENDINGS:
-            sent = open_sent.get(certificate) or self._prepare(ask, certificate, attempt_id)
-            response = self._send_and_wait(ask, sent)
+            going = open_sent.get(certificate) or self._prepare(ask, certificate, attempt_id)
+            response = self._send_and_wait(going)
             if response is not None:
                 for other in open_sent.values():
-                    if other is not sent:
+                    if other is not going:
                         self._unanswered(other)
-                return self._accept(ask, sent, response)
+                return self._messages.accept(going.sent, response)
             if ask.repeatable:
-                self._unanswered(sent)
+                self._unanswered(going)
             else:
-                open_sent[certificate] = sent
-        for sent in open_sent.values():
-            self._unanswered(sent)
+                open_sent[certificate] = going
+        for going in open_sent.values():
+            self._unanswered(going)
         raise NoResponse(ask.what, self._timeout_s * len(candidates) * SENDINGS)
 
     def receive_alerts(self, wait_s: float = 0) -> bool:
@@ -179,38 +186,19 @@ class Conversation:
             self._sort(octets, None)
 
     def _agreement_certificates(self) -> tuple[GBCSCertificate, ...]:
-        candidates = self._candidates(KeyUsage.KEY_AGREEMENT)
+        candidates = self._messages.candidates(KeyUsage.KEY_AGREEMENT)
         if not candidates:
             raise KeyMissing("the key store", f"key agreement certificate of device {self.device}")
         return candidates
 
-    def _candidates(self, key_usage: KeyUsage) -> tuple[GBCSCertificate, ...]:
-        """Give the certificates that the device may use now, the most likely first.
-
-        Those that it is known to use come first, newest first; then one that it may have stored
-        without our knowing.
-        """
-        held = self._run.ledger.key_changes.candidates(self.device, key_usage)
-        return tuple(
-            GBCSCertificate.from_der(candidate.certificate)
-            for candidate in sorted(held, key=lambda candidate: not candidate.certain)
-        )
-
-    def _prepare(self, ask: Ask, certificate: GBCSCertificate, attempt_id: int | None) -> _Sent:
+    def _prepare(self, ask: Ask, certificate: GBCSCertificate, attempt_id: int | None) -> _OnLine:
         """Reserve the counter, protect the command, and have both in the ledger."""
         run = self._run
         now = run.clock()
         with run.ledger.transaction():
             counter = run.ledger.counters.reserve(ask.originator, now)
-            payload = ask.payload(counter)
-            header = Header(
-                cra_flag=CRAFlag.COMMAND,
-                originator_counter=counter,
-                originator=ask.originator,
-                recipient=self.device,
-                other_information=OtherInformation(ask.message_code),
-            )
-            message = self._protect(compose(header, payload), payload, certificate, ask)
+            composed, payload = composed_command(ask, self.device, counter)
+            message = self._protect(composed, payload, certificate, ask)
             exchange_id = run.ledger.exchanges.record_command(
                 message.octets,
                 run_id=run.run_id,
@@ -221,7 +209,15 @@ class Conversation:
                 message_code=ask.message_code,
                 now=now,
             )
-        return _Sent(message, payload, exchange_id)
+        sent = Sent(
+            what=ask.what,
+            originator=ask.originator,
+            message_code=ask.message_code,
+            counter=counter,
+            payload=payload,
+            exchange_id=exchange_id,
+        )
+        return _OnLine(message, sent)
 
     def _protect(
         self, message: Message, payload: Any, certificate: GBCSCertificate, ask: Ask
@@ -238,35 +234,37 @@ class Conversation:
             if needed.mac
             else None
         )
-        protected = protect(message, signer=signer, shared_secret=secret)
-        if signer is not None:
-            # A signature that its own key does not verify must not leave: it may betray the key.
-            verify_signature(protected, signer.public_key)
-        return protected
+        return protect_checked(message, signer=signer, shared_secret=secret)
 
-    def _send_and_wait(self, ask: Ask, sent: _Sent) -> Message | None:
-        run = self._run
+    def _send_and_wait(self, going: _OnLine) -> Message | None:
+        run, octets = self._run, going.message.octets
         run.observe(
             "command-sent",
             device=str(self.device),
-            what=ask.what,
-            counter=sent.message.header.originator_counter,
-            octets=len(sent.message.octets),
+            what=going.sent.what,
+            counter=going.sent.counter,
+            octets=len(octets),
             timeout_s=self._timeout_s,
         )
-        self._transcribe("command", sent.message.octets, verified=True)
+        self._messages.transcribe("command", octets, verified=True)
         try:
-            self._link.send(sent.message.octets)
-            return self._await(sent)
+            self._link.send(octets)
+            return self._await(going.sent)
         except LinkTimeout:
             return None
         except LinkError as error:
             run.ledger.exchanges.record_outcome(
-                sent.exchange_id, ExchangeOutcome.INTERRUPTED, run.clock(), detail=str(error)
+                going.sent.exchange_id,
+                ExchangeOutcome.INTERRUPTED,
+                run.clock(),
+                detail=str(error),
             )
             raise
 
-    def _await(self, sent: _Sent) -> Message | None:
+    def _unanswered(self, going: _OnLine) -> None:
+        self._messages.unanswered(going.sent, self._timeout_s)
+
+    def _await(self, sent: Sent) -> Message | None:
         """Wait for the response to `sent`; None when the time is over."""
         deadline = self._run.monotonic() + self._timeout_s
         while True:
@@ -278,201 +276,33 @@ class Conversation:
             except LinkTimeout:
                 return None
             except RemoteProtocolError as error:
-                self._noise(str(error))
+                self._messages.noise(str(error))
                 continue
             response = self._sort(octets, sent)
             if response is not None:
                 return response
 
-    def _sort(self, octets: bytes, sent: _Sent | None) -> Message | None:
+    def _sort(self, octets: bytes, sent: Sent | None) -> Message | None:
         """Give what came if it answers `sent`; deal with everything else."""
+        messages = self._messages
         try:
             message = Message.parse(octets)
         except DecodeError as error:
-            self._transcribe("response", octets, verified=False)
-            self._noise(str(error))
+            messages.transcribe("response", octets, verified=False)
+            messages.noise(str(error))
             return None
         header = message.header
         if header.originator != self.device:
-            self._transcribe("response", octets, verified=False)
+            messages.transcribe("response", octets, verified=False)
             raise WrongDevice(
                 self._link.name, expected=str(self.device), found=str(header.originator)
             )
         if header.cra_flag is CRAFlag.ALERT:
-            self._take_alert(message)
+            messages.take_alert(message)
             return None
-        awaited = None if sent is None else sent.message.header.originator_counter
+        awaited = None if sent is None else sent.counter
         if header.cra_flag is CRAFlag.COMMAND or header.originator_counter != awaited:
-            self._transcribe("response", octets, verified=False)
-            self._noise(f"{describe(header)} answers nothing that is awaited; set aside")
+            messages.transcribe("response", octets, verified=False)
+            messages.noise(f"{describe(header)} answers nothing that is awaited; set aside")
             return None
         return message
-
-    def _accept(self, ask: Ask, sent: _Sent, response: Message) -> Answer:
-        """Verify a response and record it; give what it says."""
-        run = self._run
-        try:
-            self._verify_response(sent, response)
-        except SecurityError as error:
-            self._transcribe("response", response.octets, verified=False)
-            self._incident(sent, response, str(error))
-            raise
-        self._transcribe("response", response.octets, verified=True)
-        try:
-            decoded = decode_payload(response)
-        except DecodeError as error:
-            run.ledger.exchanges.record_outcome(
-                sent.exchange_id,
-                ExchangeOutcome.VERIFIED,
-                run.clock(),
-                response=response.octets,
-                detail=str(error),
-            )
-            raise StepFailed(f"the verified response to {ask.what} cannot be read: {error}") from (
-                error
-            )
-        assert decoded is not None
-        run.ledger.exchanges.record_outcome(
-            sent.exchange_id,
-            ExchangeOutcome.VERIFIED,
-            run.clock(),
-            response=response.octets,
-            detail=_remark(response, len(decoded.lengths_not_minimal)),
-        )
-        run.observe(
-            "response-verified",
-            device=str(self.device),
-            what=ask.what,
-            octets=len(response.octets),
-            lengths_not_minimal=len(decoded.lengths_not_minimal),
-        )
-        return Answer(payload=decoded.value, exchange_id=sent.exchange_id)
-
-    def _verify_response(self, sent: _Sent, response: Message) -> None:
-        command, header = sent.message.header, response.header
-        if header.recipient != command.originator or header.message_code != command.message_code:
-            raise WrongEntity(
-                f"{describe(header)} to {header.recipient} does not answer {describe(command)}"
-            )
-        needed = response_protection(sent.payload)
-        if needed.signature:
-            self._verify_signature(response)
-        if needed.mac:
-            self._verify_mac(response)
-
-    def _verify_signature(self, message: Message) -> None:
-        for certificate in self._candidates(KeyUsage.DIGITAL_SIGNATURE):
-            try:
-                return verify_signature(message, certificate.public_key)
-            except SignatureMismatch:
-                continue
-        if not message.signature:
-            raise ProtectionMissing(f"{describe(message.header)} carries no signature")
-        raise SignatureMismatch(
-            f"the signature of {describe(message.header)} is by no key known of the device"
-        )
-
-    def _verify_mac(self, message: Message) -> None:
-        agreer = self._run.keys.agreer(message.header.recipient)
-        for certificate in self._candidates(KeyUsage.KEY_AGREEMENT):
-            try:
-                return verify_mac(message, self._run.secrets.secret(agreer, certificate.public_key))
-            except MACMismatch:
-                continue
-        raise MACMismatch(f"the MAC of {describe(message.header)} is by no key known of the device")
-
-    def _take_alert(self, alert: Message) -> None:
-        run = self._run
-        detail = ""
-        try:
-            self._verify_signature(alert) if alert.signature else self._verify_mac(alert)
-            verified = True
-        except (SecurityError, KeyMissing) as error:
-            verified, detail = False, str(error)
-        self._transcribe("alert", alert.octets, verified=verified)
-        payload = _alert_payload(alert)
-        code = None if payload is None else payload.alert_code
-        with run.ledger.transaction():
-            alert_id = run.ledger.exchanges.record_alert(
-                alert.octets,
-                device=self.device,
-                alert_code=code,
-                verified=verified,
-                now=run.clock(),
-                run_id=run.run_id,
-                detail=detail,
-            )
-            if verified and payload is not None and alert.signature and self._on_alert is not None:
-                self._on_alert(alert.header.recipient, payload, alert_id)
-        run.observe(
-            "alert",
-            device=str(self.device),
-            message_code=f"{alert.header.message_code:04X}",
-            alert_code=None if code is None else f"{code:04X}",
-            verified=verified,
-        )
-
-    def _incident(self, sent: _Sent, response: Message, reason: str) -> None:
-        """Record that a response failed verification, and tell upstream, at once."""
-        run, now = self._run, self._run.clock()
-        with run.ledger.transaction():
-            run.ledger.exchanges.record_outcome(
-                sent.exchange_id,
-                ExchangeOutcome.REJECTED,
-                now,
-                response=response.octets,
-                detail=reason,
-            )
-            run.ledger.outbox.append(
-                EventType.SECURITY_INCIDENT,
-                self.device,
-                now,
-                {"exchange": sent.exchange_id, "reason": reason},
-            )
-        run.observe("security-incident", device=str(self.device), reason=printable(reason))
-
-    def _unanswered(self, sent: _Sent) -> None:
-        run = self._run
-        run.ledger.exchanges.record_outcome(
-            sent.exchange_id,
-            ExchangeOutcome.NO_RESPONSE,
-            run.clock(),
-            detail=f"none within {self._timeout_s:g} s",
-        )
-        run.observe(
-            "no-response",
-            device=str(self.device),
-            counter=sent.message.header.originator_counter,
-            waited_s=self._timeout_s,
-        )
-
-    def _noise(self, reason: str) -> None:
-        self._run.observe("noise", device=str(self.device), reason=printable(reason))
-
-    def _transcribe(self, direction: str, octets: bytes, *, verified: bool) -> None:
-        self._run.transcript.record(
-            at=self._run.clock(),
-            device=self.device,
-            direction=direction,
-            octets=octets,
-            verified=verified,
-        )
-
-
-def _alert_payload(alert: Message) -> UpdateCredentialsAlert | None:
-    """Give what a CS02b alert says; others are not decoded."""
-    if alert.header.message_code != MessageCode.UPDATE_CREDENTIALS_ALERT:
-        return None
-    try:
-        decoded = decode_payload(alert)
-    except ProtocolError:
-        return None
-    assert decoded is not None
-    payload: UpdateCredentialsAlert = decoded.value
-    return payload
-
-
-def _remark(response: Message, lengths_not_minimal: int) -> str:
-    if lengths_not_minimal:
-        return f"{lengths_not_minimal} payload lengths not minimal"
-    return "a header length not minimal" if response.lengths_not_minimal else ""

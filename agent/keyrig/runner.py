@@ -22,7 +22,7 @@ from keyrig.clock_trust import (
     clock_event,
     judge_clock,
 )
-from keyrig.conversation import Conversation, OrganisationKeys, Surroundings
+from keyrig.conversation import LinkConversation, OrganisationKeys, Surroundings
 from keyrig.duties.facts import Outcome
 from keyrig.duties.plan import Plan, duty_id, plan
 from keyrig.duties.smi_status import SMIStatus
@@ -62,6 +62,7 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from gbcs.security_credentials import TrustAnchorCellIdentifier, UpdateCredentialsAlert
+    from keyrig.conversation import Conversation
     from keyrig.duties.consequences import Consequences
     from keyrig.duties.facts import DeviceFacts
     from keyrig.duties.known_facts import KnownFact
@@ -393,7 +394,7 @@ class _DeviceRun:
         self._tally = tally
         self._cells: dict[TrustAnchorCellIdentifier, Cell] = {}
         self._told_done: set[str] = set()
-        self._conversation = Conversation(
+        self._conversation: Conversation = LinkConversation(
             device=self._entity,
             link=device.link,
             surroundings=surroundings,
