@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gbcs.roles import KeyUsage
 from keyrig.clock import elapsed, monotonic, pause, utc_now
 from keyrig.clock_trust import clock_event, judge_clock
+from keyrig.device_locks import holding
 from keyrig.duties.facts import LedgerFacts
 from keyrig.duties.known_facts import DeviceRecord, KnownFact, fold, news
 from keyrig.duties.plan import Plan, plan
@@ -25,7 +26,7 @@ from keyrig.keystore.opening import open_keystore
 from keyrig.ledger.ledger import Ledger
 from keyrig.links.gfi import GFILink
 from keyrig.links.hdlc import HDLCLink
-from keyrig.observing import Observer, unobserved
+from keyrig.observing import Observer, StopAsked, never_stopped, unobserved
 from keyrig.pki import RegisteringAuthority, TestCertificationAuthority, initialise
 from keyrig.rig import LineSettings, ZigBeeSettings
 from keyrig.rig_keys import RigKeys
@@ -204,16 +205,22 @@ def outlook_of(
 
 
 @contextmanager
-def held(lock: Path, places: Places, observe: Observer = unobserved) -> Iterator[None]:
+def held(
+    lock: Path,
+    places: Places,
+    observe: Observer = unobserved,
+    *,
+    wait_s: float = LOCK_WAIT_S,
+) -> Iterator[None]:
     """Hold one of a rig's locks; the operating system gives it back if this process dies.
 
     Raises:
-        RigBusy: Another agent still holds it after `LOCK_WAIT_S`.
+        RigBusy: Another agent still holds it after `wait_s`.
     """
     lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        _acquire(descriptor, places, observe)
+        _acquire(descriptor, places, observe, monotonic() + wait_s)
         yield
     finally:
         os.close(descriptor)
@@ -239,14 +246,13 @@ def radios_of(places: Places) -> dict[str, dict[str, Any]]:
     return read_standings(places.radio_standings, is_driven=is_driven(places))
 
 
-def _acquire(descriptor: int, places: Places, observe: Observer) -> None:
-    deadline = monotonic() + LOCK_WAIT_S
+def _acquire(descriptor: int, places: Places, observe: Observer, deadline: float) -> None:
     told = False
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if monotonic() > deadline:
+            if monotonic() >= deadline:
                 raise RigBusy(places.rig.name) from None
             if not told:
                 observe("preparing", what=f"another agent drives {places.rig.name}; waiting")
@@ -254,6 +260,39 @@ def _acquire(descriptor: int, places: Places, observe: Observer) -> None:
             pause(_LOCK_POLL_S)
         else:
             return
+
+
+@contextmanager
+def reserved(
+    rig: Rig,
+    *,
+    only: Collection[EntityIdentifier] = (),
+    observe: Observer = unobserved,
+    wait_s: float = LOCK_WAIT_S,
+    holder: str = "",
+) -> Iterator[None]:
+    """Hold all that a run of a rig needs for itself: the rig and its devices.
+
+    Args:
+        rig: The rig.
+        only: The devices to reach; all where empty.
+        observe: Is told what is waited for.
+        wait_s: How long to wait for each, in seconds; 0 for not at all.
+        holder: Who holds the devices, for whoever is refused.
+
+    Raises:
+        RigBusy: Another agent still drives the rig after `wait_s`.
+        DeviceBusy: Another run still holds one of the devices after `wait_s`.
+    """
+    places = places_of(rig)
+    places.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    devices = only or [device.entity_id for device in rig.device]
+    with ExitStack() as stack:
+        stack.enter_context(held(places.lock, places, observe, wait_s=wait_s))
+        stack.enter_context(
+            holding(places.home, devices, wait_s=wait_s, holder=holder, observe=observe)
+        )
+        yield
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +313,8 @@ def assembled(
     only: Collection[EntityIdentifier] = (),
     clock: Callable[[], datetime] = utc_now,
     execute_at: datetime | None = None,
+    should_stop: StopAsked = never_stopped,
+    is_reserved: bool = False,
 ) -> Iterator[Assembled]:
     """Put a rig together, emulated devices started, lines not yet open.
 
@@ -284,11 +325,13 @@ def assembled(
         only: The devices to reach; all where empty.
         clock: Gives the present instant.
         execute_at: When devices are to replace their certificates, or None for at once.
+        should_stop: Says who asked the run to stop, or None.
+        is_reserved: The caller holds `reserved` already.
     """
     places = places_of(rig)
     places.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (
-        held(places.lock, places, observe),
+        nullcontext() if is_reserved else reserved(rig, only=only, observe=observe),
         ways_to_devices(places, observe=observe, only=only, clock=clock) as ways,
     ):
         # Making emulated devices adds their certificates to the store, so it is opened after.
@@ -311,6 +354,7 @@ def assembled(
                     observe=observe,
                     transcript=transcript or NoTranscript(),
                     execute_at=execute_at,
+                    should_stop=should_stop,
                 ),
                 devices=tuple(
                     DeviceOnRig(
@@ -350,7 +394,7 @@ def ways_to_devices(
 ) -> Iterator[dict[EntityIdentifier, WayToDevice]]:
     """Make the lines to a rig's devices, emulated ones started; keys are for those alone.
 
-    The caller holds the rig's lock, and its home folder is there.
+    The caller holds `reserved`, and the home folder is there.
 
     Args:
         places: Where the rig keeps things.

@@ -18,14 +18,14 @@ from gbcs.roles import KeyUsage
 from gbcs.use_cases import Protection, command_protection
 from keyrig.commands import composed_command, protect_checked
 from keyrig.device_messages import DeviceMessages, Sent
-from keyrig.errors import KeyMissing, LinkError, LinkTimeout, WrongDevice
+from keyrig.errors import KeyMissing, LinkError, LinkTimeout, RunStopped, WrongDevice
 from keyrig.ledger.states import ExchangeOutcome
 from keyrig.observing import Observer, unobserved
 from keyrig.steps.effects import NoResponse
 from keyrig.transcript import NoTranscript, Transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from datetime import datetime
 
     from gbcs.certificates import GBCSCertificate
@@ -75,6 +75,8 @@ class Surroundings:
     observe: Observer = unobserved
     transcript: Transcript = field(default_factory=NoTranscript)
     secrets: SharedSecrets = field(default_factory=SharedSecrets)
+    go_on: Callable[[], None] = lambda: None
+    """Raises RunStopped where somebody asked the run to stop; asked before each sending."""
 
 
 class Conversation(Protocol):
@@ -151,10 +153,12 @@ class LinkConversation:
             WrongDevice: Another device answers.
             KeyStoreError: A key that the command needs is missing or locked.
             LinkError: The link does not carry the command.
+            RunStopped: Somebody asked the run to stop before the next sending.
         """
         candidates = self._agreement_certificates()
         open_sent: dict[GBCSCertificate, _OnLine] = {}
         for certificate in candidates * SENDINGS:
+            self._go_on(open_sent.values())
             going = open_sent.get(certificate) or self._prepare(ask, certificate, attempt_id)
             response = self._send_and_wait(going)
             if response is not None:
@@ -169,6 +173,21 @@ class LinkConversation:
         for going in open_sent.values():
             self._unanswered(going)
         raise NoResponse(ask.what, self._timeout_s * len(candidates) * SENDINGS)
+
+    def _go_on(self, open_sent: Iterable[_OnLine]) -> None:
+        """Go on unless the run is stopped; what was sent and not answered stays in doubt."""
+        run = self._run
+        try:
+            run.go_on()
+        except RunStopped as stopped:
+            for going in open_sent:
+                run.ledger.exchanges.record_outcome(
+                    going.sent.exchange_id,
+                    ExchangeOutcome.INTERRUPTED,
+                    run.clock(),
+                    detail=str(stopped),
+                )
+            raise
 
     def receive_alerts(self, wait_s: float = 0) -> bool:
         """Take what has come unasked; give whether anything had.

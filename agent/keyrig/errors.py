@@ -274,6 +274,33 @@ class RigBusy(RigError):  # noqa: N818 - as above
         self.rig = rig
 
 
+class DeviceBusy(RigError):  # noqa: N818 - as above
+    """Another run holds the device.
+
+    Args:
+        device: Its Entity Identifier.
+        holder: The operation that holds it, or "" where that is not known.
+    """
+
+    def __init__(self, device: str, holder: str = "") -> None:
+        by = f"operation {holder}" if holder else "another run"
+        super().__init__(f"device {device}: {by} holds it; wait for it or stop it")
+        self.device = device
+        self.holder = holder
+
+
+class RunStopped(KeyrigError):  # noqa: N818 - as above
+    """Somebody asked the run to stop, and it stood between two commands.
+
+    Args:
+        who: Who asked.
+    """
+
+    def __init__(self, who: str) -> None:
+        super().__init__(f"stopped by {who}; the next run goes on with what is not done")
+        self.who = who
+
+
 class ClockWrong(RigError):  # noqa: N818 - as above
     """The rig's clock cannot be believed, and what is sent by it cannot be taken back."""
 

@@ -1,8 +1,9 @@
-"""What happens while a rig is run, told to whoever watches: a terminal, a program, a test."""
+"""Who watches a rig being run, and may stop it: a terminal, a program, a test."""
 
 from __future__ import annotations
 
-from typing import Any, Final, Protocol
+from collections.abc import Callable
+from typing import Any, Final, Protocol, TypeAlias
 
 EVENT_SCHEMA: Final = 1
 """Version of the events' form; raised when a field changes its meaning or goes."""
@@ -18,3 +19,11 @@ class Observer(Protocol):
 
 def unobserved(event_type: str, /, **fields: Any) -> None:
     """Let an event pass unseen."""
+
+
+StopAsked: TypeAlias = Callable[[], str | None]
+"""Says who asked the run to stop, or None; asked between commands and between duties."""
+
+
+def never_stopped() -> None:
+    """Let a run come to its end."""

@@ -32,10 +32,11 @@ from keyrig.errors import (
     KeyStoreError,
     LinkError,
     RigError,
+    RunStopped,
 )
 from keyrig.ledger.run_contexts import RunContext
 from keyrig.ledger.states import KeyChangeState, RunOutcome, ScheduledState
-from keyrig.observing import Observer, unobserved
+from keyrig.observing import Observer, StopAsked, never_stopped, unobserved
 from keyrig.printable import printable
 from keyrig.steps.cancel_replacement import cancel_replacement
 from keyrig.steps.context import Parties, StepContext
@@ -104,6 +105,8 @@ class RunResult(enum.IntEnum):
     DONE = 0
     FAILED = 3
     NEEDS_PERSON = 4
+    INTERRUPTED = 130
+    """Somebody asked it to stop; what is not done goes on with the next run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +145,17 @@ class Bench:
     observe: Observer = unobserved
     transcript: Transcript = field(default_factory=NoTranscript)
     execute_at: datetime | None = None
+    should_stop: StopAsked = never_stopped
+
+    def go_on(self) -> None:
+        """See that nobody asked the run to stop.
+
+        Raises:
+            RunStopped: Somebody did.
+        """
+        who = self.should_stop()
+        if who is not None:
+            raise RunStopped(who)
 
 
 @dataclass(slots=True)
@@ -150,9 +164,12 @@ class _Tally:
 
     failed: list[str] = field(default_factory=list)
     needs_person: list[str] = field(default_factory=list)
+    stopped: str | None = None
 
     @property
     def result(self) -> RunResult:
+        if self.stopped is not None:
+            return RunResult.INTERRUPTED
         if self.needs_person:
             return RunResult.NEEDS_PERSON
         return RunResult.FAILED if self.failed else RunResult.DONE
@@ -187,7 +204,7 @@ def run(
         cancel: Carry out no duty; have each device forget the replacements that it holds.
 
     Returns:
-        Whether all that was due is done, a duty failed, or a person must act.
+        Whether all that was due is done, a duty failed, a person must act, or it was stopped.
 
     Raises:
         ClockWrong: The clock was never set, or has run far ahead of what is on record.
@@ -235,10 +252,16 @@ def run(
         monotonic=bench.monotonic,
         observe=bench.observe,
         transcript=bench.transcript,
+        go_on=bench.go_on,
     )
-    for entity in dict.fromkeys([*(duty.device for duty in to_do), *expecting]):
-        duties = [duty for duty in to_do if duty.device == entity]
-        _DeviceRun(bench, surroundings, on_rig[entity], tally).carry_out(duties, cancel=cancel)
+    try:
+        for entity in dict.fromkeys([*(duty.device for duty in to_do), *expecting]):
+            bench.go_on()
+            duties = [duty for duty in to_do if duty.device == entity]
+            _DeviceRun(bench, surroundings, on_rig[entity], tally).carry_out(duties, cancel=cancel)
+    except RunStopped as stopped:
+        tally.stopped = str(stopped)
+        bench.observe("run-stopped", run=run_id, reason=printable(str(stopped)))
     result = tally.result
     finished_at = bench.clock()
     with bench.ledger.transaction():
@@ -378,6 +401,7 @@ _OUTCOMES: Mapping[RunResult, RunOutcome] = {
     RunResult.DONE: RunOutcome.DONE,
     RunResult.FAILED: RunOutcome.FAILED,
     RunResult.NEEDS_PERSON: RunOutcome.NEEDS_PERSON,
+    RunResult.INTERRUPTED: RunOutcome.INTERRUPTED,
 }
 
 
@@ -419,6 +443,7 @@ class _DeviceRun:
                 self._make_sure()
                 for duty in duties:
                     if duty.requirement not in self._told_done:
+                        self._bench.go_on()
                         self._attempt(duty)
                 if cancel:
                     self._cancel()
@@ -431,7 +456,8 @@ class _DeviceRun:
         except SecurityError as error:
             self._tally.failed.append(f"{self._entity}: {error}")
             observe("device-refused", device=str(self._entity), reason=printable(str(error)))
-        observe("device-finished", device=str(self._entity))
+        finally:
+            observe("device-finished", device=str(self._entity))
 
     def _know_first_certificates(self) -> None:
         """Take the device's certificates from the key store, where the ledger has none yet."""
@@ -475,7 +501,7 @@ class _DeviceRun:
             result = self._drive(SCRIPTS[duty.step](self._context()), attempt_id)
         except (StepFailed, NoResponse, SecurityError) as error:
             self._failed(duty, attempt_id, error)
-        except (RigError, LinkError, KeyStoreError) as error:
+        except (RigError, LinkError, KeyStoreError, RunStopped) as error:
             self._interrupted(duty, attempt_id, error)
             raise
         else:
@@ -591,7 +617,7 @@ class _DeviceRun:
         self._finish(duty, attempt_id, Outcome.FAILED, reason, None)
 
     def _interrupted(self, duty: Duty, attempt_id: int, error: KeyrigError) -> None:
-        """Close an attempt that the rig cut short; the device has not failed."""
+        """Close an attempt that the rig or a stop cut short; the device has not failed."""
         bench, reason = self._bench, printable(str(error))
         bench.ledger.runs.finish_attempt(
             attempt_id, Outcome.INTERRUPTED, bench.clock(), detail=reason

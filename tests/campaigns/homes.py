@@ -15,7 +15,7 @@ from unittest import mock
 from gbcs.errors import KeyrigError
 from keyrig import assembly
 from keyrig.emulation import EmulatedDevices
-from keyrig.observing import Observer, unobserved
+from keyrig.observing import Observer, StopAsked, never_stopped, unobserved
 from keyrig.pki import initialise
 from keyrig.rig import LineSettings, load_rig
 from keyrig.runner import RunResult, run
@@ -112,7 +112,11 @@ class Home:
 
 @contextmanager
 def _assembled(
-    home: Home, world: World, only: Collection[EntityIdentifier], observe: Observer
+    home: Home,
+    world: World,
+    only: Collection[EntityIdentifier],
+    observe: Observer,
+    should_stop: StopAsked = never_stopped,
 ) -> Iterator[assembly.Assembled]:
     """Put the rig together as the product does, but for its lines and clocks."""
     lines: dict[EntityIdentifier, Line] = {}
@@ -140,7 +144,9 @@ def _assembled(
             monotonic=time.monotonic,
             elapsed=time.monotonic,
         ),
-        assembly.assembled(load_rig(None), clock=time.utc, only=only, observe=observe) as ready,
+        assembly.assembled(
+            load_rig(None), clock=time.utc, only=only, observe=observe, should_stop=should_stop
+        ) as ready,
     ):
         yield ready
 
@@ -156,6 +162,7 @@ def carry_out(
     with_stale: bool = False,
     faults: Mapping[str, str] | None = None,
     observe: Observer = unobserved,
+    should_stop: StopAsked = never_stopped,
 ) -> RunResult:
     """Carry out what is due in a home, once.
 
@@ -169,6 +176,7 @@ def carry_out(
         with_stale: Whether responses to an earlier run still arrive.
         faults: By a device's stem, a fault that it has in this run.
         observe: Is told what happens.
+        should_stop: Says who asked the run to stop.
     """
     world = World(
         time=VirtualTime(start),
@@ -178,7 +186,7 @@ def carry_out(
         with_stale=with_stale,
         faults=faults or {},
     )
-    with trip.watching(), _assembled(home, world, only, observe) as ready:
+    with trip.watching(), _assembled(home, world, only, observe, should_stop) as ready:
         return run(ready.bench, ready.devices, run_id=uuid.uuid4().hex)
 
 

@@ -1,0 +1,118 @@
+"""One run per device at a time, whoever asks: a lock of the operating system for each device.
+
+A lock dies with the process that holds it. Its file says who holds it, and is never removed:
+another process could wait for the lock of a file that is no longer there.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from keyrig.clock import monotonic, pause
+from keyrig.errors import DeviceBusy
+from keyrig.observing import Observer, unobserved
+from keyrig.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+    from gbcs.entity import EntityIdentifier
+
+_POLL_S: Final = 0.2
+_HOLDER_OCTETS: Final = 400
+
+
+@contextmanager
+def holding(
+    home: Path,
+    devices: Collection[EntityIdentifier],
+    *,
+    wait_s: float,
+    holder: str = "",
+    observe: Observer = unobserved,
+) -> Iterator[None]:
+    """Hold the locks of devices; all of them, or none.
+
+    They are taken in the order of the identifiers, so that two who want the same ones never wait
+    for each other.
+
+    Args:
+        home: The home folder; it is made where there is none.
+        devices: The devices to reach.
+        wait_s: How long to wait for those that another holds, in seconds; 0 for not at all.
+        holder: Who holds them, for whoever is refused; an operation's id.
+        observe: Is told once, of each device that is waited for.
+
+    Raises:
+        DeviceBusy: Another still holds one after `wait_s`.
+    """
+    directory = home / "devices"
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    deadline = monotonic() + wait_s
+    with ExitStack() as stack:
+        for device in sorted(set(devices), key=lambda each: each.stem):
+            descriptor = os.open(_path(home, device), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            stack.callback(os.close, descriptor)
+            _acquire(descriptor, device, deadline, observe)
+            stack.callback(os.ftruncate, descriptor, 0)
+            _say(descriptor, holder)
+        yield
+
+
+def holder_of(home: Path, device: EntityIdentifier) -> str | None:
+    """Give who holds a device at this moment, "" where that is not known, None for nobody."""
+    try:
+        descriptor = os.open(_path(home, device), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        if not os.fstat(descriptor).st_size:
+            return None
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Its holder died; without the text nobody has to look by taking the lock again.
+        os.ftruncate(descriptor, 0)
+    except BlockingIOError:
+        return _said(descriptor)
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _path(home: Path, device: EntityIdentifier) -> Path:
+    return home / "devices" / f"{device.stem}.lock"
+
+
+def _acquire(descriptor: int, device: EntityIdentifier, deadline: float, observe: Observer) -> None:
+    told = False
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if monotonic() >= deadline:
+                raise DeviceBusy(str(device), _said(descriptor)) from None
+            if not told:
+                observe("preparing", what=f"another run holds device {device}; waiting")
+                told = True
+            pause(min(_POLL_S, max(deadline - monotonic(), 0.01)))
+        else:
+            return
+
+
+def _say(descriptor: int, holder: str) -> None:
+    text = json.dumps({"holder": holder, "process": os.getpid()})
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, text.encode()[:_HOLDER_OCTETS], 0)
+
+
+def _said(descriptor: int) -> str:
+    """Give who a lock's file says that holds it; it may be half-written."""
+    try:
+        said: Any = json.loads(os.pread(descriptor, _HOLDER_OCTETS, 0))
+    except ValueError:
+        return ""
+    return printable(str(said.get("holder", "")), 80) if isinstance(said, dict) else ""
