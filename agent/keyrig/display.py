@@ -256,8 +256,9 @@ def plan_table(plan: Plan, statuses: Mapping[EntityIdentifier, Standing], title:
 def _status(standing: Standing) -> str:
     if standing.status is None:
         return "not known"
-    suspension = standing.suspension
-    return f"{standing.status.value} {suspension.clause}" if suspension else standing.status.value
+    suspension, waits = standing.suspension, standing.instruction
+    held = f"{standing.status.value} {suspension.clause}" if suspension else standing.status.value
+    return f"{held}\nwaits for the inventory" if waits else held
 
 
 def _state(duty: Duty) -> str:
@@ -278,6 +279,9 @@ def plan_document(plan: Plan, statuses: Mapping[EntityIdentifier, Standing]) -> 
                 "type": duty.device_type.value,
                 "smi_status": standing.status.value if standing.status else None,
                 "suspended_under": standing.suspension.clause if standing.suspension else None,
+                "status_instruction": standing.instruction.to_json()
+                if standing.instruction
+                else None,
                 "duties": [],
             },
         )

@@ -183,6 +183,7 @@ def take_in(ledger: Ledger, inventory: Inventory, now: datetime) -> dict[str, An
                 at=min(inventory.answered_at, now),
                 source=SOURCE,
                 now=now,
+                is_snapshot=True,
             ):
                 told.append(f"SMI Status {entry.status.value}")
             devices.append(

@@ -16,7 +16,7 @@ from keyrig.errors import SettingsError
 from keyrig.home import home_directory
 from keyrig.printable import printable
 from keyrig.secret_references import SecretReference
-from keyrig.toml_files import TAG, TOMLFault, into_model, parse_toml
+from keyrig.toml_files import TAG, Concealed, TOMLFault, into_model, parse_toml
 from keyrig.toml_values import Entity, Name, StrictModel
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def _secure_url(value: str) -> str:
     if url.scheme == "http" and not is_loopback(url.hostname):
         raise ValueError("off this machine it begins with https://")
     if url.username is not None or url.password is not None:
-        raise ValueError("no name or password stands in it; use bearer_token")
+        raise Concealed("no name or password stands in it; use bearer_token")
     return value
 
 
@@ -219,13 +219,10 @@ class DCCBoxedSettings(StrictModel):
         PathText | None,
         Field(description="The authorities that may vouch for it, PEM; the system's own."),
     ] = None
-    headers: Annotated[
-        dict[str, SecretReference],
-        Field(
-            default_factory=dict,
-            description="Further request headers that a proxy wants, each by reference.",
-        ),
-    ]
+    headers: dict[str, SecretReference] = Field(
+        default_factory=dict,
+        description="Further request headers that a proxy wants, each by reference.",
+    )
     smki_api_key: Annotated[
         SecretReference | None, Field(description="The key of its SMKI services, by reference.")
     ] = None
@@ -255,13 +252,10 @@ class Settings(StrictModel):
     """Everything that can be set; every key may be left out."""
 
     serve: Annotated[ServeSettings, Field(description="The API, `keyrig serve`.")] = ServeSettings()
-    upstream: Annotated[
-        dict[Name, UpstreamSettings],
-        Field(
-            default_factory=dict,
-            description="Whom events are told: one table for each, [upstream.NAME].",
-        ),
-    ]
+    upstream: dict[Name, UpstreamSettings] = Field(
+        default_factory=dict,
+        description="Whom events are told: one table for each, [upstream.NAME].",
+    )
     dcc_boxed: Annotated[
         DCCBoxedSettings | None, Field(description="DCC Boxed, where there is one.")
     ] = None

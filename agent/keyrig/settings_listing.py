@@ -238,7 +238,10 @@ def _toml(value: Any) -> str:
 
 
 def example_lines() -> Iterator[str]:
-    """Give a settings file in which every key stands, described and commented out."""
+    """Give a settings file in which every key stands, described and commented out.
+
+    Without the # at its beginning, the line of a key or table holds.
+    """
     yield "# Settings of keyrig. Every key may be left out; what stands here are the defaults."
     yield "# Secrets are named by where they are kept, and never written here."
     table: tuple[str, ...] = ()
@@ -246,9 +249,9 @@ def example_lines() -> Iterator[str]:
         if key.location[:-1] != table or key.is_kind:
             table = key.location[:-1]
             yield ""
-            yield f"# [{'.'.join(table)}]"
+            yield f"#[{'.'.join(table)}]"
         yield f"# {key.description} ({key.form}{'; needed' if key.required else ''})"
-        yield f"# {key.location[-1]} = {_shown(key)}"
+        yield f"#{key.location[-1]} = {_shown(key)}"
 
 
 def _shown(key: DescribedKey) -> str:

@@ -161,6 +161,29 @@ def test_older_answer_changes_nothing_at_all(ledger: Ledger) -> None:
     assert ledger.device_facts.devices() == (HUB,)
 
 
+def test_inventory_that_still_shows_the_status_before_leaves_our_suspension_waiting(
+    ledger: Ledger,
+) -> None:
+    take_in(ledger, read_inventory(answer(HUB_ENTRY), "a.xml"), NOW)
+    later = NOW + timedelta(hours=1)
+    ledger.smi_statuses.suspend(HUB, "H5.34(a)", "failed", later, failed=["R33a"])
+    unchanged = read_inventory(answer(HUB_ENTRY, at="2026-11-24T14:00:00Z"), "b.xml")
+    taken = take_in(ledger, unchanged, NOW + timedelta(hours=2))
+    assert taken["devices"][0]["news"] == []
+    standing = ledger.smi_statuses.standing(HUB)
+    assert standing.status is SMIStatus.SUSPENDED
+    assert standing.suspension is not None
+    assert standing.instruction is not None
+
+    suspended = HUB_ENTRY.replace(">Commissioned<", ">Suspended<")
+    carried_out = read_inventory(answer(suspended, at="2026-11-24T15:00:00Z"), "c.xml")
+    taken = take_in(ledger, carried_out, NOW + timedelta(hours=3))
+    assert taken["devices"][0]["news"] == ["SMI Status Suspended"]
+    standing = ledger.smi_statuses.standing(HUB)
+    assert standing.suspension is not None
+    assert standing.instruction is None
+
+
 def test_answer_of_the_future_counts_from_now(ledger: Ledger) -> None:
     ahead = read_inventory(answer(HUB_ENTRY, at="2026-11-25T00:00:00Z"), "a.xml")
     take_in(ledger, ahead, NOW)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from gbcs.entity import EntityIdentifier
 
 
 class SMIStatus(enum.Enum):
@@ -44,10 +46,62 @@ class Suspension:
     failed_steps: frozenset[str]
 
 
+NOT_SET_BY_USERS: Final = "no request of DUIS 5.4 sets it; the DCC has to"
+SET_BY_USERS: Final = "Update Inventory (8.4) can ask for it"
+_USERS_SET: Final = frozenset(
+    {
+        SMIStatus.PENDING,
+        SMIStatus.INSTALLED_NOT_COMMISSIONED,
+        SMIStatus.COMMISSIONED,
+        SMIStatus.WITHDRAWN,
+    }
+)
+"""Source: DUIS 5.4, `UpdateDeviceStatusCH` and `UpdateDeviceStatusExceptCH`, together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusInstruction:
+    """A status that a device is to have, and that the inventory has not been seen to hold yet.
+
+    Args:
+        device: The device.
+        status: The status that it is to have.
+        instead_of: The one that it had when that was decided, or None where not known.
+        clause: The clause that demands it.
+        reason: Why, in one line.
+        since: When it was decided.
+    """
+
+    device: EntityIdentifier
+    status: SMIStatus
+    instead_of: SMIStatus | None
+    clause: str
+    reason: str
+    since: datetime
+
+    @property
+    def channel(self) -> str:
+        """Who can carry it out, in words."""
+        return SET_BY_USERS if self.status in _USERS_SET else NOT_SET_BY_USERS
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it as plain JSON, for programs."""
+        return {
+            "status": self.status.value,
+            "instead_of": self.instead_of.value if self.instead_of else None,
+            "clause": self.clause,
+            "reason": self.reason,
+            "since": self.since.isoformat(),
+            "state": "waiting",
+            "channel": self.channel,
+        }
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """The SMI Status that a device holds, and the suspension that stands, if any."""
+    """The SMI Status that a device holds, the suspension and the instruction that stand."""
 
     status: SMIStatus | None = None
     status_since: datetime | None = None
     suspension: Suspension | None = None
+    instruction: StatusInstruction | None = None

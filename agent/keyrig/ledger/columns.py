@@ -60,13 +60,18 @@ class Entity(TypeDecorator[EntityIdentifier]):
         return None if value is None else EntityIdentifier.parse(value)
 
 
-def choice(kind: type[enum.Enum]) -> Enum:
-    """Give the column type of an enumeration whose values are text."""
+def choice(kind: type[enum.Enum], name: str = "") -> Enum:
+    """Give the column type of an enumeration whose values are text.
+
+    Args:
+        kind: The enumeration.
+        name: What its check is called where a table has two of the kind.
+    """
     return Enum(
         kind,
         native_enum=False,
         create_constraint=True,
         length=40,
-        name=kind.__name__.lower(),
+        name=name or kind.__name__.lower(),
         values_callable=lambda members: [member.value for member in members],
     )

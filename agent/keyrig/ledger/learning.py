@@ -45,6 +45,7 @@ def learn_status(
     at: datetime,
     source: str,
     now: datetime,
+    is_snapshot: bool,
 ) -> bool:
     """Record an SMI Status that was set elsewhere, and what it entails.
 
@@ -52,14 +53,16 @@ def learn_status(
     """
     with ledger.transaction():
         suspension = ledger.smi_statuses.standing(device).suspension
-        if not ledger.smi_statuses.record(device, status, at=at, cause=source, now=now):
+        if not ledger.smi_statuses.record(
+            device, status, at=at, cause=source, now=now, is_snapshot=is_snapshot
+        ):
             return False
         if status is SMIStatus.DECOMMISSIONED:
             fact = KnownFact(
                 name=FactName.DECOMMISSIONED, value=True, source=source, recorded_at=now
             )
             learn(ledger, device, [fact], now)
-        elif suspension is not None:
+        elif suspension is not None and status is not SMIStatus.SUSPENDED:
             reason = (
                 f"while the suspension under {suspension.clause} stands, no other change of the "
                 f"status is allowed unless the device is Decommissioned; {source} says that it "

@@ -20,6 +20,7 @@ from keyrig.ledger.run_contexts import RunContexts
 from keyrig.ledger.runs import Runs
 from keyrig.ledger.scheduled import ScheduledReplacements
 from keyrig.ledger.smi_status import SMIStatuses
+from keyrig.ledger.status_instructions import StatusInstructions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -68,7 +69,8 @@ class Ledger:
         self.exchanges = Exchanges(self._database)
         self.key_changes = KeyChanges(self._database)
         self.outbox = Outbox(self._database)
-        self.smi_statuses = SMIStatuses(self._database, self.outbox)
+        self.status_instructions = StatusInstructions(self._database)
+        self.smi_statuses = SMIStatuses(self._database, self.outbox, self.status_instructions)
         self.facts = Facts(self._database)
         self.device_facts = DeviceFactRecord(self._database)
         self.rule_sets = RuleSets(self._database)
@@ -183,11 +185,13 @@ class Ledger:
         at: datetime,
         source: str,
         now: datetime,
+        is_snapshot: bool = False,
     ) -> bool:
         """Record an SMI Status that was set elsewhere, and what it entails.
 
-        A device that becomes Decommissioned owes nothing more. Any other change while a
-        suspension of ours stands is flagged for a person: the text bars it.
+        It may confirm what was instructed. A device that becomes Decommissioned owes nothing
+        more. Any other change while a suspension of ours stands is flagged for a person: the
+        text bars it.
 
         Args:
             device: The device.
@@ -195,6 +199,8 @@ class Ledger:
             at: Since when.
             source: Who says so.
             now: The present instant.
+            is_snapshot: Whether it was seen to be held, as in the inventory, and not said to
+                have been set: then it may be one that our instruction has not changed yet.
 
         Returns:
             Whether it is news.
@@ -204,7 +210,9 @@ class Ledger:
 
         Source: SEC H5.34(d) and H5.38(c), consultation draft.
         """
-        return learn_status(self, device, status, at=at, source=source, now=now)
+        return learn_status(
+            self, device, status, at=at, source=source, now=now, is_snapshot=is_snapshot
+        )
 
     def close(self) -> None:
         """Close the file; what was committed stays."""

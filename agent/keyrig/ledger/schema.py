@@ -27,6 +27,7 @@ from keyrig.ledger.columns import Entity, Instant, RowId, choice
 from keyrig.ledger.states import (
     EventType,
     ExchangeOutcome,
+    InstructionEnd,
     KeyChangeState,
     RunOutcome,
     ScheduledState,
@@ -227,6 +228,29 @@ failed_steps = Table(
     Column("requirement", String(20), primary_key=True),
     Column("failed_at", Instant, nullable=False),
     Column("completed_at", Instant),
+)
+
+status_instructions = Table(
+    "status_instructions",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("device", Entity, nullable=False, index=True),
+    Column("status", choice(SMIStatus), nullable=False),
+    Column("instead_of", choice(SMIStatus, "instead_of")),
+    Column("clause", String(20), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", Instant, nullable=False),
+    Column("ended_at", Instant),
+    Column("ended_by", choice(InstructionEnd)),
+    Column("detail", Text, nullable=False, default=""),
+)
+"""Statuses that devices are to have; one for a device waits until the inventory shows it."""
+Index(
+    "uq_status_instructions_waiting",
+    status_instructions.c.device,
+    unique=True,
+    sqlite_where=status_instructions.c.ended_at.is_(None),
+    postgresql_where=status_instructions.c.ended_at.is_(None),
 )
 
 events = Table(

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
-from keyrig.duties.smi_status import SMIStatus, Standing, Suspension
+from keyrig.duties.smi_status import SMIStatus, Standing, StatusInstruction, Suspension
 from keyrig.errors import LedgerRefused
 from keyrig.ledger.schema import failed_steps, smi_statuses, suspensions
-from keyrig.ledger.states import EventType, SuspensionEnd
+from keyrig.ledger.states import EventType, InstructionEnd, SuspensionEnd
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from keyrig.duties.rules import Permission
     from keyrig.ledger.database import Database
     from keyrig.ledger.outbox import Outbox
+    from keyrig.ledger.status_instructions import StatusInstructions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,9 +39,12 @@ class StatusRecord:
 class SMIStatuses:
     """Keeps each device's SMI Status; every change is told through the outbox."""
 
-    def __init__(self, database: Database, outbox: Outbox) -> None:
+    def __init__(
+        self, database: Database, outbox: Outbox, instructions: StatusInstructions
+    ) -> None:
         self._database = database
         self._outbox = outbox
+        self._instructions = instructions
 
     def record(
         self,
@@ -50,10 +54,13 @@ class SMIStatuses:
         at: datetime,
         cause: str,
         now: datetime,
+        is_snapshot: bool = False,
     ) -> bool:
         """Record a status that was set from outside, such as read in the inventory.
 
-        A suspension of ours that stands is superseded by any other status than Suspended.
+        It confirms an instruction of ours that waits for it. A suspension of ours that stands
+        is superseded by any other status than Suspended; but a snapshot that shows what the
+        device had when our instruction was given says only that this still waits.
 
         Args:
             device: The device.
@@ -61,6 +68,7 @@ class SMIStatuses:
             at: Since when.
             cause: Where this is known from.
             now: The present instant.
+            is_snapshot: Whether it was seen to be held, and not said to have been set.
 
         Returns:
             Whether it is news.
@@ -70,6 +78,11 @@ class SMIStatuses:
         """
         with self._database.transaction() as connection:
             standing = self.standing(device)
+            waits = standing.instruction
+            if waits is not None and status is waits.status:
+                return self._confirm(waits, at=at, cause=cause, now=now)
+            if is_snapshot and waits is not None and status is waits.instead_of:
+                return False
             if standing.status is status:
                 return False
             if standing.status_since is not None and at < standing.status_since:
@@ -80,6 +93,7 @@ class SMIStatuses:
                 )
             if standing.suspension is not None:
                 self._end(connection, device, SuspensionEnd.SUPERSEDED, now)
+            self._instructions.end(device, InstructionEnd.SUPERSEDED, cause, now)
             self._set(connection, device, status, at=at, cause=cause, clause="", now=now)
         return True
 
@@ -127,13 +141,12 @@ class SMIStatuses:
             )
             for requirement in failed:
                 self.step_failed(device, requirement, now)
-            self._set(
+            self._instruct(
                 connection,
                 device,
                 SMIStatus.SUSPENDED,
-                at=now,
-                cause=reason,
                 clause=clause,
+                reason=reason,
                 now=now,
                 permission=permission,
             )
@@ -160,7 +173,7 @@ class SMIStatuses:
                     "record the one that it is to have"
                 )
             self._end(connection, device, SuspensionEnd.RESTORED, now)
-            self._set(connection, device, before, at=now, cause=reason, clause=clause, now=now)
+            self._instruct(connection, device, before, clause=clause, reason=reason, now=now)
             return before
 
     def step_failed(self, device: EntityIdentifier, requirement: str, now: datetime) -> None:
@@ -209,6 +222,7 @@ class SMIStatuses:
                 status=row.status if row else None,
                 status_since=row.at if row else None,
                 suspension=self._suspension(connection, device),
+                instruction=self._instructions.waiting_for(connection, device),
             )
 
     def history(self, device: EntityIdentifier) -> tuple[StatusRecord, ...]:
@@ -259,6 +273,55 @@ class SMIStatuses:
             .values(until=now, ended_by=end)
         )
 
+    def _confirm(
+        self, waits: StatusInstruction, *, at: datetime, cause: str, now: datetime
+    ) -> bool:
+        """Take an instruction as carried out, unless what says so is older than it."""
+        if at < waits.since:
+            return False
+        self._instructions.end(waits.device, InstructionEnd.CONFIRMED, cause, now)
+        told = waits.to_json() | {"state": InstructionEnd.CONFIRMED.value}
+        self._outbox.append(
+            EventType.SMI_STATUS_CHANGED,
+            waits.device,
+            at,
+            {
+                "status": waits.status.value,
+                "before": waits.instead_of.value if waits.instead_of else None,
+                "cause": cause,
+                "clause": waits.clause,
+                "instruction": told,
+            },
+        )
+        return True
+
+    def _instruct(
+        self,
+        connection: Connection,
+        device: EntityIdentifier,
+        status: SMIStatus,
+        *,
+        clause: str,
+        reason: str,
+        now: datetime,
+        permission: Permission | None = None,
+    ) -> None:
+        """Have a device hold a status by a decision of ours, and tell that it is to."""
+        before = self.current(device)
+        self._instructions.instruct(
+            device, status, instead_of=before, clause=clause, reason=reason, now=now
+        )
+        self._set(
+            connection,
+            device,
+            status,
+            at=now,
+            cause=reason,
+            clause=clause,
+            now=now,
+            permission=permission,
+        )
+
     def _set(
         self,
         connection: Connection,
@@ -272,11 +335,13 @@ class SMIStatuses:
         permission: Permission | None = None,
     ) -> None:
         before = self.current(device)
+        waits = self._instructions.waiting_for(connection, device)
         told: dict[str, Any] = {
             "status": status.value,
             "before": before.value if before else None,
             "cause": cause,
             "clause": clause or None,
+            "instruction": waits.to_json() if waits else None,
         }
         if permission is not None:
             told["permission"] = {"clause": permission.clause, "reason": permission.reason}

@@ -70,6 +70,17 @@ class SuspensionEnd(enum.Enum):
     """Another status was set from outside while it stood."""
 
 
+class InstructionEnd(enum.Enum):
+    """What became of an instruction to set an SMI Status."""
+
+    CONFIRMED = "confirmed"
+    """The inventory was seen to hold it."""
+    WITHDRAWN = "withdrawn"
+    """Another instruction took its place."""
+    SUPERSEDED = "superseded"
+    """The inventory came to hold another status than either."""
+
+
 class ScheduledState(enum.Enum):
     """What became of a replacement that a device holds for later."""
 

@@ -106,6 +106,7 @@ def _device(
         smi_status=_status_at(device, ended_at),
         smi_status_now=device.standing.status,
         suspension=_suspension(record, device, facts),
+        status_instruction=_instruction(device),
         summary=counts_of(duties),
         facts=tuple(_facts(held)),
         duties=duties,
@@ -211,6 +212,15 @@ def _suspension(
         replacement=parts.PermissionPart(clause=permission.clause, reason=permission.reason)
         if permission
         else None,
+    )
+
+
+def _instruction(device: DeviceHistory) -> parts.InstructionPart | None:
+    waits = device.standing.instruction
+    if waits is None:
+        return None
+    return parts.InstructionPart(
+        status=waits.status, clause=waits.clause, since=waits.since, channel=waits.channel
     )
 
 

@@ -46,7 +46,7 @@ def _standing(device: DevicePart) -> Markup:
     changed = f" as the run ended, {now} as this report was made" if now != then else None
     held = device.suspension
     if held is None:
-        return element("p", "SMI Status: ", element("b", then), changed, ".")
+        return element("p", "SMI Status: ", element("b", then), changed, ".", _waiting(device))
     before = held.held_before.value if held.held_before else "not known"
     leave = held.replacement
     return element(
@@ -63,6 +63,19 @@ def _standing(device: DevicePart) -> Markup:
         f"{leave.clause} and return it with the reason {leave.reason}."
         if leave
         else None,
+        _waiting(device),
+    )
+
+
+def _waiting(device: DevicePart) -> Markup | None:
+    waits = device.status_instruction
+    if waits is None:
+        return None
+    return element(
+        "span",
+        f" That it is to be {waits.status.value} under {waits.clause} was instructed ",
+        moment(waits.since),
+        f" and waits until the inventory shows it: {waits.channel}.",
     )
 
 

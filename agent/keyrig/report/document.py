@@ -243,6 +243,15 @@ class SuspensionPart(_Part):
     replacement: PermissionPart | None
 
 
+class InstructionPart(_Part):
+    """A status that the device is to have, and that the inventory does not show yet."""
+
+    status: SMIStatus
+    clause: Told
+    since: Instant
+    channel: Told = Field(description="Who can carry it out.")
+
+
 class CellContents(_Part):
     """What a cell was seen to hold."""
 
@@ -308,6 +317,9 @@ class DevicePart(_Part):
     smi_status: SMIStatus | None = Field(description="As the run ended; null: not known.")
     smi_status_now: SMIStatus | None = Field(description="As the report is made.")
     suspension: SuspensionPart | None
+    status_instruction: InstructionPart | None = Field(
+        description="The one that waits as the report is made."
+    )
     summary: CountsPart
     facts: tuple[FactPart, ...]
     duties: tuple[DutyPart, ...]

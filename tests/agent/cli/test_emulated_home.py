@@ -142,6 +142,13 @@ def test_device_that_refuses_its_certificate_is_suspended_and_restored_by_the_ne
     assert [e["status"] for e in told if e["type"] == "smi-status"] == ["Suspended"]
     assert len([e for e in told if e["type"] == "notice"]) == 2
     assert states(told[-1])["00db1234567890a2/R33a"] == "failed"
+    waits = told[-1]["devices"][0]["status_instruction"]
+    assert (waits["status"], waits["clause"], waits["state"]) == (
+        "Suspended", "H5.34(a)", "waiting",
+    )  # fmt: skip
+    assert waits["channel"] == "no request of DUIS 5.4 sets it; the DCC has to"
+    assert run_command(["status", broken, "--device", device]) == 0
+    assert "waits for the inventory" in capsys.readouterr().out
 
     mended = write_rig(tmp_path / "mended.toml", emulated_home_text())
     assert run_command(["run", mended, "--device", device, "--json"]) == 0

@@ -109,6 +109,7 @@ def test_unknown_status_before_is_not_restored_by_a_guess(ledger: Ledger) -> Non
 def test_status_set_from_outside_ends_our_suspension(ledger: Ledger) -> None:
     record(ledger, SMIStatus.COMMISSIONED)
     ledger.smi_statuses.suspend(HUB, "H5.34(a)", "failed", NOON, failed=["R33a"])
+    assert record(ledger, SMIStatus.SUSPENDED, NOON + HOUR)  # as we instructed
     assert not record(ledger, SMIStatus.SUSPENDED, NOON + HOUR)
     assert ledger.smi_statuses.standing(HUB).suspension is not None
     record(ledger, SMIStatus.DECOMMISSIONED, NOON + HOUR)

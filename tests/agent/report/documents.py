@@ -151,6 +151,9 @@ def device(text: str = "for the test", duties: Sequence[parts.DutyPart] = ()) ->
             clause=text, held_before=SMIStatus.COMMISSIONED, since=after(3), failed_steps=(text,),
             replacement=parts.PermissionPart(clause=text, reason=text),
         ),
+        status_instruction=parts.InstructionPart(
+            status=SMIStatus.SUSPENDED, clause=text, since=after(3), channel=text
+        ),
         summary=parts.CountsPart(due=2, done=1, failed=1, left=0, overdue=0, not_due=1),
         facts=(
             parts.FactPart(

@@ -172,7 +172,13 @@ def test_suspended_hub_says_that_it_may_be_replaced_and_with_which_reason(home: 
     assert held.failed_steps == ("R33a",)
     assert held.replacement is not None
     assert held.replacement.reason == "F9.5(f)"
-    assert "return it with the reason F9.5(f)" in read_page(html_report(report)).words
+    words = read_page(html_report(report)).words
+    assert "return it with the reason F9.5(f)" in words
+    waits = device_of(report, HUB).status_instruction
+    assert waits is not None
+    assert (waits.status, waits.clause) == (SMIStatus.SUSPENDED, "H5.34(a)")
+    assert "That it is to be Suspended under H5.34(a) was instructed" in words
+    assert "waits until the inventory shows it: no request of DUIS 5.4 sets it" in words
 
 
 def test_damaged_response_stands_as_an_incident_with_its_message(home: Path) -> None:
