@@ -371,8 +371,8 @@ class RulesInvalid(SettingsError):  # noqa: N818 - as above
     """A rule set of duties cannot be read or breaks its own form."""
 
 
-class DocumentInvalid(SettingsError):  # noqa: N818 - as above
-    """A document from outside cannot be read, or is not what it should be."""
+class FileInvalid(SettingsError):  # noqa: N818 - as above
+    """A file that was named cannot be read, or is not one of its kind."""
 
 
 class EvidenceBroken(KeyrigError):  # noqa: N818 - as above

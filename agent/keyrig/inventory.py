@@ -1,4 +1,4 @@
-"""What the answer to Read Inventory says of devices.
+"""What the answer to Read Inventory says of devices, taken in as facts.
 
 Source: DUIS 5.4, service reference variant 8.2, `DSPInventory`.
 """
@@ -6,29 +6,24 @@ Source: DUIS 5.4, service reference variant 8.2, `DSPInventory`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from gbcs.entity import EntityIdentifier
-from gbcs.roles import DeviceType
+from duis.errors import DocumentInvalid
+from duis.response_codes import Outcome
+from duis.responses import DSPInventory, parse_response
+from gbcs.printable import printable
 from keyrig.duties.known_facts import FactName, KnownFact, last_words, plausible_commissioning
 from keyrig.duties.smi_status import SMIStatus
-from keyrig.errors import DocumentInvalid
-from keyrig.printable import printable
-from keyrig.xml_reading import read_xml
 
 if TYPE_CHECKING:
-    from lxml.etree import _Element
+    from datetime import date, datetime
 
+    from duis.inventory import Device
+    from gbcs.entity import EntityIdentifier
+    from gbcs.roles import DeviceType
     from keyrig.ledger import Ledger
 
-NAMESPACE: Final = "http://www.dccinterface.co.uk/ServiceUserGateway"
 SOURCE: Final = "Read Inventory"
-DEVICES_MAXIMUM: Final = 17
-"""How many devices one answer may name."""
-
-_TYPE_2: Final = frozenset({"IHD", "CAD"})
-"""Types that hold no SMI Status and owe nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,82 +75,57 @@ def read_inventory(octets: bytes, source: str) -> Inventory:
     Raises:
         DocumentInvalid: It is no such answer, refuses the request, or cannot be read safely.
     """
-    root = read_xml(octets, source)
-    if root.tag != _name("Response"):
-        found = printable(str(root.tag), 80)
-        raise DocumentInvalid(source, f"it is {found}", "name a DUIS Response")
-    code = _text(root, "Header/ResponseCode", source)
-    if not code.startswith("I"):
+    response = parse_response(octets, source)
+    header = response.header
+    if header.outcome is Outcome.ERROR:
         raise DocumentInvalid(
-            source, f"the request was refused with {printable(code, 8)}", "read the inventory again"
+            f"the request was refused with {header.response_code}: {header.meaning}",
+            source=source,
+            mend="read the inventory again",
         )
-    listed = root.findall(_path("Body/ResponseMessage/DSPInventory/Device"))
-    if not 0 < len(listed) <= DEVICES_MAXIMUM:
+    if not isinstance(response.body, DSPInventory):
         raise DocumentInvalid(
-            source,
-            f"{len(listed)} devices under DSPInventory, where 1 to {DEVICES_MAXIMUM} may be",
-            "name the Response to a Read Inventory request (8.2)",
+            "it has no DSPInventory",
+            source=source,
+            mend="name the Response to a Read Inventory request (8.2)",
         )
-    answered = _read(_text(root, "Header/ResponseDateTime", source), _instant, source)
-    entries: list[InventoryEntry] = []
-    others: list[str] = []
-    for element in listed:
-        if _text(element, "DeviceType", source) in _TYPE_2:
-            others.append(printable(_text(element, "DeviceID", source), 23))
-        else:
-            entries.append(_entry(element, source))
-    devices = [entry.device for entry in entries]
-    twice = next((device for device in devices if devices.count(device) > 1), None)
+    devices = response.body.devices
+    ids = [device.device_id for device in devices]
+    twice = next((each for each in ids if ids.count(each) > 1), None)
     if twice is not None:
-        raise DocumentInvalid(source, f"device {twice} stands twice", "read the inventory again")
-    return Inventory(answered_at=answered, entries=tuple(entries), without_duties=tuple(others))
-
-
-def _entry(element: _Element, source: str) -> InventoryEntry:
-    commissioned = element.findtext(_path("DateCommissioned"))
-    status = element.findtext(_path("DeviceStatus"))
-    return InventoryEntry(
-        device=_read(_text(element, "DeviceID", source), EntityIdentifier.parse, source),
-        device_type=_read(_text(element, "DeviceType", source), DeviceType, source),
-        commissioned_on=None if commissioned is None else _read(commissioned, _date, source),
-        status=None if status is None else _read(status, SMIStatus, source),
+        raise DocumentInvalid(
+            f"device {twice} stands twice", source=source, mend="read the inventory again"
+        )
+    return Inventory(
+        answered_at=header.response_date_time,
+        entries=tuple(
+            _entry(device, device.device_type.device_type, source)
+            for device in devices
+            if device.device_type.device_type is not None
+        ),
+        without_duties=tuple(
+            str(device.device_id) for device in devices if device.device_type.device_type is None
+        ),
     )
 
 
-def _text(element: _Element, path: str, source: str) -> str:
-    text = element.findtext(_path(path))
-    if not text or not text.strip():
-        raise DocumentInvalid(source, f"{path} is missing", "name a complete DUIS Response")
-    return text.strip()
-
-
-def _read(text: str, reader: Any, source: str) -> Any:
-    try:
-        return reader(text.strip())
-    except ValueError as error:
-        raise DocumentInvalid(source, printable(str(error), 160), "read the inventory again") from (
-            None
-        )
-
-
-def _date(text: str) -> date:
-    # An xs:date may carry a zone, which says nothing about the hour of Commissioning.
-    found = date.fromisoformat(text[:10])
-    plausible_commissioning(found)
-    return found
-
-
-def _instant(text: str) -> datetime:
-    instant = datetime.fromisoformat(text)
-    return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)
-
-
-def _name(local: str) -> str:
-    return f"{{{NAMESPACE}}}{local}"
-
-
-def _path(path: str) -> str:
-    return "/".join(_name(part) for part in path.split("/"))
+def _entry(device: Device, device_type: DeviceType, source: str) -> InventoryEntry:
+    if device.date_commissioned is not None:
+        try:
+            plausible_commissioning(device.date_commissioned)
+        except ValueError as error:
+            raise DocumentInvalid(
+                f"device {device.device_id}: {printable(str(error), 160)}",
+                source=source,
+                field="DateCommissioned",
+                mend="read the inventory again",
+            ) from None
+    return InventoryEntry(
+        device=device.device_id,
+        device_type=device_type,
+        commissioned_on=device.date_commissioned,
+        status=device.device_status,
+    )
 
 
 def take_in(ledger: Ledger, inventory: Inventory, now: datetime) -> dict[str, Any]:

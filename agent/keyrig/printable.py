@@ -1,13 +1,7 @@
-"""Making text that came from outside safe to print."""
+"""Making text that came from outside safe to print; where the agent finds `gbcs.printable`."""
 
 from __future__ import annotations
 
-from typing import Final
+from gbcs.printable import printable
 
-SHOWN_CHARACTERS: Final = 400
-
-
-def printable(text: str, limit: int = SHOWN_CHARACTERS) -> str:
-    """Give `text` without anything that a terminal acts on, in one line, cut at `limit`."""
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:limit])
-    return shown + ("…" if len(text) > limit else "")
+__all__ = ["printable"]

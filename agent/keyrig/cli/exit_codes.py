@@ -18,7 +18,8 @@ class ExitCode(enum.IntEnum):
 
 def exit_code(error: Exception) -> ExitCode | None:
     """Give the exit code of an error of the project's own; None for any other."""
-    from gbcs.errors import KeyrigError, ProtocolError, SecurityError  # noqa: PLC0415 - not for --help
+    from duis.errors import DocumentInvalid  # noqa: PLC0415 - not for --help
+    from gbcs.errors import KeyrigError, ProtocolError, SecurityError  # noqa: PLC0415 - as above
     from keyrig.errors import (  # noqa: PLC0415 - as above
         EvidenceBroken,
         KeyStoreError,
@@ -32,7 +33,7 @@ def exit_code(error: Exception) -> ExitCode | None:
 
     if not isinstance(error, KeyrigError):
         return None
-    if isinstance(error, (SettingsError, RigFileInvalid, RulesInvalid)):
+    if isinstance(error, (SettingsError, RigFileInvalid, RulesInvalid, DocumentInvalid)):
         return ExitCode.USAGE
     if isinstance(error, (RigError, LinkError, KeyStoreError, LedgerError)):
         return ExitCode.NEEDS_PERSON

@@ -144,7 +144,7 @@ def status(device: EntityIdentifier, value: str, at: datetime | None, source: st
 def import_(file: Path, *, as_json: bool) -> int:
     """Take types, dates of Commissioning and SMI Status from a DUIS Read Inventory answer."""
     from keyrig.clock import utc_now  # noqa: PLC0415 - not for --help
-    from keyrig.errors import DocumentInvalid  # noqa: PLC0415 - as above
+    from keyrig.errors import FileInvalid  # noqa: PLC0415 - as above
     from keyrig.home import ledger_path  # noqa: PLC0415 - as above
     from keyrig.inventory import read_inventory, take_in  # noqa: PLC0415 - as above
     from keyrig.ledger import Ledger  # noqa: PLC0415 - as above
@@ -152,7 +152,7 @@ def import_(file: Path, *, as_json: bool) -> int:
     try:
         octets = file.read_bytes()
     except OSError as error:
-        raise DocumentInvalid(
+        raise FileInvalid(
             str(file), f"cannot be read: {error.strerror}", "name a file that is there"
         ) from None
     inventory = read_inventory(octets, str(file))

@@ -78,7 +78,7 @@ def verify_evidence(file: Path, key: str | None, roots: tuple[str, ...], *, as_j
     Needs nothing but the file. Exits 3 if anything does not hold, 2 if it is no evidence file.
     """
     from keyrig.cli.exit_codes import ExitCode  # noqa: PLC0415 - not for --help
-    from keyrig.errors import DocumentInvalid, EvidenceBroken  # noqa: PLC0415 - as above
+    from keyrig.errors import EvidenceBroken, FileInvalid  # noqa: PLC0415 - as above
     from keyrig.report.evidence_check import check  # noqa: PLC0415 - as above
     from keyrig.report.evidence_file import read_evidence  # noqa: PLC0415 - as above
     from keyrig.report.evidence_lines import is_evidence  # noqa: PLC0415 - as above
@@ -86,11 +86,11 @@ def verify_evidence(file: Path, key: str | None, roots: tuple[str, ...], *, as_j
     try:
         octets = file.read_bytes()
     except OSError as error:
-        raise DocumentInvalid(
+        raise FileInvalid(
             str(file), f"cannot be read: {error.strerror}", "name a file that is there"
         ) from None
     if not is_evidence(octets):
-        raise DocumentInvalid(
+        raise FileInvalid(
             str(file), "no evidence file", "name one that `keyrig report --format evidence` wrote"
         )
     evidence = read_evidence(octets, str(file))

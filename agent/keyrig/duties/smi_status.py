@@ -1,32 +1,25 @@
-"""SMI Status: its values, and what is held of one device's status."""
+"""SMI Status: what is held of one device's status; its values are those of DUIS."""
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
+
+from duis.values import SMIStatus
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
 
-
-class SMIStatus(enum.Enum):
-    """Status of a device in the Smart Metering Inventory.
-
-    Source: DUIS 5.4, `sr:DeviceStatus`.
-    """
-
-    PENDING = "Pending"
-    WHITELISTED = "Whitelisted"
-    INSTALLED_NOT_COMMISSIONED = "InstalledNotCommissioned"
-    COMMISSIONED = "Commissioned"
-    DECOMMISSIONED = "Decommissioned"
-    WITHDRAWN = "Withdrawn"
-    SUSPENDED = "Suspended"
-    RECOVERY = "Recovery"
-    RECOVERED = "Recovered"
+__all__ = [
+    "NOT_SET_BY_USERS",
+    "SET_BY_USERS",
+    "SMIStatus",
+    "Standing",
+    "StatusInstruction",
+    "Suspension",
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from keyrig.errors import DocumentInvalid
-from keyrig.xml_reading import DEPTH_MAXIMUM, OCTETS_MAXIMUM, read_xml
+from duis.errors import DocumentInvalid
+from duis.xml_reading import DEPTH_MAXIMUM, OCTETS_MAXIMUM, read_xml
 
 LAUGHS = "".join(
     f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' if n else '<!ENTITY l0 "ha">' for n in range(10)

@@ -1,0 +1,1 @@
+"""Documents of the DCC User Interface Specification (DUIS), without input or output."""
