@@ -198,6 +198,8 @@ class OneOf(Content[Any]):
 
     def check(self, value: Any) -> None:
         """Check it is an instance of one of the structures."""
+        if isinstance(value, Unmodelled) and self._unmodelled:
+            return
         if self._by_name.get(type(value).__name__) is not type(value):
             raise ValueError(f"{type(value).__name__} is none of {', '.join(self._by_name)}")
 
@@ -206,7 +208,13 @@ class OneOf(Content[Any]):
         self.append(element, value)
 
     def append(self, parent: etree._Element, value: Any) -> None:
-        """Write the one element behind others."""
+        """Write the one element behind others.
+
+        Raises:
+            LocalProtocolError: It is one that can only be read.
+        """
+        if isinstance(value, Unmodelled):
+            raise LocalProtocolError(f"{value.element}: it can be read and not written")
         child = etree.SubElement(parent, name_beside(parent, type(value).__name__))
         Structure(type(value)).fill(child, value)
 

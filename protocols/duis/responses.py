@@ -161,7 +161,6 @@ def build_response(response: Response) -> bytes:
     header, body = new_document("Response", response.schema_version)
     _HEADER.fill(header, response.header)
     if response.is_alert:
-        _ALERT.check(response.body)
         _ALERT.append(body, response.body)
     else:
         _fill_message(etree.SubElement(body, named("ResponseMessage")), response)
@@ -175,10 +174,6 @@ def _fill_message(message: etree._Element, response: Response) -> None:
     _HEAD.fill(message, head)
     if isinstance(response.body, ResponseMessage):
         Structure(ResponseMessage).fill(message, response.body)
-    elif isinstance(response.body, Unmodelled):
-        raise LocalProtocolError(
-            f"Response/Body/{response.body.element}: it can be read and not written"
-        )
     elif response.body is not None:
         _PAYLOAD.append(message, response.body)
 

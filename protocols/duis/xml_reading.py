@@ -53,6 +53,8 @@ class _Inspection:
             raise _Refused(f"more than {ELEMENTS_MAXIMUM} elements")
         if len(attributes) > ATTRIBUTES_MAXIMUM:
             raise _Refused(f"an element has more than {ATTRIBUTES_MAXIMUM} attributes")
+        if any(len(value) > TEXT_MAXIMUM_CHARACTERS for value in attributes.values()):
+            raise _Refused(f"an attribute of more than {TEXT_MAXIMUM_CHARACTERS} characters")
 
     def end(self, _tag: str) -> None:
         self.depth -= 1
