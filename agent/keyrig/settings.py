@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, AwareDatetime, Discriminator, Field, Tag, model_validator
 
 from keyrig.errors import SettingsError
 from keyrig.home import home_directory
@@ -122,7 +122,16 @@ class TLSClient(StrictModel):
         return self
 
 
-class HTTPSUpstream(TLSClient):
+class Upstream(StrictModel):
+    """What every upstream can be told to do."""
+
+    since: Annotated[
+        AwareDatetime | None,
+        Field(description="Events before it are not told; every event is told without it."),
+    ] = None
+
+
+class HTTPSUpstream(Upstream, TLSClient):
     """Events to an HTTPS address, as batches of CloudEvents."""
 
     kind: Annotated[Literal["https"], Field(description="Over HTTPS.")]
@@ -138,7 +147,7 @@ class HTTPSUpstream(TLSClient):
     )
 
 
-class MQTTUpstream(TLSClient):
+class MQTTUpstream(Upstream, TLSClient):
     """Events to an MQTT 5 broker, with QoS 1 and a session that is kept."""
 
     kind: Annotated[Literal["mqtt"], Field(description="Over MQTT 5.")]
@@ -155,7 +164,8 @@ class MQTTUpstream(TLSClient):
         ),
     ] = "keyrig/events"
     client_id: Annotated[
-        Name | None, Field(description="By what the broker keeps the session; the host's name.")
+        Name | None,
+        Field(description="By what the broker keeps the session; keyrig- and the ledger's id."),
     ] = None
     username: Annotated[str | None, Field(min_length=1, description="The user.")] = None
     password: Annotated[
@@ -178,7 +188,7 @@ class MQTTUpstream(TLSClient):
         return self
 
 
-class NDJSONUpstream(StrictModel):
+class NDJSONUpstream(Upstream):
     """Events to a file, one CloudEvent a line."""
 
     kind: Annotated[Literal["ndjson"], Field(description="To a file.")]
@@ -203,6 +213,17 @@ UpstreamSettings = Annotated[
         custom_error_message=f"it needs a kind: {', '.join(_KINDS)}",
     ),
 ]
+
+
+class OutboxSettings(StrictModel):
+    """How the outbox is emptied."""
+
+    after_run_s: Annotated[
+        float,
+        Field(
+            ge=0, le=3600, description="How long `keyrig run` tells upstreams of what it has done."
+        ),
+    ] = 15.0
 
 
 class DCCBoxedSettings(StrictModel):
@@ -248,30 +269,16 @@ class DCCBoxedSettings(StrictModel):
     ] = 120.0
 
 
-class DeliverSettings(StrictModel):
-    """How commands that others signed are delivered, `keyrig deliver`."""
-
-    valid_for_hours: Annotated[
-        float,
-        Field(
-            gt=0,
-            le=24 * 366,
-            description="How long a command may be sent: from the time of the DUIS response that "
-            "it came in, or else from when it was handed over.",
-        ),
-    ] = 7 * 24.0
-
-
 class Settings(StrictModel):
     """Everything that can be set; every key may be left out."""
 
     serve: Annotated[ServeSettings, Field(description="The API, `keyrig serve`.")] = ServeSettings()
-    deliver: Annotated[DeliverSettings, Field(description="Field mode, `keyrig deliver`.")] = (
-        DeliverSettings()
-    )
     upstream: dict[Name, UpstreamSettings] = Field(
         default_factory=dict,
         description="Whom events are told: one table for each, [upstream.NAME].",
+    )
+    outbox: Annotated[OutboxSettings, Field(description="The outbox, `keyrig outbox`.")] = (
+        OutboxSettings()
     )
     dcc_boxed: Annotated[
         DCCBoxedSettings | None, Field(description="DCC Boxed, where there is one.")

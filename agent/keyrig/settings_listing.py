@@ -10,7 +10,7 @@ import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel
 from pydantic_core import PydanticUndefined
 
 from gbcs.entity import EntityIdentifier
@@ -34,6 +34,7 @@ _FORMS: Final[dict[Any, str]] = {
     int: "whole number",
     float: "number",
     bool: "true or false",
+    AwareDatetime: "instant with its zone",
     EntityIdentifier: "Entity Identifier",
     SecretPlace: 'secret: { file = "…" }, { environment = "…" } or { keyring = "SERVICE/USER" }',
 }
@@ -261,4 +262,6 @@ def _shown(key: DescribedKey) -> str:
         return key.form
     if key.form.startswith("secret"):
         return '{ file = "…" }'
+    if key.form == _FORMS[AwareDatetime]:
+        return "2026-11-20T09:00:00Z"
     return "0" if "number" in key.form else '"…"'

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from keyrig.cli.exit_codes import ExitCode
 from keyrig.cli.options import InstantType, device_option, json_option, parse_devices, rig_argument
 
 if TYPE_CHECKING:
@@ -53,34 +54,41 @@ def run(
     """Carry out every duty that is due on RIG; the emulated home without one.
 
     What is done is not done again; what an earlier run left open goes on. With --json, each
-    event is one JSON object on a line.
+    event is one JSON object on a line. Upstreams are told of it for after_run_s of the
+    settings; exit code 5 says that the work is done and that one of them was not told all.
     """
     from keyrig.assembly import assembled, places_of  # noqa: PLC0415 - not for --help
     from keyrig.cli.watching import watching  # noqa: PLC0415 - as above
     from keyrig.clock import utc_now  # noqa: PLC0415 - as above
     from keyrig.rig import load_rig  # noqa: PLC0415 - as above
     from keyrig.runner import run as run_rig  # noqa: PLC0415 - as above
+    from keyrig.settings import load_settings  # noqa: PLC0415 - as above
     from keyrig.transcript import TranscriptFile  # noqa: PLC0415 - as above
+    from keyrig.upstream.reporting import report_upstream  # noqa: PLC0415 - as above
 
     if execute_at is not None and execute_at <= utc_now():
         raise click.BadParameter("it must lie ahead", param_hint="--execute-at")
     opened = load_rig(rig)
     only = parse_devices(device_texts)
     opened.require(only)
+    settings = load_settings()
     with ExitStack() as stack:
         observe = stack.enter_context(watching(as_json=as_json))
         if dry_run:
             _show(places_of(opened), observe, "would be carried out", only)
             return 0
         record = stack.enter_context(TranscriptFile(transcript)) if transcript else None
-        ready = stack.enter_context(
-            assembled(opened, observe=observe, transcript=record, only=only, execute_at=execute_at)
+        with assembled(
+            opened, observe=observe, transcript=record, only=only, execute_at=execute_at
+        ) as ready:
+            result = run_rig(
+                ready.bench, ready.devices, run_id=uuid.uuid4().hex, accept_clock=accept_clock
+            )
+            _show(ready.places, observe, "after the run", ())
+        is_reported = report_upstream(
+            ready.places.ledger, settings, settings.outbox.after_run_s, observe=observe
         )
-        result = run_rig(
-            ready.bench, ready.devices, run_id=uuid.uuid4().hex, accept_clock=accept_clock
-        )
-        _show(ready.places, observe, "after the run", ())
-    return int(result)
+    return ExitCode.NOT_REPORTED if not result and not is_reported else int(result)
 
 
 def _show(

@@ -13,7 +13,6 @@ from keyrig.ledger.exchanges import Exchanges
 from keyrig.ledger.facts import Facts
 from keyrig.ledger.key_changes import KeyChanges
 from keyrig.ledger.learning import learn, learn_status
-from keyrig.ledger.local_commands import LocalCommands
 from keyrig.ledger.open_duties import OpenDuties
 from keyrig.ledger.outbox import Outbox
 from keyrig.ledger.rule_sets import RuleSets
@@ -22,6 +21,7 @@ from keyrig.ledger.runs import Runs
 from keyrig.ledger.scheduled import ScheduledReplacements
 from keyrig.ledger.smi_status import SMIStatuses
 from keyrig.ledger.status_instructions import StatusInstructions
+from keyrig.ledger.upstreams import Upstreams
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -70,6 +70,7 @@ class Ledger:
         self.exchanges = Exchanges(self._database)
         self.key_changes = KeyChanges(self._database)
         self.outbox = Outbox(self._database)
+        self.upstreams = Upstreams(self._database)
         self.status_instructions = StatusInstructions(self._database)
         self.smi_statuses = SMIStatuses(self._database, self.outbox, self.status_instructions)
         self.facts = Facts(self._database)
@@ -77,7 +78,6 @@ class Ledger:
         self.rule_sets = RuleSets(self._database)
         self.run_contexts = RunContexts(self._database)
         self.open_duties = OpenDuties(self._database, self.device_facts, self.facts, self.rule_sets)
-        self.local_commands = LocalCommands(self._database)
         self.scheduled = ScheduledReplacements(self._database, self.runs, self.open_duties)
 
     @property

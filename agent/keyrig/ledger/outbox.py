@@ -11,13 +11,12 @@ from sqlalchemy import insert, select
 
 from keyrig.duties.facts import aware_utc
 from keyrig.errors import LedgerRefused
-from keyrig.ledger.schema import deliveries, events
+from keyrig.ledger.schema import events, ledger_identity
+from keyrig.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
-
-    from sqlalchemy import RowMapping
 
     from gbcs.entity import EntityIdentifier
     from keyrig.ledger.database import Database
@@ -40,7 +39,7 @@ class Event:
 
 
 class Outbox:
-    """Keeps events until each upstream has acknowledged them."""
+    """Keeps every event; `keyrig.ledger.upstreams` has who was told which."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -63,39 +62,43 @@ class Outbox:
                 )
         return event_id
 
-    def undelivered(self, upstream: str, limit: int = 100) -> tuple[Event, ...]:
-        """Give the oldest events that `upstream` has not acknowledged, in order."""
-        acknowledged = select(deliveries.c.event_id).where(deliveries.c.upstream == upstream)
-        query = select(events).where(events.c.id.not_in(acknowledged))
-        with self._database.reading() as connection:
-            rows = connection.execute(query.order_by(events.c.number).limit(limit)).mappings()
-            return tuple(_event(row) for row in rows)
-
     def all(self, device: EntityIdentifier | None = None) -> tuple[Event, ...]:
         """Give every event, of one device or of all, in order."""
         query = select(events).order_by(events.c.number)
         if device is not None:
             query = query.where(events.c.device == device)
         with self._database.reading() as connection:
-            return tuple(_event(row) for row in connection.execute(query).mappings())
+            return tuple(event_of(row) for row in connection.execute(query).mappings())
 
-    def mark_delivered(self, event_id: uuid.UUID, upstream: str, now: datetime) -> None:
-        """Record that `upstream` acknowledged an event; again does nothing.
+    def find(self, beginning: str) -> Event:
+        """Give the one event whose id begins so.
 
         Raises:
-            LedgerRefused: There is no such event.
+            LedgerRefused: There is none, or several.
         """
-        key = (deliveries.c.event_id == str(event_id)) & (deliveries.c.upstream == upstream)
-        with self._database.transaction() as connection:
-            known = select(events.c.number).where(events.c.id == str(event_id))
-            if connection.execute(known).one_or_none() is None:
-                raise LedgerRefused(f"there is no event {event_id}")
-            if connection.execute(select(deliveries.c.event_id).where(key)).one_or_none() is None:
-                connection.execute(
-                    insert(deliveries).values(
-                        event_id=str(event_id), upstream=upstream, delivered_at=now
-                    )
-                )
+        text = beginning.strip().lower()
+        query = select(events).where(events.c.id.startswith(text, autoescape=True)).limit(2)
+        with self._database.reading() as connection:
+            found = connection.execute(query).mappings().all() if text else []
+        if len(found) != 1:
+            many = "several begin" if found else "none begins"
+            raise LedgerRefused(
+                f"no event {printable(beginning)!r}: {many} so; see `keyrig outbox`"
+            )
+        return event_of(found[0])
+
+    def identity(self) -> uuid.UUID:
+        """Give what this ledger is known by upstream; it is drawn once, and stays."""
+        known = select(ledger_identity.c.uuid)
+        with self._database.reading() as connection:
+            found = connection.execute(known).scalar_one_or_none()
+        if found is None:
+            with self._database.transaction() as connection:
+                found = connection.execute(known).scalar_one_or_none()
+                if found is None:
+                    found = str(uuid.uuid4())
+                    connection.execute(insert(ledger_identity).values(id=1, uuid=found))
+        return uuid.UUID(found)
 
 
 def event_identifier(
@@ -110,6 +113,7 @@ def _canonical(value: object) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
-def _event(row: RowMapping) -> Event:
+def event_of(row: Mapping[Any, Any]) -> Event:
+    """Make the event of a row of `events`."""
     values = dict(row)
     return Event(**values | {"id": uuid.UUID(row["id"]), "body": json.loads(row["body"])})

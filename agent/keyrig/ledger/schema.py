@@ -23,18 +23,15 @@ from sqlalchemy import (
 from keyrig.clock_trust import ClockFault
 from keyrig.duties.facts import Outcome
 from keyrig.duties.smi_status import SMIStatus
-from keyrig.ledger.columns import Counter, Entity, Instant, RowId, choice
+from keyrig.ledger.columns import Entity, Instant, RowId, choice
 from keyrig.ledger.states import (
-    BatchRule,
     EventType,
     ExchangeOutcome,
     InstructionEnd,
     KeyChangeState,
-    LocalCommandState,
     RunOutcome,
     ScheduledState,
     SuspensionEnd,
-    Verification,
 )
 
 SCHEMA_VERSION: Final = 4
@@ -274,6 +271,64 @@ deliveries = Table(
     Column("upstream", String(80), primary_key=True),
     Column("delivered_at", Instant, nullable=False),
 )
+"""What upstreams had acknowledged in ledgers of version 3 and before; read, not written."""
+
+ledger_identity = Table(
+    "ledger_identity",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("uuid", String(36), nullable=False),
+)
+
+upstreams = Table(
+    "upstreams",
+    metadata,
+    Column("name", String(80), primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column(
+        "reads_deliveries", Boolean(create_constraint=True, name="reads_deliveries"), nullable=False
+    ),
+    Column("first_seen_at", Instant, nullable=False),
+    Column("last_told_at", Instant),
+    Column("failures", Integer, nullable=False),
+    Column("stopped", Boolean(create_constraint=True, name="stopped"), nullable=False),
+    Column("retry_at", Instant),
+    Column("retry_asked", Boolean(create_constraint=True, name="retry_asked"), nullable=False),
+    Column("last_error", Text),
+    Column("last_error_at", Instant),
+)
+"""Up to which event an upstream has been told, apart from its lagging devices."""
+
+lagging_devices = Table(
+    "lagging_devices",
+    metadata,
+    Column("upstream", ForeignKey("upstreams.name"), primary_key=True),
+    Column("device", Entity, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("parked_number", BigInteger),
+)
+"""Devices of which an upstream has been told less: up to which event, and which is parked."""
+
+parked_events = Table(
+    "parked_events",
+    metadata,
+    Column("upstream", ForeignKey("upstreams.name"), primary_key=True),
+    Column("number", ForeignKey("events.number"), primary_key=True),
+    Column("device", Entity, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("by_person", Boolean(create_constraint=True, name="by_person"), nullable=False),
+    Column("at", Instant, nullable=False),
+)
+
+discarded_events = Table(
+    "discarded_events",
+    metadata,
+    Column("upstream", ForeignKey("upstreams.name"), primary_key=True),
+    Column("number", ForeignKey("events.number"), primary_key=True),
+    Column("reason", Text, nullable=False),
+    Column("at", Instant, nullable=False),
+)
+"""What a person decided that an upstream is never told, and why."""
 
 cell_snapshots = Table(
     "cell_snapshots",
@@ -382,48 +437,3 @@ scheduled_replacements = Table(
     Column("detail", Text, nullable=False, default=""),
 )
 """Replacements that a device holds until an instant; the alert that it sends settles them."""
-
-local_batches = Table(
-    "local_batches",
-    metadata,
-    Column("id", String(32), primary_key=True),
-    Column("rig_name", Text, nullable=False),
-    Column("device", Entity, nullable=False, index=True),
-    Column("digest", String(64), nullable=False, index=True),
-    Column("rule", choice(BatchRule), nullable=False),
-    Column("taken_in_at", Instant, nullable=False),
-    Column("finished_at", Instant),
-    Column("outcome", choice(RunOutcome)),
-    Column("detail", Text, nullable=False, default=""),
-)
-"""Commands that somebody else signed and MACed, handed over together for one device."""
-
-local_commands = Table(
-    "local_commands",
-    metadata,
-    Column("id", RowId, primary_key=True),
-    Column("batch_id", ForeignKey("local_batches.id"), nullable=False),
-    Column("position", Integer, nullable=False),
-    Column("device", Entity, nullable=False),
-    Column("originator", Entity, nullable=False),
-    Column("counter", Counter, nullable=False),
-    Column("message_code", Integer, nullable=False),
-    Column("request_id", String(80), nullable=False, default=""),
-    Column("source", Text, nullable=False),
-    Column("octets", LargeBinary, nullable=False),
-    Column("digest", String(64), nullable=False),
-    Column("remarks", Text, nullable=False, default=""),
-    Column("expires_at", Instant, nullable=False),
-    Column("state", choice(LocalCommandState), nullable=False),
-    Column("sendings", Integer, nullable=False, default=0),
-    Column("first_sent_at", Instant),
-    Column("last_sent_at", Instant),
-    Column("answer", LargeBinary),
-    Column("verification", choice(Verification)),
-    Column("detail", Text, nullable=False, default=""),
-    Column("settled_at", Instant),
-    Column("return_id", String(80), nullable=False, default=""),
-    UniqueConstraint("batch_id", "position"),
-    Index("ix_local_commands_device_originator_counter", "device", "originator", "counter"),
-)
-"""The commands of a batch in their order, each with what became of it."""

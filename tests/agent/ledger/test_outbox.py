@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import contextlib
 import uuid
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -9,11 +10,12 @@ import pytest
 
 from gbcs.entity import EntityIdentifier
 from keyrig.errors import LedgerRefused
+from keyrig.ledger import Ledger
 from keyrig.ledger.outbox import event_identifier
 from keyrig.ledger.states import EventType
 
 if TYPE_CHECKING:
-    from keyrig.ledger import Ledger
+    from pathlib import Path
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HUB = EntityIdentifier.parse("00db1234567890a2")
@@ -46,15 +48,22 @@ def test_same_event_is_kept_once(ledger: Ledger) -> None:
     assert [event.id for event in ledger.outbox.all()] == [first]
 
 
-def test_event_stays_for_each_upstream_until_it_has_acknowledged(ledger: Ledger) -> None:
-    ids = [ledger.outbox.append(EventType.FLAG, HUB, NOON, {"n": n}) for n in range(3)]
-    ledger.outbox.mark_delivered(ids[0], "mqtt", NOON)
-    ledger.outbox.mark_delivered(ids[0], "mqtt", NOON)
-    assert [event.id for event in ledger.outbox.undelivered("mqtt")] == ids[1:]
-    assert [event.id for event in ledger.outbox.undelivered("https")] == ids
-    assert [event.body for event in ledger.outbox.undelivered("https", limit=1)] == [{"n": 0}]
-    with pytest.raises(LedgerRefused, match="no event"):
-        ledger.outbox.mark_delivered(uuid.UUID(int=0), "mqtt", NOON)
+def test_event_is_found_by_the_beginning_of_its_id(ledger: Ledger) -> None:
+    ids = [ledger.outbox.append(EventType.FLAG, HUB, NOON, {"n": n}) for n in range(40)]
+    assert ledger.outbox.find(str(ids[7])[:13].upper()).body == {"n": 7}
+    for beginning in ("", "%", "zz"):
+        with pytest.raises(LedgerRefused, match="no event"):
+            ledger.outbox.find(beginning)
+    # Of forty ids, two begin with the same digit.
+    first = Counter(str(each)[0] for each in ids).most_common(1)[0][0]
+    with pytest.raises(LedgerRefused, match="several"):
+        ledger.outbox.find(first)
+
+
+def test_ledger_keeps_the_identity_that_it_is_known_by(ledger: Ledger, tmp_path: Path) -> None:
+    drawn = ledger.outbox.identity()
+    with Ledger(ledger.path) as again, Ledger(tmp_path / "other.db") as other:
+        assert again.outbox.identity() == drawn != other.outbox.identity()
 
 
 def test_event_is_gone_with_the_transaction_of_its_fact(ledger: Ledger) -> None:

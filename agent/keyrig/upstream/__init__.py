@@ -1,0 +1,1 @@
+"""Telling upstream systems what is in the outbox, as CloudEvents."""

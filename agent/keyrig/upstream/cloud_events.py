@@ -1,0 +1,75 @@
+"""Events of the outbox as CloudEvents 1.0 in JSON."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from cloudevents.core.formats.json import JSONFormat
+from cloudevents.core.v1.event import CloudEvent
+
+from keyrig.upstream.event_data import DATA_VERSION, data_of, schema_id
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Iterable
+
+    from keyrig.ledger.outbox import Event
+    from keyrig.ledger.states import EventType
+
+TYPE_PREFIX: Final = "uk.keyrig."
+"""What every type begins with; the event's type and the version of its data follow."""
+
+EVENT_CONTENT_TYPE: Final = f"{JSONFormat.CONTENT_TYPE}; charset=utf-8"
+BATCH_CONTENT_TYPE: Final = "application/cloudevents-batch+json; charset=utf-8"
+
+_FORMAT: Final = JSONFormat()
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An event, and the CloudEvent in which it is told: JSON in one line, ASCII only."""
+
+    event: Event
+    octets: bytes
+
+
+def cloud_event_type(kind: EventType) -> str:
+    """Give the CloudEvents type of a type of the outbox."""
+    return f"{TYPE_PREFIX}{kind.value}.v{DATA_VERSION}"
+
+
+def cloud_event_source(ledger_identity: uuid.UUID) -> str:
+    """Give the source of a ledger's events; with an event's id it is unique."""
+    return ledger_identity.urn
+
+
+def outgoing(event: Event, source: str) -> Outgoing:
+    """Make the CloudEvent of an event; the same octets each time.
+
+    Args:
+        event: The event.
+        source: Whose event it is, from `cloud_event_source`.
+
+    Source: CloudEvents 1.0.2, JSON event format; the sequence extension.
+    """
+    attributes = {
+        "specversion": "1.0",
+        "id": str(event.id),
+        "source": source,
+        "type": cloud_event_type(event.type),
+        "subject": str(event.device),
+        "time": event.at,
+        "datacontenttype": "application/json",
+        "dataschema": schema_id(event.type),
+        "sequence": f"{event.number:020d}",
+    }
+    return Outgoing(event, _FORMAT.write(CloudEvent(attributes, data_of(event.type, event.body))))
+
+
+def batch_octets(batch: Iterable[Outgoing]) -> bytes:
+    """Make the JSON array of a batch.
+
+    Source: CloudEvents 1.0.2, JSON batch format.
+    """
+    return b"[" + b",".join(each.octets for each in batch) + b"]"
