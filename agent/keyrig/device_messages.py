@@ -153,7 +153,7 @@ class DeviceMessages:
         except (SecurityError, KeyMissing) as error:
             verified, detail = False, str(error)
         self.transcribe("alert", alert.octets, verified=verified)
-        payload = _alert_payload(alert)
+        payload = alert_payload(alert)
         code = None if payload is None else payload.alert_code
         with run.ledger.transaction():
             alert_id = run.ledger.exchanges.record_alert(
@@ -257,7 +257,7 @@ class DeviceMessages:
         raise MACMismatch(f"the MAC of {describe(message.header)} is by no key known of the device")
 
 
-def _alert_payload(alert: Message) -> UpdateCredentialsAlert | None:
+def alert_payload(alert: Message) -> UpdateCredentialsAlert | None:
     """Give what a CS02b alert says; others are not decoded."""
     if alert.header.message_code != MessageCode.UPDATE_CREDENTIALS_ALERT:
         return None

@@ -15,19 +15,12 @@ from gbcs.message import Message
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import StatusCode
 from gbcs.use_cases import decode_payload
-from keyrig.clock_trust import (
-    ClockFault,
-    ClockFinding,
-    WatchedClock,
-    clock_event,
-    judge_clock,
-)
+from keyrig.clock_trust import ClockFinding, WatchedClock, check_clock, clock_event
 from keyrig.conversation import LinkConversation, OrganisationKeys, Surroundings
 from keyrig.duties.facts import Outcome
 from keyrig.duties.plan import Plan, duty_id, plan
 from keyrig.duties.smi_status import SMIStatus
 from keyrig.errors import (
-    ClockWrong,
     DeviceUnavailable,
     KeyStoreError,
     LinkError,
@@ -209,7 +202,7 @@ def run(
     Raises:
         ClockWrong: The clock was never set, or has run far ahead of what is on record.
     """
-    finding = _check_clock(bench, accept=accept_clock)
+    finding = check_clock(bench.ledger.clock, bench.clock(), accept=accept_clock)
     for attempt in bench.ledger.runs.close_interrupted(bench.name, bench.clock()):
         bench.observe("interruption-found", duty=attempt.duty_id, run=attempt.run_id)
     bench.ledger.runs.start_run(run_id, bench.name, bench.clock())
@@ -343,19 +336,6 @@ def _fail_overdue(bench: Bench, facts: Collection[DeviceFacts], to_do: Collectio
             rules=bench.rules, device=of_device[duty.device], duty=duty, now=bench.clock()
         )
         _tell(bench.observe, duty.device, followed)
-
-
-def _check_clock(bench: Bench, *, accept: bool) -> ClockFinding | None:
-    """Give what is wrong with the clock, refusing one that nothing may be sent by."""
-    now = bench.clock()
-    finding = judge_clock(now, bench.ledger.clock.latest())
-    if finding is not None and finding.fault is not ClockFault.UNSET and accept:
-        bench.ledger.clock.accept(now)
-        return None
-    if finding is not None and finding.fault.is_refused:
-        raise ClockWrong(finding.detail)
-    bench.ledger.clock.advance(now)
-    return finding
 
 
 def _record_context(bench: Bench, run_id: str, devices: Collection[DeviceOnRig]) -> None:

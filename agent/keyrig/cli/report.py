@@ -43,6 +43,7 @@ def report(run: str, form: str, output: Path) -> int:
     from keyrig.home import ledger_path  # noqa: PLC0415 - as above
     from keyrig.ledger.ledger import Ledger  # noqa: PLC0415 - as above
     from keyrig.report.record import gather  # noqa: PLC0415 - as above
+    from keyrig.whole_files import write_whole  # noqa: PLC0415 - as above
 
     with Ledger(ledger_path(), create=False) as ledger:
         record = gather(ledger, ledger.runs.named(run).id)
@@ -50,7 +51,7 @@ def report(run: str, form: str, output: Path) -> int:
     if str(output) == "-":
         click.echo(octets, nl=False)
     else:
-        _write(output, octets)
+        write_whole(output, octets, "the report")
     return 0
 
 
@@ -79,21 +80,3 @@ def _writer(form: str) -> Callable[[Report], str]:
     from keyrig.report.junit import junit_report  # noqa: PLC0415 - as above
 
     return {"html": html_report, "json": Report.to_json, "junit": junit_report}[form]
-
-
-def _write(output: Path, octets: bytes) -> None:
-    """Write a whole file or none: a report that was there stays until the new one is complete."""
-    from keyrig.errors import SettingsError  # noqa: PLC0415 - not for --help
-
-    part = output.with_name(f".{output.name}.part")
-    try:
-        if output.exists() and not output.is_file():
-            output.write_bytes(octets)
-            return
-        part.write_bytes(octets)
-        part.replace(output)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise SettingsError(
-            str(output), f"the report cannot be written: {error.strerror}", "name another file"
-        ) from error
