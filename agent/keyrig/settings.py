@@ -269,10 +269,27 @@ class DCCBoxedSettings(StrictModel):
     ] = 120.0
 
 
+class DeliverSettings(StrictModel):
+    """How commands that others signed are delivered, `keyrig deliver`."""
+
+    valid_for_hours: Annotated[
+        float,
+        Field(
+            gt=0,
+            le=24 * 366,
+            description="How long a command may be sent: from the time of the DUIS response that "
+            "it came in, or else from when it was handed over.",
+        ),
+    ] = 7 * 24.0
+
+
 class Settings(StrictModel):
     """Everything that can be set; every key may be left out."""
 
     serve: Annotated[ServeSettings, Field(description="The API, `keyrig serve`.")] = ServeSettings()
+    deliver: Annotated[DeliverSettings, Field(description="Field mode, `keyrig deliver`.")] = (
+        DeliverSettings()
+    )
     upstream: dict[Name, UpstreamSettings] = Field(
         default_factory=dict,
         description="Whom events are told: one table for each, [upstream.NAME].",

@@ -60,6 +60,23 @@ class Entity(TypeDecorator[EntityIdentifier]):
         return None if value is None else EntityIdentifier.parse(value)
 
 
+class Counter(TypeDecorator[int]):
+    """A counter of 64 bits without sign as 20 digits that sort by value."""
+
+    impl = String(20)
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> str | None:
+        """Write a counter."""
+        del dialect
+        return None if value is None else f"{value:020d}"
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> int | None:
+        """Read a counter."""
+        del dialect
+        return None if value is None else int(value)
+
+
 def choice(kind: type[enum.Enum], name: str = "") -> Enum:
     """Give the column type of an enumeration whose values are text.
 

@@ -188,12 +188,31 @@ class KeyChanges:
         self, device: EntityIdentifier, key_usage: KeyUsage, certificate: bytes, now: datetime
     ) -> None:
         """Record a certificate (DER) known from elsewhere to be in use, unless it is held."""
+        self._record_from_elsewhere(device, key_usage, certificate, now, certain=True)
+
+    def record_possible(
+        self, device: EntityIdentifier, key_usage: KeyUsage, certificate: bytes, now: datetime
+    ) -> None:
+        """Record a certificate (DER) that another party's CS02d is about to give the device."""
+        self._record_from_elsewhere(device, key_usage, certificate, now, certain=False)
+
+    def withdraw_possible(
+        self, device: EntityIdentifier, key_usage: KeyUsage, certificate: bytes, now: datetime
+    ) -> None:
+        """Record that the device did not store what another party's CS02d gave it."""
+        table = device_certificates
         with self._database.transaction() as connection:
-            held = {c.certificate for c in self.candidates(device, key_usage)}
-            if certificate not in held:
-                _add_certificate(
-                    connection, device, key_usage, certificate, now, certain=True, change=None
+            connection.execute(
+                update(table)
+                .where(
+                    _of(table, device, key_usage),
+                    table.c.certificate == certificate,
+                    table.c.until.is_(None),
+                    table.c.certain.is_(False),
+                    table.c.key_change_id.is_(None),
                 )
+                .values(until=now)
+            )
 
     def candidates(
         self, device: EntityIdentifier, key_usage: KeyUsage
@@ -228,6 +247,34 @@ class KeyChanges:
         query = select(key_changes).where(condition).order_by(key_changes.c.id)
         with self._database.reading() as connection:
             return tuple(_key_change(row) for row in connection.execute(query).mappings())
+
+    def _record_from_elsewhere(
+        self,
+        device: EntityIdentifier,
+        key_usage: KeyUsage,
+        certificate: bytes,
+        now: datetime,
+        *,
+        certain: bool,
+    ) -> None:
+        table = device_certificates
+        with self._database.transaction() as connection:
+            held = {c.certificate for c in self.candidates(device, key_usage)}
+            if certificate not in held:
+                _add_certificate(
+                    connection, device, key_usage, certificate, now, certain=certain, change=None
+                )
+            elif certain:
+                connection.execute(
+                    update(table)
+                    .where(
+                        _of(table, device, key_usage),
+                        table.c.certificate == certificate,
+                        table.c.until.is_(None),
+                        table.c.key_change_id.is_(None),
+                    )
+                    .values(certain=True)
+                )
 
     def _advance(
         self,

@@ -13,6 +13,7 @@ from keyrig.ledger.exchanges import Exchanges
 from keyrig.ledger.facts import Facts
 from keyrig.ledger.key_changes import KeyChanges
 from keyrig.ledger.learning import learn, learn_status
+from keyrig.ledger.local_commands import LocalCommands
 from keyrig.ledger.open_duties import OpenDuties
 from keyrig.ledger.outbox import Outbox
 from keyrig.ledger.rule_sets import RuleSets
@@ -78,6 +79,7 @@ class Ledger:
         self.rule_sets = RuleSets(self._database)
         self.run_contexts = RunContexts(self._database)
         self.open_duties = OpenDuties(self._database, self.device_facts, self.facts, self.rule_sets)
+        self.local_commands = LocalCommands(self._database)
         self.scheduled = ScheduledReplacements(self._database, self.runs, self.open_duties)
 
     @property

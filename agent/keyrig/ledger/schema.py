@@ -23,15 +23,18 @@ from sqlalchemy import (
 from keyrig.clock_trust import ClockFault
 from keyrig.duties.facts import Outcome
 from keyrig.duties.smi_status import SMIStatus
-from keyrig.ledger.columns import Entity, Instant, RowId, choice
+from keyrig.ledger.columns import Counter, Entity, Instant, RowId, choice
 from keyrig.ledger.states import (
+    BatchRule,
     EventType,
     ExchangeOutcome,
     InstructionEnd,
     KeyChangeState,
+    LocalCommandState,
     RunOutcome,
     ScheduledState,
     SuspensionEnd,
+    Verification,
 )
 
 SCHEMA_VERSION: Final = 4
@@ -437,3 +440,48 @@ scheduled_replacements = Table(
     Column("detail", Text, nullable=False, default=""),
 )
 """Replacements that a device holds until an instant; the alert that it sends settles them."""
+
+local_batches = Table(
+    "local_batches",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("rig_name", Text, nullable=False),
+    Column("device", Entity, nullable=False, index=True),
+    Column("digest", String(64), nullable=False, index=True),
+    Column("rule", choice(BatchRule), nullable=False),
+    Column("taken_in_at", Instant, nullable=False),
+    Column("finished_at", Instant),
+    Column("outcome", choice(RunOutcome)),
+    Column("detail", Text, nullable=False, default=""),
+)
+"""Commands that somebody else signed and MACed, handed over together for one device."""
+
+local_commands = Table(
+    "local_commands",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("batch_id", ForeignKey("local_batches.id"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("device", Entity, nullable=False),
+    Column("originator", Entity, nullable=False),
+    Column("counter", Counter, nullable=False),
+    Column("message_code", Integer, nullable=False),
+    Column("request_id", String(80), nullable=False, default=""),
+    Column("source", Text, nullable=False),
+    Column("octets", LargeBinary, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("remarks", Text, nullable=False, default=""),
+    Column("expires_at", Instant, nullable=False),
+    Column("state", choice(LocalCommandState), nullable=False),
+    Column("sendings", Integer, nullable=False, default=0),
+    Column("first_sent_at", Instant),
+    Column("last_sent_at", Instant),
+    Column("answer", LargeBinary),
+    Column("verification", choice(Verification)),
+    Column("detail", Text, nullable=False, default=""),
+    Column("settled_at", Instant),
+    Column("return_id", String(80), nullable=False, default=""),
+    UniqueConstraint("batch_id", "position"),
+    Index("ix_local_commands_device_originator_counter", "device", "originator", "counter"),
+)
+"""The commands of a batch in their order, each with what became of it."""

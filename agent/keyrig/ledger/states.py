@@ -94,6 +94,59 @@ class ScheduledState(enum.Enum):
     """Its instant passed and no alert came."""
 
 
+class LocalCommandState(enum.Enum):
+    """How far a command has come that somebody else signed and MACed for local delivery."""
+
+    WAITING = "waiting"
+    """It has not left yet."""
+    SENT = "sent"
+    """It is about to be sent or was; the device may have executed it."""
+    UNANSWERED = "unanswered"
+    """It was sent and no answer came in time; the device may have executed it."""
+    ANSWERED = "answered"
+    REFUSED = "refused"
+    """The device answered that it did not do what was asked, or what cannot be read."""
+    REJECTED = "rejected"
+    """An answer came and failed verification."""
+    EXPIRED = "expired"
+    """Its time passed before it was answered."""
+    REPLAYED = "replayed"
+    """An earlier batch delivered it already; the answer of then is kept with it."""
+    WITHDRAWN = "withdrawn"
+    """A person gave it up before it was answered."""
+
+
+LOCAL_COMMAND_OPEN: Final = frozenset(
+    {LocalCommandState.WAITING, LocalCommandState.SENT, LocalCommandState.UNANSWERED}
+)
+"""The states in which a command may still be sent, as the same octets."""
+
+LOCAL_COMMAND_HAS_ANSWER: Final = frozenset(
+    {
+        LocalCommandState.ANSWERED,
+        LocalCommandState.REFUSED,
+        LocalCommandState.REJECTED,
+        LocalCommandState.REPLAYED,
+    }
+)
+
+
+class Verification(enum.Enum):
+    """What is known of an answer's protection, by public certificates alone."""
+
+    VERIFIED = "verified"
+    NOT_VERIFIABLE_HERE = "not-verifiable-here"
+    """It needs a key or a certificate that is not here."""
+    FAILED = "failed"
+
+
+class BatchRule(enum.Enum):
+    """What becomes of the commands behind one that was not carried out."""
+
+    STOP = "stop"
+    GO_ON = "go-on"
+
+
 class EventType(enum.Enum):
     """What an event of the outbox tells."""
 
