@@ -247,6 +247,60 @@ class TerminalDisplay:
         still = f"; {still_due} duties still to be done" if still_due else ""
         self._print(f"\n[bold]{result.replace('-', ' ')}[/bold]{still}")
 
+    def _on_delivery_started(
+        self, batch: str, device: str, link: str, commands: int, to_send: int, **_: Any
+    ) -> None:
+        self._print(f"[bold]{device}[/bold]  on {escape(link)}  batch {batch[:8]}")
+        self._print(f"{commands} commands, {to_send} to be sent")
+
+    def _on_local_command(
+        self, position: int, what: str, originator: str, counter: int, remarks: str, **more: Any
+    ) -> None:
+        request = f"  {more['request_id']}" if more.get("request_id") else ""
+        state = f"  [bold]{more['state']}[/bold]" if "state" in more else ""
+        self._print(f"  {position}  {escape(what)}{state}")
+        self._print(f"      [dim]{originator} counter {counter}{request}[/dim]")
+        about = f"{remarks}; may be sent until {more['expires_at'][:16]}Z"
+        self._print(f"      [dim]{escape(about)}[/dim]")
+
+    def _on_local_answer(
+        self, position: int, what: str, state: str, verification: str, detail: str, **_: Any
+    ) -> None:
+        self._wait_for(None)
+        style = "green" if state == "answered" else "bold red"
+        why = f": {escape(detail)}" if detail else ""
+        word = verification.replace("-", " ")
+        self._print(f"  {position}  {escape(what)} [{style}]{state}[/{style}], {word}{why}")
+
+    def _on_answer_written(self, path: str, **_: Any) -> None:
+        self._print(f"      [dim]{escape(path)}[/dim]")
+
+    def _on_command_expired(self, position: int, detail: str, **_: Any) -> None:
+        self._print(f"  {position}  [yellow]expired: {escape(detail)}[/yellow]")
+
+    def _on_delivery_stopped(self, position: int, state: str, waiting: int, **_: Any) -> None:
+        self._print(
+            f"[yellow]stopped behind command {position} ({state}); {waiting} wait; "
+            "--go-on sends them[/yellow]"
+        )
+
+    def _on_delivery_finished(
+        self, batch: str, result: str, detail: str, left: int, **_: Any
+    ) -> None:
+        self._wait_for(None)
+        why = f": {escape(detail)}" if detail else ""
+        more = f"; {left} may still be sent: keyrig deliver --resume {batch[:8]}" if left else ""
+        self._print(f"\n[bold]{result.replace('-', ' ')}[/bold]{why}{more}")
+
+    def _on_batch_withdrawn(self, batch: str, commands: int, **_: Any) -> None:
+        self._print(f"batch {batch[:8]}: {commands} commands withdrawn")
+
+    def _on_local_batch(
+        self, batch: str, rig: str, device: str, taken_in_at: str, states: dict[str, int], **_: Any
+    ) -> None:
+        told = ", ".join(f"{count} {state}" for state, count in states.items())
+        self._print(f"{batch[:8]}  {escape(rig)}  {device}  {taken_in_at[:16]}Z  {told}")
+
 
 def plan_table(plan: Plan, statuses: Mapping[EntityIdentifier, Standing], title: str) -> Table:
     """Make the table of devices, duties, deadlines and SMI Status."""

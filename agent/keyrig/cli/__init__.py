@@ -13,6 +13,7 @@ from keyrig.cli.exit_codes import exit_code
 COMMANDS: Final = {
     "run": "Carry out every duty that is due on a rig.",
     "cancel": "Have devices forget the replacements that they hold for later.",
+    "deliver": "Carry commands that the DCC signed to a device, without any key.",
     "plan": "Show which duties are due, why, and until when.",
     "status": "Show devices, duties, deadlines and SMI Status.",
     "rules": "Show the rule set: duties, deadlines, and how ambiguous texts are read.",

@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+import json
+import shutil
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from agent.local_delivery.dcc_side import DCCSide
+from duis.header import RequestIdentifier, ResponseHeader
+from duis.requests import ReturnLocalCommandResponse, parse_request
+from duis.responses import LocalCommand, Response, build_response
+from duis.signatures import among, verify
+from duis_schemas import assert_valid
+from gbcs.entity import EntityIdentifier
+from gbcs.message import Message
+from gbcs.roles import KeyUsage, RemotePartyRole
+from keyrig.assembly import emulated_rig
+from keyrig.cli import run_command
+from keyrig.clock import utc_now
+from keyrig.keystore.opening import open_keystore
+from keyrig.ledger import Ledger
+from keyrig.rig import load_rig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from keyrig.keystore.base import KeyStore
+
+ESME = EntityIdentifier.parse("00-DB-12-34-56-78-90-A0")
+"""On a line of GFI text in the emulated home."""
+CHF = EntityIdentifier.parse("00-DB-12-34-56-78-90-A2")
+"""On a line of HDLC."""
+SUPPLIER = EntityIdentifier.parse("90-B3-D5-1F-30-01-00-00")
+BROKER = EntityIdentifier.parse("90-B3-D5-1F-30-00-00-02")
+DS = KeyUsage.DIGITAL_SIGNATURE
+
+
+@dataclass
+class Handheld:
+    """A field agent's home, in which there is no key store, beside a hosted emulated home."""
+
+    home: Path
+    rig: Path
+    store: KeyStore
+    elsewhere: Path
+    capsys: pytest.CaptureFixture[str]
+    files: int = 0
+
+    def dcc(self, device: EntityIdentifier = ESME) -> DCCSide:
+        return DCCSide(self.store, device)
+
+    def hex_file(self, octets: bytes) -> str:
+        self.files += 1
+        path = self.home / f"{self.files}.HEX"
+        path.write_text(octets.hex().upper() + "\n", encoding="ascii")
+        return str(path)
+
+    def duis_file(self, octets: bytes, request: RequestIdentifier, **changes: Any) -> str:
+        self.files += 1
+        header: dict[str, Any] = {
+            "request_id": request,
+            "response_id": request.answered(),
+            "response_code": "I0",
+            "response_date_time": utc_now(),
+        } | changes
+        document = build_response(
+            Response(
+                header=ResponseHeader(**header),
+                body=LocalCommand(gbcs_payload=octets),
+                service_reference_variant="6.24.1",
+            )
+        )
+        path = self.home / f"{self.files}.xml"
+        path.write_bytes(document)
+        return str(path)
+
+    def run(self, *arguments: str, device: EntityIdentifier | None = ESME) -> tuple[int, list[Any]]:
+        """Run `keyrig deliver`; give its exit code and its events."""
+        named = [] if device is None else ["--device", str(device)]
+        code = run_command(["deliver", *arguments, *named, "--rig", str(self.rig), "--json"])
+        out = self.capsys.readouterr().out
+        return code, [json.loads(line) for line in out.splitlines()]
+
+
+@contextmanager
+def hosted(elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, KeyStore]]:
+    monkeypatch.setenv("KEYRIG_HOME", str(elsewhere))
+    rig = load_rig(None)
+    with emulated_rig(rig) as devices:
+        text = rig.with_urls(devices.urls, devices.commissioned_at)
+        yield (
+            text.replace("[device.link]", "[device.link]\ntimeout_s = 0.5"),
+            open_keystore(elsewhere / "pki"),
+        )
+
+
+@pytest.fixture(name="handheld")
+def fixture_handheld(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Handheld]:
+    with hosted(tmp_path / "elsewhere", monkeypatch) as (text, store):
+        home = tmp_path / "handheld"
+        home.mkdir()
+        monkeypatch.setenv("KEYRIG_HOME", str(home))
+        rig = home / "rig.toml"
+        rig.write_text(text, encoding="utf-8")
+        capsys.readouterr()
+        yield Handheld(home, rig, store, tmp_path / "elsewhere", capsys)
+
+
+def of_type(events: list[Any], kind: str) -> list[Any]:
+    return [event for event in events if event["type"] == kind]
+
+
+@pytest.mark.parametrize("device", [ESME, CHF], ids=["gfi", "hdlc"])
+def test_commands_are_delivered_where_there_is_no_key_at_all(
+    handheld: Handheld, device: EntityIdentifier
+) -> None:
+    dcc = handheld.dcc(device)
+    first = dcc.provide(RemotePartyRole.ROOT, RemotePartyRole.RECOVERY)
+    request = RequestIdentifier(SUPPLIER, device, 4711)
+    second = dcc.issue()
+    output = handheld.home / "answers"
+    code, events = handheld.run(
+        handheld.duis_file(first, request),
+        handheld.hex_file(second),
+        "--output",
+        str(output),
+        device=device,
+    )
+    assert code == 0, events
+    assert not list(handheld.home.rglob("*.key"))
+    assert not (handheld.home / "pki").exists()
+    answers = of_type(events, "local-answer")
+    assert [each["verification"] for each in answers] == ["not-verifiable-here"] * 2
+    documents = sorted(output.iterdir())
+    assert len(documents) == 2
+    for path in documents:
+        assert_valid(path.read_bytes())
+        body = parse_request(path.read_bytes(), path.name).body
+        assert isinstance(body, ReturnLocalCommandResponse)
+        answer = Message.parse(body.device_gbcs_response)
+        assert answer.header.originator == device
+    assert of_type(events, "delivery-finished")[0]["result"] == "done"
+
+
+def test_answers_are_verified_by_public_certificates_alone(handheld: Handheld) -> None:
+    """Certificates may stand in the key store without keys, or come with the command line."""
+    pki = handheld.home / "pki"
+    pki.mkdir()
+    shutil.copy(handheld.elsewhere / "pki" / f"{BROKER.stem}-ds.pem", pki)
+    device = handheld.elsewhere / "pki" / f"{ESME.stem}-ds.pem"
+    command = handheld.hex_file(handheld.dcc().issue())
+    code, events = handheld.run(command, "--certificate", str(device))
+    assert code == 0
+    assert of_type(events, "local-command")[0]["remarks"] == "signature verified"
+    assert of_type(events, "local-answer")[0]["verification"] == "verified"
+
+
+def test_false_signature_of_a_command_sends_nothing_of_the_batch(handheld: Handheld) -> None:
+    pki = handheld.home / "pki"
+    pki.mkdir()
+    shutil.copy(handheld.elsewhere / "pki" / f"{BROKER.stem}-ds.pem", pki)
+    dcc = handheld.dcc()
+    good, bad = dcc.issue(), bytearray(dcc.issue())
+    bad[-20] ^= 1
+    files = [handheld.hex_file(good), handheld.hex_file(bytes(bad))]
+    code = run_command(["deliver", *files, "--device", str(ESME), "--rig", str(handheld.rig)])
+    captured = handheld.capsys.readouterr()
+    assert code == 3
+    (line,) = captured.err.splitlines()
+    assert "2.HEX: the signature of the command is by no key known of" in line
+    assert not captured.out
+    assert handheld.run("--list", device=None) == (0, [])
+
+
+def test_device_that_is_absent_needs_a_person_and_the_batch_goes_on_later(
+    handheld: Handheld,
+) -> None:
+    text = handheld.rig.read_text(encoding="utf-8")
+    handheld.rig.write_text(text.replace("/dev/pts/", "/dev/no-such-"), encoding="utf-8")
+    output = str(handheld.home / "answers")
+    code, events = handheld.run(handheld.hex_file(handheld.dcc().issue()))
+    assert code == 4
+    finished = of_type(events, "delivery-finished")[0]
+    assert (finished["result"], finished["left"]) == ("needs-person", 1)
+    handheld.rig.write_text(text, encoding="utf-8")
+    batch = finished["batch"][:6]
+    code, events = handheld.run("--resume", batch, "--output", output, device=None)
+    assert code == 0
+    (written,) = of_type(events, "answer-written")
+    assert written["path"].startswith(output)
+    code, (listed,) = handheld.run("--list", device=None)
+    assert code == 0
+    assert (listed["states"], listed["left"]) == ({"answered": 1}, 0)
+
+
+def test_answers_are_signed_where_the_party_has_a_key(handheld: Handheld) -> None:
+    pki = handheld.home / "pki"
+    pki.mkdir()
+    for suffix in ("pem", "key"):
+        shutil.copy(handheld.elsewhere / "pki" / f"{SUPPLIER.stem}-ds.{suffix}", pki)
+    output = handheld.home / "answers"
+    command = handheld.hex_file(handheld.dcc().issue())
+    code, _ = handheld.run(command, "--sign-as", str(SUPPLIER), "--output", str(output))
+    assert code == 0
+    (path,) = output.iterdir()
+    held = among([open_keystore(pki).certificate(SUPPLIER, key_usage=DS)])
+    request = parse_request(verify(path.read_bytes(), held, path.name), path.name)
+    assert request.header.request_id.originator == SUPPLIER
+    assert_valid(path.read_bytes())
+
+
+def test_withdrawn_commands_are_not_sent_and_may_be_handed_over_anew(handheld: Handheld) -> None:
+    text = handheld.rig.read_text(encoding="utf-8")
+    handheld.rig.write_text(text.replace("/dev/pts/", "/dev/no-such-"), encoding="utf-8")
+    dcc = handheld.dcc()
+    first, second = handheld.hex_file(dcc.issue()), handheld.hex_file(dcc.issue())
+    _, events = handheld.run(first, second)
+    batch = of_type(events, "delivery-finished")[0]["batch"]
+    assert run_command(["deliver", second, "--device", str(ESME), "--rig", str(handheld.rig)]) == 4
+    assert f"stands in batch {batch}, which is not through" in handheld.capsys.readouterr().err
+    code, (withdrawn,) = handheld.run("--withdraw", batch, device=None)
+    assert (code, withdrawn["commands"]) == (0, 2)
+    handheld.rig.write_text(text, encoding="utf-8")
+    assert handheld.run(second)[0] == 0
+
+
+def test_dry_run_checks_and_records_nothing(handheld: Handheld) -> None:
+    code, (command,) = handheld.run(handheld.hex_file(handheld.dcc().issue()), "--dry-run")
+    assert code == 0
+    assert command["what"] == "CS02c Issue Security Credentials"
+    assert not (handheld.home / "ledger.sqlite").exists()
+
+
+def test_default_expiry_is_a_setting(handheld: Handheld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KEYRIG_DELIVER__VALID_FOR_HOURS", "2")
+    request = RequestIdentifier(SUPPLIER, ESME, 5)
+    old = utc_now() - timedelta(hours=3)
+    file = handheld.duis_file(handheld.dcc().issue(), request, response_date_time=old)
+    code, events = handheld.run(file)
+    assert code == 3
+    assert of_type(events, "command-expired")
+    assert not of_type(events, "command-sent")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["deliver"],
+        ["deliver", "a.hex"],
+        ["deliver", "a.hex", "--resume", "x", "--device", str(ESME)],
+        ["deliver", "--resume", "x", "--dry-run"],
+        ["deliver", "--list", "--withdraw", "x"],
+        ["deliver", "--resume", "no-such"],
+        ["deliver", "no-such.hex", "--device", str(ESME)],
+        ["deliver", "a.hex", "--device", "zz"],
+        ["deliver", "/dev/zero", "--device", str(ESME)],
+    ],
+)
+def test_wrong_usage_ends_with_2(
+    handheld: Handheld, arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(handheld.home)
+    with Ledger(handheld.home / "ledger.sqlite"):
+        pass
+    assert run_command(arguments) == 2
+    assert "Traceback" not in handheld.capsys.readouterr().err
+
+
+def test_terminal_shows_commands_answers_and_how_it_ended(handheld: Handheld) -> None:
+    file = handheld.hex_file(handheld.dcc().issue())
+    assert run_command(["deliver", file, "--device", str(ESME), "--rig", str(handheld.rig)]) == 0
+    out = handheld.capsys.readouterr().out
+    assert "1 commands, 1 to be sent" in out
+    assert "CS02c Issue Security Credentials answered, not verifiable here" in out
+    assert out.rstrip().endswith("done")
