@@ -251,7 +251,8 @@ class TerminalDisplay:
         self, batch: str, device: str, link: str, commands: int, to_send: int, **_: Any
     ) -> None:
         self._print(f"[bold]{device}[/bold]  on {escape(link)}  batch {batch[:8]}")
-        self._print(f"{commands} commands, {to_send} to be sent")
+        several = "commands" if commands > 1 else "command"
+        self._print(f"{commands} {several}, {to_send} to be sent")
 
     def _on_local_command(
         self, position: int, what: str, originator: str, counter: int, remarks: str, **more: Any

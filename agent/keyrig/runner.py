@@ -443,7 +443,8 @@ class _DeviceRun:
         """Take the device's certificates from the key store, where the ledger has none yet."""
         ledger, now = self._bench.ledger, self._bench.clock()
         for key_usage in KEY_USAGES:
-            if ledger.key_changes.candidates(self._entity, key_usage):
+            held = ledger.key_changes.candidates(self._entity, key_usage)
+            if any(candidate.certain for candidate in held):
                 continue
             certificate = self._bench.keys.certificate(self._entity, key_usage)
             ledger.key_changes.record_in_use(self._entity, key_usage, certificate.der, now)

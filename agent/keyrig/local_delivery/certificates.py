@@ -50,6 +50,10 @@ class PublicCertificates:
         """Give the digital signature certificates of an organisation or device."""
         return tuple(self._signing.get(entity, ()))
 
+    def all_signing(self) -> tuple[GBCSCertificate, ...]:
+        """Give every digital signature certificate."""
+        return tuple(each for held in self._signing.values() for each in held)
+
     def vouch_for_device(self, certificate: GBCSCertificate, device: EntityIdentifier) -> bool:
         """Say whether a certificate is the device's by the word of an authority that is known."""
         try:

@@ -5,16 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from gbcs.errors import DecodeError, ProtectionMissing, SignatureMismatch
+from duis.signatures import among
+from duis.signatures import verify as verify_document
+from gbcs.errors import (
+    CertificateRejected,
+    DecodeError,
+    ProtectionMissing,
+    SignatureMismatch,
+)
 from gbcs.message import CRAFlag, Message
 from gbcs.protection import verify_signature
 from gbcs.use_cases import Protection, command_protection, decode_payload, use_case_name
 from keyrig.errors import SettingsError
 from keyrig.ledger.local_commands import NewLocalCommand
+from keyrig.local_delivery.reading import command_in_response
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
+
+    from cryptography import x509
 
     from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
@@ -75,7 +85,11 @@ def check_batch(
     checked = []
     for each in given:
         message = _command(each, device)
-        remarks = [_check_protection(each, message, certificates), _request_remark(each, message)]
+        remarks = [
+            _check_protection(each, message, certificates),
+            _check_document(each, certificates),
+            _request_remark(each, message),
+        ]
         checked.append(
             NewLocalCommand(
                 originator=message.header.originator,
@@ -169,6 +183,42 @@ def _check_signature(
         f"{given.source}: the signature of the command is by no key known of {originator}; "
         "nothing was sent; have the command made anew, or give the originator's new certificate"
     )
+
+
+def _check_document(given: GivenCommand, certificates: PublicCertificates) -> str:
+    """Check the signature of the DUIS response that a command came in; say what could be.
+
+    It covers what the command itself does not: which request it answers, and when.
+
+    Raises:
+        SignatureMismatch: It is false, or covers something else.
+    """
+    if not given.document:
+        return ""
+    signers: list[GBCSCertificate] = []
+    find = among(certificates.all_signing())
+
+    def find_signer(issuer: x509.Name, serial: int) -> GBCSCertificate | None:
+        found = find(issuer, serial)
+        signers.extend([found] if found else [])
+        return found
+
+    try:
+        covered = verify_document(given.document, find_signer, given.source)
+    except ProtectionMissing:
+        return "its DUIS response is not signed"
+    except (CertificateRejected, SignatureMismatch):
+        if signers:
+            raise
+        return "the signature of its DUIS response cannot be checked here"
+    inner = command_in_response(covered, given.source)
+    if (inner.octets, inner.request_id, inner.responded_at) != (
+        given.octets,
+        given.request_id,
+        given.responded_at,
+    ):
+        raise SignatureMismatch(f"{given.source}: its signature covers another response; {_MEND}")
+    return "DUIS response verified"
 
 
 def _request_remark(given: GivenCommand, message: Message) -> str:

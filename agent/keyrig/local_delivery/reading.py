@@ -40,12 +40,14 @@ class GivenCommand:
         octets: The message.
         request_id: The DUIS RequestID that it belongs to, where it came in a DUIS response.
         responded_at: When the DCC made that response.
+        document: The response itself, or b"".
     """
 
     source: str
     octets: bytes = field(repr=False)
     request_id: RequestIdentifier | None = None
     responded_at: datetime | None = None
+    document: bytes = field(default=b"", repr=False)
 
 
 def read_commands(paths: Iterable[Path]) -> tuple[GivenCommand, ...]:
@@ -83,7 +85,7 @@ def commands_in(octets: bytes, source: str) -> list[GivenCommand]:
         DocumentInvalid: It is XML, and no DUIS response with a local command.
     """
     if octets.lstrip().startswith(_XML_STARTS):
-        return [_command_of(parse_response(octets, source), source)]
+        return [command_in_response(octets, source)]
     try:
         messages = messages_in(octets)
     except SettingsError as error:
@@ -98,7 +100,13 @@ def commands_in(octets: bytes, source: str) -> list[GivenCommand]:
     ]
 
 
-def _command_of(response: Response, source: str) -> GivenCommand:
+def command_in_response(octets: bytes, source: str) -> GivenCommand:
+    """Give the local command of a DUIS response; its signature is not looked at.
+
+    Raises:
+        DocumentInvalid: It is none, or brings something else.
+    """
+    response = parse_response(octets, source)
     body = response.body
     if isinstance(body, LocalCommand):
         return GivenCommand(
@@ -106,6 +114,7 @@ def _command_of(response: Response, source: str) -> GivenCommand:
             octets=body.gbcs_payload,
             request_id=response.header.request_id,
             responded_at=response.header.response_date_time,
+            document=octets,
         )
     raise DocumentInvalid(_what_instead(response), source=source, mend=_MEND)
 

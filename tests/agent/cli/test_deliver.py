@@ -5,11 +5,13 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from agent.local_delivery.dcc_side import DCCSide
+from authorities import Authorities
 from duis.header import RequestIdentifier, ResponseHeader
 from duis.requests import ReturnLocalCommandResponse, parse_request
 from duis.responses import LocalCommand, Response, build_response
@@ -23,11 +25,10 @@ from keyrig.cli import run_command
 from keyrig.clock import utc_now
 from keyrig.keystore.opening import open_keystore
 from keyrig.ledger import Ledger
-from keyrig.rig import load_rig
+from keyrig.rig import emulated_home_text, load_rig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from keyrig.keystore.base import KeyStore
 
@@ -277,6 +278,36 @@ def test_terminal_shows_commands_answers_and_how_it_ended(handheld: Handheld) ->
     file = handheld.hex_file(handheld.dcc().issue())
     assert run_command(["deliver", file, "--device", str(ESME), "--rig", str(handheld.rig)]) == 0
     out = handheld.capsys.readouterr().out
-    assert "1 commands, 1 to be sent" in out
+    assert "1 command, 1 to be sent" in out
     assert "CS02c Issue Security Credentials answered, not verifiable here" in out
     assert out.rstrip().endswith("done")
+
+
+def test_certificate_that_a_device_may_have_been_given_does_not_displace_its_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A later run by an agent with keys still finds the device by its certificate of before."""
+    monkeypatch.setenv("KEYRIG_HOME", str(tmp_path))
+    device = EntityIdentifier.parse("00-DB-12-34-56-78-90-A4")
+    other = Authorities().device(entity_id=device).der
+    with Ledger(tmp_path / "ledger.sqlite") as ledger:
+        ledger.key_changes.record_possible(device, KeyUsage.KEY_AGREEMENT, other, utc_now())
+    rig = tmp_path / "rig.toml"
+    rig.write_text(emulated_home_text().replace('" }', '", timeout_s = 0.3 }'), encoding="utf-8")
+    assert run_command(["run", str(rig), "--device", str(device), "--json"]) == 0
+    assert '"done"' in capsys.readouterr().out
+
+
+def test_handheld_terminal_delivers_over_zigbee(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("KEYRIG_HOME", str(tmp_path))
+    file = Path(__file__).parents[3] / "hil-rigs" / "emulated-handheld.toml"
+    with emulated_rig(load_rig(file)):
+        pass
+    command = tmp_path / "1.hex"
+    command.write_text(DCCSide(open_keystore(tmp_path / "pki"), ESME).issue().hex(), "ascii")
+    named = ["--device", str(ESME), "--rig", str(file), "--json"]
+    assert run_command(["deliver", str(command), *named]) == 0
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert of_type(events, "local-answer")[0]["verification"] == "verified"

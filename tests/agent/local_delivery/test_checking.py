@@ -6,22 +6,26 @@ from typing import TYPE_CHECKING
 import pytest
 
 from authorities import DEVICE, Authorities
-from duis.header import RequestIdentifier
-from firmware_stubs.support import Role
+from duis.header import RequestIdentifier, ResponseHeader
+from duis.responses import LocalCommand, Response, build_response
+from duis.signatures import sign
+from firmware_stubs.support import Role, cell
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import ProtectionMissing, SecurityError, SignatureMismatch
 from gbcs.message import Message, compose_pre_command, compose_protected
 from keyrig.errors import SettingsError
 from keyrig.local_delivery.certificates import PublicCertificates
 from keyrig.local_delivery.checking import SIGNATURE_VERIFIED, Expiry, check_batch
-from keyrig.local_delivery.reading import GivenCommand
+from keyrig.local_delivery.reading import GivenCommand, commands_in
 
 from .field import DS, KA, NOON, WEEK, Site
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gbcs.certificates import GBCSCertificate
     from keyrig.ledger.local_commands import NewLocalCommand
+    from meterstub.key_pair import KeyPair
 
 
 @pytest.fixture(name="site")
@@ -179,3 +183,46 @@ def test_no_command_at_all_is_refused(site: Site) -> None:
 @pytest.mark.parametrize("end", [0, 1, 30, 60])
 def test_part_of_a_command_is_refused(site: Site, end: int) -> None:
     assert "no GBCS message" in refused(site, site.bench.issue(1)[:end])
+
+
+def signed_response(
+    site: Site, signer: KeyPair, certificate: GBCSCertificate, **changes: object
+) -> bytes:
+    arguments: dict[str, object] = {
+        "request_id": RequestIdentifier(site.supplier, DEVICE, 1001),
+        "response_code": "I0",
+        "response_date_time": NOON,
+    } | changes
+    response = Response(
+        header=ResponseHeader(**arguments),  # type: ignore[arg-type] # as the names say
+        body=LocalCommand(gbcs_payload=site.bench.issue(1001)),
+        service_reference_variant="6.17",
+    )
+    return sign(build_response(response), signer, certificate)
+
+
+def test_signature_of_a_duis_response_is_verified_where_its_signer_is_known(site: Site) -> None:
+    dcc = site.bench.pki.credential(cell(Role.TRANSITIONAL_COS, DS))
+    document = signed_response(site, dcc.pair, dcc.certificate)
+    (command,) = checked(site, *commands_in(document, "1.xml"))
+    assert command.remarks.endswith("the signature of its DUIS response cannot be checked here")
+    site.certificates = PublicCertificates([dcc.certificate])
+    (command,) = checked(site, *commands_in(document, "1.xml"))
+    assert command.remarks.endswith("DUIS response verified")
+
+
+def test_duis_response_that_was_changed_after_signing_is_refused(site: Site) -> None:
+    dcc = site.bench.pki.credential(cell(Role.TRANSITIONAL_COS, DS))
+    document = signed_response(site, dcc.pair, dcc.certificate).replace(b":1001", b":1002")
+    site.certificates = PublicCertificates([dcc.certificate])
+    with pytest.raises(SignatureMismatch, match=r"1\.xml"):
+        checked(site, *commands_in(document, "1.xml"))
+
+
+def test_duis_response_without_a_signature_is_remarked_on(site: Site) -> None:
+    dcc = site.bench.pki.credential(cell(Role.TRANSITIONAL_COS, DS))
+    signed = signed_response(site, dcc.pair, dcc.certificate)
+    start, end = signed.index(b"<ds:Signature"), signed.index(b"</ds:Signature>")
+    bare = signed[:start] + signed[end + len(b"</ds:Signature>") :]
+    (command,) = checked(site, *commands_in(bare, "1.xml"))
+    assert command.remarks.endswith("its DUIS response is not signed")
