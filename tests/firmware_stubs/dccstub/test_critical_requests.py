@@ -233,6 +233,20 @@ def test_transform_may_be_asked_again_until_the_pre_command_is_sent() -> None:
     assert bench.code(body, request_id) == "E49"
 
 
+def test_signed_pre_command_for_later_waits_at_the_dcc_and_can_be_cancelled() -> None:
+    bench = StandInBench()
+    for cancelled in (False, True):
+        for date in (bench.clock.now + timedelta(days=1), CANCELLED)[: 1 + cancelled]:
+            request_id = bench.next_id()
+            pre_command = bench.pre_command(bench.update(), request_id)
+            held = replace(bench.signed_pre_command(pre_command), execution_date_time=date)
+            asked = bench.code(held, request_id, CommandVariant.SEND_SIGNED, reference="6.15.1")
+            assert asked == "I99"
+        assert bench.responses() == []
+        bench.clock.now += timedelta(days=1)
+        assert len(bench.responses()) == (0 if cancelled else 2)
+
+
 def send(bench: StandInBench, signed: SignedPreCommand, request_id: object) -> str:
     return bench.code(signed, request_id, CommandVariant.SEND_SIGNED, reference="6.17")
 
