@@ -126,8 +126,13 @@ def answer_document(command: LocalCommand, sign: Callable[[bytes], bytes] | None
 
 
 def document_name(command: LocalCommand) -> str:
-    """Give the name of the file that holds a command's answer; the same whenever it is written."""
-    return f"8.13_{command.device.stem}_{command.originator.stem}_{command.counter}.xml"
+    """Give the name of the file that holds a command's answer; the same whenever it is written.
+
+    Files sort in the order of their RequestIDs' counters, in which they are to be sent.
+    """
+    request_counter = RequestIdentifier.parse(command.return_id).counter
+    of = f"{command.originator.stem}_{command.counter}"
+    return f"8.13_{command.device.stem}_{request_counter}_{of}.xml"
 
 
 def write_answer(command: LocalCommand, returning: Returning) -> Path | None:

@@ -96,9 +96,10 @@ def test_documents_are_valid_and_say_which_request_they_answer(tmp_path: Path) -
         site.deliver(ledger, site.take_in(ledger, given))
     kept = site.commands()
     paths = sorted((tmp_path / "answers").iterdir())
+    milliseconds = int(NOON.timestamp() * 1000)
     assert [path.name for path in paths] == [
-        f"8.13_{DEVICE.stem}_{site.supplier.stem}_11.xml",
-        f"8.13_{DEVICE.stem}_{site.broker.stem}_12.xml",
+        f"8.13_{DEVICE.stem}_{milliseconds}_{site.supplier.stem}_11.xml",
+        f"8.13_{DEVICE.stem}_{milliseconds + 1}_{site.broker.stem}_12.xml",
     ]
     for path, command in zip(paths, kept, strict=True):
         assert_valid(path.read_bytes())
