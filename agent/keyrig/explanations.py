@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from keyrig.duties.explain import explain
 from keyrig.duties.known_facts import encode_value
 from keyrig.fact_listing import fact_document
 from keyrig.printable import printable
@@ -12,8 +13,23 @@ from keyrig.printable import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from keyrig.assembly import Outlook
     from keyrig.duties.explain import Explanation, FactUsed
     from keyrig.duties.facts import AttemptFact
+
+
+def explanations_of(outlook: Outlook) -> list[Explanation]:
+    """Explain every duty of a rig's plan, in its order."""
+    return [
+        explain(
+            outlook.rules,
+            duty,
+            outlook.records[duty.device],
+            outlook.attempts.of(duty.device, duty.requirement),
+            outlook.statuses[duty.device],
+        )
+        for duty in outlook.plan.duties
+    ]
 
 
 def explanation_document(explanation: Explanation) -> dict[str, Any]:

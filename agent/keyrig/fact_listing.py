@@ -1,4 +1,4 @@
-"""Showing what is known of devices, and who said it."""
+"""Recording and showing what is known of devices, and who said it."""
 
 from __future__ import annotations
 
@@ -61,6 +61,12 @@ def device_lines(document: dict[str, Any]) -> Iterator[str]:
     for record in document["smi_status"]:
         why = printable(record["source"], 100)
         yield f"  SMI Status: {record['status']}  (since {record['at'][:19]}Z, {why})"
+
+
+def record_fact(ledger: Ledger, device: EntityIdentifier, told: KnownFact, now: datetime) -> str:
+    """Record one thing that is said of a device; say what holds now, in one line."""
+    ledger.learn(device, [told], now)
+    return what_counts(ledger, device, told, now)
 
 
 def what_counts(ledger: Ledger, device: EntityIdentifier, told: KnownFact, now: datetime) -> str:

@@ -84,7 +84,7 @@ def set_(
     """
     from keyrig.clock import utc_now  # noqa: PLC0415 - not for --help
     from keyrig.duties.known_facts import KnownFact, read_value  # noqa: PLC0415 - as above
-    from keyrig.fact_listing import what_counts  # noqa: PLC0415 - as above
+    from keyrig.fact_listing import record_fact  # noqa: PLC0415 - as above
     from keyrig.home import ledger_path  # noqa: PLC0415 - as above
     from keyrig.ledger import Ledger  # noqa: PLC0415 - as above
 
@@ -98,8 +98,7 @@ def set_(
     now = utc_now()
     with Ledger(ledger_path(make=True)) as ledger:
         known = KnownFact(name=fact, value=read, at=at, source=source, recorded_at=now)
-        ledger.learn(device, [known], now)
-        click.echo(what_counts(ledger, device, known, now))
+        click.echo(record_fact(ledger, device, known, now))
     return 0
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from keyrig.keystore import StoredCertificate
     from keyrig.pki import CopyReport
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -89,9 +88,10 @@ def init(keystore: Path, *, as_json: bool) -> None:
 def show(keystore: Path, *, as_json: bool) -> None:
     """List certificates: whose they are, for what, until when."""
     from keyrig.keystore import open_keystore  # noqa: PLC0415
+    from keyrig.keystore.listing import certificate_document  # noqa: PLC0415
 
     store = open_keystore(keystore)
-    rows = [_described(stored) for stored in store.stored()]
+    rows = [certificate_document(stored) for stored in store.stored()]
     for problem in store.problems:
         click.echo(f"left out: {problem}", err=True)
     if as_json:
@@ -99,28 +99,6 @@ def show(keystore: Path, *, as_json: bool) -> None:
             _print_json("certificate", **row)
     else:
         _print_table(rows)
-
-
-def _described(stored: StoredCertificate) -> dict[str, Any]:
-    from keyrig.printable import printable  # noqa: PLC0415
-
-    certificate = stored.certificate
-    name = certificate.business_name
-    key_identifier = certificate.subject_key_identifier
-    return {
-        "source": stored.source,
-        "profile": certificate.profile.name.lower(),
-        "entity_id": None if certificate.entity_id is None else str(certificate.entity_id),
-        "name": None if name is None else printable(name),
-        "role": None if certificate.role is None else certificate.role.gbcs_name,
-        "key_usage": certificate.key_usage.gbcs_name,
-        "cell_usage": "prePaymentTopUp" if stored.cell_usage else "management",
-        "not_before": f"{certificate.not_before:%Y-%m-%dT%H:%M:%SZ}",
-        "not_after": f"{certificate.not_after:%Y-%m-%dT%H:%M:%SZ}",
-        "subject_key_identifier": None if key_identifier is None else key_identifier.hex(),
-        "serial": f"{certificate.serial:x}",
-        "private_key": stored.has_private_key,
-    }
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:

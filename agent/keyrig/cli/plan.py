@@ -57,24 +57,18 @@ def plan(
 def _explain(rig: Path | None, texts: tuple[str, ...], *, as_json: bool) -> int:
     from keyrig.assembly import outlook_of, places_of  # noqa: PLC0415 - not for --help
     from keyrig.clock import utc_now  # noqa: PLC0415 - as above
-    from keyrig.duties.explain import explain  # noqa: PLC0415 - as above
-    from keyrig.explanations import explanation_document, explanation_lines  # noqa: PLC0415
+    from keyrig.explanations import (  # noqa: PLC0415 - as above
+        explanation_document,
+        explanation_lines,
+        explanations_of,
+    )
     from keyrig.rig import load_rig  # noqa: PLC0415 - as above
 
     opened = load_rig(rig)
     only = parse_devices(texts, option="--explain")
     opened.require(only)
     outlook = outlook_of(places_of(opened), now=utc_now(), only=only)
-    explanations = [
-        explain(
-            outlook.rules,
-            duty,
-            outlook.records[duty.device],
-            outlook.attempts.of(duty.device, duty.requirement),
-            outlook.statuses[duty.device],
-        )
-        for duty in outlook.plan.duties
-    ]
+    explanations = explanations_of(outlook)
     if as_json:
         duties = [explanation_document(each) for each in explanations]
         edition = outlook.rules.edition
@@ -89,29 +83,19 @@ def _explain(rig: Path | None, texts: tuple[str, ...], *, as_json: bool) -> int:
 
 def _show_next(limit: int, *, as_json: bool) -> int:
     from keyrig.clock import utc_now  # noqa: PLC0415 - not for --help
+    from keyrig.due_listing import due_document  # noqa: PLC0415 - as above
     from keyrig.home import ledger_path  # noqa: PLC0415 - as above
     from keyrig.ledger import Ledger  # noqa: PLC0415 - as above
 
-    now = utc_now()
     with Ledger(ledger_path(), create=False) as ledger:
-        due = ledger.open_duties.next_due(now, limit)
-        total = ledger.open_duties.count()
+        document = due_document(ledger, utc_now(), limit)
     if as_json:
-        rows = [
-            {
-                "entity_id": str(duty.device),
-                "requirement": duty.requirement,
-                "due_by": duty.due_by.isoformat() if duty.due_by else None,
-                "overdue": duty.due_by is not None and now > duty.due_by,
-                "rig": duty.rig_name or None,
-            }
-            for duty in due
-        ]
-        click.echo(json.dumps({"schema": SCHEMA, "open": total, "duties": rows}))
+        click.echo(json.dumps({"schema": SCHEMA, **document}))
         return 0
-    for duty in due:
-        until = f"{duty.due_by:%Y-%m-%d %H:%M:%SZ}" if duty.due_by else "no deadline"
-        late = "  overdue" if duty.due_by is not None and now > duty.due_by else ""
-        click.echo(f"{until}  {duty.device}  {duty.requirement:5} {duty.rig_name or '-'}{late}")
-    click.echo(f"{len(due)} of {total} open duties")
+    for duty in document["duties"]:
+        until = f"{duty['due_by'][:19]}Z".replace("T", " ") if duty["due_by"] else "no deadline"
+        late = "  overdue" if duty["overdue"] else ""
+        rig = duty["rig"] or "-"
+        click.echo(f"{until}  {duty['entity_id']}  {duty['requirement']:5} {rig}{late}")
+    click.echo(f"{len(document['duties'])} of {document['open']} open duties")
     return 0

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Final
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
 
-    from keyrig.report.document import Report
     from keyrig.report.record import RunRecord
 
 FORMATS: Final = ("html", "json", "junit", "evidence")
@@ -55,28 +53,12 @@ def report(run: str, form: str, output: Path) -> int:
     return 0
 
 
-def _evidence(record: RunRecord, now: datetime) -> bytes:
-    from keyrig.home import home_directory  # noqa: PLC0415 - not for --help
-    from keyrig.report.evidence import evidence  # noqa: PLC0415 - as above
-    from keyrig.report.evidence_key import evidence_key, fingerprint  # noqa: PLC0415 - as above
-
-    key = evidence_key(home_directory() / "rigs", record.run.rig_name)
-    octets = evidence(record, key, now)
-    click.echo(f"sealed by the rig's key {fingerprint(key.public_der)}", err=True)
-    return octets
-
-
 def _octets(form: str, record: RunRecord, now: datetime) -> bytes:
-    from keyrig.report.composing import compose  # noqa: PLC0415 - not for --help
+    from keyrig.home import home_directory  # noqa: PLC0415 - not for --help
+    from keyrig.report.formats import report_octets, sealed_evidence  # noqa: PLC0415 - as above
 
-    if form == "evidence":
-        return _evidence(record, now)
-    return _writer(form)(compose(record, now)).encode()
-
-
-def _writer(form: str) -> Callable[[Report], str]:
-    from keyrig.report.document import Report  # noqa: PLC0415 - not for --help
-    from keyrig.report.html import html_report  # noqa: PLC0415 - as above
-    from keyrig.report.junit import junit_report  # noqa: PLC0415 - as above
-
-    return {"html": html_report, "json": Report.to_json, "junit": junit_report}[form]
+    if form != "evidence":
+        return report_octets(form, record, now)
+    octets, key = sealed_evidence(record, home_directory(), now)
+    click.echo(f"sealed by the rig's key {key}", err=True)
+    return octets

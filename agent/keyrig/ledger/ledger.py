@@ -15,6 +15,7 @@ from keyrig.ledger.key_changes import KeyChanges
 from keyrig.ledger.learning import learn, learn_status
 from keyrig.ledger.local_commands import LocalCommands
 from keyrig.ledger.open_duties import OpenDuties
+from keyrig.ledger.operations import Operations
 from keyrig.ledger.outbox import Outbox
 from keyrig.ledger.rule_sets import RuleSets
 from keyrig.ledger.run_contexts import RunContexts
@@ -22,6 +23,7 @@ from keyrig.ledger.runs import Runs
 from keyrig.ledger.scheduled import ScheduledReplacements
 from keyrig.ledger.smi_status import SMIStatuses
 from keyrig.ledger.status_instructions import StatusInstructions
+from keyrig.ledger.tokens import Tokens
 from keyrig.ledger.upstreams import Upstreams
 
 if TYPE_CHECKING:
@@ -81,6 +83,8 @@ class Ledger:
         self.open_duties = OpenDuties(self._database, self.device_facts, self.facts, self.rule_sets)
         self.local_commands = LocalCommands(self._database)
         self.scheduled = ScheduledReplacements(self._database, self.runs, self.open_duties)
+        self.tokens = Tokens(self._database)
+        self.operations = Operations(self._database)
 
     @property
     def path(self) -> Path:

@@ -485,3 +485,42 @@ local_commands = Table(
     Index("ix_local_commands_device_originator_counter", "device", "originator", "counter"),
 )
 """The commands of a batch in their order, each with what became of it."""
+
+api_tokens = Table(
+    "api_tokens",
+    metadata,
+    Column("id", String(12), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("scopes", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("revoked_at", Instant),
+)
+"""Who may use the API; of a token's secret its SHA-256 alone."""
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("rig_name", Text, nullable=False),
+    Column("requested_by", Text, nullable=False),
+    Column("requested_at", Instant, nullable=False),
+    Column("request", Text, nullable=False),
+    Column("finished_at", Instant),
+    Column("result", String(20)),
+    Column("problem", Text),
+    Index("ix_operations_requested_at", "requested_at"),
+)
+"""Runs that were asked for over the API; the run has the operation's id, once it has begun."""
+
+operation_events = Table(
+    "operation_events",
+    metadata,
+    Column("operation_id", ForeignKey("operations.id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("type", String(60), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("body", Text, nullable=False),
+)
+"""What happened in an operation, counted from 1, for whoever watches it."""
