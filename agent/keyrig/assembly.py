@@ -88,7 +88,7 @@ class Places:
     @property
     def lock(self) -> Path:
         """The file whose lock says that an agent drives the rig."""
-        return self.home / "rigs" / f"{self.rig.name}.lock"
+        return lock_of(self.home, self.rig.name)
 
     @property
     def emulation_lock(self) -> Path:
@@ -167,17 +167,22 @@ def outlook_of(
     now: datetime,
     only: Collection[EntityIdentifier] = (),
     observe: Observer = unobserved,
+    ledger: Ledger | None = None,
 ) -> Outlook:
     """Plan the duties of a rig, or of `only` some of its devices; changes nothing.
 
-    `observe` is told what is wrong with the clock, by which deadlines are judged.
+    Args:
+        places: Where the rig keeps things.
+        now: The present instant.
+        only: The devices; all where empty.
+        observe: Is told what is wrong with the clock, by which deadlines are judged.
+        ledger: The ledger, where it is open already.
     """
     with ExitStack() as stack:
-        ledger = (
-            stack.enter_context(Ledger(places.ledger, create=False))
-            if places.ledger.exists()
-            else None
-        )
+        if ledger is None and places.ledger.exists():
+            ledger = stack.enter_context(Ledger(places.ledger, create=False))
+        if ledger is not None:
+            stack.enter_context(ledger.reading())
         records = {
             entity: known.record
             for entity, known in facts_of(places, ledger, now=now).items()
@@ -228,8 +233,13 @@ def held(
 
 def is_driven(places: Places) -> bool:
     """Say whether an agent drives the rig at this moment."""
+    return is_held(places.lock)
+
+
+def is_held(lock: Path) -> bool:
+    """Say whether somebody holds a rig's lock at this moment."""
     try:
-        descriptor = os.open(places.lock, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
@@ -239,6 +249,11 @@ def is_driven(places: Places) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+def lock_of(home: Path, rig_name: str) -> Path:
+    """Give the file whose lock says that an agent drives the rig of a name."""
+    return home / "rigs" / f"{rig_name}.lock"
 
 
 def radios_of(places: Places) -> dict[str, dict[str, Any]]:

@@ -26,6 +26,8 @@ COMMANDS: Final = {
     "conformance": "Check a folder of reference messages against a key store.",
     "pki": "Make, show and move keys and certificates.",
     "radio": "List, look at, open, back up and restore ZigBee radios.",
+    "serve": "Serve the HTTP API for handheld tools and dashboards.",
+    "token": "Make, list and revoke tokens of the API.",
     "settings": "Show every setting: what it does, what it is, where that comes from.",
     "doctor": "Look at ports, radios, keys, ledger and clock.",
 }

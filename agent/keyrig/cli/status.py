@@ -32,9 +32,7 @@ def show(
     as_json: bool,
 ) -> int:
     """Print a rig's duties; changes nothing."""
-    from dataclasses import replace  # noqa: PLC0415 - not for --help
-
-    from keyrig.assembly import outlook_of, places_of, radios_of  # noqa: PLC0415 - as above
+    from keyrig.assembly import outlook_of, places_of, radios_of  # noqa: PLC0415 - not for --help
     from keyrig.cli.watching import show_plan, watching  # noqa: PLC0415 - as above
     from keyrig.clock import utc_now  # noqa: PLC0415 - as above
     from keyrig.rig import load_rig  # noqa: PLC0415 - as above
@@ -43,10 +41,7 @@ def show(
     opened.require(only)
     with watching(as_json=as_json) as observe:
         outlook = outlook_of(places_of(opened), now=utc_now(), only=only, observe=observe)
-        made = outlook.plan
-        if only_due:
-            due = {duty.id for duty in made.to_do()}
-            made = replace(made, duties=tuple(d for d in made.duties if d.id in due))
+        made = outlook.plan.only_due() if only_due else outlook.plan
         for name, standing in radios_of(places_of(opened)).items():
             observe("radio-standing", radio=name, **standing)
         show_plan(made, outlook.statuses, observe, title=f"{opened.name}: {title} ({made.edition})")

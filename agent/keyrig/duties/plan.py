@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -133,6 +133,10 @@ class Plan:
                 ),
             )
         )
+
+    def only_due(self) -> Plan:
+        """Give the plan with the duties to carry out alone, in the order of the devices."""
+        return replace(self, duties=tuple(d for d in self.duties if d.state in _TO_DO))
 
 
 def duty_id(device: EntityIdentifier, requirement_id: str) -> str:

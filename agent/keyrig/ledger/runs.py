@@ -15,6 +15,7 @@ from keyrig.ledger.states import ExchangeOutcome, RunOutcome
 from keyrig.printable import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
@@ -99,6 +100,12 @@ class Runs:
         if row is None:
             raise LedgerRefused(f"there is no run {run_id}")
         return Run(**row)
+
+    def of(self, ids: Collection[str]) -> dict[str, Run]:
+        """Give the runs that there are of some ids."""
+        query = select(runs).where(runs.c.id.in_(list(ids)))
+        with self._database.reading() as connection:
+            return {row["id"]: Run(**row) for row in connection.execute(query).mappings()}
 
     def named(self, name: str) -> Run:
         """Give a run by its id, by the beginning of its id, or the newest by "last".

@@ -1,0 +1,90 @@
+"""`keyrig serve`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from keyrig.cli.options import json_option
+
+if TYPE_CHECKING:
+    from keyrig.serve.server import Listening
+    from keyrig.settings import ServeSettings
+
+SCHEMA = 1
+
+
+@click.command()
+@click.argument(
+    "rigs",
+    nargs=-1,
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="[RIG]...",
+)
+@click.option(
+    "--listen",
+    "listening",
+    metavar="HOST:PORT|unix:PATH",
+    help="Where to listen, whatever the settings say; port 0 takes one that is free.",
+)
+@json_option
+def serve(rigs: tuple[Path, ...], listening: str | None, *, as_json: bool) -> int:
+    """Serve the HTTP API for handheld tools and dashboards, with its page.
+
+    Serves RIGs, or those of the settings, or the emulated home. Prints one line with its address
+    once it answers. Each request needs a token: `keyrig token create NAME --scope read`.
+    """
+    from keyrig.cli.watching import watching  # noqa: PLC0415 - not for --help
+    from keyrig.home import home_directory  # noqa: PLC0415 - as above
+    from keyrig.serve.server import Server, alone, listen  # noqa: PLC0415 - as above
+    from keyrig.serve.service import Service  # noqa: PLC0415 - as above
+
+    settings, home = _settings(listening), home_directory().absolute()
+    files = rigs or tuple(home / Path(path).expanduser() for path in settings.rigs)
+    with watching(as_json=as_json), alone(home):
+        socket = listen(settings, home)
+        try:
+            service = Service(home=home, settings=settings, rig_files=files)
+        except BaseException:
+            socket.close()
+            raise
+        try:
+            server = Server(service, socket)
+            server.load()
+            server.serve_until_stopped(lambda: _tell(socket, service_rigs(service), as_json))
+        finally:
+            socket.close()
+            service.close()
+    return 0
+
+
+def service_rigs(service: Any) -> list[str]:
+    """Give the names of the rigs that are served."""
+    return [served.name for served in service.rigs.all()]
+
+
+def _settings(listening: str | None) -> ServeSettings:
+    from pydantic import ValidationError  # noqa: PLC0415 - not for --help
+
+    from keyrig.settings import ServeSettings, load_settings  # noqa: PLC0415 - as above
+
+    settings = load_settings().serve
+    if listening is None:
+        return settings
+    try:
+        return ServeSettings(**{**settings.model_dump(), "listen": listening})
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise click.BadParameter(reason, param_hint="--listen") from None
+
+
+def _tell(listening: Listening, rigs: list[str], as_json: bool) -> None:  # noqa: FBT001 - one call
+    if as_json:
+        click.echo(
+            json.dumps({"schema": SCHEMA, "type": "serving", "url": listening.url, "rigs": rigs})
+        )
+    else:
+        click.echo(f"serving {', '.join(rigs)} on {listening.url}")

@@ -1,0 +1,256 @@
+"""The API as an ASGI application."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from importlib import resources
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.responses import FileResponse, Response
+from starlette.routing import Match
+from starlette.staticfiles import StaticFiles
+
+from gbcs.errors import KeyrigError
+from keyrig.printable import printable
+from keyrig.serve.access import TokenDemanded
+from keyrig.serve.answers import json_response
+from keyrig.serve.body_limit import BodyLimit, too_large
+from keyrig.serve.certificate_routes import certificate_routes
+from keyrig.serve.device_routes import INVENTORY_PATH, device_routes
+from keyrig.serve.problems import (
+    FieldFault,
+    Problem,
+    ProblemFound,
+    internal_problem,
+    problem,
+    problem_of,
+    problem_response,
+)
+from keyrig.serve.rig_routes import rig_routes
+from keyrig.serve.run_routes import run_routes
+from keyrig.serve.system_routes import system_routes
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.types import Scope
+
+    from keyrig.serve.service import Service
+
+OPENAPI_PATH: Final = "/api/v1/openapi.json"
+DESCRIPTION: Final = """\
+Post-commissioning duties of GB smart meters and communications hubs: what is due, and carrying it
+out. docs/api.md is the guide. Every request but `/api/v1/health` shows a token, as
+`Authorization: Bearer TOKEN`; the security requirement of each names the scope that it needs.
+Errors are problem documents (RFC 9457); programs tell them by `code`."""
+_SHOWN_FAULTS: Final = 20
+_log = structlog.get_logger(__name__)
+
+
+def application(service: Service) -> FastAPI:
+    """Make the application that stands behind `Front`."""
+    app = FastAPI(
+        title="keyrig",
+        version=version("keyrig"),
+        description=DESCRIPTION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        middleware=[
+            Middleware(TokenDemanded, access=service.access),
+            Middleware(
+                BodyLimit,
+                octets=service.settings.body_maximum_octets,
+                uploads={INVENTORY_PATH: service.settings.upload_maximum_octets},
+            ),
+        ],
+        lifespan=_lifespan(service),
+    )
+    for router in (
+        system_routes(service),
+        rig_routes(service),
+        device_routes(service),
+        run_routes(service),
+        certificate_routes(service),
+    ):
+        app.include_router(router)
+    _serve_openapi(app)
+    _serve_page(app)
+    _answer_errors(app)
+    return app
+
+
+def _lifespan(service: Service) -> Any:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        del app
+        async with service.watching():
+            yield
+
+    return lifespan
+
+
+def openapi_document(app: FastAPI) -> dict[str, Any]:
+    """Give the OpenAPI document of the application."""
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        tags=[
+            {"name": "system", "description": "Health and figures."},
+            {"name": "rigs", "description": "Rigs, their devices, plans and radios."},
+            {"name": "devices", "description": "What is known of devices, and what is due next."},
+            {"name": "runs", "description": "Starting, watching, stopping and reporting runs."},
+            {"name": "certificates", "description": "Public certificates; never a private key."},
+        ],
+    )
+    schemas = document["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    reference = "#/components/schemas/{model}"
+    made = Problem.model_json_schema(ref_template=reference)
+    schemas |= made.pop("$defs", {})
+    schemas["Problem"] = made
+    document["paths"]["/api/v1/health"]["get"]["responses"].pop("422", None)
+    return document
+
+
+def _serve_openapi(app: FastAPI) -> None:
+    kept: dict[str, Any] = {}
+
+    @app.get(OPENAPI_PATH, include_in_schema=False)
+    async def openapi() -> Response:
+        """Give the OpenAPI document."""
+        if not kept:
+            kept.update(openapi_document(app))
+        return json_response(kept)
+
+
+def page_directory() -> Path:
+    """Give where the page's files are."""
+    return Path(str(resources.files("keyrig.serve").joinpath("page")))
+
+
+def _serve_page(app: FastAPI) -> None:
+    directory = page_directory()
+
+    @app.get("/", include_in_schema=False)
+    async def index() -> Response:
+        """Give the page; everything else of it is below /page/."""
+        return FileResponse(directory / "index.html", headers={"Cache-Control": "no-cache"})
+
+    app.mount("/page", StaticFiles(directory=directory), name="page")
+
+
+def _answer_errors(app: FastAPI) -> None:
+    @app.exception_handler(ProblemFound)
+    async def found(request: Request, error: ProblemFound) -> Response:
+        return problem_response(error.problem, instance=request.url.path, headers=error.headers)
+
+    @app.exception_handler(KeyrigError)
+    async def known(request: Request, error: KeyrigError) -> Response:
+        return problem_response(problem_of(error, _step(request)), instance=request.url.path)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        return problem_response(_request_invalid(error), instance=request.url.path)
+
+    @app.exception_handler(HTTPException)
+    async def refused(request: Request, error: HTTPException) -> Response:
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = ", ".join(_methods(app, request.scope))
+        return problem_response(_of_http(error), instance=request.url.path, headers=headers)
+
+    @app.exception_handler(Exception)
+    async def unknown(request: Request, error: Exception) -> Response:
+        _log.error("unexpected error", path=request.url.path, exc_info=error)
+        return problem_response(internal_problem(_step(request)), instance=request.url.path)
+
+
+def _methods(app: FastAPI, scope: Scope) -> list[str]:
+    """Give every method that a path takes; each route of a path knows but its own."""
+    methods: set[str] = set()
+    for route in app.routes:
+        if route.matches(scope)[0] is not Match.NONE:
+            methods |= getattr(route, "methods", None) or set()
+    return sorted(methods)
+
+
+def _step(request: Request) -> str:
+    name = getattr(request.scope.get("route"), "operation_id", None)
+    return str(name).replace("_", "-") if name else "answer"
+
+
+def _request_invalid(error: RequestValidationError) -> Problem:
+    faults = [
+        FieldFault(
+            where=printable(".".join(str(part) for part in fault["loc"]), 120),
+            reason=printable(str(fault["msg"]), 200),
+        )
+        for fault in error.errors()[:_SHOWN_FAULTS]
+    ]
+    first = f"{faults[0].where}: {faults[0].reason}" if faults else "it cannot be read"
+    return problem(
+        "request-invalid",
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "The request cannot be used",
+        detail=first,
+        step="read-request",
+        cause=first,
+        hint="correct what errors names",
+        errors=faults,
+    )
+
+
+_HTTP: Final = {
+    HTTPStatus.NOT_FOUND: (
+        "path-unknown",
+        "No such path",
+        "route",
+        "there is nothing at this path",
+        f"see {OPENAPI_PATH}",
+    ),
+    HTTPStatus.METHOD_NOT_ALLOWED: (
+        "method-not-allowed",
+        "The method is not allowed here",
+        "route",
+        "the path does not take this method",
+        "use a method that Allow names",
+    ),
+    HTTPStatus.BAD_REQUEST: (
+        "request-unreadable",
+        "The request cannot be read",
+        "read-request",
+        "the body cannot be read",
+        "send a complete body of the media type that is said",
+    ),
+}
+
+
+def _of_http(error: HTTPException) -> Problem:
+    status = HTTPStatus(error.status_code)
+    if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return too_large()
+    code, title, step, cause, hint = _HTTP.get(
+        status,
+        (
+            f"http-{int(status)}",
+            status.phrase,
+            "route",
+            printable(str(error.detail), 200),
+            f"see {OPENAPI_PATH}",
+        ),
+    )
+    return problem(code, status, title, detail=cause, step=step, cause=cause, hint=hint)

@@ -1,0 +1,132 @@
+"""Public certificates of a rig's key store. Private keys are never given, by no route."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cryptography.hazmat.primitives.serialization import Encoding
+from fastapi import APIRouter, Body
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response  # noqa: TC002 - FastAPI reads the annotations
+
+from gbcs.errors import CertificateRejected
+from gbcs.path_validation import validate_path
+from gbcs.roles import CellUsage
+from keyrig.errors import DocumentInvalid, KeyStoreError
+from keyrig.keystore.base import Authority, StoredCertificate
+from keyrig.keystore.copying import add_certificate
+from keyrig.keystore.folder import certificate_in
+from keyrig.keystore.listing import certificate_document
+from keyrig.keystore.opening import open_keystore
+from keyrig.report.evidence_key import fingerprint
+from keyrig.serve import examples
+from keyrig.serve.access import KeysToken, ReadToken  # noqa: TC001 - as above
+from keyrig.serve.answers import answer, json_response, problems
+from keyrig.serve.documents import CertificateAdded, CertificateGiven, CertificateList
+from keyrig.serve.rig_routes import RigName, served_rig
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from gbcs.certificates import GBCSCertificate
+    from keyrig.keystore.base import KeyStore
+    from keyrig.serve.rigs import ServedRig
+    from keyrig.serve.service import Service
+
+_GIVEN = "the certificate given"
+_MEND = "give one certificate in PEM, of an authority that the key store knows"
+
+
+def certificate_routes(service: Service) -> APIRouter:
+    """Make the routes of certificates."""
+    router = APIRouter(prefix="/api/v1/rigs/{rig}/certificates", tags=["certificates"])
+
+    @router.get(
+        "",
+        operation_id="certificates",
+        response_model=CertificateList,
+        responses={200: answer(examples.CERTIFICATES), **problems(404)},
+    )
+    async def certificates(rig: RigName, token: ReadToken) -> Response:
+        """Give the public certificates of a rig's key store, as `keyrig pki show` does."""
+        del token
+        served = await run_in_threadpool(served_rig, service, rig)
+        return json_response(await run_in_threadpool(_listed, served))
+
+    @router.post(
+        "",
+        operation_id="add_certificate",
+        response_model=CertificateAdded,
+        responses={200: answer(examples.CERTIFICATE_ADDED), **problems(404)},
+    )
+    async def add(
+        rig: RigName,
+        given: Annotated[CertificateGiven, Body(examples=[examples.CERTIFICATE_GIVEN])],
+        token: KeysToken,
+    ) -> Response:
+        """Add a public certificate, which an authority of the key store vouches for."""
+        del token
+        served = await run_in_threadpool(served_rig, service, rig)
+        added = await run_in_threadpool(_added, served, given.pem, service.clock())
+        return json_response({"certificate": added})
+
+    return router
+
+
+def _listed(served: ServedRig) -> dict[str, Any]:
+    places = served.places()
+    if not places.keystore.exists():
+        return {"rig": served.name, "certificates": [], "left_out": []}
+    store = open_keystore(places.keystore)
+    return {
+        "rig": served.name,
+        "certificates": [_document(stored) for stored in store.stored()],
+        "left_out": list(store.problems),
+    }
+
+
+def _document(stored: StoredCertificate) -> dict[str, Any]:
+    certificate = stored.certificate
+    return {
+        **certificate_document(stored),
+        "sha256": fingerprint(certificate.der),
+        "pem": certificate.decoded.public_bytes(Encoding.PEM).decode("ascii"),
+    }
+
+
+def _added(served: ServedRig, pem: str, now: datetime) -> dict[str, Any]:
+    store = open_keystore(served.places().keystore)
+    certificate = _read(pem)
+    _vouched_for(store, certificate, now)
+    add_certificate(store, StoredCertificate(certificate, CellUsage.MANAGEMENT, source=_GIVEN))
+    kept = open_keystore(served.places().keystore)
+    return next(_document(stored) for stored in kept.stored() if stored.certificate == certificate)
+
+
+def _read(pem: str) -> GBCSCertificate:
+    if "PRIVATE KEY" in pem:
+        raise DocumentInvalid(_GIVEN, "it comes with a private key", "give the certificate alone")
+    try:
+        return certificate_in(pem.encode("ascii"), _GIVEN)
+    except UnicodeEncodeError:
+        raise DocumentInvalid(_GIVEN, "not PEM", _MEND) from None
+    except (KeyStoreError, CertificateRejected) as error:
+        raise DocumentInvalid(_GIVEN, str(error), _MEND) from None
+
+
+def _vouched_for(store: KeyStore, certificate: GBCSCertificate, now: datetime) -> None:
+    """See that an authority of the key store vouches for a certificate.
+
+    Raises:
+        DocumentInvalid: None does, or it is out of its profile or time.
+    """
+    authorities = [each.certificate for each in store.stored() if each.authority is not None]
+    roots = [e.certificate for e in store.stored() if e.authority is Authority.ROOT]
+    try:
+        if certificate.entity_id is None:
+            raise DocumentInvalid(_GIVEN, "it identifies nobody", "give one of an organisation")
+        validate_path(
+            certificate, path_certificates=authorities, trust_anchors=roots or authorities, at=now
+        )
+    except CertificateRejected as error:
+        raise DocumentInvalid(_GIVEN, str(error), _MEND) from None

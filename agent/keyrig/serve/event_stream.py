@@ -1,0 +1,105 @@
+"""Events of an operation as Server-Sent Events.
+
+Source: WHATWG HTML, 9.2 Server-sent events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi.sse import format_sse_event
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response, StreamingResponse
+
+from keyrig.observing import EVENT_SCHEMA
+from keyrig.serve.event_log import FINISHED
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from keyrig.ledger.operations import Operation, OperationEvent
+    from keyrig.serve.service import Service
+    from keyrig.tokens import Token
+
+RETRY_MS: Final = 2000
+HEARTBEAT: Final = b": heartbeat\n\n"
+REVOKED: Final = b'event: token-refused\ndata: {"reason": "the token does not hold any more"}\n\n'
+BATCH: Final = 500
+
+
+class EventStream(StreamingResponse):
+    """A stream of Server-Sent Events."""
+
+    media_type = "text/event-stream"
+
+
+async def event_stream(service: Service, operation: Operation, seen: int, token: Token) -> Response:
+    """Give the events of an operation after the one that was seen last.
+
+    Where all were seen and no more will come, an EventSource is told so by 204, at which it ends.
+    """
+    if operation.result is not None:
+        last = await run_in_threadpool(service.ledgers.reading.operations.last_number, operation.id)
+        if seen >= last:
+            return Response(
+                status_code=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "no-store"}
+            )
+    return EventStream(
+        _events(service, operation.id, seen, token),
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _events(
+    service: Service, operation_id: str, seen: int, token: Token
+) -> AsyncIterator[bytes]:
+    news = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    unsubscribe = service.events.subscribe(
+        operation_id, lambda: loop.call_soon_threadsafe(news.set)
+    )
+    try:
+        yield format_sse_event(retry=RETRY_MS)
+        while True:
+            news.clear()
+            # Whatever a token sees, it sees while it holds.
+            if not await service.access.holds(token):
+                yield REVOKED
+                return
+            found = await run_in_threadpool(
+                service.ledgers.reading.operations.events, operation_id, seen, BATCH
+            )
+            if found:
+                seen = found[-1].number
+                yield b"".join(_written(event) for event in found)
+                if found[-1].type == FINISHED:
+                    return
+                continue
+            if service.closing:
+                return
+            try:
+                await asyncio.wait_for(news.wait(), service.settings.heartbeat_s)
+            except TimeoutError:
+                yield HEARTBEAT
+    finally:
+        unsubscribe()
+
+
+def _written(event: OperationEvent) -> bytes:
+    return format_sse_event(
+        event=event.type, data_str=json.dumps(event_document(event)), id=str(event.number)
+    )
+
+
+def event_document(event: OperationEvent) -> dict[str, Any]:
+    """Make the JSON object of an event; as the lines of `keyrig run --json`, with its number."""
+    return {
+        "schema": EVENT_SCHEMA,
+        "number": event.number,
+        "type": event.type,
+        "at": event.at.isoformat(),
+        **event.body,
+    }

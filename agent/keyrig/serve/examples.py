@@ -1,0 +1,254 @@
+"""Examples of what the API gives, for the OpenAPI document."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+_RUN: Final = "52fe54b1c0e94ad0a7bb2b8b2f1c6f11"
+_ESME: Final = "00-DB-12-34-56-78-90-A0"
+_AT: Final = "2026-11-24T09:00:00+00:00"
+_DEADLINE: Final = "2026-12-01T09:00:00+00:00"
+
+HEALTH: Final[dict[str, Any]] = {
+    "live": True,
+    "ready": True,
+    "version": "0.1.0",
+    "checks": [
+        {"what": "ledger", "good": True},
+        {"what": "rigs", "good": True},
+        {"what": "events", "good": True},
+    ],
+}
+RIG: Final[dict[str, Any]] = {
+    "name": "emulated-home",
+    "file": "emulated-home.toml",
+    "emulated": True,
+    "devices": [{"entity_id": _ESME, "type": "ESME", "link": "emulated: gfi"}],
+    "radios": [],
+    "running": None,
+    "problem": None,
+}
+RIGS: Final[dict[str, Any]] = {"rigs": [RIG]}
+_DUTY: Final[dict[str, Any]] = {
+    "id": "00db1234567890a0/R37c",
+    "requirement": "R37c",
+    "clause": "H5.37(c)",
+    "actor": "lead-supplier",
+    "step": "regenerate-keys",
+    "state": "due",
+    "overdue": False,
+    "deadline": _DEADLINE,
+    "done_at": None,
+    "attempts": 0,
+    "reason": "due by 2026-12-01T09:00:00Z",
+}
+_DEVICE: Final[dict[str, Any]] = {
+    "entity_id": _ESME,
+    "type": "ESME",
+    "smi_status": "Commissioned",
+    "suspended_under": None,
+    "duties": [_DUTY],
+}
+PLAN: Final[dict[str, Any]] = {
+    "schema": 1,
+    "edition": "SEC H5.33-H5.40, consultation draft",
+    "made_at": _AT,
+    "devices": [_DEVICE],
+}
+DEVICES: Final[dict[str, Any]] = {
+    "rig": "emulated-home",
+    "edition": "SEC H5.33-H5.40, consultation draft",
+    "made_at": _AT,
+    "devices": [
+        {
+            **_DEVICE,
+            "link": "emulated: gfi",
+            "open_duties": 1,
+            "next_deadline": _DEADLINE,
+            "overdue": False,
+            "held_by": None,
+        }
+    ],
+}
+RADIOS: Final[dict[str, Any]] = {
+    "rig": "emulated-zigbee-home",
+    "radios": {
+        "hub": {
+            "state": "up",
+            "reason": "",
+            "since": _AT,
+            "channel": 15,
+            "pan_id": "1a62",
+            "devices": {_ESME: "ready"},
+        }
+    },
+}
+_FACT: Final[dict[str, Any]] = {
+    "name": "commissioned_at",
+    "value": "2026-11-24T09:00:00Z",
+    "source": "rig emulated-home",
+    "holds_from": None,
+    "recorded_at": _AT,
+}
+EXPLANATION: Final[dict[str, Any]] = {
+    "edition": "SEC H5.33-H5.40, consultation draft",
+    "duties": [
+        {
+            "id": "00db1234567890a0/R37c",
+            "requirement": "R37c",
+            "state": "due",
+            "reason": "due by 2026-12-01T09:00:00Z",
+            "deadline": _DEADLINE,
+            "overdue": False,
+            "rule": ["H5.37(c): the Lead Supplier has an ESME re-generate its keys"],
+            "facts": [{"name": "commissioned_at", "value": "2026-11-24T09:00:00Z", "said": _FACT}],
+            "readings": [
+                {"name": "days", "ambiguity": "A3", "choice": "calendar", "reason": "as defined"}
+            ],
+            "days": "7 days from 2026-11-24T09:00:00Z",
+            "attempts": [],
+            "failed_at_attempt": None,
+            "failed_at_deadline": None,
+            "entails": ["the device is Suspended under H5.38"],
+            "would_change_it": ["a run that carries it out"],
+        }
+    ],
+}
+DUE: Final[dict[str, Any]] = {
+    "open": 19,
+    "duties": [
+        {
+            "entity_id": _ESME,
+            "requirement": "R37c",
+            "due_by": _DEADLINE,
+            "overdue": False,
+            "rig": "emulated-home",
+        }
+    ],
+}
+DEVICE_FACTS: Final[dict[str, Any]] = {
+    "entity_id": _ESME,
+    "facts": [_FACT],
+    "smi_status": [{"status": "Commissioned", "at": _AT, "source": "rig file", "clause": None}],
+}
+FACT_SAID: Final[dict[str, Any]] = {
+    "name": "lead_supplier",
+    "value": "90-B3-D5-1F-30-01-00-00",
+    "source": "ticket 4711",
+}
+FACT_RECORDED: Final[dict[str, Any]] = {
+    "told": f"{_ESME}: lead_supplier is 90-B3-D5-1F-30-01-00-00",
+    "device": DEVICE_FACTS,
+}
+STATUS_SAID: Final[dict[str, Any]] = {"status": "Commissioned", "source": "ticket 4711"}
+STATUS_RECORDED: Final[dict[str, Any]] = {
+    "entity_id": _ESME,
+    "status": "Commissioned",
+    "is_news": False,
+}
+INVENTORY: Final = """\
+<sr:Response xmlns:sr="http://www.dccinterface.co.uk/ServiceUserGateway" schemaVersion="5.4">
+  <sr:Header>
+    <sr:RequestID>90-B3-D5-1F-30-01-00-00:90-B3-D5-1F-30-00-00-02:1000</sr:RequestID>
+    <sr:ResponseID>90-B3-D5-1F-30-00-00-02:90-B3-D5-1F-30-01-00-00:1000</sr:ResponseID>
+    <sr:ResponseCode>I0</sr:ResponseCode>
+    <sr:ResponseDateTime>2026-11-24T09:00:00Z</sr:ResponseDateTime>
+  </sr:Header>
+  <sr:Body>
+    <sr:ResponseMessage>
+      <sr:ServiceReference>8.2</sr:ServiceReference>
+      <sr:ServiceReferenceVariant>8.2</sr:ServiceReferenceVariant>
+      <sr:DSPInventory>
+        <sr:Device>
+          <sr:DeviceID>00-DB-12-34-56-78-90-B0</sr:DeviceID>
+          <sr:DeviceType>ESME</sr:DeviceType>
+          <sr:DateCommissioned>2026-11-20</sr:DateCommissioned>
+          <sr:DeviceStatus>Commissioned</sr:DeviceStatus>
+        </sr:Device>
+      </sr:DSPInventory>
+    </sr:ResponseMessage>
+  </sr:Body>
+</sr:Response>
+"""
+INVENTORY_TAKEN: Final[dict[str, Any]] = {
+    "devices": [
+        {
+            "entity_id": "00-DB-12-34-56-78-90-B0",
+            "type": "ESME",
+            "news": ["device_type", "commissioned_at", "SMI Status Commissioned"],
+        }
+    ],
+    "without_duties": [],
+}
+RUN_REQUEST: Final[dict[str, Any]] = {"rig": "emulated-home"}
+RUN_REQUEST_ONE: Final[dict[str, Any]] = {"rig": "emulated-home", "devices": [_ESME]}
+RUN_ACCEPTED: Final[dict[str, Any]] = {
+    "operation_id": _RUN,
+    "rig": "emulated-home",
+    "state": "running",
+    "href": f"/api/v1/runs/{_RUN}",
+    "events": f"/api/v1/runs/{_RUN}/events",
+}
+_SUMMARY: Final[dict[str, Any]] = {
+    "operation_id": _RUN,
+    "rig": "emulated-home",
+    "state": "done",
+    "started_at": _AT,
+    "finished_at": "2026-11-24T09:01:30+00:00",
+    "requested_by": "handheld-7",
+    "request": {"devices": [], "execute_at": None, "cancel": False, "accept_clock": False},
+    "problem": None,
+}
+RUNS: Final[dict[str, Any]] = {"runs": [_SUMMARY], "next": None}
+RUN: Final[dict[str, Any]] = {
+    **_SUMMARY,
+    "stoppable": False,
+    "has_events": True,
+    "has_report": True,
+    "duties": [
+        {
+            "entity_id": _ESME,
+            "requirement": "R37c",
+            "started_at": _AT,
+            "finished_at": "2026-11-24T09:01:00+00:00",
+            "outcome": "done",
+            "detail": "both key pairs re-generated, certified, stored and read back",
+        }
+    ],
+}
+EVENTS: Final = (
+    "retry: 2000\n\n"
+    'event: operation-accepted\ndata: {"schema": 1, "number": 1, "type": "operation-accepted", '
+    f'"at": "{_AT}", "operation": "{_RUN}", "rig": "emulated-home"}}\nid: 1\n\n'
+    ": heartbeat\n\n"
+    'event: operation-finished\ndata: {"schema": 1, "number": 2, "type": "operation-finished", '
+    f'"at": "{_AT}", "result": "done", "problem": null}}\nid: 2\n\n'
+)
+_CERTIFICATE: Final[dict[str, Any]] = {
+    "source": "90b3d51f30010000-ds.pem",
+    "profile": "organisation",
+    "entity_id": "90-B3-D5-1F-30-01-00-00",
+    "name": None,
+    "role": "supplier",
+    "key_usage": "digitalSignature",
+    "cell_usage": "management",
+    "not_before": "2026-11-24T09:00:00Z",
+    "not_after": "2036-11-24T09:00:00Z",
+    "subject_key_identifier": "43fe43b15a390324",
+    "serial": "5f1c",
+    "private_key": True,
+    "sha256": "9f" * 32,
+    "pem": "-----BEGIN CERTIFICATE-----\nMIIB…\n-----END CERTIFICATE-----\n",
+}
+CERTIFICATES: Final[dict[str, Any]] = {
+    "rig": "emulated-home",
+    "certificates": [_CERTIFICATE],
+    "left_out": [],
+}
+CERTIFICATE_GIVEN: Final[dict[str, Any]] = {"pem": _CERTIFICATE["pem"]}
+CERTIFICATE_ADDED: Final[dict[str, Any]] = {"certificate": _CERTIFICATE}
+METRICS: Final = (
+    "# HELP keyrig_duties_open Duties still to be done.\n"
+    "# TYPE keyrig_duties_open gauge\n"
+    "keyrig_duties_open 19.0\n"
+)

@@ -1,0 +1,276 @@
+"""Runs that are asked for over the API: each in a thread, one per device, stopped on demand."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from gbcs.errors import KeyrigError
+from keyrig.assembly import assembled, reserved
+from keyrig.cli.exit_codes import ExitCode, exit_code
+from keyrig.clock import monotonic, utc_now
+from keyrig.ledger.operations import Operation
+from keyrig.runner import RunResult, run
+from keyrig.serve.problems import (
+    Problem,
+    ProblemFound,
+    internal_problem,
+    problem,
+    problem_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+
+    from gbcs.entity import EntityIdentifier
+    from keyrig.ledger.ledger import Ledger
+    from keyrig.rig import Rig
+    from keyrig.serve.event_log import EventLog
+
+SCHEDULE: Final = "schedule"
+"""Who asks for runs that the server begins by itself."""
+INTERRUPTED: Final = "interrupted"
+ERROR: Final = "error"
+RESERVE_WITHIN_S: Final = 0.3
+"""How long a run waits for its devices before it is refused: others look at locks, briefly."""
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunOrder:
+    """What a run is to do.
+
+    Args:
+        rig: The rig.
+        devices: The devices to reach; all where empty.
+        execute_at: When devices are to replace their certificates, or None for at once.
+        cancel: Carry out no duty; have devices forget what they hold for later.
+        accept_clock: A person says that the clock is right.
+    """
+
+    rig: Rig
+    devices: tuple[EntityIdentifier, ...] = ()
+    execute_at: datetime | None = None
+    cancel: bool = False
+    accept_clock: bool = False
+
+    def document(self) -> dict[str, Any]:
+        """Give it as plain JSON."""
+        return {
+            "devices": [str(device) for device in self.devices],
+            "execute_at": self.execute_at.isoformat() if self.execute_at else None,
+            "cancel": self.cancel,
+            "accept_clock": self.accept_clock,
+        }
+
+
+@dataclass(slots=True)
+class _Running:
+    order: RunOrder
+    thread: threading.Thread | None = None
+    stopped_by: str | None = None
+    ended: threading.Event = field(default_factory=threading.Event)
+
+
+class Operations:
+    """Starts runs and stops them.
+
+    Args:
+        ledger: Where operations are recorded.
+        events: Where what happens is told.
+        clock: Gives the present instant.
+        on_end: Is told the rig and the result of each that ended.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        events: EventLog,
+        *,
+        clock: Callable[[], datetime] = utc_now,
+        on_end: Callable[[str, str], None] = lambda _rig, _result: None,
+    ) -> None:
+        self._ledger = ledger
+        self._events = events
+        self._clock = clock
+        self._on_end = on_end
+        self._lock = threading.Lock()
+        self._running: dict[str, _Running] = {}
+        self._closing = False
+        self.changes = 0
+        """Counts starts and ends, for whoever keeps what depends on them."""
+
+    def close_left_open(self) -> None:
+        """Close the operations that a server left open which ended without a word.
+
+        Call it before the first start; no other server runs on this home.
+        """
+        for operation in self._ledger.operations.under_way():
+            last = self._ledger.operations.last_number(operation.id)
+            self._events.go_on_from(operation.id, last)
+            self._events.finish(operation.id, INTERRUPTED)
+
+    def start(self, order: RunOrder, requested_by: str) -> Operation:
+        """Begin a run, and give the operation at once.
+
+        Raises:
+            DeviceBusy: Another run holds one of its devices.
+            RigBusy: Another agent drives the rig.
+            ProblemFound: The server is about to end.
+        """
+        operation_id = uuid.uuid4().hex
+        running = _Running(order)
+        with ExitStack() as stack:
+            stack.enter_context(
+                reserved(
+                    order.rig, only=order.devices, wait_s=RESERVE_WITHIN_S, holder=operation_id
+                )
+            )
+            operation = Operation(
+                id=operation_id,
+                rig_name=order.rig.name,
+                requested_by=requested_by,
+                requested_at=self._clock(),
+                request=order.document(),
+            )
+            with self._lock:
+                if self._closing:
+                    raise ProblemFound(_closing_problem())
+                self._ledger.operations.start(operation)
+                self._events.tell(
+                    operation_id,
+                    "operation-accepted",
+                    operation=operation_id,
+                    rig=operation.rig_name,
+                    requested_by=requested_by,
+                    **operation.request,
+                )
+                self._running[operation_id] = running
+                self.changes += 1
+            running.thread = threading.Thread(
+                target=self._carry_out,
+                args=(operation_id, running, stack.pop_all()),
+                name=f"keyrig-run-{operation_id[:8]}",
+                daemon=True,
+            )
+        running.thread.start()
+        return operation
+
+    def is_running(self, operation_id: str) -> bool:
+        """Say whether an operation is under way in this server."""
+        return operation_id in self._running
+
+    def count(self) -> int:
+        """Give how many operations are under way."""
+        return len(self._running)
+
+    def on_rig(self, rig_name: str) -> str | None:
+        """Give the operation on a rig that is under way in this server, or None."""
+        with self._lock:
+            ids = (i for i, each in self._running.items() if each.order.rig.name == rig_name)
+            return next(ids, None)
+
+    def stop(self, operation_id: str, who: str) -> bool:
+        """Ask an operation to stop before its next command; give whether it is under way."""
+        with self._lock:
+            running = self._running.get(operation_id)
+            if running is None:
+                return False
+            if running.stopped_by is None:
+                running.stopped_by = who
+                self._events.tell(operation_id, "stop-requested", by=who)
+        return True
+
+    def close(self, wait_s: float) -> None:
+        """Start nothing more, ask everything to stop, and wait until it has.
+
+        What has not ended then is left to end with the process; the ledger is sound at each
+        point, and the next run goes on.
+        """
+        with self._lock:
+            self._closing = True
+            running = dict(self._running)
+        for operation_id in running:
+            self.stop(operation_id, "the server, which ends")
+        deadline = monotonic() + wait_s
+        for each in running.values():
+            each.ended.wait(max(deadline - monotonic(), 0))
+
+    def _carry_out(self, operation_id: str, running: _Running, reservation: ExitStack) -> None:
+        order = running.order
+        result, found = ERROR, None
+        try:
+            with (
+                reservation,
+                assembled(
+                    order.rig,
+                    observe=self._observer(operation_id),
+                    only=order.devices,
+                    clock=self._clock,
+                    execute_at=order.execute_at,
+                    should_stop=lambda: running.stopped_by,
+                    is_reserved=True,
+                ) as ready,
+            ):
+                ended = run(
+                    ready.bench,
+                    ready.devices,
+                    run_id=operation_id,
+                    accept_clock=order.accept_clock,
+                    cancel=order.cancel,
+                )
+            result = _RESULTS[ended]
+        except KeyrigError as error:
+            result = _ENDS.get(exit_code(error), ERROR)
+            found = problem_of(error, "run")
+        except Exception:  # noqa: BLE001 - whatever it is, who watches is told that it ended
+            _log.exception("a run met an unexpected error", operation=operation_id)
+            found = internal_problem("run")
+        finally:
+            with self._lock:
+                del self._running[operation_id]
+                self.changes += 1
+            told = None if found is None else found.model_dump(exclude_none=True)
+            self._events.finish(operation_id, result, told)
+            self._on_end(order.rig.name, result)
+            running.ended.set()
+
+    def _observer(self, operation_id: str) -> Callable[..., None]:
+        def observe(event_type: str, /, **fields: Any) -> None:
+            # What a radio says after the run has ended belongs to nobody.
+            if operation_id in self._running:
+                self._events.tell(operation_id, event_type, **fields)
+
+        return observe
+
+
+_RESULTS: Final = {
+    RunResult.DONE: "done",
+    RunResult.FAILED: "failed",
+    RunResult.NEEDS_PERSON: "needs-person",
+    RunResult.INTERRUPTED: INTERRUPTED,
+}
+_ENDS: Final[Mapping[ExitCode | None, str]] = {
+    ExitCode.NEEDS_PERSON: "needs-person",
+    ExitCode.FAILED: "failed",
+}
+"""How an operation ends that could not be carried through, as the command would."""
+
+
+def _closing_problem() -> Problem:
+    return problem(
+        "shutting-down",
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "The server is about to end",
+        detail="the server is about to end and starts no run",
+        step="start-run",
+        cause="it was asked to end",
+        hint="ask again once it runs again",
+    )
