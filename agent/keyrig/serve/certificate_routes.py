@@ -12,7 +12,7 @@ from starlette.responses import Response  # noqa: TC002 - FastAPI reads the anno
 from gbcs.errors import CertificateRejected
 from gbcs.path_validation import validate_path
 from gbcs.roles import CellUsage
-from keyrig.errors import DocumentInvalid, KeyStoreError
+from keyrig.errors import FileInvalid, KeyStoreError
 from keyrig.keystore.base import Authority, StoredCertificate
 from keyrig.keystore.copying import add_certificate
 from keyrig.keystore.folder import certificate_in
@@ -105,28 +105,28 @@ def _added(served: ServedRig, pem: str, now: datetime) -> dict[str, Any]:
 
 def _read(pem: str) -> GBCSCertificate:
     if "PRIVATE KEY" in pem:
-        raise DocumentInvalid(_GIVEN, "it comes with a private key", "give the certificate alone")
+        raise FileInvalid(_GIVEN, "it comes with a private key", "give the certificate alone")
     try:
         return certificate_in(pem.encode("ascii"), _GIVEN)
     except UnicodeEncodeError:
-        raise DocumentInvalid(_GIVEN, "not PEM", _MEND) from None
+        raise FileInvalid(_GIVEN, "not PEM", _MEND) from None
     except (KeyStoreError, CertificateRejected) as error:
-        raise DocumentInvalid(_GIVEN, str(error), _MEND) from None
+        raise FileInvalid(_GIVEN, str(error), _MEND) from None
 
 
 def _vouched_for(store: KeyStore, certificate: GBCSCertificate, now: datetime) -> None:
     """See that an authority of the key store vouches for a certificate.
 
     Raises:
-        DocumentInvalid: None does, or it is out of its profile or time.
+        FileInvalid: None does, or it is out of its profile or time.
     """
     authorities = [each.certificate for each in store.stored() if each.authority is not None]
     roots = [e.certificate for e in store.stored() if e.authority is Authority.ROOT]
     try:
         if certificate.entity_id is None:
-            raise DocumentInvalid(_GIVEN, "it identifies nobody", "give one of an organisation")
+            raise FileInvalid(_GIVEN, "it identifies nobody", "give one of an organisation")
         validate_path(
             certificate, path_certificates=authorities, trust_anchors=roots or authorities, at=now
         )
     except CertificateRejected as error:
-        raise DocumentInvalid(_GIVEN, str(error), _MEND) from None
+        raise FileInvalid(_GIVEN, str(error), _MEND) from None

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from duis.errors import DocumentInvalid
 from gbcs.errors import KeyrigError, ProtocolError, SecurityError
 from keyrig.errors import (
     ClockWrong,
     DeviceBusy,
     DeviceUnavailable,
-    DocumentInvalid,
+    FileInvalid,
     KeyLocked,
     KeyMissing,
     KeyStoreError,
@@ -99,6 +100,10 @@ _KINDS: Final[Sequence[tuple[type[Exception], _Kind]]] = (
     (RulesInvalid, _Kind("rules-invalid", HTTPStatus.SERVICE_UNAVAILABLE, "Broken rule set")),
     (
         DocumentInvalid,
+        _Kind("document-invalid", HTTPStatus.UNPROCESSABLE_ENTITY, "The document cannot be used"),
+    ),
+    (
+        FileInvalid,
         _Kind("document-invalid", HTTPStatus.UNPROCESSABLE_ENTITY, "The document cannot be used"),
     ),
     (
