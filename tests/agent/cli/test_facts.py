@@ -127,6 +127,19 @@ def test_mistake_is_refused_with_what_to_write(
     assert not (home / "ledger.sqlite").exists()
 
 
+def test_file_that_is_no_inventory_is_refused_by_element_and_line(
+    said: Any, home: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "answer.xml"
+    file.write_text(
+        '<s:Response xmlns:s="http://www.dccinterface.co.uk/ServiceUserGateway" '
+        'schemaVersion="5.4">\n<s:Header/>\n<s:Body/></s:Response>'
+    )
+    told = said("facts", "import", str(file), code=2)
+    assert "answer.xml: Response/Header, line 2: ResponseCode is missing" in told
+    assert not (home / "ledger.sqlite").exists()
+
+
 def test_nothing_known_and_no_ledger_are_told_apart(said: Any) -> None:
     assert "there is none; a run makes it" in said("facts", "list", code=4)
     said("facts", "set", OTHER, "device_type", "PPMID")

@@ -308,6 +308,14 @@ def test_issuer_that_is_no_name_is_refused(issuer: str) -> None:
         verify(etree.tostring(root), KNOWN, "a.xml")
 
 
+@pytest.mark.parametrize("serial", ["", "-1", "0x4", "9" * 51, "4 4", "\u0664"])
+def test_serial_number_that_is_none_is_refused(serial: str) -> None:
+    root = etree.fromstring(SIGNED)
+    root.find(f".//{DS}X509SerialNumber").text = serial  # type: ignore[union-attr]
+    with pytest.raises(SignatureMismatch, match="no serial number"):
+        verify(etree.tostring(root), KNOWN, "a.xml")
+
+
 def test_hostile_document_is_no_signature_failure() -> None:
     with pytest.raises(DocumentInvalid, match="document type"):
         verify(b"<!DOCTYPE a>" + SIGNED.split(b"?>", 1)[1], KNOWN, "a.xml")

@@ -8,9 +8,18 @@ import pytest
 from lxml import etree
 
 from duis.errors import DocumentInvalid
-from duis.requests import CommissionDeviceSynchroniseClock, parse_request
+from duis.requests import (
+    CommissionDeviceSynchroniseClock,
+    UpdateInventory,
+    build_request,
+    parse_request,
+    request_of,
+)
+from duis.response_codes import Outcome
 from duis.responses import parse_response
 from duis_schemas import DUIS, assert_valid, duis_schema
+
+from .examples import METER, TO_DCC
 
 REQUEST = """<?xml version="1.0" encoding="UTF-8"?>
 <d:Request xmlns:d="http://www.dccinterface.co.uk/ServiceUserGateway"
@@ -150,9 +159,19 @@ def test_payload_that_no_device_sent_is_refused(new: str, told: str) -> None:
         parse_response(RESPONSE.replace(" 3w\n k= ", new).encode(), "a.xml")
 
 
+def test_nothing_stands_in_an_element_that_is_empty() -> None:
+    inventory = build_request(
+        request_of(UpdateInventory(device_id=METER, delete_device=True), TO_DCC)
+    )
+    within = inventory.replace(b"<sr:DeleteDevice/>", b"<sr:DeleteDevice><sr:A/></sr:DeleteDevice>")
+    with pytest.raises(DocumentInvalid, match="UpdateInventory/DeleteDevice/A, line 2: no element"):
+        parse_request(within, "a.xml")
+
+
 def test_code_of_a_later_version_is_read() -> None:
     later = RESPONSE.replace("I0", "E061599")
     header = parse_response(later.encode(), "a.xml").header
+    assert header.outcome is Outcome.ERROR
     assert header.meaning == "error particular to service reference 6.15"
 
 
