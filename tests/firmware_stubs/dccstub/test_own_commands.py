@@ -18,6 +18,7 @@ from duis.requests import (
 )
 from duis.responses import LocalCommand, ResponseMessage
 from duis.service_references import CommandVariant
+from duis.smki import CertificateStatus
 from duis.values import CANCELLED
 from firmware_stubs.dccstub.bench import BROKER, COS, OPERATOR, SUPPLIER, Role, StandInBench
 from firmware_stubs.support import DS, KA, TOP_UP, cell
@@ -241,3 +242,34 @@ def test_requests_are_answered_to_their_own_originators() -> None:
         bench.code(READ, each)
     assert [response.header.request_id for response in bench.responses()] == ids
     assert {each.originator for each in ids} == {SUPPLIER}
+
+
+def test_device_of_which_no_key_is_known_cannot_be_reached() -> None:
+    bench = StandInBench()
+    for each in bench.boxed.directory.device_certificates(DEVICE, KA):
+        bench.boxed.directory.add(each, CertificateStatus.REVOKED)
+    assert bench.code(READ, None, CommandVariant.LOCAL) == "E20"
+    assert bench.code(READ) == "I99"
+    (response,) = bench.responses()
+    assert response.header.response_code == "E20"
+
+
+def test_device_without_power_does_not_answer() -> None:
+    bench = StandInBench()
+    bench.device.faults.cut_power_at_write()
+    bench.code(READ)
+    assert bench.responses() == []
+    bench.clock.now += timedelta(seconds=5)
+    (response,) = bench.responses()
+    assert response.header.response_code == "E21"
+
+
+def test_certificates_of_another_role_are_not_handed_over() -> None:
+    bench = StandInBench(is_handed_over=False)
+    operator = bench.pki.credential(cell(Role.NETWORK_OPERATOR, DS)).der
+    wrong = ReplacementCertificates(digital_signing_certificate=operator)
+    assert bench.code(handover(bench, replacement_certificates=wrong)) == "E062101"
+    body = change_of_supplier(bench, supplier_replacement_certificates=wrong)
+    assert bench.code(body) == "E062301"
+    recovery = handover(bench, remote_party_role=Role.RECOVERY)
+    assert bench.code(recovery) == "E062101"
