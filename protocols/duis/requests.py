@@ -10,7 +10,11 @@ from datetime import datetime  # noqa: TC003 - read by whoever looks at the fiel
 from typing import ClassVar, Final
 
 from duis.credentials import (
+    CertificationPathCertificates,
+    ReplacementCertificates,
+    ReplacementCertificatesKRP,
     RequestHandoverOfDCCControlledDevice,
+    SupplierOrNetworkOperatorCertificates,
     UpdateSecurityCredentialsCoS,
     UpdateSecurityCredentialsKRP,
 )
@@ -53,6 +57,34 @@ from duis.values import (
 from gbcs.entity import EntityIdentifier  # noqa: TC001 - as above
 from gbcs.errors import LocalProtocolError
 from gbcs.roles import KeyUsage, RemotePartyRole  # noqa: TC001 - as above
+
+__all__ = [
+    "CertificationPathCertificates",
+    "CommissionDeviceSynchroniseClock",
+    "DecommissionDevice",
+    "IssueSecurityCredentials",
+    "PropertyFilter",
+    "ReadInventory",
+    "ReplacementCertificates",
+    "ReplacementCertificatesKRP",
+    "Request",
+    "RequestBody",
+    "RequestHandoverOfDCCControlledDevice",
+    "RetrieveDeviceSecurityCredentialsDevice",
+    "RetrieveDeviceSecurityCredentialsKRP",
+    "ReturnLocalCommandResponse",
+    "SignedPreCommand",
+    "SupplierOrNetworkOperatorCertificates",
+    "UpdateDeviceDetails",
+    "UpdateInventory",
+    "UpdateMPxN",
+    "UpdateSecurityCredentialsCoS",
+    "UpdateSecurityCredentialsDevice",
+    "UpdateSecurityCredentialsKRP",
+    "build_request",
+    "parse_request",
+    "request_of",
+]
 
 TOLERANCE_PERIOD_MAXIMUM_S: Final = 86_400
 ROLES_MAXIMUM: Final = 7

@@ -206,45 +206,44 @@ def _only_signature(root: etree._Element, source: str) -> etree._Element:
     return signatures[0]
 
 
-_FORM: Final = (
-    ("Signature", None, ("SignedInfo", "SignatureValue", "KeyInfo")),
-    ("SignedInfo", None, ("CanonicalizationMethod", "SignatureMethod", "Reference")),
-    ("CanonicalizationMethod", _EXCLUSIVE.value, ()),
-    ("SignatureMethod", _METHOD.value, ()),
-    ("DigestMethod", _DIGEST.value, ()),
-    ("Reference", None, ("Transforms", "DigestMethod", "DigestValue")),
-    ("KeyInfo", None, ("X509Data",)),
-    ("X509Data", None, ("X509IssuerSerial",)),
-    ("X509IssuerSerial", None, ("X509IssuerName", "X509SerialNumber")),
-    ("SignatureValue", None, ()),
-    ("DigestValue", None, ()),
-    ("X509IssuerName", None, ()),
-    ("X509SerialNumber", None, ()),
-)
-"""Every element but Transforms: its name, its Algorithm, and its children in order."""
+_FORM: Final = {
+    "Signature": (None, ("SignedInfo", "SignatureValue", "KeyInfo")),
+    "SignedInfo": (None, ("CanonicalizationMethod", "SignatureMethod", "Reference")),
+    "CanonicalizationMethod": (_EXCLUSIVE.value, ()),
+    "SignatureMethod": (_METHOD.value, ()),
+    "Reference": (None, ("Transforms", "DigestMethod", "DigestValue")),
+    "DigestMethod": (_DIGEST.value, ()),
+    "DigestValue": (None, ()),
+    "SignatureValue": (None, ()),
+    "KeyInfo": (None, ("X509Data",)),
+    "X509Data": (None, ("X509IssuerSerial",)),
+    "X509IssuerSerial": (None, ("X509IssuerName", "X509SerialNumber")),
+    "X509IssuerName": (None, ()),
+    "X509SerialNumber": (None, ()),
+}
+"""Every element but Transforms: its Algorithm, and its children in order."""
 
 _TRANSFORMS: Final = ((_ENVELOPED.value,), (_ENVELOPED.value, _EXCLUSIVE.value))
 
 
 def _check_form(signature: etree._Element, source: str) -> tuple[x509.Name, int]:
     """Check that a signature has the one form, and give issuer and serial number of its key."""
-    forms = {_ds(name): (algorithm, children) for name, algorithm, children in _FORM}
     texts: dict[str, str] = {}
-    elements = list(signature.iter())
-    for element in elements:
+    left = [signature]
+    while left:
+        element = left.pop()
         name = local_name(element)
-        parent = element.getparent()
-        if parent is not None and parent.tag == _ds("Transforms"):
-            continue
-        children = tuple(str(child.tag) for child in element)
         if element.tag == _ds("Transforms"):
             _check_transforms(element, source)
             continue
-        algorithm, expected = forms.get(str(element.tag), (None, None))
-        if expected is None or children != tuple(_ds(each) for each in expected):
-            raise SignatureMismatch(f"{source}: {name} of the XML signature is not as it must be")
+        algorithm, children = _FORM.get(name, (None, None))
+        if children is None or [child.tag for child in element] != [_ds(each) for each in children]:
+            raise SignatureMismatch(
+                f"{source}: {printable(name, 40)} of the XML signature is not as it must be"
+            )
         _check_attributes(element, algorithm, source)
         texts[name] = (element.text or "").strip()
+        left += list(element)
     return _issuer(texts["X509IssuerName"], source), _serial(texts["X509SerialNumber"], source)
 
 

@@ -17,6 +17,7 @@ from cryptography.x509.oid import NameOID
 from gbcs.entity import ENTITY_IDENTIFIER_OCTETS, EntityIdentifier
 from gbcs.errors import CertificateRejected, DecodeError
 from gbcs.extensions import entity_in_alternative_name, key_usage_in
+from gbcs.printable import printable
 from gbcs.roles import KeyUsage, RemotePartyRole
 
 if TYPE_CHECKING:
@@ -193,7 +194,9 @@ class GBCSCertificate:
         try:
             usage = self.key_usage.gbcs_name
             if self.entity_id is None:
-                return f"{_printable(self.business_name or 'nobody')} ({usage})"
+                return (
+                    f"{printable(self.business_name or 'nobody', _NAME_SHOWN_CHARACTERS)} ({usage})"
+                )
             who = "device" if self.role is None else self.role.gbcs_name
         except CertificateRejected:
             return "an unreadable subject"
@@ -226,12 +229,6 @@ def _parse(der: bytes) -> GBCSCertificate:
             "not one DER certificate", layer="X.509", clause="RFC 5280, 4.1", excerpt=der
         ) from error
     return GBCSCertificate(der=der, decoded=certificate)
-
-
-def _printable(text: str) -> str:
-    """Cut `text` to 40 characters and replace those that a terminal would act on."""
-    shown = text[:_NAME_SHOWN_CHARACTERS]
-    return "".join(character if character.isprintable() else "?" for character in shown)
 
 
 def _entity_in_unique_identifier(values: list[str | bytes]) -> EntityIdentifier:
