@@ -28,7 +28,7 @@ from keyrig.links.gfi import GFILink
 from keyrig.links.hdlc import HDLCLink
 from keyrig.observing import Observer, StopAsked, never_stopped, unobserved
 from keyrig.pki import RegisteringAuthority, TestCertificationAuthority, initialise
-from keyrig.rig import LineSettings, ZigBeeSettings
+from keyrig.rig import LineSettings, ServiceSettings, ZigBeeSettings
 from keyrig.rig_keys import RigKeys
 from keyrig.runner import Bench, DeviceOnRig
 from keyrig.steps.context import Parties
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
     from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
+    from keyrig.conversation import ConversingLink
     from keyrig.emulation import Line
     from keyrig.keystore.base import KeyStore
     from keyrig.links.base import Link
@@ -351,16 +352,43 @@ def assembled(
     ):
         # Making emulated devices adds their certificates to the store, so it is opened after.
         store = keystore_of(places, observe, clock())
-        with Ledger(places.ledger) as ledger:
+        with Ledger(places.ledger) as ledger, ExitStack() as stack:
             known = facts_of(places, ledger, now=clock())
+            parties = _parties(places, store)
+            keys = RigKeys(store)
+            reached: dict[EntityIdentifier, tuple[Link | ConversingLink, float]] = {
+                entity: (way.link, way.timeout_s) for entity, way in ways.items()
+            }
+            by_service = {
+                device: known[device.entity_id].record.facts
+                for device in rig.device
+                if isinstance(device.link, ServiceSettings)
+                and (not only or device.entity_id in only)
+            }
+            if by_service:
+                # httpx and what signs XML take a while to load, which other rigs are spared.
+                from keyrig.dcc_boxed.assembling import service_links  # noqa: PLC0415 - as said
+
+                keys, through_dcc = stack.enter_context(
+                    service_links(
+                        places.home,
+                        store,
+                        ledger,
+                        by_service,
+                        parties,
+                        clock=clock,
+                        observe=observe,
+                    )
+                )
+                reached |= {entity: (way, way.timeout_s) for entity, way in through_dcc.items()}
             yield Assembled(
                 places=places,
                 bench=Bench(
                     name=rig.name,
                     ledger=ledger,
-                    keys=RigKeys(store),
+                    keys=keys,
                     authority=_authority_of(store),
-                    parties=_parties(places, store),
+                    parties=parties,
                     rules=rules_of(places),
                     carried_out=frozenset(rig.rig.parties),
                     clock=clock,
@@ -373,13 +401,14 @@ def assembled(
                 ),
                 devices=tuple(
                     DeviceOnRig(
-                        facts=known[entity].record.facts,
-                        news=known[entity].news,
-                        link=way.link,
-                        timeout_s=way.timeout_s,
-                        smi_status=way.device.smi_status,
+                        facts=known[device.entity_id].record.facts,
+                        news=known[device.entity_id].news,
+                        link=reached[device.entity_id][0],
+                        timeout_s=reached[device.entity_id][1],
+                        smi_status=device.smi_status,
                     )
-                    for entity, way in ways.items()
+                    for device in rig.device
+                    if device.entity_id in reached
                 ),
             )
 
@@ -409,6 +438,8 @@ def ways_to_devices(
 ) -> Iterator[dict[EntityIdentifier, WayToDevice]]:
     """Make the lines to a rig's devices, emulated ones started; keys are for those alone.
 
+    Devices that are reached by service requests have none.
+
     The caller holds `reserved`, and the home folder is there.
 
     Args:
@@ -437,7 +468,8 @@ def ways_to_devices(
                 timeout_s=_answer_timeout_s(rig, device),
             )
             for device in rig.device
-            if not only or device.entity_id in only
+            if not isinstance(device.link, ServiceSettings)
+            and (not only or device.entity_id in only)
         }
 
 
@@ -545,6 +577,7 @@ def link_to(device: RigDevice, urls: Mapping[EntityIdentifier, str]) -> Link:
 def _answer_timeout_s(rig: Rig, device: RigDevice) -> float:
     """Give how long an answer of a device may take once the link has its command."""
     link = device.link
+    assert not isinstance(link, ServiceSettings)
     is_relayed = isinstance(link, ZigBeeSettings) and rig.radio[link.zigbee].role == "handheld"
     if isinstance(link, ZigBeeSettings) and is_relayed and device.sleeps:
         return link.wakes_within_s

@@ -8,7 +8,7 @@ verified responses leave it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from gbcs.errors import DecodeError, RemoteProtocolError
 from gbcs.keys import SharedSecrets
@@ -101,6 +101,33 @@ class Conversation(Protocol):
         Args:
             wait_s: How long to wait for the first; what comes with it is taken too.
         """
+        ...
+
+
+@runtime_checkable
+class ConversingLink(Protocol):
+    """A way to one device that carries more than messages, and has a conversation of its own."""
+
+    @property
+    def name(self) -> str:
+        """What errors and reports call it."""
+        ...
+
+    def open(self) -> None:
+        """Make it ready.
+
+        Raises:
+            RigError: A person must act.
+            LinkError: It does not carry anything.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give up what it holds; one that is not open stays so."""
+        ...
+
+    def conversation(self, surroundings: Surroundings, on_alert: OnAlert) -> Conversation:
+        """Give the conversation with the device in a run."""
         ...
 
 

@@ -19,6 +19,7 @@ from gbcs.errors import (
     SignatureMismatch,
     WrongEntity,
 )
+from gbcs.message import CRAFlag
 from gbcs.protection import describe, verify_mac, verify_signature
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import MessageCode, decode_payload, response_protection
@@ -190,14 +191,14 @@ class DeviceMessages:
             )
         run.observe("security-incident", device=str(self.device), reason=printable(reason))
 
-    def unanswered(self, sent: Sent, waited_s: float) -> None:
-        """Record that no response came in time."""
+    def unanswered(self, sent: Sent, waited_s: float, detail: str = "") -> None:
+        """Record that no response came in time, or why none will come."""
         run = self._run
         run.ledger.exchanges.record_outcome(
             sent.exchange_id,
             ExchangeOutcome.NO_RESPONSE,
             run.clock(),
-            detail=f"none within {waited_s:g} s",
+            detail=detail or f"none within {waited_s:g} s",
         )
         run.observe("no-response", device=str(self.device), counter=sent.counter, waited_s=waited_s)
 
@@ -218,7 +219,14 @@ class DeviceMessages:
     def _verify_response(self, sent: Sent, response: Message) -> str:
         """Verify what can be; give a remark on what cannot, or ""."""
         header = response.header
-        if header.recipient != sent.originator or header.message_code != sent.message_code:
+        answers = (
+            header.cra_flag is CRAFlag.RESPONSE
+            and header.originator == self.device
+            and header.recipient == sent.originator
+            and header.message_code == sent.message_code
+            and sent.counter in (None, header.originator_counter)
+        )
+        if not answers:
             raise WrongEntity(
                 f"{describe(header)} to {header.recipient} does not answer {sent.what} of "
                 f"{sent.originator}"

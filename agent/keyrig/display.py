@@ -107,6 +107,16 @@ class TerminalDisplay:
         self._print(f"\n[bold]{device_type}[/bold] {device}  on {escape(link)}  {' '.join(duties)}")
         self._wait_for(f"opening {link}")
 
+    def _on_receiving(self, address: str, path: str, **_: Any) -> None:
+        self._print(f"[dim]the DCC's answers are received on {escape(address)}{escape(path)}[/dim]")
+
+    def _on_document_refused(self, reason: str, **_: Any) -> None:
+        self._print(f"[yellow]a document was refused: {escape(reason)}[/yellow]")
+
+    def _on_dcc_alert(self, alert: str, code: str, device: str | None, **_: Any) -> None:
+        about = f" about {device}" if device else ""
+        self._print(f"      DCC alert {escape(code)}{about}: {escape(alert)}")
+
     def _on_hosting_radio(self, radio: str, url: str, **_: Any) -> None:
         self._print(f"radio   {escape(radio)}  ezsp  {escape(url)}")
 

@@ -16,7 +16,7 @@ from keyrig.errors import KeyStoreError, RadioError
 from keyrig.keystore.opening import open_keystore
 from keyrig.ledger.ledger import Ledger
 from keyrig.pki import check
-from keyrig.rig import ZigBeeSettings
+from keyrig.rig import LineSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +108,7 @@ def _clock(now: datetime, latest: datetime | None) -> Finding:
 
 def _ports(places: Places) -> Iterator[Finding]:
     for device in places.rig.device:
-        if isinstance(device.link, ZigBeeSettings) or places.rig.is_emulated(device):
+        if not isinstance(device.link, LineSettings) or places.rig.is_emulated(device):
             continue
         url = device.link.url
         if not url.startswith("/"):

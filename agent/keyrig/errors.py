@@ -123,6 +123,22 @@ class NodeUnreachable(RadioError):  # noqa: N818 - as above
         self.where = where
 
 
+class DCCUnreachable(LinkError):  # noqa: N818 - as above
+    """The DCC's interface does not answer.
+
+    Args:
+        where: Its address, without secrets.
+        reason: What was seen.
+        may_have_arrived: Whether the request may have arrived all the same.
+    """
+
+    def __init__(self, where: str, reason: str, *, may_have_arrived: bool) -> None:
+        super().__init__(f"{where}: {reason}; check [dcc_boxed] in the settings, and the box")
+        self.where = where
+        self.reason = reason
+        self.may_have_arrived = may_have_arrived
+
+
 class LedgerError(KeyrigError):
     """The ledger cannot be used."""
 
@@ -301,6 +317,73 @@ class RunStopped(KeyrigError):  # noqa: N818 - as above
         self.who = who
 
 
+class ServiceRefused(RigError):  # noqa: N818 - as above
+    """The DCC refuses a service request, which is no failure of the device.
+
+    Args:
+        what: The request.
+        code: The response code.
+        reason: What it means.
+        mend: What a person can do.
+    """
+
+    def __init__(self, what: str, *, code: str, reason: str, mend: str) -> None:
+        super().__init__(f"{what}: the DCC answers {code}, {reason}; {mend}")
+        self.what = what
+        self.code = code
+        self.reason = reason
+        self.mend = mend
+
+
+class DCCNotBelieved(RigError):  # noqa: N818 - as above
+    """What the DCC answers cannot be believed, which is no failure of the device.
+
+    Args:
+        what: The request.
+        reason: Why.
+        mend: What a person can do.
+    """
+
+    def __init__(self, what: str, reason: str, mend: str) -> None:
+        super().__init__(f"{what}: {reason}; {mend}")
+        self.what = what
+        self.reason = reason
+        self.mend = mend
+
+
+class ReceiverUnusable(RigError):  # noqa: N818 - as above
+    """The DCC's answers cannot be received.
+
+    Args:
+        where: The address on which they are to be received.
+        reason: What the system says.
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(
+            f"{where}, on which the DCC's answers are received: {reason}; correct "
+            "dcc_boxed.receive in the settings, or close the program that has the port"
+        )
+        self.where = where
+        self.reason = reason
+
+
+class NoServiceRequest(RigError):  # noqa: N818 - as above
+    """No User can ask the DCC for a command.
+
+    Args:
+        what: The command.
+        reason: Why.
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(
+            f"{what}: {reason}; reach the device by a line, or leave its duty to the DCC"
+        )
+        self.what = what
+        self.reason = reason
+
+
 class ClockWrong(RigError):  # noqa: N818 - as above
     """The rig's clock cannot be believed, and what is sent by it cannot be taken back."""
 
@@ -335,6 +418,20 @@ class KeyMissing(KeyStoreError):  # noqa: N818 - as above
         super().__init__(f"{where}: no {what}; add it with `keyrig pki`")
         self.where = where
         self.what = what
+
+
+class CertificateLookupFailed(KeyStoreError):  # noqa: N818 - as above
+    """A certificate could not be looked up, or is not fit to be used.
+
+    Args:
+        what: Which.
+        reason: Why.
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(f"{what}: {reason}; see `keyrig pki fetch`, or import it from a file")
+        self.what = what
+        self.reason = reason
 
 
 class KeyLocked(KeyStoreError):  # noqa: N818 - as above

@@ -101,13 +101,28 @@ class ZigBeeSettings(StrictModel):
         return link_key_of(bytes.fromhex(self.install_code)) if self.install_code else b""
 
 
+class ServiceSettings(StrictModel):
+    """How one device is reached through the DCC, by service requests."""
+
+    service: Literal["dcc-boxed"]
+    timeout_s: Annotated[float, Field(gt=0, le=7 * 86_400)] | None = None
+    mpxn: Annotated[str, Field(pattern=r"^[0-9]{1,13}$")] | None = None
+
+
+_KEYS_OF_LINKS: Final = (("zigbee", ZigBeeSettings), ("service", ServiceSettings))
+
+
 def _kind_of_link(value: Any) -> str:
-    is_zigbee = isinstance(value, ZigBeeSettings) or (isinstance(value, dict) and "zigbee" in value)
-    return f"{TAG}zigbee" if is_zigbee else f"{TAG}line"
+    for key, settings in _KEYS_OF_LINKS:
+        if isinstance(value, settings) or (isinstance(value, dict) and key in value):
+            return f"{TAG}{key}"
+    return f"{TAG}line"
 
 
 LinkSettings = Annotated[
-    Annotated[LineSettings, Tag(f"{TAG}line")] | Annotated[ZigBeeSettings, Tag(f"{TAG}zigbee")],
+    Annotated[LineSettings, Tag(f"{TAG}line")]
+    | Annotated[ZigBeeSettings, Tag(f"{TAG}zigbee")]
+    | Annotated[ServiceSettings, Tag(f"{TAG}service")],
     Discriminator(_kind_of_link),
 ]
 
@@ -253,6 +268,8 @@ class Rig(StrictModel):
                     )
                 if self.radio[link.zigbee].role == "hub" and link.install_code is None:
                     raise Misplaced((*at, "link"), "'install_code' is missing")
+            elif isinstance(link, ServiceSettings):
+                self._service_is_of_a_user(device, at)
             elif link.url != EMULATED:
                 if link.url in ports:
                     raise Misplaced(
@@ -264,12 +281,29 @@ class Rig(StrictModel):
                 raise Misplaced((*at, "faults"), "faults are for emulated devices")
         return self
 
+    def _service_is_of_a_user(self, device: RigDevice, at: tuple[str | int, ...]) -> None:
+        """Refuse service requests for what only the DCC itself can do.
+
+        A hub's duties are the DCC's, and no User has a request for any of them.
+        """
+        if device.type is DeviceType.CHF and Actor.DCC in self.rig.parties:
+            raise Misplaced(
+                (*at, "link", "service"),
+                "a hub's duties are the DCC's own, for which no User has a service request; "
+                "leave 'dcc' out of [rig] parties, or reach the hub by a line",
+            )
+
     def is_emulated(self, device: RigDevice) -> bool:
         """Say whether keyrig emulates a device itself."""
         link = device.link
         if isinstance(link, ZigBeeSettings):
             return self.radio[link.zigbee].is_emulated
-        return link.url == EMULATED
+        return isinstance(link, LineSettings) and link.url == EMULATED
+
+    @property
+    def has_service_devices(self) -> bool:
+        """Whether any of its devices is reached by service requests."""
+        return any(isinstance(device.link, ServiceSettings) for device in self.device)
 
     @property
     def name(self) -> str:

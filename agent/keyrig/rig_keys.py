@@ -9,18 +9,30 @@ from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from keyrig.errors import KeyMissing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gbcs.entity import EntityIdentifier
     from gbcs.keys import KeyAgreer, Signer
     from keyrig.keystore.base import KeyStore
+
+    LookUp = Callable[[EntityIdentifier, KeyUsage], GBCSCertificate]
 
 PATH_LENGTH_MAXIMUM = 4
 
 
 class RigKeys:
-    """Finds certificates, their paths and the keys that belong to them in one key store."""
+    """Finds certificates, their paths and the keys that belong to them in one key store.
 
-    def __init__(self, store: KeyStore) -> None:
+    Args:
+        store: The key store.
+        look_up: Gives a certificate that the store lacks, or raises a KeyStoreError; without
+            it, what the store lacks is missing.
+    """
+
+    def __init__(self, store: KeyStore, look_up: LookUp | None = None) -> None:
         self._store = store
+        self._look_up = look_up
+        self._looked_up: dict[tuple[EntityIdentifier, KeyUsage], GBCSCertificate] = {}
         self._paths: dict[GBCSCertificate, tuple[GBCSCertificate, ...]] = {}
         self._signers: dict[tuple[EntityIdentifier, bytes | None], Signer] = {}
         self._agreers: dict[EntityIdentifier, KeyAgreer] = {}
@@ -36,10 +48,22 @@ class RigKeys:
 
         Raises:
             KeyMissing: There is none.
+            KeyStoreError: It was looked up, and is not fit to be used.
+            DCCUnreachable: It was to be looked up where nobody answers.
         """
-        return self._store.certificate(
-            entity, key_usage=key_usage, cell_usage=cell_usage, role=role
-        )
+        try:
+            return self._store.certificate(
+                entity, key_usage=key_usage, cell_usage=cell_usage, role=role
+            )
+        except KeyMissing:
+            if self._look_up is None or cell_usage is not CellUsage.MANAGEMENT:
+                raise
+            wanted = (entity, key_usage)
+            if wanted not in self._looked_up:
+                self._looked_up[wanted] = self._look_up(entity, key_usage)
+            if role is not None and self._looked_up[wanted].role is not role:
+                raise
+            return self._looked_up[wanted]
 
     def certification_path(self, certificate: GBCSCertificate) -> tuple[GBCSCertificate, ...]:
         """Give the issuing authorities between a certificate and the root, nearest first.

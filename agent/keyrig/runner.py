@@ -16,7 +16,12 @@ from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import StatusCode
 from gbcs.use_cases import decode_payload
 from keyrig.clock_trust import ClockFinding, WatchedClock, check_clock, clock_event
-from keyrig.conversation import LinkConversation, OrganisationKeys, Surroundings
+from keyrig.conversation import (
+    ConversingLink,
+    LinkConversation,
+    OrganisationKeys,
+    Surroundings,
+)
 from keyrig.duties.facts import Outcome
 from keyrig.duties.plan import Plan, duty_id, plan
 from keyrig.duties.smi_status import SMIStatus
@@ -57,6 +62,7 @@ if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
     from gbcs.security_credentials import TrustAnchorCellIdentifier, UpdateCredentialsAlert
     from keyrig.conversation import Conversation
+    from keyrig.device_messages import OnAlert
     from keyrig.duties.consequences import Consequences
     from keyrig.duties.facts import DeviceFacts
     from keyrig.duties.known_facts import KnownFact
@@ -108,17 +114,29 @@ class DeviceOnRig:
 
     Args:
         facts: What is known of it.
-        link: The line to it, not open.
+        link: The line to it, not open, or what converses with it by other ways.
         timeout_s: How long one sending of a command is waited for, in seconds.
         smi_status: Its SMI Status where the ledger knows of none yet.
         news: What is known of it that the ledger has not been told yet.
     """
 
     facts: DeviceFacts
-    link: Link
+    link: Link | ConversingLink
     timeout_s: float
     smi_status: SMIStatus = SMIStatus.COMMISSIONED
     news: tuple[KnownFact, ...] = ()
+
+    def conversation(self, surroundings: Surroundings, on_alert: OnAlert) -> Conversation:
+        """Give the conversation with it in a run."""
+        if isinstance(self.link, ConversingLink):
+            return self.link.conversation(surroundings, on_alert)
+        return LinkConversation(
+            device=self.facts.entity_id,
+            link=self.link,
+            surroundings=surroundings,
+            timeout_s=self.timeout_s,
+            on_alert=on_alert,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -398,13 +416,7 @@ class _DeviceRun:
         self._tally = tally
         self._cells: dict[TrustAnchorCellIdentifier, Cell] = {}
         self._told_done: set[str] = set()
-        self._conversation: Conversation = LinkConversation(
-            device=self._entity,
-            link=device.link,
-            surroundings=surroundings,
-            timeout_s=device.timeout_s,
-            on_alert=self._settle,
-        )
+        self._conversation = device.conversation(surroundings, self._settle)
 
     def carry_out(self, duties: list[Duty], *, cancel: bool) -> None:
         """Open the line, make sure of the device, and carry out its duties in order."""

@@ -253,8 +253,18 @@ class DCCBoxedSettings(StrictModel):
     ] = None
     response_certificates: Annotated[
         PathText | None,
-        Field(description="A folder of certificates that responses may be signed with, PEM."),
+        Field(
+            description="A folder of certificates that responses may be signed with, PEM; the "
+            "access control broker's in the key store."
+        ),
     ] = None
+    unverified_responses: Annotated[
+        Literal["refuse", "accept"],
+        Field(
+            description="What becomes of responses whose own signature cannot be verified: they "
+            "are refused, or what they say rests on the line alone."
+        ),
+    ] = "refuse"
     receive: Annotated[
         Listening, Field(description="HOST:PORT on which its responses are received.")
     ] = "127.0.0.1:8466"

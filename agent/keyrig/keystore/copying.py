@@ -81,7 +81,9 @@ class CopyReport:
 
 
 def import_(source: Path, directory: Path, passphrase: Passphrase | None = None) -> CopyReport:
-    """Copy a folder or a DCC Boxed `keystore.json` into the folder form, keys included.
+    """Copy a folder, a DCC Boxed `keystore.json` or its key bundle into the folder form.
+
+    Keys go along.
 
     A certificate outside its profile, or whose key is another's, is refused and the rest copied.
     What is there already stays; a further certificate of one party and use is named with its
@@ -98,6 +100,15 @@ def import_(source: Path, directory: Path, passphrase: Passphrase | None = None)
     store = open_keystore(source, passphrase)
     if directory.exists() and directory.samefile(source):
         raise KeyStoreError(f"{directory}: a key store is not imported into itself; name another")
+    return import_store(store, directory)
+
+
+def import_store(store: KeyStore, directory: Path) -> CopyReport:
+    """Copy an open key store into the folder form, keys included; as `import_`.
+
+    Raises:
+        KeyStoreError: The folder cannot be made or written.
+    """
     try:
         directory.mkdir(mode=PRIVATE_DIRECTORY_MODE, parents=True, exist_ok=True)
     except OSError as error:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyrig.errors import KeyStoreError
+from keyrig.keystore.bundle import BundleKeyStore
 from keyrig.keystore.dcc_boxed import DCCBoxedKeyStore
 from keyrig.keystore.folder import FolderKeyStore
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def open_keystore(path: str | os.PathLike[str], passphrase: Passphrase | None = None) -> KeyStore:
-    """Open a folder of PEM files, or a DCC Boxed `keystore.json`.
+    """Open a folder of PEM files, a DCC Boxed `keystore.json`, or its key bundle.
 
     Args:
         path: The folder or file.
@@ -30,5 +32,7 @@ def open_keystore(path: str | os.PathLike[str], passphrase: Passphrase | None = 
     if where.is_dir():
         return FolderKeyStore(where, passphrase)
     if where.is_file():
+        if zipfile.is_zipfile(where):
+            return BundleKeyStore(where.read_bytes(), str(where), passphrase)
         return DCCBoxedKeyStore(where, passphrase)
     raise KeyStoreError(f"{where}: no key store there; make one with `keyrig pki init`")

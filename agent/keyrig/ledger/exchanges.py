@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select, update
 
+from gbcs.message import Message
 from keyrig.errors import LedgerRefused
 from keyrig.ledger.schema import alerts, exchanges
 from keyrig.ledger.states import ExchangeOutcome
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One command to a device and its answer; `outcome` is None until it is known."""
+    """One command to a device and its answer; `outcome` is None until it is known.
+
+    A command that the DCC made itself is not known here, and empty; the service request that
+    it was asked for by is among the service documents.
+    """
 
     id: int
     run_id: str
@@ -184,6 +189,31 @@ class Exchanges:
             (exchanges.c.device == device) & (exchanges.c.message_code == message_code)
         )
         return found[-1] if found else None
+
+    def last_answer_to_the_dcc(
+        self, device: EntityIdentifier, recipient: EntityIdentifier
+    ) -> int | None:
+        """Give the counter of the last verified answer to a command that the DCC made itself.
+
+        Args:
+            device: Who answered.
+            recipient: Whom of the DCC the answer was for.
+        """
+        query = (
+            select(exchanges.c.response)
+            .where(
+                exchanges.c.device == device,
+                exchanges.c.command == b"",
+                exchanges.c.outcome == ExchangeOutcome.VERIFIED,
+            )
+            .order_by(exchanges.c.id.desc())
+        )
+        with self._database.reading() as connection:
+            for (response,) in connection.execute(query):
+                header = Message.parse(response).header
+                if header.recipient == recipient:
+                    return header.originator_counter
+        return None
 
     def alerts_of(self, device: EntityIdentifier) -> tuple[Alert, ...]:
         """Give the alerts of a device, oldest first."""

@@ -21,6 +21,7 @@ from keyrig.ledger.rule_sets import RuleSets
 from keyrig.ledger.run_contexts import RunContexts
 from keyrig.ledger.runs import Runs
 from keyrig.ledger.scheduled import ScheduledReplacements
+from keyrig.ledger.service_documents import ServiceDocuments
 from keyrig.ledger.smi_status import SMIStatuses
 from keyrig.ledger.status_instructions import StatusInstructions
 from keyrig.ledger.tokens import Tokens
@@ -85,6 +86,7 @@ class Ledger:
         self.scheduled = ScheduledReplacements(self._database, self.runs, self.open_duties)
         self.tokens = Tokens(self._database)
         self.operations = Operations(self._database)
+        self.service_documents = ServiceDocuments(self._database)
 
     @property
     def path(self) -> Path:

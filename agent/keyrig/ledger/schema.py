@@ -33,6 +33,7 @@ from keyrig.ledger.states import (
     LocalCommandState,
     RunOutcome,
     ScheduledState,
+    ServiceDocumentKind,
     SuspensionEnd,
     Verification,
 )
@@ -524,3 +525,21 @@ operation_events = Table(
     Column("body", Text, nullable=False),
 )
 """What happened in an operation, counted from 1, for whoever watches it."""
+
+service_documents = Table(
+    "service_documents",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("run_id", ForeignKey("runs.id"), index=True),
+    Column("exchange_id", ForeignKey("exchanges.id"), index=True),
+    Column("device", Entity, index=True),
+    Column("request_id", String(70), nullable=False, default="", index=True),
+    Column("kind", choice(ServiceDocumentKind), nullable=False),
+    Column("service", String(20), nullable=False),
+    Column("document", LargeBinary, nullable=False),
+    Column("signer", Text, nullable=False, default=""),
+    Column("at", Instant, nullable=False),
+    Column("taken_at", Instant),
+    Column("detail", Text, nullable=False, default=""),
+)
+"""Service requests to the DCC, and what it answers and tells, as they went over the line."""

@@ -155,3 +155,16 @@ class EventType(enum.Enum):
     NOTICE = "notice"
     FLAG = "flag"
     SECURITY_INCIDENT = "security-incident"
+
+
+class ServiceDocumentKind(enum.Enum):
+    """What a document that went between the agent and the DCC is."""
+
+    REQUEST = "request"
+    """A service request, or a signed pre-command."""
+    ANSWER = "answer"
+    """What the request's own connection brought: a pre-command, an acknowledgement, a refusal."""
+    RESPONSE = "response"
+    """What came later, in answer to a request."""
+    DEVICE_ALERT = "device-alert"
+    DCC_ALERT = "dcc-alert"

@@ -18,6 +18,7 @@ from keyrig.local_delivery.checking import Expiry, check_batch
 from keyrig.local_delivery.delivering import Field, deliver
 from keyrig.local_delivery.returning import returning_for
 from keyrig.observing import Observer, StopAsked, never_stopped, unobserved
+from keyrig.rig import ServiceSettings
 from keyrig.transcript import NoTranscript, Transcript
 
 if TYPE_CHECKING:
@@ -231,7 +232,14 @@ def _device_of(rig: Rig, batch: LocalBatch) -> RigDevice:
             "name that rig's file with --rig",
         )
     rig.require([batch.device])
-    return next(each for each in rig.device if each.entity_id == batch.device)
+    device = next(each for each in rig.device if each.entity_id == batch.device)
+    if isinstance(device.link, ServiceSettings):
+        raise SettingsError(
+            f"device {batch.device}",
+            "it is reached by service requests alone",
+            "give it a line in the rig file to deliver commands to it",
+        )
+    return device
 
 
 def _checked_clock(

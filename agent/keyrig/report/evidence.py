@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from keyrig.ledger.exchanges import Exchange
     from keyrig.ledger.run_contexts import RunContext
     from keyrig.ledger.runs import Attempt
+    from keyrig.ledger.service_documents import ServiceDocument
     from keyrig.report.evidence_key import EvidenceKey
     from keyrig.report.record import DeviceHistory, RunRecord
 
@@ -99,6 +100,8 @@ def _message_bodies(record: RunRecord, ended_at: datetime) -> Iterator[tuple[str
             yield "attempt", _attempt(attempt)
     for exchange in itertools.chain(record.earlier_exchanges, record.exchanges):
         yield "exchange", _exchange(exchange)
+    for document in record.service_documents:
+        yield "service-document", _service_document(document)
     for alert in (alert for device in record.devices for alert in device.alerts):
         if alert.run_id == record.run.id:
             yield (
@@ -207,6 +210,22 @@ def _exchange(exchange: Exchange) -> dict[str, Any]:
         "detail": exchange.detail,
         "command": _base64(exchange.command),
         "response": None if exchange.response is None else _base64(exchange.response),
+    }
+
+
+def _service_document(document: ServiceDocument) -> dict[str, Any]:
+    return {
+        "id": document.id,
+        "run": document.run_id,
+        "exchange": document.exchange_id,
+        "device": None if document.device is None else str(document.device),
+        "at": _instant(document.at),
+        "kind": document.kind.value,
+        "service": document.service,
+        "request": document.request_id,
+        "believed_by": document.signer,
+        "detail": document.detail,
+        "document": _base64(document.document),
     }
 
 

@@ -18,7 +18,7 @@ from keyrig.duties.facts import AttemptFact, LedgerFacts, Outcome
 from keyrig.duties.known_facts import FactName, KnownFact, read_value
 from keyrig.duties.rules import Actor, Rules, rules_from_canonical
 from keyrig.errors import EvidenceBroken
-from keyrig.ledger.states import ExchangeOutcome
+from keyrig.ledger.states import ExchangeOutcome, ServiceDocumentKind
 from keyrig.report.evidence_key import fingerprint, read_public_key, verify_seal
 from keyrig.report.evidence_lines import SCHEMA, Line, read_lines, sealed_octets
 
@@ -50,6 +50,16 @@ class FiledExchange:
     outcome: ExchangeOutcome | None
     command: bytes = field(repr=False)
     response: bytes | None = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FiledServiceDocument:
+    """A document that went to or came from the DCC, as the file has it."""
+
+    line: int
+    exchange: int | None
+    kind: ServiceDocumentKind
+    document: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +115,7 @@ class EvidenceFile:
     attempts: list[FiledAttempt] = field(default_factory=list)
     scheduled: dict[tuple[EntityIdentifier, str], datetime] = field(default_factory=dict)
     exchanges: list[FiledExchange] = field(default_factory=list)
+    service_documents: list[FiledServiceDocument] = field(default_factory=list)
     alerts: list[FiledAlert] = field(default_factory=list)
     duties: list[FiledDuty] = field(default_factory=list)
 
@@ -259,6 +270,17 @@ def _take_exchange(file: EvidenceFile, number: int, body: Mapping[str, Any]) -> 
     )
 
 
+def _take_service_document(file: EvidenceFile, number: int, body: Mapping[str, Any]) -> None:
+    file.service_documents.append(
+        FiledServiceDocument(
+            line=number,
+            exchange=None if body["exchange"] is None else int(body["exchange"]),
+            kind=ServiceDocumentKind(body["kind"]),
+            document=_octets(body["document"]),
+        )
+    )
+
+
 def _take_alert(file: EvidenceFile, number: int, body: Mapping[str, Any]) -> None:
     file.alerts.append(
         FiledAlert(
@@ -299,6 +321,7 @@ _KINDS: Mapping[str, Callable[[EvidenceFile, int, Mapping[str, Any]], None]] = {
     "attempt": _take_attempt,
     "scheduled": _take_scheduled,
     "exchange": _take_exchange,
+    "service-document": _take_service_document,
     "alert": _take_alert,
     "duty": _take_duty,
 }

@@ -12,13 +12,14 @@ from gbcs.errors import (
     ProtectionMissing,
     WrongEntity,
 )
-from gbcs.message import CRAFlag, Header, Message
+from gbcs.message import CRAFlag, Header, Message, OtherInformation
 from gbcs.path_validation import validate_path
 from gbcs.protection import describe
 from gbcs.use_cases import MessageCode, command_protection, decode_payload, response_protection
 from keyrig.ledger.states import ExchangeOutcome
 from keyrig.printable import printable
 from keyrig.report.evidence_key import fingerprint
+from keyrig.report.evidence_requests import ServiceRequests
 from keyrig.report.evidence_signers import DeviceSigners, signers_of
 
 if TYPE_CHECKING:
@@ -85,6 +86,8 @@ class Messages:
         ]
         self._authorities = [c for c in file.certificates if c.profile.is_authority]
         self._trusted: dict[GBCSCertificate, bool] = {}
+        self._requests = ServiceRequests(file, self.is_trusted)
+        self._answered_to_dcc: dict[tuple[EntityIdentifier, EntityIdentifier], tuple[int, int]] = {}
         self.findings: list[Finding] = []
 
     def is_trusted(self, certificate: GBCSCertificate) -> bool:
@@ -145,27 +148,50 @@ class Messages:
         self, exchange: FiledExchange, counters: dict[EntityIdentifier, tuple[int, int]]
     ) -> Seen:
         """Check a command; the counters of an originator ascend."""
+        if not exchange.command:
+            return self._command_of_dcc(exchange, counters)
         command = Message.parse(exchange.command)
         header = command.header
         if header.cra_flag is not CRAFlag.COMMAND or header.recipient != exchange.device:
             raise WrongEntity(f"{describe(header)} is no command to device {exchange.device}")
-        counter, line = counters.get(header.originator, (-1, 0))
-        if header.originator_counter == counter:
-            raise WrongEntity(f"{describe(header)} has the counter of line {line}")
-        if header.originator_counter < counter:
-            raise WrongEntity(f"{describe(header)} goes back behind the counter of line {line}")
-        counters[header.originator] = (header.originator_counter, exchange.line)
+        _ascend(
+            counters, header.originator, header.originator_counter, exchange.line, describe(header)
+        )
         decoded = decode_payload(command)
         if decoded is None:
             raise WrongEntity(f"{describe(header)} is of no use case that a duty needs")
         if command_protection(decoded.value).signature:
             self._require_trusted(signers_of(command, self._organisations), header)
+        self._requests.check_signed(exchange)
         return Seen(
             exchange=exchange,
             header=header,
             command=decoded.value,
             response=None,
             is_maced=not response_protection(decoded.value).signature,
+        )
+
+    def _command_of_dcc(
+        self, exchange: FiledExchange, counters: dict[EntityIdentifier, tuple[int, int]]
+    ) -> Seen:
+        """Check the request for a command that the DCC made, and take what it asks for."""
+        asked = self._requests.asked_for(exchange)
+        request_id = asked.request_id
+        name = f"request {request_id}"
+        _ascend(counters, request_id.originator, request_id.counter, exchange.line, name)
+        header = Header(
+            cra_flag=CRAFlag.COMMAND,
+            originator_counter=asked.counter,
+            originator=asked.command.originator,
+            recipient=exchange.device,
+            other_information=OtherInformation(asked.command.message_code),
+        )
+        return Seen(
+            exchange=exchange,
+            header=header,
+            command=asked.command.payload,
+            response=None,
+            is_maced=not response_protection(asked.command.payload).signature,
         )
 
     def _answered(self, seen: Seen) -> Seen:
@@ -185,6 +211,12 @@ class Messages:
         )
         if not answers:
             raise WrongEntity(f"{describe(header)} does not answer {describe(asked)}")
+        if not exchange.command:
+            answered = (header.originator, header.recipient)
+            last, line = self._answered_to_dcc.get(answered, (-1, 0))
+            if header.originator_counter <= last:
+                raise WrongEntity(f"{describe(header)} is not above the answer of line {line}")
+            self._answered_to_dcc[answered] = (header.originator_counter, exchange.line)
         needed = response_protection(seen.command)
         if needed.signature:
             self._require_trusted(self._signers.signers(response), header)
@@ -222,3 +254,23 @@ class Messages:
             raise CertificateRejected(
                 "path", f"{untrusted[0]}, which signed {describe(header)}, leads to no root"
             )
+
+
+def _ascend(
+    counters: dict[EntityIdentifier, tuple[int, int]],
+    originator: EntityIdentifier,
+    counter: int,
+    line: int,
+    name: str,
+) -> None:
+    """Take an originator's next counter.
+
+    Raises:
+        WrongEntity: It is not above the last one.
+    """
+    last, at = counters.get(originator, (-1, 0))
+    if counter == last:
+        raise WrongEntity(f"{name} has the counter of line {at}")
+    if counter < last:
+        raise WrongEntity(f"{name} goes back behind the counter of line {at}")
+    counters[originator] = (counter, line)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from keyrig.ledger.run_contexts import RunContext
     from keyrig.ledger.runs import Attempt, Run
     from keyrig.ledger.scheduled import ScheduledReplacement
+    from keyrig.ledger.service_documents import ServiceDocument
     from keyrig.ledger.smi_status import StatusRecord
 
 _OWN_KEYS = (KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT)
@@ -102,6 +103,8 @@ class RunRecord:
         exchanges: Its exchanges with devices, oldest first.
         earlier_exchanges: Those of earlier attempts, in other runs, at the duties that it
             attempted.
+        service_documents: What went between it and the DCC, and what belongs to the earlier
+            exchanges, in the order of recording.
         certificates: The DER of the certificates that it used.
         devices: The devices that it was to reach, in the order of the rig.
     """
@@ -112,6 +115,7 @@ class RunRecord:
     clock_findings: tuple[tuple[datetime, ClockFinding], ...]
     exchanges: tuple[Exchange, ...]
     earlier_exchanges: tuple[Exchange, ...]
+    service_documents: tuple[ServiceDocument, ...]
     certificates: tuple[bytes, ...] = field(repr=False)
     devices: tuple[DeviceHistory, ...]
 
@@ -139,13 +143,15 @@ def _gathered(ledger: Ledger, run_id: str) -> RunRecord:
     met = [attempt.device for attempt in ledger.runs.attempts(run_id)]
     met += [exchange.device for exchange in exchanges]
     devices = dict.fromkeys([*(EntityIdentifier.parse(text) for text in named), *met])
+    earlier = tuple(_earlier_exchanges(ledger, run_id))
     return RunRecord(
         run=run,
         context=context,
         rules=ledger.rule_sets.rules(context.rule_set) if context else built_in_rules(),
         clock_findings=ledger.clock.findings(run_id),
         exchanges=exchanges,
-        earlier_exchanges=tuple(_earlier_exchanges(ledger, run_id)),
+        earlier_exchanges=earlier,
+        service_documents=tuple(_service_documents(ledger, run_id, earlier)),
         certificates=ledger.run_contexts.certificates(run_id),
         devices=tuple(_history(ledger, device) for device in devices),
     )
@@ -166,6 +172,17 @@ def _earlier_exchanges(ledger: Ledger, run_id: str) -> Iterator[Exchange]:
         for exchange in ledger.exchanges.of_run(other):
             if exchange.attempt_id in earlier:
                 yield exchange
+
+
+def _service_documents(
+    ledger: Ledger, run_id: str, earlier: tuple[Exchange, ...]
+) -> Iterator[ServiceDocument]:
+    documents = {each.id: each for each in ledger.service_documents.of_run(run_id)}
+    for exchange in earlier:
+        for each in ledger.service_documents.of_exchange(exchange.id):
+            documents[each.id] = each
+    for number in sorted(documents):
+        yield documents[number]
 
 
 def _history(ledger: Ledger, device: EntityIdentifier) -> DeviceHistory:

@@ -13,7 +13,7 @@ from keyrig.assembly import outlook_of, radios_of
 from keyrig.device_locks import holder_of
 from keyrig.display import plan_document
 from keyrig.explanations import explanation_document, explanations_of
-from keyrig.rig import EMULATED, ZigBeeSettings
+from keyrig.rig import EMULATED, ServiceSettings, ZigBeeSettings
 from keyrig.serve import examples
 from keyrig.serve.access import ReadToken  # noqa: TC001 - as above
 from keyrig.serve.answers import answer, device_unknown, json_response, problems, rig_unknown
@@ -188,6 +188,8 @@ def _link(device: RigDevice) -> str:
     link = device.link
     if isinstance(link, ZigBeeSettings):
         return f"zigbee: {link.zigbee}"
+    if isinstance(link, ServiceSettings):
+        return f"service: {link.service}"
     if link.url == EMULATED:
         return f"emulated: {link.framing}"
     return f"{link.url.rpartition('@')[2]} {link.framing}"

@@ -1,0 +1,160 @@
+"""The bundle of organisations' keys that DCC Boxed offers: a zip of PEM files."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from gbcs.certificates import CertificateProfile, GBCSCertificate
+from gbcs.errors import CertificateRejected
+from gbcs.roles import CellUsage, KeyUsage
+from keyrig.errors import KeyStoreError
+from keyrig.keystore.base import Authority, IndexedKeyStore, StoredCertificate
+from keyrig.keystore.dcc_boxed import TOP_UP_NAME
+from keyrig.keystore.folder import CERTIFICATE_SUFFIX, KEY_SUFFIX, certificate_in
+from keyrig.keystore.pem import PEMKey
+from keyrig.printable import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from keyrig.keystore.pem import Passphrase
+
+ENTRIES_MAXIMUM: Final = 2000
+ENTRY_MAXIMUM_OCTETS: Final = 64 * 1024
+BUNDLE_MAXIMUM_OCTETS: Final = 16 * 1024 * 1024
+"""What all entries together may unpack to."""
+CERTIFICATES_FOLDER: Final = "cert"
+KEYS_FOLDER: Final = "key"
+_ENCRYPTED: Final = 0x1
+_NAME_SHOWN: Final = 80
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a file stands: the folder above `cert` or `key`, and its name without a suffix."""
+
+    above: PurePosixPath
+    stem: str
+
+
+class BundleKeyStore(IndexedKeyStore):
+    """A zip with `…/cert/NAME.pem` and, for each whose key is known, `…/key/NAME.key`.
+
+    It is read in memory: nothing of it is ever unpacked to a folder, so names in it are names
+    and nothing else. A certificate that cannot be used is left out and named in `problems`. A
+    key agreement key whose name has the word pp, prepay, prepayment or top-up serves prepayment
+    top-ups; every other serves management.
+
+    Args:
+        octets: The zip.
+        location: Where it is from, for people.
+        passphrase: Asked for the passphrase of an encrypted key when it is first used.
+
+    Raises:
+        KeyStoreError: It is no zip, or is larger than such a bundle can be.
+
+    Source: the bundle's form as the DCC's public clients for DCC Boxed read it.
+    """
+
+    def __init__(self, octets: bytes, location: str, passphrase: Passphrase | None = None) -> None:
+        certificates: dict[_Place, bytes] = {}
+        keys: dict[_Place, bytes] = {}
+        for path, content in _entries(octets, location):
+            place = _Place(path.parent.parent, path.stem)
+            if path.parent.name == CERTIFICATES_FOLDER and path.suffix == CERTIFICATE_SUFFIX:
+                certificates[place] = content
+            elif path.parent.name == KEYS_FOLDER and path.suffix == KEY_SUFFIX:
+                keys[place] = content
+        stored, problems = [], []
+        for place, pem in sorted(certificates.items(), key=lambda item: str(item[0])):
+            name = printable(f"{place.above}/{place.stem}", _NAME_SHOWN)
+            try:
+                stored.append(_stored(pem, name, keys.get(place), passphrase))
+            except (KeyStoreError, CertificateRejected, ValueError) as error:
+                problems.append(f"{name}: {error}")
+        if not stored and not problems:
+            raise KeyStoreError(
+                f"{location}: no certificate below a folder cert; name a DCC Boxed key bundle"
+            )
+        super().__init__(location, stored, problems)
+
+
+def _entries(octets: bytes, location: str) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """Give each file of a zip, refusing what unpacks to more than it may."""
+    left = BUNDLE_MAXIMUM_OCTETS
+    try:
+        with zipfile.ZipFile(io.BytesIO(octets)) as bundle:
+            entries = bundle.infolist()
+            if len(entries) > ENTRIES_MAXIMUM:
+                raise KeyStoreError(
+                    f"{location}: {len(entries)} files, where {ENTRIES_MAXIMUM} may be; name a "
+                    "DCC Boxed key bundle"
+                )
+            for entry in entries:
+                if entry.is_dir():
+                    continue
+                content = _unpacked(bundle, entry, location)
+                left -= len(content)
+                if left < 0:
+                    raise KeyStoreError(
+                        f"{location}: unpacks to more than {BUNDLE_MAXIMUM_OCTETS} octets; name "
+                        "a DCC Boxed key bundle"
+                    )
+                yield PurePosixPath(entry.filename.replace("\\", "/")), content
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError) as error:
+        raise KeyStoreError(
+            f"{location}: no zip that can be read ({type(error).__name__}); fetch it again"
+        ) from None
+
+
+def _unpacked(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo, location: str) -> bytes:
+    name = printable(entry.filename, _NAME_SHOWN)
+    if entry.flag_bits & _ENCRYPTED:
+        raise KeyStoreError(f"{location}: {name} is encrypted; fetch the bundle as it is offered")
+    with bundle.open(entry) as file:
+        # The size that the zip itself states is not believed.
+        content = file.read(ENTRY_MAXIMUM_OCTETS + 1)
+    if len(content) > ENTRY_MAXIMUM_OCTETS:
+        raise KeyStoreError(
+            f"{location}: {name} unpacks to more than {ENTRY_MAXIMUM_OCTETS} octets; name a DCC "
+            "Boxed key bundle"
+        )
+    return content
+
+
+def _stored(
+    pem: bytes, name: str, key_pem: bytes | None, passphrase: Passphrase | None
+) -> StoredCertificate:
+    certificate = certificate_in(pem, name)
+    key = None
+    if key_pem is not None:
+        key = PEMKey(_reader(key_pem), certificate=certificate, name=name, passphrase=passphrase)
+    is_top_up = certificate.key_usage == KeyUsage.KEY_AGREEMENT and TOP_UP_NAME.search(name)
+    return StoredCertificate(
+        certificate,
+        cell_usage=CellUsage.PREPAYMENT_TOP_UP if is_top_up else CellUsage.MANAGEMENT,
+        source=name,
+        authority=authority_of(certificate),
+        key=key,
+    )
+
+
+def _reader(octets: bytes) -> Callable[[], bytes]:
+    return lambda: octets
+
+
+def authority_of(certificate: GBCSCertificate) -> Authority | None:
+    """Say which authority's a certificate is, or None for an organisation's or device's.
+
+    Issuing authorities of organisations name their role; those of devices name none.
+    """
+    if certificate.profile is CertificateProfile.ROOT:
+        return Authority.ROOT
+    if certificate.profile is CertificateProfile.ISSUING:
+        return Authority.DEVICE_ISSUING if certificate.role is None else Authority.ISSUING
+    return None

@@ -1,0 +1,174 @@
+"""Documents that go between the agent and the DCC, as they went over the line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import insert, select, update
+
+from keyrig.errors import LedgerRefused
+from keyrig.ledger.schema import exchanges, service_documents
+from keyrig.ledger.states import ServiceDocumentKind
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from datetime import datetime
+
+    from sqlalchemy import ColumnElement
+
+    from gbcs.entity import EntityIdentifier
+    from keyrig.ledger.database import Database
+
+_LEDGER_COUNTER_MAXIMUM: Final = 2**63 - 1
+"""What a column holds; no counter of ours is greater, and one from outside may be."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a document belongs to, as far as is known.
+
+    Args:
+        run_id: The run during which it was sent or came.
+        exchange_id: The exchange.
+        device: The device.
+        request_id: The RequestID in it.
+    """
+
+    run_id: str | None = None
+    exchange_id: int | None = None
+    device: EntityIdentifier | None = None
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceDocument:
+    """One document.
+
+    Args:
+        id: Its number.
+        run_id: The run during which it was sent or came; None where none was.
+        exchange_id: The exchange that it belongs to, if it belongs to one.
+        device: The device that it is about, as far as it says.
+        request_id: The RequestID in it, or "".
+        kind: What it is.
+        service: The service that it went to, or "receive" for what came by itself.
+        document: The document, octet by octet.
+        signer: By whose signature it was believed; "" where it was not checked, or sent.
+        at: When it was about to leave, or came.
+        taken_at: When it was dealt with; None for what came and still waits for that.
+        detail: What became of it, where there is something to say.
+    """
+
+    id: int
+    run_id: str | None
+    exchange_id: int | None
+    device: EntityIdentifier | None
+    request_id: str
+    kind: ServiceDocumentKind
+    service: str
+    document: bytes = field(repr=False)
+    signer: str
+    at: datetime
+    taken_at: datetime | None
+    detail: str
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether the agent sent it."""
+        return self.kind is ServiceDocumentKind.REQUEST
+
+
+class ServiceDocuments:
+    """Keeps every document, sent or received; rows are never removed."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(
+        self,
+        document: bytes,
+        *,
+        kind: ServiceDocumentKind,
+        service: str,
+        now: datetime,
+        about: About,
+        signer: str = "",
+        is_taken: bool = True,
+    ) -> int:
+        """Record a document that is about to leave, or that came; give its number.
+
+        Args:
+            document: The document.
+            kind: What it is.
+            service: The service that it goes to, or came from.
+            now: The present instant.
+            about: What it belongs to.
+            signer: By whose signature it is believed.
+            is_taken: Whether nothing is left to be done about it.
+        """
+        with self._database.transaction() as connection:
+            inserted = connection.execute(
+                insert(service_documents).values(
+                    run_id=about.run_id,
+                    exchange_id=about.exchange_id,
+                    device=about.device,
+                    request_id=about.request_id,
+                    kind=kind,
+                    service=service,
+                    document=document,
+                    signer=signer,
+                    at=now,
+                    taken_at=now if is_taken else None,
+                )
+            )
+            assert inserted.inserted_primary_key is not None
+            return int(inserted.inserted_primary_key[0])
+
+    def take(self, document_id: int, now: datetime, detail: str = "") -> None:
+        """Record that a document has been dealt with.
+
+        Raises:
+            LedgerRefused: It has been already, or there is none.
+        """
+        with self._database.transaction() as connection:
+            changed = connection.execute(
+                update(service_documents)
+                .where(
+                    service_documents.c.id == document_id, service_documents.c.taken_at.is_(None)
+                )
+                .values(taken_at=now, detail=detail)
+            )
+            if not changed.rowcount:
+                raise LedgerRefused(f"service document {document_id} does not wait")
+
+    def waiting(
+        self, device: EntityIdentifier | None, kinds: Collection[ServiceDocumentKind]
+    ) -> tuple[ServiceDocument, ...]:
+        """Give what came about a device, or about none, and was not dealt with yet."""
+        table = service_documents
+        about = table.c.device.is_(None) if device is None else table.c.device == device
+        return self._documents(table.c.taken_at.is_(None) & about & table.c.kind.in_(kinds))
+
+    def of_exchange(self, exchange_id: int) -> tuple[ServiceDocument, ...]:
+        """Give the documents of an exchange, in the order in which they were recorded."""
+        return self._documents(service_documents.c.exchange_id == exchange_id)
+
+    def of_run(self, run_id: str) -> tuple[ServiceDocument, ...]:
+        """Give the documents of a run, in the order in which they were recorded."""
+        return self._documents(service_documents.c.run_id == run_id)
+
+    def exchange_of(self, originator: EntityIdentifier, counter: int) -> int | None:
+        """Give the exchange whose request had a counter of an originator, or None."""
+        if counter > _LEDGER_COUNTER_MAXIMUM:
+            return None
+        query = select(exchanges.c.id).where(
+            exchanges.c.originator == originator, exchanges.c.counter == counter
+        )
+        with self._database.reading() as connection:
+            return connection.execute(query).scalar_one_or_none()
+
+    def _documents(self, condition: ColumnElement[bool]) -> tuple[ServiceDocument, ...]:
+        query = select(service_documents).where(condition).order_by(service_documents.c.id)
+        with self._database.reading() as connection:
+            return tuple(ServiceDocument(**row) for row in connection.execute(query).mappings())

@@ -1,0 +1,192 @@
+"""A home whose devices stand behind a stand-in DCC Boxed, and an agent in front of it."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Self
+
+from dccstub import DCCBoxed, Faults, InventoryDevice, KeyFolder, Running, StandInOptions
+from gbcs.entity import EntityIdentifier
+from gbcs.roles import DeviceType
+from keyrig.assembly import assembled, places_of
+from keyrig.emulation import EmulatedDevices
+from keyrig.ledger import Ledger
+from keyrig.observing import unobserved
+from keyrig.pki import RegisteringAuthority, TestCertificationAuthority, initialise
+from keyrig.rig import parse_rig
+from keyrig.runner import RunResult, run
+from meterstub.device import EmulatedDevice
+from meterstub.memory import DeviceMemory, FileStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    import pytest
+
+    from keyrig.rig import Rig
+
+NOW = datetime(2026, 11, 24, 2, tzinfo=UTC)
+ESME = EntityIdentifier.parse("00-DB-12-34-56-78-90-A0")
+GSME = EntityIdentifier.parse("00-DB-12-34-56-78-90-A1")
+GPF = EntityIdentifier.parse("00-DB-12-34-56-78-90-A3")
+HCALCS = EntityIdentifier.parse("00-DB-12-34-56-78-90-A4")
+PPMID = EntityIdentifier.parse("00-DB-12-34-56-78-90-A5")
+TYPES = {
+    ESME: DeviceType.ESME,
+    GPF: DeviceType.GPF,
+    GSME: DeviceType.GSME,
+    HCALCS: DeviceType.HCALCS,
+    PPMID: DeviceType.PPMID,
+}
+API_KEY = "stand-in-key-8d1f"
+RIG = """
+[rig]
+name = "{name}"
+parties = ["lead-supplier"]
+
+[home.electricity]
+supplier = "90-B3-D5-1F-30-01-00-00"
+network_operator = "90-B3-D5-1F-30-02-00-00"
+
+[home.gas]
+supplier = "90-B3-D5-1F-30-03-00-00"
+network_operator = "90-B3-D5-1F-30-02-00-00"
+"""
+DEVICE = """
+[[device]]
+entity_id = "{entity}"
+type = "{type}"
+commissioned_at = 2026-11-23T09:00:00Z
+link = {link}
+"""
+SETTINGS = """
+[dcc_boxed]
+address = "127.0.0.1"
+duis_port = {duis_port}
+smki_port = {smki_port}
+bundle_port = {bundle_port}
+receive = "127.0.0.1:0"
+smki_api_key = {{ environment = "TEST_SMKI_API_KEY" }}
+request_timeout_s = 10
+response_timeout_s = {response_timeout_s}
+{more}
+"""
+
+
+@dataclass
+class BoxedHome:
+    """A home folder, devices, the stand-in and the agent's rig.
+
+    Args:
+        path: The home folder.
+        monkeypatch: Sets the environment.
+        entities: The devices.
+        more_settings: Further lines of [dcc_boxed].
+        response_timeout_s: How long the agent waits for a device.
+    """
+
+    path: Path
+    monkeypatch: pytest.MonkeyPatch
+    entities: Sequence[EntityIdentifier] = tuple(TYPES)
+    more_settings: str = ""
+    response_timeout_s: float = 20.0
+    options: dict[str, Any] = field(default_factory=dict)
+    faults: Faults = field(default_factory=Faults)
+    keep_device_certificates: bool = True
+    now: datetime = NOW
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.monkeypatch.setenv("KEYRIG_HOME", str(self.path))
+        self.monkeypatch.setenv("TEST_SMKI_API_KEY", API_KEY)
+        self._stack = ExitStack()
+        keys = initialise(self.path / "pki", self.now, os.urandom)
+        self.emulated = self._made(keys)
+        self.boxed = DCCBoxed(
+            KeyFolder.read(self.path / "pki"),
+            [InventoryDevice(emulated=each) for each in self.emulated.values()],
+            options=StandInOptions(api_key=API_KEY, **self.options),
+            clock=self.clock,
+            faults=self.faults,
+        )
+        if not self.keep_device_certificates:
+            for entity in self.entities:
+                for path in (self.path / "pki").glob(f"{entity.stem}-*"):
+                    path.unlink()
+
+    def clock(self) -> datetime:
+        return self.now
+
+    def _made(self, keys: Any) -> dict[EntityIdentifier, EmulatedDevice]:
+        rig = self._rig("stand-in", '{ url = "emulated:", framing = "hdlc" }')
+        directory = self.path / "behind-the-stand-in"
+        authority = RegisteringAuthority(TestCertificationAuthority.of(keys, os.urandom), keys)
+        EmulatedDevices(
+            rig,
+            directory=directory,
+            store=keys,
+            authority=authority,
+            clock=self.clock,
+            observe=unobserved,
+        ).make()
+        return {
+            entity: EmulatedDevice(
+                DeviceMemory(FileStorage(directory / f"{entity.stem}.json")), clock=self.clock
+            )
+            for entity in self.entities
+        }
+
+    def _rig(self, name: str, link: str) -> Rig:
+        text = RIG.format(name=name) + "".join(
+            DEVICE.format(entity=entity, type=TYPES[entity].value, link=link)
+            for entity in self.entities
+        )
+        return parse_rig(text, f"{name}.toml")
+
+    @property
+    def rig(self) -> Rig:
+        return self._rig("boxed", '{ service = "dcc-boxed" }')
+
+    def __enter__(self) -> Self:
+        with ExitStack() as stack:
+            self.running = stack.enter_context(Running(self.boxed))
+            self._stack = stack.pop_all()
+        self.write_settings()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+
+    def write_settings(self) -> None:
+        def port(url: str) -> int:
+            return int(url.rpartition(":")[2])
+
+        (self.path / "keyrig.toml").write_text(
+            SETTINGS.format(
+                duis_port=port(self.running.duis_url),
+                smki_port=port(self.running.smki_url),
+                bundle_port=port(self.running.bundle_url),
+                response_timeout_s=self.response_timeout_s,
+                more=self.more_settings,
+            )
+        )
+
+    def observe(self, event_type: str, /, **fields: Any) -> None:
+        if event_type == "receiving":
+            self.running.set_receive_address(f"http://{fields['address']}{fields['path']}")
+        self.events.append((event_type, fields))
+
+    def of(self, event_type: str) -> list[dict[str, Any]]:
+        return [fields for kind, fields in self.events if kind == event_type]
+
+    def run(self, run_id: str = "", **options: Any) -> RunResult:
+        with assembled(self.rig, observe=self.observe, clock=self.clock, **options) as ready:
+            return run(ready.bench, ready.devices, run_id=run_id or uuid.uuid4().hex)
+
+    def ledger(self) -> Ledger:
+        return Ledger(places_of(self.rig).ledger)

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.dcc_boxed.boxed_home import ESME, GPF, GSME, HCALCS, PPMID, BoxedHome
+from gbcs.message import Message
+from keyrig.ledger.states import ServiceDocumentKind
+from keyrig.report.evidence import evidence
+from keyrig.report.evidence_check import Proof, check
+from keyrig.report.evidence_file import read_evidence
+from keyrig.report.evidence_key import evidence_key
+from keyrig.report.record import gather
+from keyrig.runner import RunResult
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+SIGNED = {"R37b": Proof.MACED, "R37c": Proof.SIGNED, "R37d": Proof.SIGNED, "R37e": Proof.MACED}
+OF_METER = {"R37a", "R37b", "R37c", "R37d", "R37e"}
+
+
+def test_duties_of_a_home_are_done_by_service_requests_and_a_second_run_finds_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with BoxedHome(tmp_path, monkeypatch) as home:
+        assert home.run(run_id="1" * 32) is RunResult.DONE
+        finished = home.of("duty-finished")
+        assert {each["outcome"] for each in finished} == {"done"}
+        done = {(each["device"], each["requirement"]) for each in finished}
+        assert done == {
+            *((str(device), duty) for device in (ESME, GPF) for duty in OF_METER),
+            *((str(GSME), duty) for duty in OF_METER - {"R37a"}),
+            *((str(device), "R40") for device in (HCALCS, PPMID)),
+        }
+        home.events.clear()
+        assert home.run(run_id="2" * 32) is RunResult.DONE
+        assert home.of("command-sent") == []
+        verify_evidence(home)
+
+
+def verify_evidence(home: BoxedHome) -> None:
+    with home.ledger() as ledger:
+        record = gather(ledger, "1" * 32)
+        documents = record.service_documents
+    assert {each.kind for each in documents} == {
+        ServiceDocumentKind.REQUEST,
+        ServiceDocumentKind.ANSWER,
+        ServiceDocumentKind.RESPONSE,
+        ServiceDocumentKind.DCC_ALERT,
+    }
+    assert all(each.signer for each in documents if not each.is_sent)
+    octets = evidence(record, evidence_key(home.path, "boxed"), home.now)
+    verdict = check(read_evidence(octets, "run.evidence"))
+    assert verdict.findings == ()
+    proofs = {duty.requirement: duty.proof for duty in verdict.duties if duty.device == ESME}
+    assert {duty: proof for duty, proof in proofs.items() if duty in SIGNED} == SIGNED
+    assert verdict.exchanges_that_hold == len(record.exchanges)
+
+
+def test_what_leaves_is_the_agents_own_command_with_the_partys_signature(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with BoxedHome(tmp_path, monkeypatch, entities=[ESME]) as home:
+        assert home.run(run_id="1" * 32) is RunResult.DONE
+        with home.ledger() as ledger:
+            exchanges = ledger.exchanges.of_run("1" * 32)
+            for exchange in exchanges:
+                documents = ledger.service_documents.of_exchange(exchange.id)
+                identifier = f"{exchange.originator}:{ESME}:{exchange.counter}"
+                assert {each.request_id for each in documents} == {identifier}
+                sent = [each.service for each in documents if each.is_sent]
+                if not exchange.command:
+                    assert sent == ["serviceS"]
+                    continue
+                assert sent == ["serviceT", "serviceS"]
+                command = Message.parse(exchange.command)
+                assert command.signature
+                assert command.mac is None
+                assert command.header.originator_counter == exchange.counter
