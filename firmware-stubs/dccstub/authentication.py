@@ -34,6 +34,9 @@ class RefusedByHeader(Refused):
 class Authentication:
     """Verifies requests.
 
+    Whether a signer's certificate is valid now is not looked at: those of the reference test
+    data set have expired.
+
     Args:
         keys: Has the certificates by which each party signs XML.
     """

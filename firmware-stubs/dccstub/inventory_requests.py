@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from duis.alerts import StatusChange
     from duis.inventory import DSPInventory
 
-NOTHING_FOUND: Final = "E080201"
-"""8.2 finds no device; the code exists, its meaning is not confirmed."""
 _REMOVABLE: Final = frozenset({SMIStatus.PENDING, SMIStatus.DECOMMISSIONED})
 
 
@@ -43,7 +41,7 @@ def carry_out(
     if isinstance(body, ReadInventory):
         found = inventory.read(body)
         if found is None:
-            raise Refused(NOTHING_FOUND, "the inventory has nothing of the kind")
+            raise Refused(options.NOTHING_IN_INVENTORY, "the inventory has nothing of the kind")
         return found, []
     assert isinstance(body, (DecommissionDevice, UpdateInventory))
     device = inventory[body.device_id]

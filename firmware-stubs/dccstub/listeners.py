@@ -122,6 +122,10 @@ class Listener:
         self._server.stopping.set()
         self._server.shutdown()
         self._thread.join()
+        self.close()
+
+    def close(self) -> None:
+        """Give the port back; for a listener that was not started."""
         self._server.server_close()
 
     @property

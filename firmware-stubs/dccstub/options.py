@@ -39,12 +39,16 @@ CREDENTIALS_REFUSED: Final = {
     "6.23": "E062301",
 }
 """For certificates that are none, or not what the request says they are."""
+NOTHING_IN_INVENTORY: Final = "E080201"
+"""For 8.2 that finds no device."""
 INVENTORY_UPDATE_REFUSED: Final = "E080405"
 """For a change of the inventory that does not go with the device's type or status."""
 DECOMMISSIONED_ALREADY: Final = "E080301"
+"""For 8.3 of a device that is decommissioned."""
 LOCAL_RESPONSE_UNREADABLE: Final = "E081301"
 LOCAL_COMMAND_UNKNOWN: Final = "E081302"
 LOCAL_RESPONSE_UNVERIFIED: Final = "E081303"
+"""The three that 8.13 has. DUIS has all these codes; their meanings are not confirmed."""
 
 
 class FutureDatedAlertForm(enum.Enum):

@@ -37,6 +37,9 @@ class Running:
         duis_port: The port of the DUIS web services; 0 takes any that is free.
         smki_port: The same for the SMKI repository.
         bundle_port: The same for the bundle.
+
+    Raises:
+        OSError: A port is taken.
     """
 
     def __init__(
@@ -54,11 +57,15 @@ class Running:
         self._wake = threading.Condition(lock)
         self._receive_address = receive_address
         self._is_stopping = False
-        self._duis = Listener(host, duis_port, lambda *asked: duis_answer(boxed, lock, *asked))
-        self._smki = Listener(host, smki_port, lambda *asked: smki_answer(boxed, lock, *asked))
-        self._bundle = Listener(
-            host, bundle_port, lambda method, target, *_: bundle_answer(boxed, method, target)
-        )
+        with contextlib.ExitStack() as made:
+            self._duis = Listener(host, duis_port, lambda *asked: duis_answer(boxed, lock, *asked))
+            made.callback(self._duis.close)
+            self._smki = Listener(host, smki_port, lambda *asked: smki_answer(boxed, lock, *asked))
+            made.callback(self._smki.close)
+            self._bundle = Listener(
+                host, bundle_port, lambda method, target, *_: bundle_answer(boxed, method, target)
+            )
+            made.pop_all()
         self._listeners = (self._duis, self._smki, self._bundle)
         self._thread = threading.Thread(target=self._work)
         self._failure: BaseException | None = None

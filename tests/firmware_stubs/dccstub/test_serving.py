@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from authorities import DEVICE
-from dccstub import Fault, running
+from dccstub import Fault, Running, running
 from dccstub.bundle import BUNDLE_PATH
 from dccstub.http_messages import HTTPReply
 from dccstub.listeners import BODY_MAXIMUM_OCTETS, Listener
@@ -27,8 +27,6 @@ from gbcs.roles import RemotePartyRole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from dccstub import Running
 
 READ = RetrieveDeviceSecurityCredentialsKRP(remote_party_roles=(RemotePartyRole.SUPPLIER,))
 XML = {"Content-Type": "application/xml"}
@@ -164,7 +162,11 @@ def test_slow_reply_ends_when_the_stand_in_stops() -> None:
     with running(bench.boxed) as stand_in:
         url = stand_in.duis_url + WebService.SEND_COMMAND.value
         octets = bench.signed(READ, bench.next_id())
-        with httpx.Client(trust_env=False, timeout=0.2) as web, pytest.raises(httpx.ReadTimeout):
+        timeout = httpx.Timeout(WAIT_S, read=0.2)
+        with (
+            httpx.Client(trust_env=False, timeout=timeout) as web,
+            pytest.raises(httpx.ReadTimeout),
+        ):
             web.post(url, content=octets, headers=XML)
 
 
@@ -173,6 +175,14 @@ def test_http_error_is_answered_once_and_nothing_done() -> None:
     bench.faults.inject(Fault.HTTP_ERROR)
     with running(bench.boxed) as stand_in:
         assert [send(stand_in, bench).status_code for _ in range(2)] == [500, 200]
+
+
+def test_port_that_is_taken_leaves_none_of_the_others_open() -> None:
+    bench = StandInBench()
+    with receiving() as receiver:
+        taken = int(receiver.listener.url.rpartition(":")[2])
+        with pytest.raises(OSError, match="in use"):
+            Running(bench.boxed, bundle_port=taken)
 
 
 @pytest.mark.parametrize(
