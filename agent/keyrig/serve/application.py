@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from http import HTTPStatus
-from importlib import resources
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -17,7 +15,6 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import FileResponse, Response
 from starlette.routing import Match
-from starlette.staticfiles import StaticFiles
 
 from gbcs.errors import KeyrigError
 from keyrig.printable import printable
@@ -26,6 +23,7 @@ from keyrig.serve.answers import json_response
 from keyrig.serve.body_limit import BodyLimit, too_large
 from keyrig.serve.certificate_routes import certificate_routes
 from keyrig.serve.device_routes import INVENTORY_PATH, device_routes
+from keyrig.serve.page_files import ASK_FIRST, PageFiles, page_directory
 from keyrig.serve.problems import (
     FieldFault,
     Problem,
@@ -137,20 +135,15 @@ def _serve_openapi(app: FastAPI) -> None:
         return json_response(kept)
 
 
-def page_directory() -> Path:
-    """Give where the page's files are."""
-    return Path(str(resources.files("keyrig.serve").joinpath("page")))
-
-
 def _serve_page(app: FastAPI) -> None:
     directory = page_directory()
 
     @app.get("/", include_in_schema=False)
     async def index() -> Response:
         """Give the page; everything else of it is below /page/."""
-        return FileResponse(directory / "index.html", headers={"Cache-Control": "no-cache"})
+        return FileResponse(directory / "index.html", headers={"Cache-Control": ASK_FIRST})
 
-    app.mount("/page", StaticFiles(directory=directory), name="page")
+    app.mount("/page", PageFiles(), name="page")
 
 
 def _answer_errors(app: FastAPI) -> None:
