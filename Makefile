@@ -5,7 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_ENVIRONMENT := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
-.PHONY: run test interruptions reference-model bench lint lock clean help
+# Debian's, for the tests that talk to a broker and to a browser.
+TEST_PACKAGES := mosquitto chromium chromium-driver
+
+.PHONY: run test test-packages interruptions reference-model bench lint lock clean help
 
 help:  ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -32,7 +35,16 @@ lint: $(VENV)/dev.stamp  ## Check style and types.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-test: lint  ## Run every gate: style, types, tests, coverage.
+test-packages:  ## Install Debian's packages for the tests, where root may and apt-get is there.
+	@missing=; for package in $(TEST_PACKAGES); do \
+		dpkg -s $$package >/dev/null 2>&1 || missing="$$missing $$package"; done; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		echo "installing$$missing …"; \
+		{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
+			apt-get -qq install --no-install-recommends $$missing; } >/dev/null 2>&1 \
+		|| echo "not installed:$$missing; the tests that need them skip"; fi
+
+test: test-packages lint  ## Run every gate: style, types, tests, coverage.
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -q -n auto
 	$(BIN)/coverage combine --quiet

@@ -245,10 +245,11 @@ class TerminalDisplay:
         if not waiting:
             self._print(f"[green]{escape(upstream)} was told everything[/green]")
             return
+        events = "1 event" if waiting == 1 else f"{waiting} events"
         of_these = f", {parked} of them parked" if parked else ""
         why = f": {escape(last_error)}" if last_error else ""
         self._print(
-            f"[bold yellow]not yet reported: {escape(upstream)} was not told {waiting} events"
+            f"[bold yellow]not yet reported: {escape(upstream)} was not told {events}"
             f"{of_these}{why}; see `keyrig outbox`[/bold yellow]"
         )
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import httpcore
 import httpx
 
 if TYPE_CHECKING:
-    import ssl
     from collections.abc import Callable, Iterable
 
 
@@ -19,11 +19,12 @@ class DeadlineTransport(httpx.HTTPTransport):
     hold a request for ever.
 
     Args:
-        context: How the server is known.
+        context: How the server is known; None for one of this machine without TLS.
         monotonic: Gives seconds that never go back.
     """
 
-    def __init__(self, context: ssl.SSLContext, monotonic: Callable[[], float]) -> None:
+    def __init__(self, context: ssl.SSLContext | None, monotonic: Callable[[], float]) -> None:
+        context = context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         super().__init__(verify=context, trust_env=False)
         self.deadline = 0.0
         self._monotonic = monotonic

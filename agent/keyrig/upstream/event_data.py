@@ -22,7 +22,7 @@ DATA_VERSION: Final = 1
 
 EVIDENCE_COMMAND: Final = "keyrig report {run} --format evidence"
 
-_REFERENCE: Final = re.compile(r"\b(exchange|alert)s? (\d{1,18}(?:, \d{1,18})*)")
+_REFERENCE: Final = re.compile(r"\b(exchange|alert)s? (\d{1,18}(?:, \d{1,18})*)\b")
 
 
 class _Data(BaseModel):

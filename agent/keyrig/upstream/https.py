@@ -120,8 +120,9 @@ class HTTPSTarget:
 
     def _connected(self) -> tuple[httpx.Client, DeadlineTransport]:
         if self._client is None or self._transport is None:
+            is_tls = httpx.URL(self._settings.url).scheme == "https"
             transport = DeadlineTransport(
-                client_context(self._settings, self._home), self._monotonic
+                client_context(self._settings, self._home) if is_tls else None, self._monotonic
             )
             self._authorization = self._read_authorization()
             self._transport = transport

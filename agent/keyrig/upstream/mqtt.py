@@ -116,7 +116,9 @@ class MQTTTarget:
         client.connect_timeout = within_s
         client.max_inflight_messages = IN_FLIGHT_MAXIMUM
         if settings.tls:
-            client.tls_set_context(client_context(settings, self._home))
+            context = client_context(settings, self._home)
+            context.sslsocket_class = _ClosingSocket
+            client.tls_set_context(context)
         if settings.username is not None or settings.password is not None:
             password = settings.password.read(self._home) if settings.password else None
             client.username_pw_set(
@@ -138,6 +140,17 @@ class MQTTTarget:
             return f"{where}: no answer in time"
         said = error.strerror if isinstance(error, OSError) else str(error)
         return f"{where}: {printable(said or type(error).__name__)}"
+
+
+class _ClosingSocket(ssl.SSLSocket):
+    """Closes itself where its handshake fails, which paho leaves to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the base's form
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
 
 
 class _Refused(Exception):  # noqa: N818 - never leaves this module

@@ -8,14 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from gbcs.entity import EntityIdentifier
+from keyrig.ledger.outbox import Event, event_identifier
 from keyrig.ledger.states import EventType
+from keyrig.upstream.cloud_events import outgoing
 from keyrig.upstream.target import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from keyrig.ledger import Ledger
-    from keyrig.ledger.outbox import Event
     from keyrig.upstream.cloud_events import Outgoing
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -25,13 +26,27 @@ def device(n: int) -> EntityIdentifier:
     return EntityIdentifier(bytes.fromhex("00db12") + n.to_bytes(5))
 
 
-def fill(ledger: Ledger, *devices: int, at: datetime = NOON, more: str = "") -> list[Event]:
+def _body(n: int) -> dict[str, str]:
+    return {"flag": f"flag-{n}", "reason": "reason", "requirement": "R33a"}
+
+
+def batch_of(*devices: int) -> list[Outgoing]:
+    """Make a batch with an event of each device, without a ledger."""
+    batch = []
+    for n, each in enumerate(devices, 1):
+        kind, entity = EventType.FLAG, device(each)
+        known = event_identifier(kind, entity, NOON, _body(n))
+        event = Event(number=n, id=known, type=kind, device=entity, at=NOON, body=_body(n))
+        batch.append(outgoing(event, "urn:uuid:0f0e7d30-8d5c-4b7e-9a5f-000000000001"))
+    return batch
+
+
+def fill(ledger: Ledger, *devices: int, at: datetime = NOON) -> list[Event]:
     """Add an event of each device, in order."""
     before = len(ledger.outbox.all())
     with ledger.transaction():
         for n, each in enumerate(devices, before):
-            body = {"flag": f"flag-{n}", "reason": f"reason{more}", "requirement": "R33a"}
-            ledger.outbox.append(EventType.FLAG, device(each), at, body)
+            ledger.outbox.append(EventType.FLAG, device(each), at, _body(n))
     return list(ledger.outbox.all()[before:])
 
 

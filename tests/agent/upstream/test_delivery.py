@@ -260,6 +260,7 @@ def test_what_was_acknowledged_before_the_trouble_counts(ledger: Ledger) -> None
 
 
 def test_week_without_network_is_survived_and_tried_at_bounded_intervals(ledger: Ledger) -> None:
+    ledger._database._pragma("synchronous=OFF")
     fill(ledger, 1, 2)
     clock = HandClock()
     target = FakeTarget(judge=lambda _: AGAIN if clock.seconds < 1000 + 7 * 86_400 else None)
