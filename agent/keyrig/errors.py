@@ -283,11 +283,14 @@ class RigBusy(RigError):  # noqa: N818 - as above
 
     Args:
         rig: The rig's name.
+        holder: The operation that drives it, or "" where that is not known.
     """
 
-    def __init__(self, rig: str) -> None:
-        super().__init__(f"rig {rig}: another agent drives it; wait for it or stop it")
+    def __init__(self, rig: str, holder: str = "") -> None:
+        by = f"operation {holder}" if holder else "another agent"
+        super().__init__(f"rig {rig}: {by} drives it; wait for it or stop it")
         self.rig = rig
+        self.holder = holder
 
 
 class DeviceBusy(RigError):  # noqa: N818 - as above

@@ -39,7 +39,7 @@ def outbox(context: click.Context, *, as_json: bool) -> int:
     """
     if context.invoked_subcommand is not None:
         return 0
-    from keyrig.cli.outbox_listing import listing_document, listing_lines  # noqa: PLC0415 - not for --help
+    from keyrig.upstream.listing import listing_document, listing_lines  # noqa: PLC0415 - not for --help
 
     with _opened() as (ledger, settings):
         document = listing_document(ledger, settings)
@@ -58,7 +58,7 @@ def show(event: str) -> int:
 
     EVENT is an event's id, or the beginning of it.
     """
-    from keyrig.cli.outbox_listing import event_document  # noqa: PLC0415 - not for --help
+    from keyrig.upstream.listing import event_document  # noqa: PLC0415 - not for --help
 
     with _opened() as (ledger, settings):
         document = event_document(ledger, settings, ledger.outbox.find(event))

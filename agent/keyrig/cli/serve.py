@@ -12,7 +12,7 @@ from keyrig.cli.options import json_option
 
 if TYPE_CHECKING:
     from keyrig.serve.server import Listening
-    from keyrig.settings import ServeSettings
+    from keyrig.settings import Settings
 
 SCHEMA = 1
 
@@ -43,9 +43,9 @@ def serve(rigs: tuple[Path, ...], listening: str | None, *, as_json: bool) -> in
     from keyrig.serve.service import Service  # noqa: PLC0415 - as above
 
     settings, home = _settings(listening), home_directory().absolute()
-    files = rigs or tuple(home / Path(path).expanduser() for path in settings.rigs)
+    files = rigs or tuple(home / Path(path).expanduser() for path in settings.serve.rigs)
     with watching(as_json=as_json), alone(home):
-        socket = listen(settings, home)
+        socket = listen(settings.serve, home)
         try:
             service = Service(home=home, settings=settings, rig_files=files)
         except BaseException:
@@ -66,19 +66,20 @@ def service_rigs(service: Any) -> list[str]:
     return [served.name for served in service.rigs.all()]
 
 
-def _settings(listening: str | None) -> ServeSettings:
+def _settings(listening: str | None) -> Settings:
     from pydantic import ValidationError  # noqa: PLC0415 - not for --help
 
     from keyrig.settings import ServeSettings, load_settings  # noqa: PLC0415 - as above
 
-    settings = load_settings().serve
+    settings = load_settings()
     if listening is None:
         return settings
     try:
-        return ServeSettings(**{**settings.model_dump(), "listen": listening})
+        serve_settings = ServeSettings(**{**settings.serve.model_dump(), "listen": listening})
     except ValidationError as error:
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise click.BadParameter(reason, param_hint="--listen") from None
+    return settings.model_copy(update={"serve": serve_settings})
 
 
 def _tell(listening: Listening, rigs: list[str], as_json: bool) -> None:  # noqa: FBT001 - one call

@@ -74,11 +74,10 @@ class Access:
             self._known = (version, tokens)
         return tokens
 
-    async def holding(self) -> frozenset[str]:
-        """Give the ids of the tokens that hold now."""
+    async def standing(self) -> frozenset[tuple[str, TokenFault | None]]:
+        """Give which tokens there are, each with why it is refused now, or None."""
         now = self._clock()
-        tokens = await self.tokens()
-        return frozenset(token.id for token in tokens.values() if token.fault(now) is None)
+        return frozenset((token.id, token.fault(now)) for token in (await self.tokens()).values())
 
     async def holds(self, token: Token) -> bool:
         """Say whether a token that was accepted before still holds."""

@@ -31,6 +31,15 @@ class _Shown:
 
 
 _SHOWN: Final[Mapping[int, tuple[_Shown, ...]]] = {
+    400: (
+        _Shown(
+            "request-unreadable",
+            "The request cannot be read",
+            "read-request",
+            "the body cannot be read",
+            "send a complete body of the media type that is said",
+        ),
+    ),
     401: (
         _Shown(
             "token-missing",

@@ -23,6 +23,7 @@ from keyrig.serve.answers import json_response
 from keyrig.serve.body_limit import BodyLimit, too_large
 from keyrig.serve.certificate_routes import certificate_routes
 from keyrig.serve.device_routes import INVENTORY_PATH, device_routes
+from keyrig.serve.outbox_routes import outbox_routes
 from keyrig.serve.page_files import ASK_FIRST, PageFiles, page_directory
 from keyrig.serve.problems import (
     FieldFault,
@@ -68,8 +69,8 @@ def application(service: Service) -> FastAPI:
             Middleware(TokenDemanded, access=service.access),
             Middleware(
                 BodyLimit,
-                octets=service.settings.body_maximum_octets,
-                uploads={INVENTORY_PATH: service.settings.upload_maximum_octets},
+                octets=service.settings.serve.body_maximum_octets,
+                uploads={INVENTORY_PATH: service.settings.serve.upload_maximum_octets},
             ),
         ],
         lifespan=_lifespan(service),
@@ -79,6 +80,7 @@ def application(service: Service) -> FastAPI:
         rig_routes(service),
         device_routes(service),
         run_routes(service),
+        outbox_routes(service),
         certificate_routes(service),
     ):
         app.include_router(router)
@@ -110,6 +112,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
             {"name": "rigs", "description": "Rigs, their devices, plans and radios."},
             {"name": "devices", "description": "What is known of devices, and what is due next."},
             {"name": "runs", "description": "Starting, watching, stopping and reporting runs."},
+            {"name": "outbox", "description": "Whom events are told, and what waits."},
             {"name": "certificates", "description": "Public certificates; never a private key."},
         ],
     )

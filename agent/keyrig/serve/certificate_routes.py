@@ -57,7 +57,7 @@ def certificate_routes(service: Service) -> APIRouter:
         "",
         operation_id="add_certificate",
         response_model=CertificateAdded,
-        responses={200: answer(examples.CERTIFICATE_ADDED), **problems(404)},
+        responses={200: answer(examples.CERTIFICATE_ADDED), **problems(400, 404)},
     )
     async def add(
         rig: RigName,

@@ -96,7 +96,7 @@ def device_routes(service: Service) -> APIRouter:
         "/devices/{entity_id}/facts",
         operation_id="say_fact",
         response_model=FactRecorded,
-        responses={200: answer(examples.FACT_RECORDED), **problems(409)},
+        responses={200: answer(examples.FACT_RECORDED), **problems(400, 409)},
     )
     async def say_fact(
         entity_id: DevicePath,
@@ -110,7 +110,7 @@ def device_routes(service: Service) -> APIRouter:
         "/devices/{entity_id}/status",
         operation_id="say_status",
         response_model=StatusRecorded,
-        responses={200: answer(examples.STATUS_RECORDED), **problems(409)},
+        responses={200: answer(examples.STATUS_RECORDED), **problems(400, 409)},
     )
     async def say_status(
         entity_id: DevicePath,

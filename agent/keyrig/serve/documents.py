@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, RootModel
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, RootModel
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType
@@ -29,6 +30,18 @@ EntityText = Annotated[
 OperationId = Annotated[
     str, Field(pattern=OPERATION_PATTERN, description="A run's or an operation's id.")
 ]
+
+
+def _text(value: Any) -> Any:
+    """Refuse numbers, and digits alone, which would be taken for seconds since 1970."""
+    if not isinstance(value, str) or not _DATE.match(value):
+        raise ValueError("write it as 2026-11-20T09:00:00Z, or a date as 2026-11-20")
+    return value
+
+
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d([Tt ]|$)")
+InstantText = Annotated[AwareDatetime, BeforeValidator(_text)]
+DateText = Annotated[date, BeforeValidator(_text)]
 Source = Annotated[
     str,
     Field(
@@ -261,7 +274,7 @@ class DeviceFactsDocument(BaseModel):
 
 class _Said(Asked):
     at: Annotated[
-        AwareDatetime | None,
+        InstantText | None,
         Field(description="From when on it holds; may lie ahead. Now without it."),
     ] = None
     source: Source | None = None
@@ -290,7 +303,7 @@ class SaidCommissioning(_Said):
 
     name: Literal["commissioned_at"]
     value: Annotated[
-        AwareDatetime | date | None,
+        InstantText | DateText | None,
         Field(description="An instant, or its date; null takes it back."),
     ]
 
@@ -354,7 +367,7 @@ class StatusSaid(Asked):
 
     status: SMIStatus
     at: Annotated[
-        AwareDatetime | None, Field(description="Since when; not ahead. Now without it.")
+        InstantText | None, Field(description="Since when; not ahead. Now without it.")
     ] = None
     source: Source | None = None
 
@@ -400,7 +413,7 @@ class RunRequest(Asked):
         list[EntityText], Field(max_length=500, description="Only these; all where empty.")
     ] = []
     execute_at: Annotated[
-        AwareDatetime | None,
+        InstantText | None,
         Field(description="Have devices replace their organisation certificate then."),
     ] = None
     cancel: Annotated[
@@ -482,6 +495,45 @@ class RunList(BaseModel):
     next: Annotated[
         OperationId | None, Field(description="Give it as `before` for those that are older.")
     ]
+
+
+class ParkedEvent(BaseModel):
+    """An event that an upstream refused, or that a person holds back."""
+
+    id: str
+    type: str
+    device: EntityText
+    at: datetime
+    reason: str
+    by_person: bool
+    parked_at: datetime
+
+
+class UpstreamEntry(BaseModel):
+    """How one upstream stands."""
+
+    name: str
+    kind: Literal["https", "mqtt", "ndjson"]
+    address: Annotated[str, Field(description="Where it is, without secrets.")]
+    waiting: Annotated[int, Field(ge=0, description="Events that it was not told yet.")]
+    parked: Annotated[int, Field(ge=0, description="How many of them are parked.")]
+    held_back: Annotated[
+        int, Field(ge=0, description="How many wait behind a parked one of their device.")
+    ]
+    oldest_waiting_at: datetime | None
+    last_told_at: datetime | None
+    stopped: Annotated[bool, Field(description="Whether a person must act.")]
+    failures: Annotated[int, Field(ge=0, description="How often in a row it failed.")]
+    last_error: str | None
+    last_error_at: datetime | None
+    retry_at: datetime | None
+    parked_events: list[ParkedEvent]
+
+
+class OutboxDocument(BaseModel):
+    """How every upstream of the settings stands, as `keyrig outbox --json` has it."""
+
+    upstreams: list[UpstreamEntry]
 
 
 class CertificateEntry(BaseModel):

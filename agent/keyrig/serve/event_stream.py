@@ -81,7 +81,7 @@ async def _events(
             if service.closing:
                 return
             try:
-                await asyncio.wait_for(news.wait(), service.settings.heartbeat_s)
+                await asyncio.wait_for(news.wait(), service.settings.serve.heartbeat_s)
             except TimeoutError:
                 yield HEARTBEAT
     finally:

@@ -224,29 +224,74 @@ EVENTS: Final = (
     'event: operation-finished\ndata: {"schema": 1, "number": 2, "type": "operation-finished", '
     f'"at": "{_AT}", "result": "done", "problem": null}}\nid: 2\n\n'
 )
+_PEM: Final = """\
+-----BEGIN CERTIFICATE-----
+MIIBrzCCAVWgAwIBAgIQFxKIkWr1v0Lh7iWEDxoG7TAKBggqhkjOPQQDAjAaMQsw
+CQYDVQQLEwIwNzELMAkGA1UEAxMCSzEwHhcNMjYxMTI1MDAwMDAwWhcNMzYxMTIz
+MjM1OTU5WjA+MRswGQYDVQQDDBJLRVlSSUdURVNUU1VQUExJRVIxCzAJBgNVBAsM
+AjAyMRIwEAYDVQQtAwkAkLPVHzABAAAwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNC
+AATrD54FO4RUp7Z/BiluTrJgj5hZ8WFK4gWegA4Nze58u/WOBhcU2kmORWzLbYf9
+06R1ZjbtUu8GIevnDdZMOZMIo1kwVzAOBgNVHQ8BAf8EBAMCB4AwEQYDVR0OBAoE
+CEpQp+FOAAZIMB0GA1UdIAEB/wQTMBEwDwYNKoY6AAGEj7kPAQIBBDATBgNVHSME
+DDAKgAhGUoJlQ4MZgjAKBggqhkjOPQQDAgNIADBFAiEAn2BY49FvzYIF+WvFKR+L
+OUMaDtDJW89AwxsIEgcYhpwCIBZxd7XC12QpLkCPIICBL2xw+fR5+r3E6vhtdYZW
+EB3v
+-----END CERTIFICATE-----
+"""
+"""A certificate of a test PKI, whose keys were thrown away."""
 _CERTIFICATE: Final[dict[str, Any]] = {
     "source": "90b3d51f30010000-ds.pem",
     "profile": "organisation",
     "entity_id": "90-B3-D5-1F-30-01-00-00",
-    "name": None,
+    "name": "KEYRIGTESTSUPPLIER",
     "role": "supplier",
     "key_usage": "digitalSignature",
     "cell_usage": "management",
-    "not_before": "2026-11-24T09:00:00Z",
-    "not_after": "2036-11-24T09:00:00Z",
-    "subject_key_identifier": "43fe43b15a390324",
-    "serial": "5f1c",
+    "not_before": "2026-11-25T00:00:00Z",
+    "not_after": "2036-11-23T23:59:59Z",
+    "subject_key_identifier": "4a50a7e14e000648",
+    "serial": "171288916af5bf42e1ee25840f1a06ed",
     "private_key": True,
-    "sha256": "9f" * 32,
-    "pem": "-----BEGIN CERTIFICATE-----\nMIIB…\n-----END CERTIFICATE-----\n",
+    "sha256": "db982bd66585098f1ff1e3a6f8264569e218dca03bfd80e5779ef9b1345f2820",
+    "pem": _PEM,
 }
 CERTIFICATES: Final[dict[str, Any]] = {
     "rig": "emulated-home",
     "certificates": [_CERTIFICATE],
     "left_out": [],
 }
-CERTIFICATE_GIVEN: Final[dict[str, Any]] = {"pem": _CERTIFICATE["pem"]}
+CERTIFICATE_GIVEN: Final[dict[str, Any]] = {"pem": _PEM}
 CERTIFICATE_ADDED: Final[dict[str, Any]] = {"certificate": _CERTIFICATE}
+OUTBOX: Final[dict[str, Any]] = {
+    "upstreams": [
+        {
+            "name": "head-office",
+            "kind": "https",
+            "address": "https://events.example/keyrig",
+            "waiting": 2,
+            "parked": 1,
+            "held_back": 1,
+            "oldest_waiting_at": _AT,
+            "last_told_at": _AT,
+            "stopped": False,
+            "failures": 0,
+            "last_error": None,
+            "last_error_at": None,
+            "retry_at": None,
+            "parked_events": [
+                {
+                    "id": "0f7f5a52-5b1e-5a93-8b0d-0b1b7f6f6d11",
+                    "type": "duty-outcome",
+                    "device": _ESME,
+                    "at": _AT,
+                    "reason": "422 Unprocessable Content",
+                    "by_person": False,
+                    "parked_at": _AT,
+                }
+            ],
+        }
+    ]
+}
 METRICS: Final = (
     "# HELP keyrig_duties_open Duties still to be done.\n"
     "# TYPE keyrig_duties_open gauge\n"

@@ -15,6 +15,7 @@ from gbcs.errors import KeyrigError
 from keyrig.assembly import assembled, reserved
 from keyrig.cli.exit_codes import ExitCode, exit_code
 from keyrig.clock import monotonic, utc_now
+from keyrig.errors import DeviceBusy, RigBusy
 from keyrig.ledger.operations import Operation
 from keyrig.runner import RunResult, run
 from keyrig.serve.problems import (
@@ -60,6 +61,10 @@ class RunOrder:
     execute_at: datetime | None = None
     cancel: bool = False
     accept_clock: bool = False
+
+    def reached(self) -> frozenset[EntityIdentifier]:
+        """Give the devices that it reaches."""
+        return frozenset(self.devices or (device.entity_id for device in self.rig.device))
 
     def document(self) -> dict[str, Any]:
         """Give it as plain JSON."""
@@ -125,6 +130,7 @@ class Operations:
             RigBusy: Another agent drives the rig.
             ProblemFound: The server is about to end.
         """
+        self._refuse_busy(order)
         operation_id = uuid.uuid4().hex
         running = _Running(order)
         with ExitStack() as stack:
@@ -162,6 +168,17 @@ class Operations:
             )
         running.thread.start()
         return operation
+
+    def _refuse_busy(self, order: RunOrder) -> None:
+        """Refuse at once what this server itself is at."""
+        with self._lock:
+            for operation_id, each in self._running.items():
+                common = each.order.reached() & order.reached()
+                if common:
+                    first = min(common, key=lambda device: device.stem)
+                    raise DeviceBusy(str(first), operation_id)
+                if each.order.rig.name == order.rig.name:
+                    raise RigBusy(order.rig.name, operation_id)
 
     def is_running(self, operation_id: str) -> bool:
         """Say whether an operation is under way in this server."""

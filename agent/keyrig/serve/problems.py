@@ -186,7 +186,7 @@ def problem_of(error: KeyrigError, step: str) -> Problem:
         step=step,
         cause=cause or text,
         hint=hint if cause else "see the server's log",
-        operation_id=(error.holder or None) if isinstance(error, DeviceBusy) else None,
+        operation_id=(error.holder or None) if isinstance(error, (DeviceBusy, RigBusy)) else None,
     )
 
 

@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Path, Query
+from pydantic import Field
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response  # noqa: TC002 - FastAPI reads the annotations
 
@@ -37,10 +38,8 @@ if TYPE_CHECKING:
 
 RIG_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,71}$"
 
-RigName = Annotated[
-    str,
-    Path(pattern=RIG_PATTERN, description="The rig's name.", examples=["emulated-home"]),
-]
+RigText = Annotated[str, Field(pattern=RIG_PATTERN)]
+RigName = Annotated[RigText, Path(description="The rig's name.", examples=["emulated-home"])]
 DevicePath = Annotated[
     str,
     Path(

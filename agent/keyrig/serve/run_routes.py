@@ -6,6 +6,8 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, Header, Path, Query
+from pydantic import Field
+from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - as above
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -25,6 +27,7 @@ from keyrig.serve.answers import (
 )
 from keyrig.serve.documents import (
     OPERATION_PATTERN,
+    OperationId,
     RunAccepted,
     RunDocument,
     RunList,
@@ -34,7 +37,7 @@ from keyrig.serve.documents import (
 from keyrig.serve.event_stream import EventStream, event_stream
 from keyrig.serve.instants import utc_of
 from keyrig.serve.operations import INTERRUPTED, RunOrder
-from keyrig.serve.rig_routes import RIG_PATTERN, served_rig
+from keyrig.serve.rig_routes import RigText, served_rig
 
 if TYPE_CHECKING:
     from keyrig.ledger.ledger import Ledger
@@ -59,6 +62,7 @@ RunId = Annotated[
         examples=["52fe54b1c0e94ad0a7bb2b8b2f1c6f11"],
     ),
 ]
+EventNumber = Annotated[int, Field(ge=0, le=2**31)]
 _LINKS: Final[dict[str, Any]] = {
     f"{name}_of_it": {"operationId": name, "parameters": {"run_id": "$response.body#/operation_id"}}
     for name in ("run", "stop", "report", "evidence")
@@ -82,7 +86,7 @@ def run_routes(service: Service) -> APIRouter:
         operation_id="start_run",
         status_code=202,
         response_model=RunAccepted,
-        responses={202: _ACCEPTED, **problems(404, 409)},
+        responses={202: _ACCEPTED, **problems(400, 404, 409)},
     )
     async def start_run(
         asked: Annotated[
@@ -108,11 +112,12 @@ def run_routes(service: Service) -> APIRouter:
         token: ReadToken,
         limit: Annotated[int, Query(ge=1, le=200, description="How many.")] = 50,
         before: Annotated[
-            str | None,
-            Query(pattern=OPERATION_PATTERN, description="Only those older than this one."),
+            OperationId | SkipJsonSchema[None],
+            Query(description="Only those older than this one."),
         ] = None,
         rig: Annotated[
-            str | None, Query(pattern=RIG_PATTERN, description="Only those of this rig.")
+            RigText | SkipJsonSchema[None],
+            Query(description="Only those of this rig."),
         ] = None,
     ) -> Response:
         """Give runs, newest first, whoever began them."""
@@ -159,7 +164,7 @@ def run_routes(service: Service) -> APIRouter:
                     "application/xml": {"schema": {"type": "string"}},
                 },
             },
-            **problems(404),
+            **problems(404, 409),
         },
     )
     async def report(
@@ -218,11 +223,11 @@ def run_routes(service: Service) -> APIRouter:
         run_id: RunId,
         token: ReadToken,
         last_event_id: Annotated[
-            int | None,
-            Header(ge=0, le=2**31, description="The last event seen; an EventSource sends it."),
+            EventNumber | SkipJsonSchema[None],
+            Header(description="The last event seen; an EventSource sends it."),
         ] = None,
         after: Annotated[
-            int, Query(ge=0, le=2**31, description="As Last-Event-ID, which outweighs it.")
+            EventNumber, Query(description="As Last-Event-ID, which outweighs it.")
         ] = 0,
     ) -> Response:
         """Give what happens in a run, from the last event seen on, as Server-Sent Events.
@@ -377,10 +382,20 @@ def _state(service: Service, operation: Operation | None, run: Run | None) -> st
 
 
 def _reportable(ledger: Ledger, run_id: str) -> None:
-    operation, run = _found(ledger, run_id)
+    """See that there is something to report of a run.
+
+    Raises:
+        ProblemFound: There is no such run, or it has not begun, or never did.
+    """
+    _, run = _found(ledger, run_id)
     if run is None:
-        assert operation is not None
-        raise run_unknown(f"{run_id} of which to report: it never began")
+        raise conflict(
+            "not-begun",
+            "Nothing to report",
+            "report-run",
+            f"run {run_id} has not begun, or never did",
+            f"see /api/v1/runs/{run_id} for how it stands",
+        )
 
 
 def _report(service: Service, run_id: str, form: str) -> bytes:

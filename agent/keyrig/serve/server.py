@@ -159,7 +159,7 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, service: Service, listening: Listening) -> None:
-        settings, home = service.settings, service.home
+        settings, home = service.settings.serve, service.home
         front = Front(
             application(service),
             hosts=listening.hosts,

@@ -21,6 +21,7 @@ from keyrig.serve.operations import Operations
 from keyrig.serve.rigs import Rigs
 from keyrig.serve.schedule import Schedule
 from keyrig.serve.slow_down import SlowDown
+from keyrig.upstream.courier import Courier
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyrig.serve.rigs import ServedRig
-    from keyrig.settings import ServeSettings
+    from keyrig.settings import Settings
 
 WATCH_EVERY_S: Final = 0.5
 """How soon a token that was revoked elsewhere ends the streams that it opened."""
@@ -43,14 +44,14 @@ class Service:
 
     Args:
         home: The home folder.
-        settings: The server's settings.
+        settings: The settings; those of the server, and whom events are told.
         rig_files: The rigs that are served.
         clock: Gives the present instant.
         seconds: Gives seconds that never go back.
     """
 
     home: Path
-    settings: ServeSettings
+    settings: Settings
     rig_files: Sequence[Path] = ()
     clock: Callable[[], datetime] = utc_now
     seconds: Callable[[], float] = monotonic
@@ -66,7 +67,7 @@ class Service:
             self.figures = Figures()
             self.events = EventLog(self.ledgers.writing, self.clock)
             stack.callback(self.events.close)
-            self.schedule = Schedule(self.settings.run_due_every_s)
+            self.schedule = Schedule(self.settings.serve.run_due_every_s)
             self.operations = Operations(
                 self.ledgers.writing, self.events, clock=self.clock, on_end=self._ended
             )
@@ -77,6 +78,11 @@ class Service:
                 slow_down=SlowDown(self.seconds),
                 refused=self.figures.token_refused,
             )
+            self.courier = Courier(
+                self.ledgers.writing.path, self.settings, clock=self.clock, observe=_tell_log
+            )
+            self.courier.start()
+            stack.callback(self.courier.stop)
             self._stack = stack.pop_all()
 
     def stamp(self, rig: ServedRig) -> Any:
@@ -105,18 +111,18 @@ class Service:
 
     async def _watch_tokens(self) -> None:
         """Wake whoever watches events when a token no longer holds."""
-        before: frozenset[str] = frozenset()
+        before = None
         while True:
             with suppress(LedgerError):
-                now = await self.access.holding()
-                if before - now:
+                now = await self.access.standing()
+                if now != before:
                     self.events.wake()
                 before = now
             await asyncio.sleep(WATCH_EVERY_S)
 
     async def _run_due(self) -> None:
         """Carry out by itself, now and then, what is due on the rigs."""
-        every_s = self.settings.run_due_every_s
+        every_s = self.settings.serve.run_due_every_s
         while every_s is not None:
             await asyncio.sleep(min(every_s, 1.0))
             await run_in_threadpool(self.schedule.tick, self)
@@ -136,4 +142,10 @@ class Service:
 
     def _ended(self, rig_name: str, result: str) -> None:
         self.figures.operation_ended(result)
+        self.courier.wake()
         self.schedule.ended(rig_name, result, self.seconds())
+
+
+def _tell_log(event_type: str, /, **fields: Any) -> None:
+    """Log what an upstream says of itself."""
+    _log.info(event_type, **fields)

@@ -15,7 +15,7 @@ from keyrig.clock import monotonic, utc_now
 from keyrig.errors import SettingsError
 from keyrig.serve.server import Server, listen
 from keyrig.serve.service import Service
-from keyrig.settings import ServeSettings
+from keyrig.settings import ServeSettings, Settings
 from keyrig.tokens import Scope, new_token
 
 if TYPE_CHECKING:
@@ -102,12 +102,19 @@ def serving(
     rigs: Sequence[Path] = (),
     clock: Callable[[], datetime] = utc_now,
     seconds: Callable[[], float] = monotonic,
+    upstream: dict[str, Any] | None = None,
     **settings: Any,
 ) -> Iterator[Serving]:
     """Serve a home until the test has ended; its client may do everything."""
     wanted = ServeSettings(**{"listen": "127.0.0.1:0", **settings})
     listening = listen(wanted, home)
-    service = Service(home=home, settings=wanted, rig_files=rigs, clock=clock, seconds=seconds)
+    service = Service(
+        home=home,
+        settings=Settings(serve=wanted, upstream=upstream or {}),
+        rig_files=rigs,
+        clock=clock,
+        seconds=seconds,
+    )
     server = Server(service, listening)
     server.load()
     started = threading.Event()

@@ -1,4 +1,4 @@
-"""What `keyrig outbox` shows."""
+"""Showing how upstreams stand: what `keyrig outbox` and the API give."""
 
 from __future__ import annotations
 
