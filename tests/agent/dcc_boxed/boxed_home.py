@@ -6,13 +6,14 @@ import os
 import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 from dccstub import DCCBoxed, Faults, InventoryDevice, KeyFolder, Running, StandInOptions
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType
 from keyrig.assembly import assembled, places_of
+from keyrig.clock import monotonic
 from keyrig.emulation import EmulatedDevices
 from keyrig.ledger import Ledger
 from keyrig.observing import unobserved
@@ -23,11 +24,13 @@ from meterstub.device import EmulatedDevice
 from meterstub.memory import DeviceMemory, FileStorage
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     import pytest
 
+    from keyrig.ledger.exchanges import Exchange
+    from keyrig.ledger.service_documents import ServiceDocument
     from keyrig.rig import Rig
 
 NOW = datetime(2026, 11, 24, 2, tzinfo=UTC)
@@ -88,6 +91,7 @@ class BoxedHome:
         entities: The devices.
         more_settings: Further lines of [dcc_boxed].
         response_timeout_s: How long the agent waits for a device.
+        when_sent: Is given each "command-sent" before the request leaves.
     """
 
     path: Path
@@ -100,18 +104,25 @@ class BoxedHome:
     keep_device_certificates: bool = True
     now: datetime = NOW
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    when_sent: Callable[[dict[str, Any]], None] = lambda _: None
 
     def __post_init__(self) -> None:
         self.monkeypatch.setenv("KEYRIG_HOME", str(self.path))
         self.monkeypatch.setenv("TEST_SMKI_API_KEY", API_KEY)
         self._stack = ExitStack()
+        self._began = monotonic()
         keys = initialise(self.path / "pki", self.now, os.urandom)
         self.emulated = self._made(keys)
         self.boxed = DCCBoxed(
             KeyFolder.read(self.path / "pki"),
             [InventoryDevice(emulated=each) for each in self.emulated.values()],
-            options=StandInOptions(api_key=API_KEY, **self.options),
-            clock=self.clock,
+            options=StandInOptions(
+                api_key=API_KEY,
+                answer_timeout=timedelta(seconds=0.3),
+                retry_interval=timedelta(seconds=0.1),
+                **self.options,
+            ),
+            clock=self._ticking,
             faults=self.faults,
         )
         if not self.keep_device_certificates:
@@ -121,6 +132,10 @@ class BoxedHome:
 
     def clock(self) -> datetime:
         return self.now
+
+    def _ticking(self) -> datetime:
+        """Give the stand-in's time, by which it gives up waiting and tries again."""
+        return self.now + timedelta(seconds=monotonic() - self._began)
 
     def _made(self, keys: Any) -> dict[EntityIdentifier, EmulatedDevice]:
         rig = self._rig("stand-in", '{ url = "emulated:", framing = "hdlc" }')
@@ -180,6 +195,8 @@ class BoxedHome:
         if event_type == "receiving":
             self.running.set_receive_address(f"http://{fields['address']}{fields['path']}")
         self.events.append((event_type, fields))
+        if event_type == "command-sent":
+            self.when_sent(fields)
 
     def of(self, event_type: str) -> list[dict[str, Any]]:
         return [fields for kind, fields in self.events if kind == event_type]
@@ -187,6 +204,18 @@ class BoxedHome:
     def run(self, run_id: str = "", **options: Any) -> RunResult:
         with assembled(self.rig, observe=self.observe, clock=self.clock, **options) as ready:
             return run(ready.bench, ready.devices, run_id=run_id or uuid.uuid4().hex)
+
+    def exchanges(self) -> list[Exchange]:
+        with self.ledger() as ledger:
+            return [
+                each
+                for run in reversed(ledger.runs.runs())
+                for each in ledger.exchanges.of_run(run.id)
+            ]
+
+    def documents(self, exchange: Exchange) -> tuple[ServiceDocument, ...]:
+        with self.ledger() as ledger:
+            return ledger.service_documents.of_exchange(exchange.id)
 
     def ledger(self) -> Ledger:
         return Ledger(places_of(self.rig).ledger)
