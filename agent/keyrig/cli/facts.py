@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -157,15 +157,36 @@ def import_(file: Path, *, as_json: bool) -> int:
     inventory = read_inventory(octets, str(file))
     with Ledger(ledger_path(make=True)) as ledger:
         taken = take_in(ledger, inventory, utc_now())
+    _show_taken(taken, as_json=as_json)
+    return 0
+
+
+@facts.command()
+@click.argument("rig", type=click.Path(dir_okay=False, path_type=Path))
+@device_option
+@json_option
+def fetch(rig: Path, device_texts: tuple[str, ...], *, as_json: bool) -> int:
+    """Read the inventory through the DCC for the devices of RIG, and take in what it says."""
+    from keyrig.clock import utc_now  # noqa: PLC0415 - not for --help
+    from keyrig.dcc_boxed.inventory_requests import fetch_inventory  # noqa: PLC0415 - as above
+    from keyrig.rig import load_rig  # noqa: PLC0415 - as above
+
+    opened = load_rig(rig)
+    only = parse_devices(device_texts)
+    opened.require(only)
+    _show_taken(fetch_inventory(opened, only, utc_now), as_json=as_json)
+    return 0
+
+
+def _show_taken(taken: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"schema": SCHEMA, **taken}))
-        return 0
+        return
     for device in taken["devices"]:
         news = ", ".join(device["news"]) or "nothing new"
         click.echo(f"{device['entity_id']} {device['type']:7} {news}")
     for device in taken["without_duties"]:
         click.echo(f"{device} Type 2, owes nothing; left out")
-    return 0
 
 
 def _fact_name(text: str) -> FactName:

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from keyrig.cli.exit_codes import ExitCode
-from keyrig.cli.options import json_option
+from keyrig.cli.options import EntityType, json_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from gbcs.entity import EntityIdentifier
     from keyrig.pki import CopyReport
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -201,3 +202,48 @@ def check_command(keystore: Path, *, ignore_time: bool, as_json: bool) -> None:
         click.echo(f"{keystore}: {counted}")
     if report.findings:
         raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+@pki.command("fetch")
+@click.argument("entity", type=EntityType(), metavar="EUI")
+@_keystore_option
+@json_option
+def fetch_command(entity: EntityIdentifier, keystore: Path, *, as_json: bool) -> None:
+    """Look the certificates in use of EUI up in DCC Boxed, and add them to the key store.
+
+    Each must lead to a root that the key store has.
+    """
+    from keyrig.dcc_boxed.fetching import fetch_certificates  # noqa: PLC0415
+    from keyrig.home import home_directory  # noqa: PLC0415
+
+    fetched = fetch_certificates(keystore, home_directory(), entity, at=_now())
+    for each in fetched:
+        certificate = each.certificate
+        row = {
+            "entity_id": str(entity),
+            "key_usage": certificate.key_usage.gbcs_name,
+            "serial": f"{certificate.serial:x}",
+            "not_before": f"{certificate.not_before:%Y-%m-%dT%H:%M:%SZ}",
+            "not_after": f"{certificate.not_after:%Y-%m-%dT%H:%M:%SZ}",
+            "added": each.is_new,
+            "refused": each.refused or None,
+        }
+        if as_json:
+            _print_json("certificate-fetched", **row)
+        else:
+            news = each.refused or ("added" if each.is_new else "there already")
+            click.echo(f"{entity} {row['key_usage']} {row['serial']}: {news}")
+    if any(each.refused for each in fetched):
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+@pki.command("bundle")
+@_keystore_option
+@json_option
+def bundle_command(keystore: Path, *, as_json: bool) -> None:
+    """Fetch DCC Boxed's bundle of organisations' keys, and copy it into the key store."""
+    from keyrig.dcc_boxed.fetching import fetch_bundle  # noqa: PLC0415
+    from keyrig.home import home_directory  # noqa: PLC0415
+
+    report = fetch_bundle(keystore, home_directory(), _ask_passphrase)
+    _print_copy("pki-bundle-imported", keystore, report, as_json=as_json)

@@ -5,15 +5,19 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
+from duis.alerts import DCCAlertMessage
+from duis.responses import parse_response
 from keyrig.dcc_boxed.certificate_lookup import CertificateLookup
+from keyrig.dcc_boxed.conversation import tell_dcc_alert
+from keyrig.dcc_boxed.inbox import described
 from keyrig.dcc_boxed.link import ServiceLink
-from keyrig.dcc_boxed.service import OpenService, http_client
+from keyrig.dcc_boxed.receiver import Receiver
+from keyrig.dcc_boxed.service import connected, dcc_boxed_settings, smki_client
 from keyrig.dcc_boxed.service_requests import Users
 from keyrig.dcc_boxed.smki import SMKI
-from keyrig.errors import SettingsError
+from keyrig.ledger.states import ServiceDocumentKind
 from keyrig.rig import ServiceSettings
 from keyrig.rig_keys import RigKeys
-from keyrig.settings import load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +32,6 @@ if TYPE_CHECKING:
     from keyrig.ledger.ledger import Ledger
     from keyrig.observing import Observer
     from keyrig.rig import RigDevice
-    from keyrig.settings import DCCBoxedSettings
     from keyrig.steps.context import Parties
 
 
@@ -64,9 +67,7 @@ def service_links(
     settings = dcc_boxed_settings()
     is_device = {device.entity_id for device in devices}
     with ExitStack() as stack:
-        smki = stack.enter_context(
-            http_client(settings, settings.smki_port, home, with_api_key=True)
-        )
+        smki = stack.enter_context(smki_client(settings, home))
         lookup = CertificateLookup(SMKI(smki), store)
 
         def look_up(entity: EntityIdentifier, key_usage: KeyUsage) -> GBCSCertificate:
@@ -74,10 +75,13 @@ def service_links(
 
         keys = RigKeys(store, look_up)
         broker = parties.access_control_broker
-        opened = stack.enter_context(
-            OpenService(settings, home, ledger=ledger, keys=keys, broker=broker, clock=clock)
+        service = stack.enter_context(
+            connected(settings, home, ledger=ledger, keys=keys, broker=broker, clock=clock)
         )
-        observe("receiving", address=opened.receiver.address, path=settings.receive_path)
+        receiver = stack.enter_context(
+            Receiver(settings.receive, settings.receive_path, service.inbox.take)
+        )
+        observe("receiving", address=receiver.address, path=settings.receive_path)
         links = {}
         for device, facts in devices.items():
             way = device.link
@@ -90,22 +94,19 @@ def service_links(
             )
             links[device.entity_id] = ServiceLink(
                 device=device.entity_id,
-                service=opened.service,
+                service=service,
                 users=users,
                 timeout_s=way.timeout_s or settings.response_timeout_s,
             )
         yield keys, links
+        _tell_rest(ledger, clock, observe)
 
 
-def dcc_boxed_settings() -> DCCBoxedSettings:
-    """Give the settings of DCC Boxed.
-
-    Raises:
-        SettingsError: There are none, or they cannot be read.
-    """
-    settings = load_settings().dcc_boxed
-    if settings is None:
-        raise SettingsError(
-            "the settings", "they name no DCC Boxed", "give [dcc_boxed] address = … there"
-        )
-    return settings
+def _tell_rest(ledger: Ledger, clock: Callable[[], datetime], observe: Observer) -> None:
+    """Tell of what came about no device in particular."""
+    for document in ledger.service_documents.waiting(None, tuple(ServiceDocumentKind)):
+        body = parse_response(document.document, "a document of the ledger").body
+        detail = described(body.dcc_alert) if isinstance(body, DCCAlertMessage) else "set aside"
+        ledger.service_documents.take(document.id, clock(), detail)
+        if isinstance(body, DCCAlertMessage):
+            tell_dcc_alert(observe, document, body)

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from keyrig.dcc_boxed.service_requests import ServiceRequest, Users
     from keyrig.device_messages import OnAlert
     from keyrig.ledger.service_documents import ServiceDocument
+    from keyrig.observing import Observer
     from keyrig.steps.effects import Answer, Ask
 
 SENDINGS: Final = 2
@@ -416,7 +417,7 @@ class ServiceConversation:
                 self._taken(document.id, "")
         elif isinstance(body, DCCAlertMessage):
             self._taken(document.id, described(body.dcc_alert))
-            tell_dcc_alert(run, document, body)
+            tell_dcc_alert(run.observe, document, body)
         else:
             detail = "it answers nothing that is awaited; set aside"
             self._taken(document.id, detail)
@@ -469,9 +470,9 @@ class ServiceConversation:
         )
 
 
-def tell_dcc_alert(run: Surroundings, document: ServiceDocument, alert: DCCAlertMessage) -> None:
+def tell_dcc_alert(observe: Observer, document: ServiceDocument, alert: DCCAlertMessage) -> None:
     """Tell whoever watches of a DCC alert, by its payload element."""
-    run.observe(
+    observe(
         "dcc-alert",
         device=None if document.device is None else str(document.device),
         alert=described(alert.dcc_alert),

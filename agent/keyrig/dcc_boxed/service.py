@@ -1,25 +1,26 @@
-"""The DCC's interface for as long as a run lasts: where requests go and answers come."""
+"""The DCC's interface as the settings have it: where requests go, and what signs them."""
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Self
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from keyrig.clock import utc_now
 from keyrig.dcc_boxed.duis_client import DUISClient
 from keyrig.dcc_boxed.http import HTTPClient, tls_context
 from keyrig.dcc_boxed.inbox import Inbox
 from keyrig.dcc_boxed.link import DCCService
-from keyrig.dcc_boxed.receiver import Receiver
 from keyrig.dcc_boxed.signing import (
     RequestSigner,
     ResponseVerifier,
     Unverified,
     response_certificates,
 )
+from keyrig.dcc_boxed.smki import API_KEY_PARAMETER
+from keyrig.errors import SettingsError
+from keyrig.settings import load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from datetime import datetime
     from pathlib import Path
 
@@ -29,36 +30,75 @@ if TYPE_CHECKING:
     from keyrig.settings import DCCBoxedSettings
 
 
-def http_client(
-    settings: DCCBoxedSettings, port: int, home: Path, *, with_api_key: bool = False
-) -> HTTPClient:
-    """Give the client of one of the box's ports.
+def dcc_boxed_settings() -> DCCBoxedSettings:
+    """Give the settings of DCC Boxed.
 
-    Args:
-        settings: Where the box is.
-        port: Which port.
-        home: What relative paths are below.
-        with_api_key: Whether requests carry the key of the SMKI services.
+    Raises:
+        SettingsError: There are none, or they cannot be read.
+    """
+    settings = load_settings().dcc_boxed
+    if settings is None:
+        raise SettingsError(
+            "the settings", "they name no DCC Boxed", "give [dcc_boxed] address = … there"
+        )
+    return settings
+
+
+def duis_client(settings: DCCBoxedSettings, home: Path) -> HTTPClient:
+    """Give the client of the DUIS services; relative paths in the settings are below `home`.
 
     Raises:
         SettingsError: A secret or a file that the settings name cannot be had.
     """
+    return _client(settings, settings.duis_port, home, tls=settings.tls)
+
+
+def smki_client(settings: DCCBoxedSettings, home: Path) -> HTTPClient:
+    """Give the client of the SMKI services, with their key; else as `duis_client`.
+
+    Raises:
+        SettingsError: As `duis_client`.
+    """
+    return _client(settings, settings.smki_port, home, tls=settings.tls, is_smki=True)
+
+
+def bundle_client(settings: DCCBoxedSettings, home: Path) -> HTTPClient:
+    """Give the client of the key bundle, which stands behind no TLS; else as `duis_client`.
+
+    Raises:
+        SettingsError: As `duis_client`.
+    """
+    return _client(settings, settings.bundle_port, home, tls=False)
+
+
+def _client(
+    settings: DCCBoxedSettings, port: int, home: Path, *, tls: bool, is_smki: bool = False
+) -> HTTPClient:
     host = f"[{settings.address}]" if ":" in settings.address else settings.address
     parameters = {}
-    if with_api_key and settings.smki_api_key is not None:
-        parameters["apikey"] = settings.smki_api_key.read(home)
+    if is_smki and settings.smki_api_key is not None:
+        parameters[API_KEY_PARAMETER] = settings.smki_api_key.read(home)
     ca_file = None if settings.ca_file is None else home / settings.ca_file
     return HTTPClient(
-        f"{'https' if settings.tls else 'http'}://{host}:{port}",
+        f"{'https' if tls else 'http'}://{host}:{port}",
         timeout_s=settings.request_timeout_s,
         headers={name: secret.read(home) for name, secret in settings.headers.items()},
         parameters=parameters,
-        ssl_context=tls_context(ca_file) if settings.tls else None,
+        ssl_context=tls_context(ca_file) if tls else None,
     )
 
 
-class OpenService:
-    """Opens the DCC's interface, the port for its answers included; closes it again.
+@contextmanager
+def connected(
+    settings: DCCBoxedSettings,
+    home: Path,
+    *,
+    ledger: Ledger,
+    keys: RigKeys,
+    broker: EntityIdentifier,
+    clock: Callable[[], datetime],
+) -> Iterator[DCCService]:
+    """Give what requests and answers go through; nothing is sent, and no port opened.
 
     Args:
         settings: Where the DCC's interface is.
@@ -70,46 +110,20 @@ class OpenService:
 
     Raises:
         SettingsError: A secret or a file that the settings name cannot be had.
-        ReceiverUnusable: The port cannot be had.
     """
-
-    def __init__(
-        self,
-        settings: DCCBoxedSettings,
-        home: Path,
-        *,
-        ledger: Ledger,
-        keys: RigKeys,
-        broker: EntityIdentifier,
-        clock: Callable[[], datetime] = utc_now,
-    ) -> None:
-        folder = settings.response_certificates
-        self._http = http_client(settings, settings.duis_port, home)
-        verifier = ResponseVerifier(
-            certificates=response_certificates(
-                None if folder is None else home / folder,
-                broker,
-                keys.organisation_certificates(),
-            ),
-            unverified=Unverified(settings.unverified_responses),
-        )
-        inbox = Inbox(ledger, verifier, clock)
-        self.receiver = Receiver(settings.receive, settings.receive_path, inbox.take)
-        self.service = DCCService(
-            client=DUISClient(self._http),
+    folder = settings.response_certificates
+    known = keys.organisation_certificates()
+    verifier = ResponseVerifier(
+        certificates=response_certificates(
+            None if folder is None else home / folder, broker, known
+        ),
+        unverified=Unverified(settings.unverified_responses),
+    )
+    with duis_client(settings, home) as http:
+        yield DCCService(
+            client=DUISClient(http),
             signer=RequestSigner(keys, settings.signer),
             verifier=verifier,
-            inbox=inbox,
+            inbox=Inbox(ledger, verifier, clock),
             address=f"{settings.address}:{settings.duis_port}",
         )
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        with ExitStack() as opened:
-            opened.callback(self._http.close)
-            opened.enter_context(self.receiver)
-            self._stack = opened.pop_all()
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._stack.close()

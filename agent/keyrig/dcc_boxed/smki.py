@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SEARCH_PATH: Final = "/services/certificatesearch"
 RETRIEVE_PATH: Final = "/services/retrievecertificate"
+API_KEY_PARAMETER: Final = "apikey"
+"""The query parameter by which the services are shown their key."""
 
 _FOUND, _INVALID_PARAMETERS, _NOTHING_FOUND = 200, 401, 402
 _SOURCE: Final = "the answer of the SMKI service"

@@ -178,8 +178,11 @@ def _place(stored: StoredCertificate, directory: Path) -> tuple[str, bool]:
     raise KeyStoreError(f"{path}: exists already and holds another certificate; move it away")
 
 
-def add_certificate(store: KeyStore, stored: StoredCertificate) -> None:
+def add_certificate(store: KeyStore, stored: StoredCertificate) -> bool:
     """Add a certificate, without a private key, to a key store that is a folder.
+
+    Returns:
+        Whether it was not there yet.
 
     Raises:
         KeyStoreError: It is no folder, or cannot be written.
@@ -190,3 +193,4 @@ def add_certificate(store: KeyStore, stored: StoredCertificate) -> None:
     stem, is_new = _place(stored, directory)
     if is_new:
         write_certificate(directory, stem, stored.certificate)
+    return is_new
