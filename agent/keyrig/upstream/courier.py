@@ -6,6 +6,8 @@ import fcntl
 import os
 import secrets
 import threading
+from contextlib import suppress
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Self
 
 from gbcs.errors import KeyrigError
@@ -14,7 +16,7 @@ from keyrig.clock import utc_now
 from keyrig.ledger import Ledger
 from keyrig.observing import Observer, unobserved
 from keyrig.printable import printable
-from keyrig.upstream.delivery import Delivery, Idle, SetBack, Told
+from keyrig.upstream.delivery import STOPPED_RETRY_S, Delivery, Idle, SetBack, Step, Told
 from keyrig.upstream.opening import open_target
 
 if TYPE_CHECKING:
@@ -147,6 +149,7 @@ class _Lane:
         self._ledger = ledger
         self._name = name
         self._until = until
+        self._clock = clock
         self._monotonic = monotonic
         self._observe = observe
         self._target = open_target(
@@ -219,10 +222,14 @@ class _Lane:
                 if not waiting:
                     return float("inf")
                 return LOOK_EVERY_S if self._until is None else LOOK_SOON_S
-            step = self._delivery.step(within_s)
+            return self._after(self._delivery.step(within_s))
         except (KeyrigError, OSError) as error:
             self._tell_error(printable(str(error)))
             return LOOK_EVERY_S
+        except Exception as error:  # noqa: BLE001 - a thread that ends would tell nothing, unseen
+            return self._unexpected(error)
+
+    def _after(self, step: Step) -> float:
         match step:
             case Told():
                 self._tell_error(None)
@@ -233,9 +240,26 @@ class _Lane:
                 self._tell_error(self._ledger.upstreams.get(self._name).last_error)
                 return wait_s
 
+    def _unexpected(self, error: Exception) -> float:
+        """Have a fault of our own seen where everything else is; the thread goes on."""
+        reason = f"unexpected error: {printable(f'{type(error).__name__}: {error}')}"
+        self._tell_error(reason)
+        now = self._clock()
+        with suppress(KeyrigError):
+            self._ledger.upstreams.set_back(
+                self._name,
+                reason,
+                retry_at=now + timedelta(seconds=STOPPED_RETRY_S),
+                asked=False,
+                stopped=True,
+                now=now,
+            )
+        return STOPPED_RETRY_S
+
     def _rest(self, wait_s: float) -> None:
         """Wait until there may be something to do: woken, stopped, or time has passed."""
         with self._changed:
+            self._settled_until = None
             if wait_s and not self._woken:
                 self._settled_until = self._monotonic() + wait_s
                 self._changed.notify_all()

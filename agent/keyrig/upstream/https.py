@@ -96,6 +96,9 @@ class HTTPSTarget:
             answer = Answer(trouble=Trouble.STOPPED, reason=printable(str(error)))
         except httpx.HTTPError as error:
             answer = Answer(trouble=Trouble.AGAIN, reason=self._said(error))
+        except (httpx.InvalidURL, UnicodeError):
+            reason = f"{printable(self._settings.url)}: no address; correct it in the settings"
+            answer = Answer(trouble=Trouble.STOPPED, reason=reason)
         if answer.trouble in {Trouble.AGAIN, Trouble.STOPPED}:
             self.close()
         return answer

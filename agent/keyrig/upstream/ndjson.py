@@ -7,6 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
+from keyrig.printable import printable
 from keyrig.upstream.target import Answer, Trouble
 
 if TYPE_CHECKING:
@@ -47,12 +48,17 @@ class NDJSONTarget:
         """See `Target`."""
         del within_s
         try:
-            if not self._append(b"".join(each.octets + b"\n" for each in batch)):
-                reason = f"{self._path}: not an ordinary file; name another in the settings"
-                return Answer(trouble=Trouble.STOPPED, reason=reason)
+            is_file = self._append(b"".join(each.octets + b"\n" for each in batch))
         except OSError as error:
             self.close()
-            return Answer(trouble=Trouble.AGAIN, reason=f"{self._path}: {error.strerror}")
+            reason = f"{printable(str(self._path))}: {error.strerror}"
+            return Answer(trouble=Trouble.AGAIN, reason=reason)
+        except ValueError:
+            # A name that no file can have.
+            is_file = False
+        if not is_file:
+            reason = f"{printable(str(self._path))}: no ordinary file; name another in the settings"
+            return Answer(trouble=Trouble.STOPPED, reason=reason)
         return Answer(accepted=frozenset(each.event.number for each in batch))
 
     def close(self) -> None:

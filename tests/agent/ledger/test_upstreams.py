@@ -207,3 +207,48 @@ def test_setback_and_its_end_are_kept(ledger: Ledger) -> None:
     upstream = ledger.upstreams.get("a")
     assert (upstream.failures, upstream.retry_at, upstream.last_error) == (0, None, None)
     assert upstream.last_told_at == NOON
+
+
+def work(ledger: Ledger, limit: int = 50) -> int:
+    """Count the steps that SQLite takes to find the next batch."""
+    steps = 0
+
+    def count() -> int:
+        nonlocal steps
+        steps += 1
+        return 0
+
+    driver = ledger._database._connection.connection.driver_connection
+    assert driver is not None
+    driver.set_progress_handler(count, 20)
+    try:
+        assert len(numbers(ledger, limit=limit)) == limit
+    finally:
+        driver.set_progress_handler(None, 0)
+    return steps
+
+
+def drain(ledger: Ledger, until_left: int) -> None:
+    while ledger.upstreams.standing("a").waiting > until_left:
+        settle(ledger, set(numbers(ledger)))
+
+
+def test_next_batch_costs_the_same_whatever_was_told_and_whatever_waits(ledger: Ledger) -> None:
+    with ledger.transaction():
+        add(ledger, *[HUB, METER, GAS] * 1000)
+    ledger.upstreams.register(["old"], NOON)
+    full = work(ledger)
+    drain(ledger, 100)
+    assert work(ledger) <= full * 1.1
+
+
+def test_next_batch_of_a_device_put_back_costs_the_same_as_it_is_told(ledger: Ledger) -> None:
+    with ledger.transaction():
+        add(ledger, *[HUB, METER] * 1000)
+    ledger.upstreams.park("a", ledger.outbox.all(HUB)[0], "r", NOON)
+    drain(ledger, 1000)
+    ledger.upstreams.unpark("a")
+    assert numbers(ledger)[:3] == [1, 3, 5]
+    full = work(ledger)
+    drain(ledger, 100)
+    assert work(ledger) <= full * 1.1

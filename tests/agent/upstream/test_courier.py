@@ -185,6 +185,25 @@ def test_ledger_that_another_process_locks_is_waited_for(
     assert set(told_to(home / "events.ndjson")) == set(ids(ledger))
 
 
+def test_fault_of_our_own_is_seen_and_does_not_end_the_thread(
+    ledger: Ledger, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(ledger, 1)
+    seen = Seen()
+    with monkeypatch.context() as patch:
+        patch.setattr("keyrig.upstream.delivery.outgoing", lambda *_: 1 / 0)
+        with Courier(ledger.path, settings(file=to_file()), observe=seen) as courier:
+            reason = seen.wait_for("upstream-set-back")["reason"]
+            settle(courier)
+    assert reason == "unexpected error: ZeroDivisionError: division by zero"
+    upstream = ledger.upstreams.get("file")
+    assert (upstream.last_error, upstream.stopped) == (reason, True)
+    ledger.upstreams.make_due("file")
+    with Courier(ledger.path, settings(file=to_file())) as courier:
+        settle(courier)
+    assert told_to(home / "events.ndjson") == ids(ledger)
+
+
 def test_broker_that_is_restarted_while_a_courier_is_at_work_gets_everything(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

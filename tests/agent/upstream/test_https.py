@@ -270,3 +270,13 @@ def test_nobody_there_is_tried_again(home: Path, batch: list[Outgoing]) -> None:
         given = made.deliver(batch, 60)
     assert given.trouble is Trouble.AGAIN
     assert given.reason.startswith("127.0.0.1: ")
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 80 + ".example"])
+def test_address_that_no_host_can_have_is_named(
+    home: Path, batch: list[Outgoing], host: str
+) -> None:
+    with target(f"https://{host}/", home) as made:
+        given = made.deliver(batch, 60)
+    assert given.trouble is Trouble.STOPPED
+    assert given.reason == f"https://{host}/: no address; correct it in the settings"

@@ -131,13 +131,15 @@ def test_missing_folder_is_made_below_the_home_alone(tmp_path: Path, batch: list
     assert numbers(path) == [1, 2, 3]
 
 
-@pytest.mark.parametrize("kind", ["pipe", "device"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "impossible"])
 def test_what_is_no_ordinary_file_needs_a_person_and_is_not_waited_for(
     tmp_path: Path, batch: list[Outgoing], kind: str
 ) -> None:
     path = tmp_path / "pipe"
     if kind == "pipe":
         os.mkfifo(path)
+    elif kind == "impossible":
+        path = tmp_path / "a\0b"
     else:
         path.symlink_to("/dev/null")
     assert deliver(path, batch).trouble is Trouble.STOPPED
