@@ -30,13 +30,19 @@ SCHEMA = 1
     metavar="HOST:PORT|unix:PATH",
     help="Where to listen, whatever the settings say; port 0 takes one that is free.",
 )
+@click.option("--openapi", is_flag=True, help="Print the API's OpenAPI document, and end.")
 @json_option
-def serve(rigs: tuple[Path, ...], listening: str | None, *, as_json: bool) -> int:
+def serve(rigs: tuple[Path, ...], listening: str | None, *, openapi: bool, as_json: bool) -> int:
     """Serve the HTTP API for handheld tools and dashboards, with its page.
 
     Serves RIGs, or those of the settings, or the emulated home. Prints one line with its address
     once it answers. Each request needs a token: `keyrig token create NAME --scope read`.
     """
+    if openapi:
+        from keyrig.serve.openapi import openapi_text  # noqa: PLC0415 - not for --help
+
+        click.echo(openapi_text(), nl=False)
+        return 0
     from keyrig.cli.watching import watching  # noqa: PLC0415 - not for --help
     from keyrig.home import home_directory  # noqa: PLC0415 - as above
     from keyrig.serve.server import Server, alone, listen  # noqa: PLC0415 - as above

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.responses import FileResponse, Response
@@ -23,6 +22,7 @@ from keyrig.serve.answers import json_response
 from keyrig.serve.body_limit import BodyLimit, too_large
 from keyrig.serve.certificate_routes import certificate_routes
 from keyrig.serve.device_routes import INVENTORY_PATH, device_routes
+from keyrig.serve.openapi import OPENAPI_PATH, openapi_document
 from keyrig.serve.outbox_routes import outbox_routes
 from keyrig.serve.page_files import ASK_FIRST, PageFiles, page_directory
 from keyrig.serve.problems import (
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
     from keyrig.serve.service import Service
 
-OPENAPI_PATH: Final = "/api/v1/openapi.json"
 DESCRIPTION: Final = """\
 Post-commissioning duties of GB smart meters and communications hubs: what is due, and carrying it
 out. docs/api.md is the guide. Every request but `/api/v1/health` shows a token, as
@@ -83,7 +82,8 @@ def application(service: Service) -> FastAPI:
         outbox_routes(service),
         certificate_routes(service),
     ):
-        app.include_router(router)
+        # As routes of the application itself each is found at once, and knows its siblings.
+        app.router.routes.extend(router.routes)
     _serve_openapi(app)
     _serve_page(app)
     _answer_errors(app)
@@ -98,33 +98,6 @@ def _lifespan(service: Service) -> Any:
             yield
 
     return lifespan
-
-
-def openapi_document(app: FastAPI) -> dict[str, Any]:
-    """Give the OpenAPI document of the application."""
-    document = get_openapi(
-        title=app.title,
-        version=app.version,
-        description=app.description,
-        routes=app.routes,
-        tags=[
-            {"name": "system", "description": "Health and figures."},
-            {"name": "rigs", "description": "Rigs, their devices, plans and radios."},
-            {"name": "devices", "description": "What is known of devices, and what is due next."},
-            {"name": "runs", "description": "Starting, watching, stopping and reporting runs."},
-            {"name": "outbox", "description": "Whom events are told, and what waits."},
-            {"name": "certificates", "description": "Public certificates; never a private key."},
-        ],
-    )
-    schemas = document["components"]["schemas"]
-    for unused in ("HTTPValidationError", "ValidationError"):
-        schemas.pop(unused, None)
-    reference = "#/components/schemas/{model}"
-    made = Problem.model_json_schema(ref_template=reference)
-    schemas |= made.pop("$defs", {})
-    schemas["Problem"] = made
-    document["paths"]["/api/v1/health"]["get"]["responses"].pop("422", None)
-    return document
 
 
 def _serve_openapi(app: FastAPI) -> None:

@@ -51,7 +51,7 @@ class EventLog:
     def __init__(self, ledger: Ledger, clock: Callable[[], datetime]) -> None:
         self._ledger = ledger
         self._clock = clock
-        self._queue: queue.SimpleQueue[_Told | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Told | threading.Event | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._numbers: defaultdict[str, int] = defaultdict(int)
         self._listeners: dict[object, tuple[str, Callable[[], object]]] = {}
@@ -98,6 +98,12 @@ class EventLog:
         """Give how many watch."""
         return len(self._listeners)
 
+    def flush(self, within_s: float) -> None:
+        """Wait until what was told so far is written."""
+        written = threading.Event()
+        self._queue.put(written)
+        written.wait(within_s)
+
     def is_alive(self) -> bool:
         """Say whether events are being written."""
         return self._thread.is_alive()
@@ -134,9 +140,12 @@ class EventLog:
             while not self._queue.empty():
                 batch.append(self._queue.get())
             is_ending = None in batch
-            kept = [told for told in batch if told is not None]
-            self._keep(kept, is_ending=is_ending)
-            self.wake({told.operation_id for told in kept})
+            told = [each for each in batch if isinstance(each, _Told)]
+            self._keep(told, is_ending=is_ending)
+            self.wake({each.operation_id for each in told})
+            for each in batch:
+                if isinstance(each, threading.Event):
+                    each.set()
 
     def _keep(self, batch: list[_Told], *, is_ending: bool) -> None:
         """Write a batch, again and again where the ledger cannot be written; at the end, not."""

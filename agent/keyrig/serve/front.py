@@ -66,9 +66,12 @@ class Front:
             await self._app(scope, receive, send)
             return
         began = self._seconds()
+        has_begun = False
 
         async def send_with_headers(message: Message) -> None:
+            nonlocal has_begun
             if message["type"] == "http.response.start":
+                has_begun = True
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
@@ -83,7 +86,12 @@ class Front:
             response = problem_response(_wrong_host(), instance=scope["path"])
             await response(scope, receive, send_with_headers)
             return
-        await self._app(scope, receive, send_with_headers)
+        try:
+            await self._app(scope, receive, send_with_headers)
+        except Exception:
+            # The application has logged it and answered; the server need not do so again.
+            if not has_begun:
+                raise
 
 
 def _host(scope: Scope) -> str | None:

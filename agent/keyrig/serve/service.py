@@ -35,6 +35,7 @@ WATCH_EVERY_S: Final = 0.5
 """How soon a token that was revoked elsewhere ends the streams that it opened."""
 STOP_WITHIN_S: Final = 45.0
 """How long the server waits at its end for runs to stop: one exchange with a device."""
+FLUSH_WITHIN_S: Final = 5.0
 _log = structlog.get_logger(__name__)
 
 
@@ -133,8 +134,9 @@ class Service:
         self.events.wake()
 
     def stop_runs(self, wait_s: float = STOP_WITHIN_S) -> None:
-        """Stop every run safely."""
+        """Stop every run safely, and have who watches see how it ended."""
         self.operations.close(wait_s)
+        self.events.flush(FLUSH_WITHIN_S)
 
     def close(self) -> None:
         """Write what is left, and close the ledger."""

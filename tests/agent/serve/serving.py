@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -108,32 +108,37 @@ def serving(
     """Serve a home until the test has ended; its client may do everything."""
     wanted = ServeSettings(**{"listen": "127.0.0.1:0", **settings})
     listening = listen(wanted, home)
-    service = Service(
-        home=home,
-        settings=Settings(serve=wanted, upstream=upstream or {}),
-        rig_files=rigs,
-        clock=clock,
-        seconds=seconds,
-    )
-    server = Server(service, listening)
-    server.load()
-    started = threading.Event()
-    thread = threading.Thread(target=server.serve_until_stopped, args=(started.set,))
-    thread.start()
-    try:
+    with ExitStack() as stack:
+        stack.callback(listening.close)
+        service = Service(
+            home=home,
+            settings=Settings(serve=wanted, upstream=upstream or {}),
+            rig_files=rigs,
+            clock=clock,
+            seconds=seconds,
+        )
+        stack.callback(service.close)
+        server = Server(service, listening)
+        server.load()
+        started = threading.Event()
+        thread = threading.Thread(target=server.serve_until_stopped, args=(started.set,))
+        thread.start()
+        stack.callback(_end, server, thread)
         assert started.wait(WAIT_S)
         is_unix = listening.path is not None
         transport = httpx.HTTPTransport(uds=str(listening.path)) if is_unix else None
-        with httpx.Client(
-            base_url="http://localhost" if is_unix else listening.url,
-            headers=bearer(service, *ALL, name="all"),
-            timeout=WAIT_S,
-            transport=transport,
-        ) as client:
-            yield Serving(service, server, listening.url, client, thread)
-    finally:
-        server.should_exit = True
-        thread.join(WAIT_S)
-        assert not thread.is_alive()
-        listening.close()
-        service.close()
+        client = stack.enter_context(
+            httpx.Client(
+                base_url="http://localhost" if is_unix else listening.url,
+                headers=bearer(service, *ALL, name="all"),
+                timeout=WAIT_S,
+                transport=transport,
+            )
+        )
+        yield Serving(service, server, listening.url, client, thread)
+
+
+def _end(server: Server, thread: threading.Thread) -> None:
+    server.should_exit = True
+    thread.join(WAIT_S)
+    assert not thread.is_alive()

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from agent.serve.serving import ESME, RIG, Serving, events_of, serving
 from keyrig.ledger.operations import Operation
-from keyrig.serve.application import OPENAPI_PATH
+from keyrig.serve.openapi import OPENAPI_PATH
 from keyrig.serve.slow_down import (
     ADDRESSES_MAXIMUM,
     FORGOTTEN_AFTER_S,
