@@ -36,13 +36,14 @@ class Request:
 
 @dataclass
 class WebServer:
-    """Answers each request with the next of `answers`, else with 204; octets as they are."""
+    """Answers each request with the next of `answers`, else as `judge` says; octets as they are."""
 
     port: int
     scheme: str
     answers: deque[bytes | Callable[[Request], bytes | Iterable[bytes]]] = field(
         default_factory=deque
     )
+    judge: Callable[[Request], bytes] = lambda _: answer("204 No Content")
     requests: list[Request] = field(default_factory=list)
     connections: int = 0
 
@@ -115,7 +116,7 @@ def _serve(server: WebServer, connection: socket.socket, context: ssl.SSLContext
         with line, line.makefile("rb") as reading:
             while (request := _read(reading)) is not None:
                 server.requests.append(request)
-                given = server.answers.popleft() if server.answers else answer("204 No Content")
+                given = server.answers.popleft() if server.answers else server.judge
                 octets = given if isinstance(given, bytes) else given(request)
                 for piece in [octets] if isinstance(octets, bytes) else octets:
                     line.sendall(piece)

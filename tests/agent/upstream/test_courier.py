@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from agent.upstream.servers import WebServer
+    from agent.upstream.servers import Request, WebServer
     from keyrig.ledger import Ledger
 
 WAIT_S = 30.0
@@ -79,6 +79,36 @@ def test_every_upstream_is_told_and_what_comes_later_too(ledger: Ledger, home: P
             standings = courier.standing()
         assert server.told == told_to(home / "events.ndjson") == ids(ledger)
     assert {name: each.waiting for name, each in standings.items()} == {"file": 0, "web": 0}
+
+
+def test_server_that_refuses_one_event_gets_all_others_and_that_one_once_it_is_put_back(
+    ledger: Ledger,
+) -> None:
+    events = fill(ledger, *[n % 4 for n in range(60)])
+    bad, of_its_device = str(events[9].id), [e for e in events if e.device == events[9].device]
+    taken: list[str] = []
+
+    def judge(request: Request) -> bytes:
+        if bad in request.ids:
+            return answer("400 Bad Request", body=b"not this one")
+        taken.extend(request.ids)
+        return answer("200 OK")
+
+    with web_server() as server:
+        server.judge = judge
+        upstream = to_web(server).model_copy(update={"batch_maximum": 50})
+        with Courier(ledger.path, settings(web=upstream)) as courier:
+            settle(courier)
+            standing = courier.standing()["web"]
+            assert (standing.parked, standing.waiting) == (1, 13)
+            bad = ""
+            ledger.upstreams.unpark("web")
+            courier.wake()
+            settle(courier)
+    assert sorted(taken) == sorted(ids(ledger))
+    assert [each for each in taken if each in {str(e.id) for e in of_its_device}] == [
+        str(event.id) for event in of_its_device
+    ]
 
 
 def test_upstream_that_is_down_holds_up_no_other_and_says_why(ledger: Ledger, home: Path) -> None:

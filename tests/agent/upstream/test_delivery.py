@@ -268,6 +268,8 @@ def test_week_without_network_is_survived_and_tried_at_bounded_intervals(ledger:
     waits: list[float] = []
     while isinstance(step := made.step(WITHIN_S), SetBack):
         waits.append(step.wait_s)
+        if len(waits) % 100 == 0:
+            made = delivery(ledger, target, clock, dice=lambda: 0.9)
         if len(waits) % 10 == 0:
             fill(ledger, len(waits) % 3)
         clock.pass_(step.wait_s)
