@@ -254,11 +254,10 @@ class ServiceConversation:
         transformed = body.gbcs_payload if isinstance(body, PreCommand) else b""
         if transformed != composed.octets:
             self._refuse_pre_command(going, transformed, composed)
+        # No ExecutionDateTime: the device holds such a command, whose payload has the instant,
+        # and the DCC, which could hold it as well, is to send it now.
         request = request_of(
-            SignedPreCommand(
-                execution_date_time=getattr(going.request.body, "execution_date_time", None),
-                gbcs_payload=signed.octets,
-            ),
+            SignedPreCommand(gbcs_payload=signed.octets),
             going.request_id,
             service_reference_variant=going.variant,
         )

@@ -34,10 +34,13 @@ DOCUMENT_MAXIMUM_OCTETS: Final = 256 * 1024
 REQUEST_TIMEOUT_S: Final = 10.0
 """How long a sender may take for a whole request."""
 TAKEN_AT_ONCE: Final = 8
-"""How many documents are received at the same time; others wait."""
+"""How many documents are verified at the same time; others wait."""
 START_TIMEOUT_S: Final = 10.0
 _BACKLOG: Final = 64
 _HEADERS_MAXIMUM_OCTETS: Final = 16 * 1024
+_TAKEN: Final = 204
+_NOT_ALLOWED: Final = 405
+_TOO_LARGE: Final = (413, f"a document has {DOCUMENT_MAXIMUM_OCTETS} octets at most")
 
 _log = structlog.get_logger(__name__)
 
@@ -139,17 +142,19 @@ class Receiver:
             await self._lifespan(receive, send)
             return
         status, reason = await self._answer(scope, receive)
-        headers = [(b"content-type", b"text/plain; charset=utf-8")]
-        if status == 405:
-            headers.append((b"allow", b"POST"))
-        body = b"" if status == 204 else reason.encode()
-        await send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": [*headers, (b"connection", b"close")] if status != 204 else [],
-            }
+        body = b"" if status == _TAKEN else reason.encode()
+        headers = (
+            []
+            if status == _TAKEN
+            else [
+                (b"content-type", b"text/plain; charset=utf-8"),
+                (b"content-length", str(len(body)).encode()),
+                (b"connection", b"close"),
+            ]
         )
+        if status == _NOT_ALLOWED:
+            headers.append((b"allow", b"POST"))
+        await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
@@ -162,36 +167,35 @@ class Receiver:
 
     async def _answer(self, scope: Message, receive: Receive) -> tuple[int, str]:
         headers = {name.lower(): value for name, value in scope["headers"]}
+        stated = headers.get(b"content-length", b"0")
+        if not stated.isdigit() or int(stated[:12]) > DOCUMENT_MAXIMUM_OCTETS:
+            return _TOO_LARGE
+        try:
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                # What is refused is read all the same, so that its sender hears why.
+                document = await _body(receive)
+        except TimeoutError:
+            return 408, "the document takes too long"
         media_type = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
         if scope["path"] != self._path:
             return 404, "no such path"
         if scope["method"] != "POST":
-            return 405, "documents are posted"
+            return _NOT_ALLOWED, "documents are posted"
         if media_type != b"application/xml":
             return 415, "documents are application/xml"
-        stated = headers.get(b"content-length", b"0")
-        if not stated.isdigit() or int(stated[:12]) > DOCUMENT_MAXIMUM_OCTETS:
-            return 413, f"a document has {DOCUMENT_MAXIMUM_OCTETS} octets at most"
-        assert self._taking is not None
-        async with self._taking:
-            return await self._received(receive)
+        return _TOO_LARGE if document is None else await self._taken(document)
 
-    async def _received(self, receive: Receive) -> tuple[int, str]:
+    async def _taken(self, document: bytes) -> tuple[int, str]:
+        assert self._taking is not None
         try:
-            async with asyncio.timeout(REQUEST_TIMEOUT_S):
-                document = await _body(receive)
-        except TimeoutError:
-            return 408, "the document takes too long"
-        if document is None:
-            return 413, f"a document has {DOCUMENT_MAXIMUM_OCTETS} octets at most"
-        try:
-            await asyncio.to_thread(self._take, document)
+            async with self._taking:
+                await asyncio.to_thread(self._take, document)
         except (ProtocolError, SecurityError) as error:
             return 400, printable(str(error))
         except LedgerError as error:
             _log.error("a document from the DCC cannot be kept", reason=str(error))
             return 503, "it cannot be kept at this moment"
-        return 204, ""
+        return _TAKEN, ""
 
 
 async def _body(receive: Receive) -> bytes | None:
