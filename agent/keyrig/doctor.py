@@ -50,6 +50,7 @@ def examine(places: Places, now: datetime) -> Iterator[Finding]:
     yield from _ledger(places, now)
     yield from _ports(places)
     yield from _radios(places)
+    yield from _dcc_boxed(places)
 
 
 def _home(home: Path) -> Finding:
@@ -118,6 +119,21 @@ def _ports(places: Places) -> Iterator[Finding]:
         state = "there" if usable else "no permission" if there else "missing"
         health = Health.GOOD if usable else Health.BAD
         yield Finding("port", health, f"{device.entity_id}: {url} {state}")
+
+
+def _dcc_boxed(places: Places) -> Iterator[Finding]:
+    """See that the DCC's interface answers; a rig that an agent drives is left alone."""
+    if not places.rig.has_service_devices:
+        return
+    if is_driven(places):
+        yield Finding("dcc-boxed", Health.NOTE, "in use by an agent")
+        return
+    from keyrig.dcc_boxed.checking import check_reachable  # noqa: PLC0415 - for such rigs alone
+
+    try:
+        yield Finding("dcc-boxed", Health.GOOD, check_reachable(places.home))
+    except KeyrigError as error:
+        yield Finding("dcc-boxed", Health.BAD, str(error))
 
 
 def _radios(places: Places) -> Iterator[Finding]:

@@ -32,7 +32,8 @@ class Transcript(Protocol):
         Args:
             at: When it left or came.
             device: The device at the other end.
-            direction: "command", "response" or "alert".
+            direction: "command", "response" or "alert"; or for a document that goes to the DCC
+                or comes from it "service-request", "service-answer" or "service-response".
             octets: The whole message.
             verified: Whether its protection verifies.
         """

@@ -365,6 +365,8 @@ class ServiceConversation:
     def _answered(self, going: _Going, arrived: Arrived) -> Message | None:
         """Give the device's response out of the DCC's; None where it is something else."""
         response = arrived.response
+        kind = ServiceDocumentKind.RESPONSE
+        self._transcribe(kind, arrived.document, is_signed=arrived.is_signed)
         if isinstance(response.body, DCCAlertMessage):
             raise _Unanswered(f"the DCC tells of {described(response.body.dcc_alert)}")
         code = response.header.response_code
@@ -445,6 +447,9 @@ class ServiceConversation:
         for reason in self._service.inbox.refusals():
             self._run.observe("document-refused", device=str(self.device), reason=reason)
 
+    def _transcribe(self, kind: ServiceDocumentKind, document: bytes, *, is_signed: bool) -> None:
+        self._messages.transcribe(f"service-{kind.value}", document, verified=is_signed)
+
     def _record(
         self,
         going: _Going,
@@ -454,6 +459,9 @@ class ServiceConversation:
         signer: str = "",
     ) -> None:
         run = self._run
+        self._transcribe(
+            kind, document, is_signed=bool(signer) or kind is ServiceDocumentKind.REQUEST
+        )
         run.ledger.service_documents.record(
             document,
             kind=kind,

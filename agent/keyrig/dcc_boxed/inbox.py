@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from duis.alerts import CommandFailure, DCCAlertMessage, DeviceAlertMessage
@@ -33,10 +33,19 @@ _REASON_CHARACTERS: Final = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrived:
-    """A response that came, and its number in the ledger."""
+    """A response that came.
+
+    Args:
+        document_id: Its number in the ledger.
+        response: What it says.
+        document: All of it, as it came.
+        is_signed: Whether its signature verifies.
+    """
 
     document_id: int
     response: Response
+    document: bytes = field(repr=False)
+    is_signed: bool
 
 
 class Inbox:
@@ -90,7 +99,14 @@ class Inbox:
         )
         with self._condition:
             if about.request_id and about.request_id == self._awaited:
-                self._arrived.append(Arrived(document_id=document_id, response=response))
+                self._arrived.append(
+                    Arrived(
+                        document_id=document_id,
+                        response=response,
+                        document=document,
+                        is_signed=bool(believed.signer),
+                    )
+                )
             self._unseen += 1
             self._condition.notify_all()
 

@@ -263,6 +263,9 @@ def _messages(record: RunRecord, device: DeviceHistory) -> Iterator[parts.Messag
 
 def _message(exchange: Exchange, direction: parts.Direction, duty: str | None) -> parts.MessagePart:
     asked = direction is parts.Direction.COMMAND
+    detail = "" if asked and exchange.response is not None else exchange.detail
+    if asked and not exchange.command:
+        detail = f"made by the DCC, asked by {exchange.originator}"
     octets = exchange.command if asked else exchange.response or b""
     return parts.MessagePart(
         number=exchange.id,
@@ -275,7 +278,7 @@ def _message(exchange: Exchange, direction: parts.Direction, duty: str | None) -
         at=exchange.sent_at if asked else exchange.finished_at,
         verified=None if asked else bool(exchange.verified),
         outcome=exchange.outcome,
-        detail="" if asked and exchange.response is not None else exchange.detail,
+        detail=detail,
         duty=duty,
     )
 

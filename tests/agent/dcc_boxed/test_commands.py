@@ -86,15 +86,31 @@ def test_run_fetches_the_first_certificates_that_the_key_store_lacks(
         assert any(each.entity_id == ESME for each in store.certificates())
 
 
+def rig_file(folder: Path) -> Path:
+    rig = folder / "rig.toml"
+    link = '{ service = "dcc-boxed" }'
+    rig.write_text(
+        RIG.format(name="boxed") + DEVICE.format(entity=ESME, type=TYPES[ESME].value, link=link)
+    )
+    return rig
+
+
+def test_doctor_says_whether_the_box_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with BoxedHome(tmp_path, monkeypatch, entities=[ESME]):
+        rig = rig_file(tmp_path)
+        run_command(["doctor", str(rig)])
+        assert "127.0.0.1 answers; answers are received on 127.0.0.1:" in capsys.readouterr().out
+    assert run_command(["doctor", str(rig)]) == 4
+    assert "cannot be connected to" in capsys.readouterr().out
+
+
 def test_inventory_is_read_through_the_dcc_and_taken_in(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with BoxedHome(tmp_path, monkeypatch, entities=[ESME]) as home:
-        rig = tmp_path / "rig.toml"
-        link = '{ service = "dcc-boxed" }'
-        rig.write_text(
-            RIG.format(name="boxed") + DEVICE.format(entity=ESME, type=TYPES[ESME].value, link=link)
-        )
+        rig = rig_file(tmp_path)
         assert run_command(["facts", "fetch", str(rig), "--json"]) == 0
         (device,) = json.loads(capsys.readouterr().out)["devices"]
         assert device["entity_id"] == str(ESME)

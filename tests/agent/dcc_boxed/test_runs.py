@@ -1,20 +1,23 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.dcc_boxed.boxed_home import ESME, GPF, GSME, HCALCS, PPMID, BoxedHome
 from gbcs.message import Message
 from keyrig.ledger.states import ServiceDocumentKind
+from keyrig.report.composing import compose
 from keyrig.report.evidence import evidence
 from keyrig.report.evidence_check import Proof, check
 from keyrig.report.evidence_file import read_evidence
 from keyrig.report.evidence_key import evidence_key
 from keyrig.report.record import gather
+from keyrig.rig import load_rig
 from keyrig.runner import RunResult
+from keyrig.transcript import TranscriptFile
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import pytest
 
 SIGNED = {"R37b": Proof.MACED, "R37c": Proof.SIGNED, "R37d": Proof.SIGNED, "R37e": Proof.MACED}
@@ -51,6 +54,10 @@ def verify_evidence(home: BoxedHome) -> None:
         ServiceDocumentKind.DCC_ALERT,
     }
     assert all(each.signer for each in documents if not each.is_sent)
+    messages = [m for each in compose(record, home.now).devices for m in each.messages]
+    made_by_the_dcc = [each for each in messages if each.detail.startswith("made by the DCC")]
+    assert {each.octets for each in made_by_the_dcc} == {0}
+    assert {each.name[:5] for each in made_by_the_dcc} == {"CS02a", "CS02b"}
     octets = evidence(record, evidence_key(home.path, "boxed"), home.now)
     verdict = check(read_evidence(octets, "run.evidence"))
     assert verdict.findings == ()
@@ -79,3 +86,29 @@ def test_what_leaves_is_the_agents_own_command_with_the_partys_signature(
                 assert command.signature
                 assert command.mac is None
                 assert command.header.originator_counter == exchange.counter
+
+
+def test_transcript_has_every_document_and_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "messages.jsonl"
+    with (
+        BoxedHome(tmp_path, monkeypatch, entities=[HCALCS]) as home,
+        TranscriptFile(path) as transcript,
+    ):
+        assert home.run(transcript=transcript) is RunResult.DONE
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["direction"] for line in lines[:4]] == [
+        "service-request",
+        "service-answer",
+        "service-response",
+        "response",
+    ]
+    assert all(line["verified"] for line in lines)
+    assert b"RetrieveDeviceSecurityCredentialsKRP" in bytes.fromhex(lines[0]["octets"])
+
+
+def test_rig_file_to_start_from_is_one() -> None:
+    rig = load_rig(Path(__file__).parents[3] / "hil-rigs" / "dcc-boxed.toml")
+    assert rig.has_service_devices
+    assert not rig.has_emulated_devices
