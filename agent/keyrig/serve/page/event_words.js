@@ -19,6 +19,12 @@ const LINES = {
   clock: (e) => ["warn", `clock: ${e.detail}`],
   "interruption-found": (e) => ["warn", `going on with ${e.duty}, which an earlier run left open`],
   "device-started": (e) => ["head", `${e.device_type} ${e.device} on ${e.link}: ${list(e.duties)}`],
+  receiving: (e) => ["quiet", `the DCC's answers are received on ${e.address}${e.path}`],
+  "document-refused": (e) => ["warn", `a document was refused: ${e.reason}`],
+  "dcc-alert": (e) => [
+    "step",
+    `DCC alert ${e.code}${e.device ? ` of ${e.device}` : ""}: ${e.alert}`,
+  ],
   radio: (e) => ["quiet", `radio ${e.radio}: ${e.state}${why(e.reason)}`],
   "radio-still-lost": (e) => ["warn", `radio ${e.radio}: still lost${why(e.reason)}`],
   "radio-lacks-smart-energy": (e) => ["warn", e.why],
@@ -46,6 +52,18 @@ const LINES = {
     { done: "good", failed: "bad" }[e.outcome] ?? "warn",
     `${e.requirement} ${wordsOf(e.outcome)}: ${e.detail}`,
   ],
+  "delivery-started": (e) => [
+    "head",
+    `${e.device} on ${e.link}: ${count(e.commands, "command")}, ${e.to_send} to be sent`,
+  ],
+  "local-command": (e) => ["quiet", `${e.position} ${e.what}, counter ${e.counter}`],
+  "local-answer": (e) => [
+    e.state === "answered" ? "good" : "bad",
+    `${e.position} ${e.what} ${e.state}, ${wordsOf(e.verification)}${why(e.detail)}`,
+  ],
+  "command-expired": (e) => ["warn", `${e.position} expired: ${e.detail}`],
+  "delivery-stopped": (e) => ["warn", `stopped behind command ${e.position}; ${e.waiting} wait`],
+  "delivery-finished": (e) => ["head", `${wordsOf(e.result)}${why(e.detail)}`],
   cancellation: (e) => ["step", `${e.duty}: ${e.detail}`],
   "replacement-lapsed": (e) => [
     "warn",

@@ -28,7 +28,7 @@ class Page {
     this.clock = new ServerClock();
     this.api = new API();
     this.standing = new Standing(this.api, this.clock);
-    this.signIn = new SignIn(this.api, () => this.#enter());
+    this.signIn = new SignIn(this.api, () => this.#enter(true));
     this.startDialog = new StartDialog(this);
     this.run = new RunView(this);
     this.views = {
@@ -99,12 +99,13 @@ class Page {
     }
   }
 
-  async #enter() {
+  /** Show what the token lets be seen; whoever gave it by hand is led to the view's heading. */
+  async #enter(isByHand = false) {
     this.#forget.hidden = this.api.token === null;
     this.#nav.hidden = false;
     replaceContents(this.#main, element("p", { class: "quiet" }, "Asking the agent…"));
     await this.standing.start();
-    if (!this.#nav.hidden) this.#route(false);
+    if (!this.#nav.hidden) this.#route(isByHand);
   }
 
   /** Forget the token and everything that it let be seen. */

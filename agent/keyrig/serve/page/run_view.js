@@ -218,11 +218,7 @@ export class RunView {
       this.facts,
       said({
         Rig: code(run.rig),
-        Devices: request
-          ? request.devices.length
-            ? request.devices.join(", ")
-            : "all of the rig"
-          : null,
+        Devices: request && (request.devices?.join(", ") || "all of the rig"),
         "For later": request?.execute_at ? instant(request.execute_at) : null,
         Started: instant(run.started_at),
         Took: this.elapsed,

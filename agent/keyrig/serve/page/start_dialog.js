@@ -5,6 +5,7 @@ import { button, deviceName, problemLine } from "./parts.js";
 import { count } from "./times.js";
 
 const IRREVERSIBLE = "regenerate-keys";
+const BUSY = new Set(["device-busy", "rig-busy"]);
 const TO_DO = new Set(["due", "failed"]);
 
 export class StartDialog {
@@ -199,21 +200,24 @@ export class StartDialog {
       this.#page.goTo(`#/run/${accepted.operation_id}`);
     } catch (error) {
       this.yes.disabled = false;
-      replaceContents(
-        this.told,
-        problemLine(error),
-        error.operationId &&
-          element(
-            "p",
-            {},
-            element(
-              "a",
-              { class: "tap", href: `#/run/${error.operationId}`, click: () => this.close() },
-              "Watch the run that stands in the way",
-            ),
-          ),
-      );
+      await this.#refused(error);
     }
+  }
+
+  /** Say why it did not start; where another run stands in the way, show the way to it. */
+  async #refused(error) {
+    replaceContents(this.told, problemLine(error));
+    if (!BUSY.has(error.code)) return;
+    await this.#page.standing.refresh();
+    const rig = this.#page.standing.rigs.find((each) => each.name === this.rig.value);
+    const operation = error.operationId ?? rig?.running;
+    if (!operation) return;
+    const watch = element(
+      "a",
+      { class: "tap", href: `#/run/${operation}`, click: () => this.close() },
+      "Watch the run that stands in the way",
+    );
+    this.told.append(element("p", {}, watch));
   }
 }
 
