@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from keyrig.duties.known_facts import FactName, KnownFact
 from keyrig.duties.rules import Actor, built_in_rules
 from keyrig.duties.smi_status import SMIStatus
+from keyrig.errors import LedgerRefused
 from keyrig.ledger.states import EventType
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ def learn(
         history = ledger.device_facts.history(device)
         if not any(f.name is FactName.DEVICE_TYPE and f.value is not None for f in history):
             return
+        try:
+            ledger.open_duties.facts(device, now)
+        except ValueError:
+            raise LedgerRefused(
+                f"device {device}: nobody would say its type any more; say the right one instead"
+            ) from None
         if ledger.open_duties.is_adopted(device):
             ledger.open_duties.refresh(device, now)
         else:

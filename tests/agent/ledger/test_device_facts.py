@@ -60,6 +60,15 @@ def test_history_is_added_to_and_survives(ledger: Ledger, path: Path) -> None:
         assert again.device_facts.devices() == (METER,)
 
 
+def test_type_of_a_device_is_corrected_and_not_taken_back(ledger: Ledger) -> None:
+    meter(ledger)
+    with pytest.raises(LedgerRefused, match="nobody would say its type any more"):
+        ledger.learn(METER, [said(N.DEVICE_TYPE, None, now=NOON + HOUR)], NOON + HOUR)
+    assert due(ledger) == FIVE
+    ledger.learn(METER, [said(N.DEVICE_TYPE, DeviceType.GSME, now=NOON + HOUR)], NOON + HOUR)
+    assert "R37a" not in {name for name, _ in due(ledger)}
+
+
 def test_device_of_unknown_type_is_remembered_and_owes_nothing_yet(ledger: Ledger) -> None:
     ledger.learn(METER, [said(N.COMMISSIONED_AT, NOON)], NOON)
     assert due(ledger) == []
