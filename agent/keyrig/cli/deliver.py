@@ -190,12 +190,13 @@ def _named(name: str) -> str:
 
 def _withdraw(observe: Observer, name: str) -> int:
     from keyrig.clock import utc_now  # noqa: PLC0415 - not for --help
-    from keyrig.home import ledger_path  # noqa: PLC0415 - as above
+    from keyrig.home import home_directory, ledger_path  # noqa: PLC0415 - as above
     from keyrig.ledger.ledger import Ledger  # noqa: PLC0415 - as above
+    from keyrig.local_delivery.field_mode import withdraw  # noqa: PLC0415 - as above
 
     with Ledger(ledger_path(), create=False) as ledger:
         batch = ledger.local_commands.named(name)
-        withdrawn = ledger.local_commands.withdraw(batch.id, utc_now())
+        withdrawn = withdraw(home_directory(), ledger, batch, utc_now())
     observe("batch-withdrawn", batch=batch.id, device=str(batch.device), commands=withdrawn)
     return 0
 

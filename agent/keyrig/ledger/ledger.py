@@ -184,6 +184,9 @@ class Ledger:
             device: The device.
             said: The facts.
             now: The present instant.
+
+        Raises:
+            LedgerRefused: The device's type would not be known any more.
         """
         learn(self, device, said, now)
 

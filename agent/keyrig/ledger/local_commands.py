@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, select, update
 
 from keyrig.errors import LedgerRefused, SettingsError
-from keyrig.ledger.schema import exchanges, local_batches, local_commands
+from keyrig.ledger.schema import exchanges, local_batches, local_commands, local_sittings
 from keyrig.ledger.states import (
     LOCAL_COMMAND_HAS_ANSWER,
     LOCAL_COMMAND_OPEN,
@@ -211,6 +211,53 @@ class LocalCommands:
     def batches(self, device: EntityIdentifier | None = None) -> tuple[LocalBatch, ...]:
         """Give the batches, for one device or for all, newest first."""
         return self._batches(None if device is None else local_batches.c.device == device)
+
+    def page(
+        self, limit: int, *, before: str | None = None, device: EntityIdentifier | None = None
+    ) -> tuple[LocalBatch, ...]:
+        """Give batches, newest first.
+
+        Args:
+            limit: How many.
+            before: Only those that stand behind this one.
+            device: Only those for this device.
+
+        Raises:
+            LedgerRefused: There is none of the id `before`.
+        """
+        table = local_batches
+        query = select(table).order_by(table.c.taken_in_at.desc(), table.c.id).limit(limit)
+        if device is not None:
+            query = query.where(table.c.device == device)
+        with self._database.reading() as connection:
+            if before is not None:
+                mark = self.batch(before)
+                query = query.where(
+                    (table.c.taken_in_at < mark.taken_in_at)
+                    | ((table.c.taken_in_at == mark.taken_in_at) & (table.c.id > mark.id))
+                )
+            return tuple(LocalBatch(**row) for row in connection.execute(query).mappings())
+
+    def record_sitting(self, batch_id: str, operation_id: str) -> None:
+        """Record that an operation of the API is to deliver a batch."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                insert(local_sittings).values(batch_id=batch_id, operation_id=operation_id)
+            )
+
+    def sittings(self, batch_id: str) -> tuple[str, ...]:
+        """Give the operations by which a batch was delivered, oldest first."""
+        table = local_sittings
+        query = select(table.c.operation_id).where(table.c.batch_id == batch_id)
+        with self._database.reading() as connection:
+            return tuple(connection.execute(query.order_by(table.c.id)).scalars())
+
+    def is_sitting(self, operation_id: str) -> bool:
+        """Say whether an operation delivers a batch."""
+        table = local_sittings
+        query = select(table.c.id).where(table.c.operation_id == operation_id)
+        with self._database.reading() as connection:
+            return connection.execute(query).first() is not None
 
     def commands(self, batch_id: str) -> tuple[LocalCommand, ...]:
         """Give the commands of a batch in their order."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import and_, func, insert, or_, select, union_all, update
 
 from keyrig.errors import LedgerRefused
-from keyrig.ledger.schema import operation_events, operations, runs
+from keyrig.ledger.schema import local_sittings, operation_events, operations, runs
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -164,6 +164,8 @@ class Operations:
     ) -> tuple[str, ...]:
         """Give the ids of runs and of operations that never began one, newest first.
 
+        Those that deliver commands of others are not among them.
+
         Args:
             limit: How many.
             before: Only those that are older than this one.
@@ -178,7 +180,10 @@ class Operations:
         )
         never = select(
             operations.c.id, operations.c.requested_at.label("began"), operations.c.rig_name
-        ).where(operations.c.id.not_in(select(runs.c.id)))
+        ).where(
+            operations.c.id.not_in(select(runs.c.id)),
+            operations.c.id.not_in(select(local_sittings.c.operation_id)),
+        )
         table = union_all(begun, never).subquery()
         query = select(table.c.id).order_by(table.c.began.desc(), table.c.id.desc()).limit(limit)
         if rig_name is not None:

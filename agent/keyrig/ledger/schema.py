@@ -457,6 +457,15 @@ local_batches = Table(
 )
 """Commands that somebody else signed and MACed, handed over together for one device."""
 
+local_sittings = Table(
+    "local_sittings",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("operation_id", ForeignKey("operations.id"), nullable=False, unique=True),
+    Column("batch_id", ForeignKey("local_batches.id"), nullable=False, index=True),
+)
+"""The operations of the API by which a batch was delivered, or a part of it."""
+
 local_commands = Table(
     "local_commands",
     metadata,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from keyrig.assembly import places_of, reserved, ways_to_devices
 from keyrig.clock import elapsed, monotonic, utc_now
 from keyrig.clock_trust import ClockFinding, WatchedClock, check_clock, clock_event
+from keyrig.device_locks import holding
 from keyrig.errors import SettingsError
 from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.states import BatchRule
@@ -222,6 +223,16 @@ def carry_out(
                 should_stop=should_stop,
             )
             return deliver(delivery, batch, options.rule)
+
+
+def withdraw(home: Path, ledger: Ledger, batch: LocalBatch, now: datetime) -> int:
+    """Give up what may still be sent of a batch; give how many commands there were.
+
+    Raises:
+        DeviceBusy: The device is reached at this moment, so one of them may be under way.
+    """
+    with holding(home, [batch.device], wait_s=0, holder="a withdrawal"):
+        return ledger.local_commands.withdraw(batch.id, now)
 
 
 def _device_of(rig: Rig, batch: LocalBatch) -> RigDevice:

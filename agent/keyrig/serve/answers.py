@@ -258,6 +258,17 @@ def run_unknown(run_id: str) -> ProblemFound:
     )
 
 
+def delivery_unknown(delivery_id: str) -> ProblemFound:
+    """Give the answer where there is no delivery of an id."""
+    return _not_found(
+        "delivery-unknown",
+        "No such delivery",
+        "find-delivery",
+        f"there is no delivery {delivery_id}",
+        "see /api/v1/deliveries",
+    )
+
+
 def device_unknown(device: str, rig: str) -> ProblemFound:
     """Give the answer where a device is not on a rig."""
     return _not_found(

@@ -21,6 +21,7 @@ from keyrig.serve.access import TokenDemanded
 from keyrig.serve.answers import json_response
 from keyrig.serve.body_limit import BodyLimit, too_large
 from keyrig.serve.certificate_routes import certificate_routes
+from keyrig.serve.delivery_routes import DELIVERIES_PATH, delivery_routes
 from keyrig.serve.device_routes import INVENTORY_PATH, device_routes
 from keyrig.serve.openapi import OPENAPI_PATH, openapi_document
 from keyrig.serve.outbox_routes import outbox_routes
@@ -69,7 +70,10 @@ def application(service: Service) -> FastAPI:
             Middleware(
                 BodyLimit,
                 octets=service.settings.serve.body_maximum_octets,
-                uploads={INVENTORY_PATH: service.settings.serve.upload_maximum_octets},
+                uploads=dict.fromkeys(
+                    (INVENTORY_PATH, DELIVERIES_PATH),
+                    service.settings.serve.upload_maximum_octets,
+                ),
             ),
         ],
         lifespan=_lifespan(service),
@@ -79,6 +83,7 @@ def application(service: Service) -> FastAPI:
         rig_routes(service),
         device_routes(service),
         run_routes(service),
+        delivery_routes(service),
         outbox_routes(service),
         certificate_routes(service),
     ):

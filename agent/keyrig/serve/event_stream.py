@@ -28,6 +28,12 @@ RETRY_MS: Final = 2000
 HEARTBEAT: Final = b": heartbeat\n\n"
 REVOKED: Final = b'event: token-refused\ndata: {"reason": "the token does not hold any more"}\n\n'
 BATCH: Final = 500
+STREAM_FORM: Final[dict[str, Any]] = {
+    "type": ["string", "object"],
+    "description": "Events, each with what happened as `event`, its number as `id`, and one JSON "
+    "object as `data`.",
+}
+"""The form of a stream, and of each event as readers of streams see it, for OpenAPI 3.1."""
 
 
 class EventStream(StreamingResponse):

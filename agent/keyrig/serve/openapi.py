@@ -21,6 +21,7 @@ TAGS: Final = [
     {"name": "rigs", "description": "Rigs, their devices, plans and radios."},
     {"name": "devices", "description": "What is known of devices, and what is due next."},
     {"name": "runs", "description": "Starting, watching, stopping and reporting runs."},
+    {"name": "deliveries", "description": "Commands that the DCC signed, without keys."},
     {"name": "outbox", "description": "Whom events are told, and what waits."},
     {"name": "certificates", "description": "Public certificates; never a private key."},
 ]

@@ -1,4 +1,4 @@
-"""Runs that are asked for over the API: each in a thread, one per device, stopped on demand."""
+"""What is asked for over the API: each in a thread, one per device, stopped on demand."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 import structlog
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from keyrig.ledger.ledger import Ledger
+    from keyrig.observing import Observer, StopAsked
     from keyrig.rig import Rig
     from keyrig.serve.event_log import EventLog
 
@@ -42,6 +43,44 @@ ERROR: Final = "error"
 RESERVE_WITHIN_S: Final = 0.3
 """How long a run waits for its devices before it is refused: others look at locks, briefly."""
 _log = structlog.get_logger(__name__)
+
+
+class Order(Protocol):
+    """What an operation is to do."""
+
+    @property
+    def step(self) -> str:
+        """The step that problems name."""
+        ...
+
+    @property
+    def rig(self) -> Rig:
+        """The rig."""
+        ...
+
+    @property
+    def devices(self) -> tuple[EntityIdentifier, ...]:
+        """The devices to reach; all where empty."""
+        ...
+
+    def document(self) -> dict[str, Any]:
+        """Give it as plain JSON."""
+        ...
+
+    def begin(self, ledger: Ledger, operation_id: str) -> None:
+        """Record what belongs to the operation, in the transaction that records it."""
+        ...
+
+    def carry_out(
+        self,
+        operation_id: str,
+        *,
+        observe: Observer,
+        clock: Callable[[], datetime],
+        should_stop: StopAsked,
+    ) -> RunResult:
+        """Do it; the rig and the devices are reserved."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +100,7 @@ class RunOrder:
     execute_at: datetime | None = None
     cancel: bool = False
     accept_clock: bool = False
-
-    def reached(self) -> frozenset[EntityIdentifier]:
-        """Give the devices that it reaches."""
-        return frozenset(self.devices or (device.entity_id for device in self.rig.device))
+    step: ClassVar[str] = "run"
 
     def document(self) -> dict[str, Any]:
         """Give it as plain JSON."""
@@ -75,23 +111,52 @@ class RunOrder:
             "accept_clock": self.accept_clock,
         }
 
+    def begin(self, ledger: Ledger, operation_id: str) -> None:
+        """See `Order`; the run records itself."""
+
+    def carry_out(
+        self,
+        operation_id: str,
+        *,
+        observe: Observer,
+        clock: Callable[[], datetime],
+        should_stop: StopAsked,
+    ) -> RunResult:
+        """See `Order`."""
+        with assembled(
+            self.rig,
+            observe=observe,
+            only=self.devices,
+            clock=clock,
+            execute_at=self.execute_at,
+            should_stop=should_stop,
+            is_reserved=True,
+        ) as ready:
+            return run(
+                ready.bench,
+                ready.devices,
+                run_id=operation_id,
+                accept_clock=self.accept_clock,
+                cancel=self.cancel,
+            )
+
 
 @dataclass(slots=True)
 class _Running:
-    order: RunOrder
+    order: Order
     thread: threading.Thread | None = None
     stopped_by: str | None = None
     ended: threading.Event = field(default_factory=threading.Event)
 
 
 class Operations:
-    """Starts runs and stops them.
+    """Starts runs and deliveries, and stops them.
 
     Args:
         ledger: Where operations are recorded.
         events: Where what happens is told.
         clock: Gives the present instant.
-        on_end: Is told the rig and the result of each that ended.
+        on_end: Is told the rig and the result of each run that ended.
     """
 
     def __init__(
@@ -122,8 +187,8 @@ class Operations:
             self._events.go_on_from(operation.id, last)
             self._events.finish(operation.id, INTERRUPTED)
 
-    def start(self, order: RunOrder, requested_by: str) -> Operation:
-        """Begin a run, and give the operation at once.
+    def start(self, order: Order, requested_by: str) -> Operation:
+        """Begin what is ordered, and give the operation at once.
 
         Raises:
             DeviceBusy: Another run holds one of its devices.
@@ -149,7 +214,9 @@ class Operations:
             with self._lock:
                 if self._closing:
                     raise ProblemFound(_closing_problem())
-                self._ledger.operations.start(operation)
+                with self._ledger.transaction():
+                    self._ledger.operations.start(operation)
+                    order.begin(self._ledger, operation_id)
                 self._events.tell(
                     operation_id,
                     "operation-accepted",
@@ -169,11 +236,11 @@ class Operations:
         running.thread.start()
         return operation
 
-    def _refuse_busy(self, order: RunOrder) -> None:
+    def _refuse_busy(self, order: Order) -> None:
         """Refuse at once what this server itself is at."""
         with self._lock:
             for operation_id, each in self._running.items():
-                common = each.order.reached() & order.reached()
+                common = _reached(each.order) & _reached(order)
                 if common:
                     first = min(common, key=lambda device: device.stem)
                     raise DeviceBusy(str(first), operation_id)
@@ -224,39 +291,28 @@ class Operations:
         order = running.order
         result, found = ERROR, None
         try:
-            with (
-                reservation,
-                assembled(
-                    order.rig,
+            with reservation:
+                ended = order.carry_out(
+                    operation_id,
                     observe=self._observer(operation_id),
-                    only=order.devices,
                     clock=self._clock,
-                    execute_at=order.execute_at,
                     should_stop=lambda: running.stopped_by,
-                    is_reserved=True,
-                ) as ready,
-            ):
-                ended = run(
-                    ready.bench,
-                    ready.devices,
-                    run_id=operation_id,
-                    accept_clock=order.accept_clock,
-                    cancel=order.cancel,
                 )
             result = _RESULTS[ended]
         except KeyrigError as error:
             result = _ENDS.get(exit_code(error), ERROR)
-            found = problem_of(error, "run")
+            found = problem_of(error, order.step)
         except Exception:  # noqa: BLE001 - whatever it is, who watches is told that it ended
-            _log.exception("a run met an unexpected error", operation=operation_id)
-            found = internal_problem("run")
+            _log.exception("an operation met an unexpected error", operation=operation_id)
+            found = internal_problem(order.step)
         finally:
             with self._lock:
                 del self._running[operation_id]
                 self.changes += 1
             told = None if found is None else found.model_dump(exclude_none=True)
             self._events.finish(operation_id, result, told)
-            self._on_end(order.rig.name, result)
+            if isinstance(order, RunOrder):
+                self._on_end(order.rig.name, result)
             running.ended.set()
 
     def _observer(self, operation_id: str) -> Callable[..., None]:
@@ -266,6 +322,11 @@ class Operations:
                 self._events.tell(operation_id, event_type, **fields)
 
         return observe
+
+
+def _reached(order: Order) -> frozenset[EntityIdentifier]:
+    """Give the devices that an operation reaches."""
+    return frozenset(order.devices or (device.entity_id for device in order.rig.device))
 
 
 _RESULTS: Final = {

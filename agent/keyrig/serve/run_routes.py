@@ -34,7 +34,7 @@ from keyrig.serve.documents import (
     RunRequest,
     entity_of,
 )
-from keyrig.serve.event_stream import EventStream, event_stream
+from keyrig.serve.event_stream import STREAM_FORM, EventStream, event_stream
 from keyrig.serve.instants import utc_of
 from keyrig.serve.operations import INTERRUPTED, RunOrder
 from keyrig.serve.rig_routes import RigText, served_rig
@@ -210,7 +210,7 @@ def run_routes(service: Service) -> APIRouter:
                 "description": "Server-Sent Events, until the run has ended.",
                 "content": {
                     "text/event-stream": {
-                        "schema": {"type": "string"},
+                        "schema": STREAM_FORM,
                         "example": examples.EVENTS,
                     }
                 },
@@ -308,7 +308,7 @@ def _found(ledger: Ledger, run_id: str) -> tuple[Operation | None, Run | None]:
         run = ledger.runs.run(run_id)
     except LedgerRefused:
         run = None
-    if operation is None and run is None:
+    if run is None and (operation is None or ledger.local_commands.is_sitting(run_id)):
         raise run_unknown(run_id)
     return operation, run
 

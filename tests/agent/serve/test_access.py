@@ -34,6 +34,14 @@ SENT: dict[str, dict[str, Any]] = {
     "say_status": {"json": {"status": "Commissioned"}},
     "inventory": {"content": b"<a/>", "headers": {"Content-Type": "application/xml"}},
     "add_certificate": {"json": {"pem": "none"}},
+    "deliver": {
+        "json": {
+            "rig": "no-such-rig",
+            "device": ESME,
+            "commands": [{"form": "hex", "content": "DF"}],
+        }
+    },
+    "resume_delivery": {"json": {}},
 }
 
 
@@ -62,7 +70,7 @@ def operations_of(served: Serving) -> list[tuple[str, str, dict[str, Any]]]:
 
 
 def filled(path: str) -> str:
-    values = {"rig": RIG, "entity_id": ESME, "run_id": RUN_ID}
+    values = {"rig": RIG, "entity_id": ESME, "run_id": RUN_ID, "delivery_id": RUN_ID}
     return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], path)
 
 
@@ -90,7 +98,10 @@ def test_every_route_demands_the_scope_that_it_names_and_no_other(served: Servin
             else:
                 assert answer.json()["code"] == "scope-missing", (path, scope)
                 assert f'scope="{needed}"' in answer.headers["www-authenticate"]
-    assert scopes["run"] == {"start_run", "stop", "say_fact", "say_status", "inventory"}
+    assert scopes["run"] == {
+        *("start_run", "stop", "say_fact", "say_status", "inventory"),
+        *("deliver", "resume_delivery", "stop_delivery", "withdraw_delivery"),
+    }
     assert scopes["keys"] == {"add_certificate"}
     changes = {o["operationId"] for method, _, o in operations_of(served) if method != "get"}
     assert changes == scopes["run"] | scopes["keys"]

@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
+from agent.local_delivery.dcc_side import DCCSide
 from agent.serve.serving import ESME, RIG, Serving, serving
+from gbcs.entity import EntityIdentifier
+from gbcs.roles import RemotePartyRole
+from keyrig.keystore.opening import open_keystore
 from keyrig.serve.openapi import OPENAPI_PATH, openapi_text
 from keyrig.serve.problems import MEDIA_TYPE
 from keyrig.tokens import Scope
@@ -23,14 +27,27 @@ COMMON = {"401", "403", "413", "422", "429", "500", "503"}
 PEM_MARKER = re.compile(rb"PRIVATE KEY")
 
 
+def deliver_one(served: Serving) -> None:
+    """Deliver a command of the DCC's to the home's ESME."""
+    store = open_keystore(served.service.home / "pki")
+    # Runs take their counters from the clock.
+    counter = int(served.service.clock().timestamp() * 1000)
+    command = DCCSide(store, EntityIdentifier.parse(ESME), counter).provide(RemotePartyRole.ROOT)
+    commands = [{"form": "hex", "content": command.hex()}]
+    asked = {"rig": RIG, "device": ESME, "commands": commands}
+    accepted = served.client.post("/api/v1/deliveries", json=asked).json()
+    assert '"result": "done"' in served.client.get(accepted["events"]).text
+
+
 @pytest.fixture(name="shared", scope="module")
 def fixture_shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
-    """The emulated home after a whole run."""
+    """The emulated home after a whole run and a delivery."""
     home = tmp_path_factory.mktemp("home")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KEYRIG_HOME", str(home))
         with serving(home) as served:
             served.finished(served.start_run())
+            deliver_one(served)
             yield served
 
 
@@ -104,7 +121,7 @@ def test_every_operation_says_what_it_is_and_every_error_that_it_may_answer(
         if "{" in path and "entity_id" not in path:
             assert "404" in statuses, path
         if method == "post":
-            assert "requestBody" in operation or path.endswith("/stop")
+            assert "requestBody" in operation or path.endswith(("/stop", "/withdraw"))
         for status, answer in operation["responses"].items():
             if status[0] in "45":
                 assert set(answer["content"]) == {MEDIA_TYPE}
@@ -132,17 +149,24 @@ def test_request_examples_are_there_for_every_body(document: dict[str, Any]) -> 
             assert found, path
 
 
-def filled(path: str, run_id: str) -> str:
-    return path.format(rig=RIG, entity_id=ESME, run_id=run_id)
+def filled(path: str, shared: Serving) -> str:
+    """Fill a path with what the home has."""
+    (run,) = shared.client.get("/api/v1/runs").json()["runs"]
+    (delivery,) = shared.client.get("/api/v1/deliveries").json()["deliveries"]
+    return path.format(
+        rig=RIG,
+        entity_id=ESME,
+        run_id=run["operation_id"],
+        delivery_id=delivery["delivery_id"],
+    )
 
 
 def test_answers_are_what_their_schemas_say(shared: Serving, document: dict[str, Any]) -> None:
-    (run,) = shared.client.get("/api/v1/runs").json()["runs"]
     seen = set()
     for method, path, operation in operations(document):
         if method != "get":
             continue
-        answer = shared.client.get(filled(path, run["operation_id"]))
+        answer = shared.client.get(filled(path, shared))
         assert answer.status_code == 200, path
         media = operation["responses"]["200"]["content"]
         media_type = answer.headers["content-type"].partition(";")[0]
@@ -165,12 +189,11 @@ def test_no_get_gives_a_private_key_whatever_it_is_asked_for(
     }
     stored = next(home.rglob("*.key"))
     inside = [f"..%2F..%2Fpki%2F{stored.name}", stored.stem, f"..%2fpki%2f{stored.name}%00"]
-    (run,) = shared.client.get("/api/v1/runs").json()["runs"]
     asked = 0
     for method, path, _ in operations(document):
         if method != "get":
             continue
-        paths = {filled(path, run["operation_id"])}
+        paths = {filled(path, shared)}
         paths |= {re.sub(r"\{\w+\}", text, path) for text in inside}
         paths |= {f"{path}?format={form}" for path in paths for form in ("json", "junit")}
         for asked_for in paths:

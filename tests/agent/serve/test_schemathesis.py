@@ -24,7 +24,7 @@ BEYOND_A_SCHEMA = [
         "include-operation-id": name,
         "checks": {"positive_data_acceptance": {"expected-statuses": [*ACCEPTED, "422"]}},
     }
-    for name in ("inventory", "add_certificate")
+    for name in ("inventory", "add_certificate", "deliver")
 ]
 
 
