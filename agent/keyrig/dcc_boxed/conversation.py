@@ -144,13 +144,19 @@ class ServiceConversation:
 
     def receive_alerts(self, wait_s: float = 0) -> bool:
         """Take what came about the device and nobody took; see `keyrig.conversation`."""
-        if wait_s:
-            self._service.inbox.wait_for_any(wait_s)
-        self._tell_refusals()
-        waiting = self._run.ledger.service_documents.waiting(self.device, _KINDS)
-        for document in waiting:
-            self._take(document)
-        return bool(waiting)
+        run, inbox = self._run, self._service.inbox
+        deadline = run.monotonic() + wait_s
+        while True:
+            inbox.look()
+            self._tell_refusals()
+            waiting = run.ledger.service_documents.waiting(self.device, _KINDS)
+            for document in waiting:
+                self._take(document)
+            remaining_s = deadline - run.monotonic()
+            if waiting or remaining_s <= 0:
+                return bool(waiting)
+            run.go_on()
+            inbox.wait_for_any(min(remaining_s, WAIT_SLICE_S))
 
     def _prepare(self, ask: Ask, attempt_id: int | None) -> _Going:
         """Reserve the counter, and have command and request in the ledger."""

@@ -122,11 +122,15 @@ class Inbox:
             self._condition.wait_for(lambda: self._arrived, timeout_s)
             return self._arrived.popleft() if self._arrived else None
 
+    def look(self) -> None:
+        """Say that what the ledger has waiting is about to be looked at."""
+        with self._condition:
+            self._unseen = 0
+
     def wait_for_any(self, timeout_s: float) -> None:
-        """Wait until something has come since this was last asked, or the time is over."""
+        """Wait until something has come since `look`, or the time is over."""
         with self._condition:
             self._condition.wait_for(lambda: self._unseen, timeout_s)
-            self._unseen = 0
 
     def refusals(self) -> tuple[str, ...]:
         """Give why documents were refused since this was last asked; the latest of many."""

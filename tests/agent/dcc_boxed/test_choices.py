@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from contextlib import closing
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +13,7 @@ from agent.dcc_boxed.boxed_home import ESME, HCALCS, NOW, BoxedHome
 from authorities import Authorities
 from dccstub.options import FutureDatedAlertForm
 from gbcs.use_cases import MessageCode
+from keyrig.dcc_boxed.inbox import Inbox
 from keyrig.errors import RigFileInvalid, SettingsError
 from keyrig.keystore.folder import write_certificate
 from keyrig.ledger.states import ExchangeOutcome
@@ -97,6 +98,34 @@ def test_replacement_for_later_is_settled_by_the_alert_that_comes_through_the_dc
         with home.ledger() as ledger:
             assert ledger.scheduled.waiting(ESME) == ()
             assert len(ledger.exchanges.alerts_of(ESME)) == 1
+
+
+def test_alert_that_is_due_is_waited_for_through_the_dcc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with BoxedHome(tmp_path, monkeypatch, entities=[ESME]) as home:
+        later = NOW + timedelta(hours=1)
+        assert home.run(execute_at=later) is RunResult.DONE
+        put, wait = home.boxed.deliveries.put, Inbox.wait_for_any
+        held: list[tuple[Any, ...]] = []
+
+        def hold_alerts(*delivery: Any) -> None:
+            if b">6.24.1<" in delivery[0]:
+                put(*delivery)
+            else:
+                held.append(delivery)
+
+        def give_alerts(inbox: Inbox, timeout_s: float) -> None:
+            while held:
+                put(*held.pop())
+            wait(inbox, timeout_s)
+
+        monkeypatch.setattr(home.boxed.deliveries, "put", hold_alerts)
+        monkeypatch.setattr(Inbox, "wait_for_any", give_alerts)
+        home.events.clear()
+        home.now = later + timedelta(minutes=5)
+        assert home.run() is RunResult.DONE
+        assert [each["outcome"] for each in home.of("duty-finished")] == ["done"]
 
 
 def test_settings_without_dcc_boxed_say_what_to_write(
