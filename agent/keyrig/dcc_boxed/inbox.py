@@ -11,6 +11,7 @@ from duis.alerts import CommandFailure, DCCAlertMessage, DeviceAlertMessage
 from duis.responses import FutureDatedDeviceAlertMessage, parse_response
 from gbcs.errors import DecodeError, ProtocolError, SecurityError, WrongEntity
 from gbcs.message import Message
+from gbcs.roles import KeyUsage
 from keyrig.ledger.service_documents import About
 from keyrig.ledger.states import ServiceDocumentKind
 from keyrig.printable import printable
@@ -144,8 +145,13 @@ class Inbox:
         body = response.body
         if isinstance(body, (DeviceAlertMessage, FutureDatedDeviceAlertMessage)):
             device = _originator(body.gbcs_payload)
+            is_known = self._ledger.key_changes.candidates(device, KeyUsage.DIGITAL_SIGNATURE)
+            if not is_signed and not is_known:
+                raise WrongEntity(f"{SOURCE}: device {device} is not known, and nobody signed it")
             return ServiceDocumentKind.DEVICE_ALERT, self._about(response, device)
         if isinstance(body, DCCAlertMessage):
+            if not is_signed:
+                raise WrongEntity(f"{SOURCE}: an alert of the DCC that is not signed")
             alert = body.dcc_alert
             about = self._about(response, getattr(alert, "device_id", None))
             if isinstance(alert, CommandFailure):

@@ -53,7 +53,7 @@ name = "{name}"
 parties = ["lead-supplier"]
 
 [home.electricity]
-supplier = "90-B3-D5-1F-30-01-00-00"
+supplier = "{supplier}"
 network_operator = "90-B3-D5-1F-30-02-00-00"
 
 [home.gas]
@@ -91,6 +91,8 @@ class BoxedHome:
         entities: The devices.
         more_settings: Further lines of [dcc_boxed].
         response_timeout_s: How long the agent waits for a device.
+        link: How the rig file says that each device is reached.
+        supplier: Who supplies electricity.
         when_sent: Is given each "command-sent" before the request leaves.
     """
 
@@ -102,6 +104,8 @@ class BoxedHome:
     options: dict[str, Any] = field(default_factory=dict)
     faults: Faults = field(default_factory=Faults)
     keep_device_certificates: bool = True
+    link: str = '{ service = "dcc-boxed" }'
+    supplier: str = "90-B3-D5-1F-30-01-00-00"
     now: datetime = NOW
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     when_sent: Callable[[dict[str, Any]], None] = lambda _: None
@@ -157,7 +161,7 @@ class BoxedHome:
         }
 
     def _rig(self, name: str, link: str) -> Rig:
-        text = RIG.format(name=name) + "".join(
+        text = RIG.format(name=name, supplier=self.supplier) + "".join(
             DEVICE.format(entity=entity, type=TYPES[entity].value, link=link)
             for entity in self.entities
         )
@@ -165,7 +169,7 @@ class BoxedHome:
 
     @property
     def rig(self) -> Rig:
-        return self._rig("boxed", '{ service = "dcc-boxed" }')
+        return self._rig("boxed", self.link)
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
@@ -201,9 +205,9 @@ class BoxedHome:
     def of(self, event_type: str) -> list[dict[str, Any]]:
         return [fields for kind, fields in self.events if kind == event_type]
 
-    def run(self, run_id: str = "", **options: Any) -> RunResult:
+    def run(self, run_id: str = "", *, cancel: bool = False, **options: Any) -> RunResult:
         with assembled(self.rig, observe=self.observe, clock=self.clock, **options) as ready:
-            return run(ready.bench, ready.devices, run_id=run_id or uuid.uuid4().hex)
+            return run(ready.bench, ready.devices, run_id=run_id or uuid.uuid4().hex, cancel=cancel)
 
     def exchanges(self) -> list[Exchange]:
         with self.ledger() as ledger:

@@ -128,6 +128,39 @@ def test_alert_that_is_due_is_waited_for_through_the_dcc(
         assert [each["outcome"] for each in home.of("duty-finished")] == ["done"]
 
 
+def test_replacement_for_later_is_taken_back_through_the_dcc(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with BoxedHome(tmp_path, monkeypatch, entities=[ESME]) as home:
+        assert home.run(execute_at=NOW + timedelta(hours=1)) is RunResult.DONE
+        assert home.run(cancel=True) is RunResult.DONE
+        (cancelled,) = home.of("cancellation")
+        assert cancelled["detail"] == "cancelled; due again"
+        home.now += timedelta(hours=2)
+        assert home.run() is RunResult.DONE
+        assert home.of("alert") == []
+
+
+def test_another_suppliers_credentials_are_replaced_by_a_change_of_supplier(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with BoxedHome(tmp_path, monkeypatch, entities=[HCALCS]) as home:
+        assert home.run() is RunResult.DONE
+        # A home of the new supplier's, which knows nothing of what was done before.
+        for path in tmp_path.glob("ledger.sqlite*"):
+            path.unlink()
+        home.supplier = "90-B3-D5-1F-30-03-00-00"
+        home.now += timedelta(hours=1)
+        home.events.clear()
+        assert home.run() is RunResult.NEEDS_PERSON
+        assert "mpxn" in home.of("person-needed")[0]["reason"]
+        home.link = '{ service = "dcc-boxed", mpxn = "1312345678333" }'
+        assert home.run() is RunResult.DONE
+        assert "6.23" in {each["service_request"] for each in home.of("command-sent")}
+        (done,) = [each for each in home.of("duty-finished") if each["outcome"] == "done"]
+        assert "90-B3-D5-1F-30-03-00-00" in done["detail"]
+
+
 def test_settings_without_dcc_boxed_say_what_to_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

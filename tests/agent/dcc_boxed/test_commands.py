@@ -90,7 +90,8 @@ def rig_file(folder: Path) -> Path:
     rig = folder / "rig.toml"
     link = '{ service = "dcc-boxed" }'
     rig.write_text(
-        RIG.format(name="boxed") + DEVICE.format(entity=ESME, type=TYPES[ESME].value, link=link)
+        RIG.format(name="boxed", supplier=SUPPLIER.entity_id)
+        + DEVICE.format(entity=ESME, type=TYPES[ESME].value, link=link)
     )
     return rig
 

@@ -7,7 +7,13 @@ import pytest
 
 from authorities import DEVICE, DURING, SUPPLIER, Authorities, new_key
 from duis import signatures
-from duis.alerts import CommandFailure, DCCAlertMessage, DeviceAlertMessage
+from duis.alerts import (
+    CommandFailure,
+    DCCAlertMessage,
+    DeviceAlertMessage,
+    DeviceStatusChangeEvent,
+    DeviceSuspended,
+)
 from duis.errors import DocumentInvalid
 from duis.header import RequestIdentifier, ResponseHeader
 from duis.responses import Response, ResponseMessage, build_response
@@ -17,6 +23,13 @@ from gbcs.errors import (
     ProtectionMissing,
     SignatureMismatch,
     WrongEntity,
+)
+from gbcs.message import (
+    CRAFlag,
+    Header,
+    OtherInformation,
+    compose_pre_command,
+    compose_protected,
 )
 from keyrig.dcc_boxed.inbox import Inbox
 from keyrig.dcc_boxed.signing import ResponseVerifier, Unverified
@@ -30,6 +43,20 @@ if TYPE_CHECKING:
 
 RUN = "1" * 32
 COUNTER = 1000
+ALERT = compose_protected(
+    compose_pre_command(
+        Header(
+            cra_flag=CRAFlag.ALERT,
+            originator_counter=1,
+            originator=DEVICE,
+            recipient=SUPPLIER,
+            other_information=OtherInformation(0x1000),
+        ),
+        b"\x00",
+    ),
+    signature=bytes(64),
+    mac=None,
+).octets
 
 
 @pytest.fixture
@@ -165,6 +192,32 @@ def test_what_nobody_signed_and_nobody_asked_for_never_fills_the_ledger(
     with pytest.raises(WrongEntity, match="answers no request of this agent"):
         inbox.take(dcc.document(counter=7, signed=False))
     assert ledger.service_documents.of_run(RUN) == ()
+
+
+@pytest.mark.parametrize(
+    ("alert", "match"),
+    [
+        (
+            DCCAlertMessage(
+                dcc_alert_code="N28",
+                dcc_alert=DeviceStatusChangeEvent(
+                    device_id=DEVICE, device_status_change=DeviceSuspended()
+                ),
+            ),
+            "an alert of the DCC that is not signed",
+        ),
+        (DeviceAlertMessage(alert_code=0x8F66, gbcs_payload=ALERT), "is not known"),
+    ],
+)
+def test_unsigned_alerts_that_nothing_can_rest_on_are_refused(
+    alert: Any, match: str, ledger: Ledger, dcc: DCC
+) -> None:
+    inbox = inbox_of(ledger, dcc, Unverified.ACCEPT)
+    with pytest.raises(WrongEntity, match=match):
+        inbox.take(dcc.document(alert, signed=False))
+    inbox.take(dcc.document(alert))
+    kinds = [ServiceDocumentKind.DCC_ALERT, ServiceDocumentKind.DEVICE_ALERT]
+    assert len(ledger.service_documents.waiting(DEVICE, kinds)) == 1
 
 
 def test_alert_without_a_message_of_a_device_is_refused(ledger: Ledger, dcc: DCC) -> None:

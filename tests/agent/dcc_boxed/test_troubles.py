@@ -55,12 +55,20 @@ def test_pre_command_that_differs_is_never_signed_and_no_failure_of_the_device(
         assert home.run() is RunResult.DONE
 
 
-@pytest.mark.parametrize("what", ["CS02a", "CS02c", "CS02d", "CS02b"])
+@pytest.mark.parametrize(
+    ("what", "fault"),
+    [
+        ("CS02a", Fault.HTTP_ERROR),
+        ("CS02c", Fault.LOST_REPLY),
+        ("CS02d", Fault.LOST_REPLY),
+        ("CS02b", Fault.HTTP_ERROR),
+    ],
+)
 def test_lost_http_answers_change_nothing(
-    what: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    what: str, fault: Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with BoxedHome(tmp_path, monkeypatch, entities=[ESME]) as home:
-        home.when_sent = at(what, lambda: home.faults.inject(Fault.LOST_REPLY))
+        home.when_sent = at(what, lambda: home.faults.inject(fault))
         assert home.run() is RunResult.DONE
         assert home.of("noise")
         assert {each.outcome for each in home.exchanges()} == {ExchangeOutcome.VERIFIED}
