@@ -141,9 +141,12 @@ def data_of(kind: EventType, body: Mapping[str, Any]) -> dict[str, Any]:
         data["evidence"] = None if attempt is None else _reference(text or "", run, attempt)
     elif kind is EventType.SECURITY_INCIDENT:
         run, exchange = data.pop("run", None), data.pop("exchange", None)
-        data["evidence"] = _reference(
-            f"exchange {exchange}" if exchange is not None else "", run, None
-        )
+        batch, command = data.pop("batch", None), data.pop("command", None)
+        text = "" if exchange is None else f"exchange {exchange}"
+        if batch is not None:
+            # Commands that others signed are not in a run, and have numbers of their own.
+            text = f"command {command} of delivery {batch}"
+        data["evidence"] = _reference(text, run, None)
     return data
 
 

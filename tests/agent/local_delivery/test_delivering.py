@@ -19,6 +19,7 @@ from keyrig.ledger.states import (
     Verification,
 )
 from keyrig.runner import RunResult
+from keyrig.upstream.event_data import data_of
 
 from .field import BATCHES, DS, KA, NOON, Site
 
@@ -199,7 +200,9 @@ def test_answer_whose_signature_is_false_is_an_incident_and_never_asked_for_agai
         assert site.deliver(ledger, batch) is RunResult.FAILED
         (incident,) = ledger.outbox.all(DEVICE)
         assert incident.type is EventType.SECURITY_INCIDENT
-        assert incident.body["command"] == 1
+        told = data_of(incident.type, incident.body)
+        assert told["evidence"]["text"] == f"command 1 of delivery {BATCHES[0]}"
+        assert "signature is by no key" in told["reason"]
     assert len(site.link.sent) == 1
     rejected, waiting = site.commands()
     assert rejected.state is State.REJECTED
