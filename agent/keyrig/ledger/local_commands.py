@@ -274,16 +274,16 @@ class LocalCommands:
             raise LedgerRefused(f"there is no local command {command_id}")
         return found[0]
 
-    def greatest_answered(
+    def answered_counters(
         self, device: EntityIdentifier, originator: EntityIdentifier
-    ) -> int | None:
-        """Give the greatest counter of an originator that a device has answered, or None."""
+    ) -> frozenset[int]:
+        """Give the counters of an originator that a device has answered."""
         answered = self._commands(
             (local_commands.c.device == device)
             & (local_commands.c.originator == originator)
             & local_commands.c.state.in_(LOCAL_COMMAND_HAS_ANSWER)
         )
-        return max((command.counter for command in answered), default=None)
+        return frozenset(command.counter for command in answered)
 
     def begin(self, batch_id: str, rule: BatchRule | None = None) -> LocalBatch:
         """Record that delivery goes on, by another rule where one is given."""

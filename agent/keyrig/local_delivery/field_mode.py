@@ -143,8 +143,9 @@ def _with_known_counters(
     """
     remarked = []
     for command in commands:
-        last = ledger.local_commands.greatest_answered(handover.device, command.originator)
-        if last is not None and command.counter < last:
+        known = ledger.local_commands.answered_counters(handover.device, command.originator)
+        last = max(known, default=0)
+        if command.counter < last and command.counter not in known:
             text = f"the device answered counter {last} of this originator before"
             command = replace(  # noqa: PLW2901 - the same command, with a remark more
                 command, remarks="; ".join(filter(None, (command.remarks, text)))

@@ -232,6 +232,21 @@ def test_withdrawn_commands_are_not_sent_and_may_be_handed_over_anew(handheld: H
     assert handheld.run(second)[0] == 0
 
 
+def test_counter_below_one_that_was_answered_is_remarked_on_where_it_is_new(
+    handheld: Handheld,
+) -> None:
+    dcc = handheld.dcc()
+    older, newer = handheld.hex_file(dcc.issue()), handheld.hex_file(dcc.issue())
+    assert handheld.run(newer)[0] == 0
+    code, events = handheld.run(older)
+    (command,) = of_type(events, "local-command")
+    assert command["remarks"].endswith("the device answered counter 1002 of this originator before")
+    # The device refuses it as a replay, by silence.
+    assert (code, of_type(events, "delivery-finished")[0]["left"]) == (4, 1)
+    _, events = handheld.run(newer)
+    assert "answered counter" not in of_type(events, "local-command")[0]["remarks"]
+
+
 def test_dry_run_checks_and_records_nothing(handheld: Handheld) -> None:
     code, (command,) = handheld.run(handheld.hex_file(handheld.dcc().issue()), "--dry-run")
     assert code == 0
