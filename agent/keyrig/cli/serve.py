@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from keyrig.settings import Settings
 
 SCHEMA = 1
+SWITCH_S = 0.001
 
 
 @click.command()
@@ -48,6 +50,8 @@ def serve(rigs: tuple[Path, ...], listening: str | None, *, openapi: bool, as_js
     from keyrig.serve.server import Server, alone, listen  # noqa: PLC0415 - as above
     from keyrig.serve.service import Service  # noqa: PLC0415 - as above
 
+    # The event loop waits for the interpreter as long as each thread of a run may keep it.
+    sys.setswitchinterval(SWITCH_S)
     settings, home = _settings(listening), home_directory().absolute()
     files = rigs or tuple(home / Path(path).expanduser() for path in settings.serve.rigs)
     with watching(as_json=as_json), alone(home):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-import threading
 from contextlib import contextmanager
+from pathlib import Path  # noqa: TC003 - evaluated
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from sqlalchemy import URL, create_engine, event, func, insert, select
@@ -19,11 +20,11 @@ from keyrig.errors import (
     LedgerRefused,
     LedgerTooNew,
 )
+from keyrig.ledger.fair_lock import FairLock, FairRLock
 from keyrig.ledger.schema import APPLICATION_ID, SCHEMA_VERSION, ledger_schema, metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from sqlalchemy import Connection, Engine
 
@@ -35,6 +36,15 @@ CHECKED_ON_OPENING_OCTETS: Final = 64 * 1024 * 1024
 _LOCKED: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _SMALLEST_DATABASE_OCTETS: Final = 512
 """The smallest page of SQLite; it takes shorter files for empty ones and writes over them."""
+
+
+_writers: dict[Path, FairLock] = {}
+"""By file, who of this process writes."""
+os.register_at_fork(after_in_child=_writers.clear)
+
+
+def _writer_of(path: Path) -> FairLock:
+    return _writers.setdefault(path.absolute(), FairLock())
 
 
 class Database:
@@ -60,7 +70,9 @@ class Database:
     ) -> None:
         self.path = path
         self._where = f"ledger {path}"
-        self._lock = threading.RLock()
+        self._lock = FairRLock()
+        self._busy_timeout_s = busy_timeout_s
+        self._writer = _writer_of(path)
         self._depth = 0
         self._doomed = False
         self._begin = "BEGIN IMMEDIATE"
@@ -137,7 +149,7 @@ class Database:
                 return
             self._begin, self._depth, self._doomed = begin, 1, False
             try:
-                with self._translated(), self._connection.begin():
+                with self._turn(begin), self._translated(), self._connection.begin():
                     yield self._connection
                     if self._doomed:
                         raise LedgerRefused(
@@ -145,6 +157,19 @@ class Database:
                         )
             finally:
                 self._depth = 0
+
+    @contextmanager
+    def _turn(self, begin: str) -> Iterator[None]:
+        """Wait for this process's other connections that write; SQLite would poll for them."""
+        if begin != "BEGIN IMMEDIATE":
+            yield
+            return
+        if not self._writer.acquire(self._busy_timeout_s):
+            raise LedgerLocked(self._where)
+        try:
+            yield
+        finally:
+            self._writer.release()
 
     @contextmanager
     def _nested(self) -> Iterator[None]:

@@ -180,7 +180,7 @@ _bearer = HTTPBearer(
 )
 
 
-def _allowed(request: Request, scopes: SecurityScopes, _credentials: _Credentials) -> Token:
+async def _allowed(request: Request, scopes: SecurityScopes, _credentials: _Credentials) -> Token:
     token: Token = request.state.token
     lacking = [name for name in scopes.scopes if Scope(name) not in token.scopes]
     if lacking:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
@@ -148,6 +149,8 @@ def _record(service: Service, text: str, said: FactSaid, token: Token) -> dict[s
     entity, fact, now = entity_of(text), said.root, service.clock()
     name = FactName(fact.name)
     value = fact.model_dump(mode="json")["value"]
+    if isinstance(fact.value, datetime):
+        value = utc_of(fact.value, "body.value")
     try:
         read = None if value is None else read_value(name, value)
     except ValueError as error:

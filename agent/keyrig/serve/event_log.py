@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyrig.ledger.ledger import Ledger
+    from keyrig.ledger.operations import Operation
 
 FINISHED: Final = "operation-finished"
 """The type of an operation's last event."""
@@ -57,6 +58,20 @@ class EventLog:
         self._listeners: dict[object, tuple[str, Callable[[], object]]] = {}
         self._thread = threading.Thread(target=self._write, name="keyrig-events", daemon=True)
         self._thread.start()
+
+    def begin(
+        self, ledger: Ledger, operation: Operation, event_type: str, fields: Mapping[str, Any]
+    ) -> None:
+        """Record that an operation begins, with its first event, before this returns.
+
+        Raises:
+            LedgerError: The ledger cannot be written; nothing was recorded.
+        """
+        event = OperationEvent(number=1, type=event_type, at=operation.requested_at, body=fields)
+        with ledger.transaction():
+            ledger.operations.start(operation)
+            ledger.operations.record(operation.id, [event])
+        self.go_on_from(operation.id, 1)
 
     def tell(self, operation_id: str, event_type: str, **fields: Any) -> None:
         """Add an event to an operation."""

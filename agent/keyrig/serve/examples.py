@@ -152,7 +152,7 @@ INVENTORY: Final = """\
     <sr:RequestID>90-B3-D5-1F-30-01-00-00:90-B3-D5-1F-30-00-00-02:1000</sr:RequestID>
     <sr:ResponseID>90-B3-D5-1F-30-00-00-02:90-B3-D5-1F-30-01-00-00:1000</sr:ResponseID>
     <sr:ResponseCode>I0</sr:ResponseCode>
-    <sr:ResponseDateTime>2026-11-24T09:00:00Z</sr:ResponseDateTime>
+    <sr:ResponseDateTime>2026-11-24T09:00:00.00Z</sr:ResponseDateTime>
   </sr:Header>
   <sr:Body>
     <sr:ResponseMessage>
@@ -162,8 +162,10 @@ INVENTORY: Final = """\
         <sr:Device>
           <sr:DeviceID>00-DB-12-34-56-78-90-B0</sr:DeviceID>
           <sr:DeviceType>ESME</sr:DeviceType>
-          <sr:DateCommissioned>2026-11-20</sr:DateCommissioned>
           <sr:DeviceStatus>Commissioned</sr:DeviceStatus>
+          <sr:DeviceManufacturer>1060</sr:DeviceManufacturer>
+          <sr:DeviceModel>0001</sr:DeviceModel>
+          <sr:DateCommissioned>2026-11-20</sr:DateCommissioned>
         </sr:Device>
       </sr:DSPInventory>
     </sr:ResponseMessage>

@@ -6,8 +6,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from starlette.datastructures import MutableHeaders
-
 from keyrig.serve.problems import Problem, problem, problem_response
 
 if TYPE_CHECKING:
@@ -30,6 +28,8 @@ HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+_HEADERS: Final = tuple((n.lower().encode(), v.encode()) for n, v in HEADERS.items())
+_POLICY: Final = b"content-security-policy"
 LOOPBACK_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _UNMATCHED: Final = "unmatched"
 
@@ -72,10 +72,10 @@ class Front:
             nonlocal has_begun
             if message["type"] == "http.response.start":
                 has_begun = True
-                headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
-                    headers.setdefault(name, value)
-                headers.setdefault("Content-Security-Policy", PAGE_POLICY)
+                headers = message["headers"]
+                headers.extend(_HEADERS)
+                if all(name != _POLICY for name, _ in headers):
+                    headers.append((_POLICY, PAGE_POLICY.encode()))
                 route = getattr(scope.get("route"), "path", _UNMATCHED)
                 self._figures.answered(
                     route, scope["method"], message["status"], self._seconds() - began

@@ -65,7 +65,7 @@ class LedgerWatch:
 
 
 class Ledgers:
-    """The server's connections to the ledger: for quick reads, for long ones, and for writing.
+    """The server's connections to the ledger: for reads, quick and long, for writing, and events.
 
     A connection serves one thread at a time; so a report that takes a while holds up neither a
     status nor a fact that is to be recorded.
@@ -77,6 +77,7 @@ class Ledgers:
     def __init__(self, path: Path) -> None:
         with ExitStack() as stack:
             self.writing = stack.enter_context(Ledger(path))
+            self.telling = stack.enter_context(Ledger(path, create=False))
             self.reading = stack.enter_context(Ledger(path, create=False))
             self.reporting = stack.enter_context(Ledger(path, create=False))
             self.watch = LedgerWatch(path)

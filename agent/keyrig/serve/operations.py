@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
@@ -27,7 +27,7 @@ from keyrig.serve.problems import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
@@ -42,6 +42,10 @@ INTERRUPTED: Final = "interrupted"
 ERROR: Final = "error"
 RESERVE_WITHIN_S: Final = 0.3
 """How long a run waits for its devices before it is refused: others look at locks, briefly."""
+ACCEPTED: Final = "operation-accepted"
+"""The type of an operation's first event."""
+EMULATING_MAXIMUM: Final = 2
+TURN_WITHIN_S: Final = 10.0
 _log = structlog.get_logger(__name__)
 
 
@@ -146,6 +150,7 @@ class _Running:
     order: Order
     thread: threading.Thread | None = None
     stopped_by: str | None = None
+    is_released: bool = False
     ended: threading.Event = field(default_factory=threading.Event)
 
 
@@ -174,6 +179,7 @@ class Operations:
         self._lock = threading.Lock()
         self._running: dict[str, _Running] = {}
         self._closing = False
+        self._turns = threading.Semaphore(EMULATING_MAXIMUM)
         self.changes = 0
         """Counts starts and ends, for whoever keeps what depends on them."""
 
@@ -214,19 +220,16 @@ class Operations:
             with self._lock:
                 if self._closing:
                     raise ProblemFound(_closing_problem())
-                with self._ledger.transaction():
-                    self._ledger.operations.start(operation)
-                    order.begin(self._ledger, operation_id)
-                self._events.tell(
-                    operation_id,
-                    "operation-accepted",
-                    operation=operation_id,
-                    rig=operation.rig_name,
-                    requested_by=requested_by,
-                    **operation.request,
-                )
                 self._running[operation_id] = running
-                self.changes += 1
+            try:
+                with self._ledger.transaction():
+                    self._events.begin(self._ledger, operation, ACCEPTED, _first_event(operation))
+                    order.begin(self._ledger, operation_id)
+            except BaseException:
+                self._forget(operation_id)
+                raise
+            stack.callback(self._release, running)
+            self.changes += 1
             running.thread = threading.Thread(
                 target=self._carry_out,
                 args=(operation_id, running, stack.pop_all()),
@@ -240,6 +243,8 @@ class Operations:
         """Refuse at once what this server itself is at."""
         with self._lock:
             for operation_id, each in self._running.items():
+                if each.is_released:
+                    continue
                 common = _reached(each.order) & _reached(order)
                 if common:
                     first = min(common, key=lambda device: device.stem)
@@ -258,8 +263,14 @@ class Operations:
     def on_rig(self, rig_name: str) -> str | None:
         """Give the operation on a rig that is under way in this server, or None."""
         with self._lock:
-            ids = (i for i, each in self._running.items() if each.order.rig.name == rig_name)
-            return next(ids, None)
+            return next(
+                (
+                    operation_id
+                    for operation_id, each in self._running.items()
+                    if each.order.rig.name == rig_name and not each.is_released
+                ),
+                None,
+            )
 
     def stop(self, operation_id: str, who: str) -> bool:
         """Ask an operation to stop before its next command; give whether it is under way."""
@@ -291,7 +302,7 @@ class Operations:
         order = running.order
         result, found = ERROR, None
         try:
-            with reservation:
+            with reservation, self._turn(order.rig):
                 ended = order.carry_out(
                     operation_id,
                     observe=self._observer(operation_id),
@@ -306,19 +317,44 @@ class Operations:
             _log.exception("an operation met an unexpected error", operation=operation_id)
             found = internal_problem(order.step)
         finally:
-            with self._lock:
-                del self._running[operation_id]
-                self.changes += 1
             told = None if found is None else found.model_dump(exclude_none=True)
             self._events.finish(operation_id, result, told)
+            self._forget(operation_id)
             if isinstance(order, RunOrder):
                 self._on_end(order.rig.name, result)
             running.ended.set()
 
+    @contextmanager
+    def _turn(self, rig: Rig) -> Iterator[None]:
+        """Let a few emulate devices at a time: what computes for itself holds up answers.
+
+        Who has waited long goes on in any case, since one that has its turn may wait itself.
+        """
+        if not rig.has_emulated_devices:
+            yield
+            return
+        has_turn = self._turns.acquire(timeout=TURN_WITHIN_S)
+        try:
+            yield
+        finally:
+            if has_turn:
+                self._turns.release()
+
+    def _release(self, running: _Running) -> None:
+        """Count an operation's devices as free, just before they are; its end is yet to be told."""
+        with self._lock:
+            running.is_released = True
+            self.changes += 1
+
+    def _forget(self, operation_id: str) -> None:
+        with self._lock:
+            del self._running[operation_id]
+
     def _observer(self, operation_id: str) -> Callable[..., None]:
         def observe(event_type: str, /, **fields: Any) -> None:
             # What a radio says after the run has ended belongs to nobody.
-            if operation_id in self._running:
+            running = self._running.get(operation_id)
+            if running is not None and not running.is_released:
                 self._events.tell(operation_id, event_type, **fields)
 
         return observe
@@ -340,6 +376,15 @@ _ENDS: Final[Mapping[ExitCode | None, str]] = {
     ExitCode.FAILED: "failed",
 }
 """How an operation ends that could not be carried through, as the command would."""
+
+
+def _first_event(operation: Operation) -> dict[str, Any]:
+    return {
+        "operation": operation.id,
+        "rig": operation.rig_name,
+        "requested_by": operation.requested_by,
+        **operation.request,
+    }
 
 
 def _closing_problem() -> Problem:

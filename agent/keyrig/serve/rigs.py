@@ -64,6 +64,8 @@ class Rigs:
         self._paths: tuple[Path | None, ...] = tuple(paths) or (None,)
         self._lock = threading.Lock()
         self._known: dict[Path | None, ServedRig] = {}
+        self._places: dict[str, Path | None] = {}
+        """By name, the file of each rig that no other has the name of."""
 
     def all(self) -> tuple[ServedRig, ...]:
         """Give every rig, in the order of the settings; no two have one name."""
@@ -84,11 +86,17 @@ class Rigs:
                         error=error,
                         stamp=served.stamp,
                     )
+                else:
+                    self._places[served.name] = path
                 found.append(served)
         return tuple(found)
 
     def named(self, name: str) -> ServedRig | None:
-        """Give the rig of a name, or None."""
+        """Give the rig of a name, or None; only its own file is looked at where that is known."""
+        if name in self._places:
+            served = self._served(self._places[name])
+            if served.name == name:
+                return served
         return next((served for served in self.all() if served.name == name), None)
 
     def _served(self, path: Path | None) -> ServedRig:

@@ -66,7 +66,7 @@ class Service:
             self.rigs = Rigs(self.rig_files)
             self.documents = Documents()
             self.figures = Figures()
-            self.events = EventLog(self.ledgers.writing, self.clock)
+            self.events = EventLog(self.ledgers.telling, self.clock)
             stack.callback(self.events.close)
             self.schedule = Schedule(self.settings.serve.run_due_every_s)
             self.operations = Operations(
