@@ -66,15 +66,15 @@ class Card {
       this.standing,
       device.standing === "under way" && hasEnded ? "not finished" : device.standing,
     );
-    this.#show(device);
+    this.#show(device, hasEnded ? "not begun" : "waiting");
     this.#waiting = hasEnded ? null : device.waiting;
   }
 
-  #show(device) {
+  #show(device, other) {
     const names = new Set([...device.duties, ...device.outcomes.keys()]);
     const states = [...names].map((name) => [
       name,
-      device.outcomes.get(name) ?? (device.current === name ? "under way" : "waiting"),
+      device.outcomes.get(name) ?? (device.current === name ? "under way" : other),
     ]);
     const key = JSON.stringify(states);
     if (this.duties.dataset.key === key) return;
@@ -91,10 +91,12 @@ class Card {
 
 /** Say what is waited for, how long already, and for how long at most. */
 export function waitText(waiting, now) {
+  const { who, text } = waiting;
+  const what = who ? `${who}: ${text}` : text.charAt(0).toUpperCase() + text.slice(1);
   const past = secondsText(now - Date.parse(waiting.since));
   const most =
     waiting.atMostS === null || waiting.atMostS === undefined
       ? ""
       : ` of at most ${secondsText(waiting.atMostS * 1000)}`;
-  return `Waiting for ${waiting.text}: ${past}${most}`;
+  return `${what}: ${past}${most}`;
 }

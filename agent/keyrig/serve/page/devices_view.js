@@ -18,6 +18,7 @@ import { wordsOf } from "./words.js";
 export class DevicesView {
   title = "Devices";
   #page;
+  #version = null;
 
   constructor(page) {
     this.#page = page;
@@ -31,6 +32,9 @@ export class DevicesView {
   }
 
   update() {
+    const { version } = this.#page.standing;
+    if (version === this.#version) return;
+    this.#version = version;
     replaceContents(
       this.list,
       this.#page.standing.rigs.map((rig) => this.#rig(rig)),

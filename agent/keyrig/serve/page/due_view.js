@@ -19,6 +19,7 @@ export class DueView {
   title = "Due";
   #page;
   #filter = "";
+  #version = null;
 
   constructor(page) {
     this.#page = page;
@@ -46,6 +47,13 @@ export class DueView {
   }
 
   update() {
+    const { standing } = this.#page;
+    if (standing.version === this.#version) return;
+    this.#version = standing.version;
+    this.#show();
+  }
+
+  #show() {
     const { standing, clock } = this.#page;
     const rows = dueRows(standing);
     const late = rows.filter((row) => row.duty.overdue).length;
@@ -61,7 +69,7 @@ export class DueView {
       [...standing.problems.values()].map((problem) => problemLine(problem)),
       shown.length > 0 &&
         table(
-          "Nearest deadline first; times are the agent's clock",
+          "Nearest deadline first; times are by the agent’s clock",
           ["device", "duty", "state", "by", "why"],
           shown.map((row) => this.#row(row, clock.now())),
           "due",
@@ -110,7 +118,7 @@ export class DueView {
 
   #filtered() {
     this.#filter = this.filter.value;
-    this.update();
+    this.#show();
   }
 }
 

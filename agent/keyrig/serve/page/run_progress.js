@@ -33,8 +33,10 @@ export class RunProgress {
   /** Give what is waited for, each with its text, since when, and for how long at most. */
   waits() {
     if (this.result !== null) return [];
-    const ofDevices = [...this.devices.values()].map((device) => device.waiting);
-    return [...ofDevices, this.general].filter((waiting) => waiting !== null);
+    const ofDevices = [...this.devices.values()]
+      .filter((device) => device.waiting !== null)
+      .map((device) => ({ ...device.waiting, who: device.type }));
+    return this.general === null ? ofDevices : [...ofDevices, this.general];
   }
 
   /** Take an event. */
@@ -91,16 +93,16 @@ function ofDevice(device, event) {
       device.waiting = null;
       break;
     case "command-sent":
-      wait(`the answer to ${event.what}`, event.timeout_s);
+      wait(`waiting for the answer to ${event.what}`, event.timeout_s);
       break;
     case "waiting-for-wake":
-      wait("the device to wake", event.at_most_s);
+      wait("waiting for it to wake", event.at_most_s);
       break;
     case "node-state":
       wait(event.state, null);
       break;
     case "certifying":
-      wait(`the certificate authority (${event.key_usage})`, null);
+      wait(`waiting for the certificate authority (${event.key_usage})`, null);
       break;
     case "response-verified":
     case "no-response":

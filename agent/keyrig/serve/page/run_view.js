@@ -74,8 +74,8 @@ export class RunView {
     this.devices.tick(now);
     const ended = this.#run.finished_at ? Date.parse(this.#run.finished_at) : now;
     setText(this.elapsed, secondsText(ended - Date.parse(this.#run.started_at)));
-    const general = this.#progress.result === null ? this.#progress.general : null;
-    setText(this.general, general ? waitText(general, now) : "");
+    const waits = this.#progress.waits();
+    setText(this.waits, waits.map((waiting) => waitText(waiting, now)).join(" "));
   }
 
   #lay() {
@@ -87,7 +87,7 @@ export class RunView {
     this.bar = element("progress", { "aria-label": "Duties ended" });
     this.counted = element("span");
     this.overall.append(this.bar, this.counted);
-    this.general = element("p", { class: "waiting" });
+    this.waits = element("p", { class: "waiting", id: "run-waits" });
     this.stop = button("Stop the run…", () => this.stopDialog.open(), {
       id: "run-stop",
       class: "main",
@@ -110,11 +110,12 @@ export class RunView {
       this.result,
       this.connection,
       this.overall,
-      this.general,
+      this.waits,
       element("div", { class: "buttons" }, this.stop),
-      this.facts,
       this.end,
       this.live,
+      element("h2", {}, "This run"),
+      this.facts,
     );
     document.body.append(this.stopDialog.dialog);
   }

@@ -12,6 +12,8 @@ export class Standing extends EventTarget {
   #timer = null;
   #going = null;
   #isAskedAgain = false;
+  #said = "";
+  version = 0; // Another one with each change of what is shown; passing time is none.
 
   constructor(api, clock) {
     super();
@@ -34,6 +36,8 @@ export class Standing extends EventTarget {
     this.madeAt = null;
     this.error = null;
     this.problems = new Map();
+    this.#said = "";
+    this.version += 1;
   }
 
   /** Fetch now and from then on. */
@@ -77,11 +81,26 @@ export class Standing extends EventTarget {
       try {
         await this.#fetch();
         this.error = null;
+        this.#compare();
       } catch (error) {
         this.error = error;
       }
       if (this.#timer !== null) this.dispatchEvent(new Event("change"));
     } while (this.#isAskedAgain && this.#timer !== null);
+  }
+
+  #compare() {
+    const said = JSON.stringify([
+      this.rigs,
+      [...this.devices.values()].map((document) => document.devices),
+      [...this.radios],
+      [...this.since],
+      [...this.problems].map(([name, problem]) => [name, problem.message]),
+      this.elsewhere,
+    ]);
+    if (said === this.#said) return;
+    this.#said = said;
+    this.version += 1;
   }
 
   async #fetch() {

@@ -16,6 +16,7 @@ const SIGNS = {
   error: "✕",
   "under way": "▸",
   waiting: "○",
+  "not begun": "○",
 };
 
 /** States in which a duty is still to be done, or its end is awaited. */

@@ -194,3 +194,34 @@ def test_device_that_another_run_reaches_is_named_with_it(
     with holding(home, [EntityIdentifier.parse(HUB)], wait_s=0, holder="a" * 32):
         browser.sign_in(served.url, served.token(Scope.READ), "#/devices")
         browser.says("run aaaaaaaa reaches it now", ".device")
+
+
+def test_run_that_is_done_but_not_reported_says_so_and_what_waits(
+    browser: Browser, home: Path, tmp_path: Path
+) -> None:
+    nowhere = {"kind": "ndjson", "path": str(tmp_path / "none" / "events.ndjson")}
+    with serving(home, upstream={"head-office": nowhere}) as served:
+        run_id = served.start_run(devices=[HUB])
+        assert served.finished(run_id)["state"] == "done"
+        browser.sign_in(served.url, served.token(Scope.READ), f"#/run/{run_id}")
+        browser.says("Done, but not reported upstream yet.", ".result")
+        browser.show("upstream")
+        waiting = served.client.get("/api/v1/outbox").json()["upstreams"][0]["waiting"]
+        assert waiting > 3
+        browser.says(f"waiting: {waiting} events to be told", "main")
+        assert "head-office" in browser.text("main h2")
+
+
+def test_broken_rig_file_is_named_with_its_line_and_the_others_are_shown(
+    browser: Browser, home: Path, tmp_path: Path
+) -> None:
+    good, broken = tmp_path / "good.toml", tmp_path / "bench-7.toml"
+    good.write_text(emulated_home_text(), encoding="utf-8")
+    broken.write_text('[rig]\nnmae = "bench-7"\n', encoding="utf-8")
+    with serving(home, rigs=[good, broken]) as served:
+        browser.sign_in(served.url, served.token(Scope.READ))
+        browser.says("nmae", "main .problem")
+        browser.says("19 duties to be done")
+        browser.show("devices")
+        browser.says("Broken rig file", "main")
+        assert len(browser.all(".device")) == 6
