@@ -149,7 +149,7 @@ export class DevicesView {
           element("span", { class: "step" }, wordsOf(duty.step)),
         ],
         dutyState(duty),
-        deadline(duty.deadline, this.#page.clock.now()),
+        deadline(duty, this.#page.clock.now()),
         duty.reason,
       ]),
       "duties",

@@ -90,7 +90,7 @@ export class DueView {
         wordsOf(duty.step ?? ""),
       ],
       dutyState(duty),
-      deadline(duty.deadline, now),
+      deadline(duty, now),
       duty.reason ?? "",
     ];
   }

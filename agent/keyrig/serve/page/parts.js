@@ -2,7 +2,7 @@
 
 import { element } from "./elements.js";
 import { localText, untilText, utcText } from "./times.js";
-import { signOf, wordsOf } from "./words.js";
+import { isOpen, signOf, wordsOf } from "./words.js";
 
 const EUI_PARTS = 8;
 
@@ -54,9 +54,11 @@ export function instant(iso) {
   );
 }
 
-/** Give a deadline: how far away it is, and when. */
-export function deadline(iso, now) {
+/** Give a duty's deadline: when it is and, while that matters, how far away. */
+export function deadline(duty, now) {
+  const iso = duty.deadline;
   if (!iso) return element("span", { class: "quiet" }, "none");
+  if (!isOpen(duty)) return instant(iso);
   return [
     element("strong", { class: "until", "data-until": iso }, untilText(iso, now)),
     instant(iso),

@@ -98,7 +98,14 @@ def test_failed_duty_is_shown_with_its_status_instruction_and_explanation(
         assert " since " in card.text
         assert "waiting for the inventory to show Suspended" in card.text
         assert "no request of DUIS 5.4 sets it" in card.text
-        assert "failed" in browser.find(".device .state-failed").text
+        rows = [
+            row.text for row in browser.find(".device").find_elements("css selector", "tbody tr")
+        ]
+        assert [("failed" in row, "in 6 days" in row) for row in rows] == [
+            (True, True),
+            (False, False),
+            (False, False),
+        ]
         browser.find(".device summary").click()
         explained = browser.find(".device .explained").text
         assert "Attempts" in explained
