@@ -12,6 +12,8 @@ from duis.errors import DocumentInvalid
 from gbcs.errors import KeyrigError, ProtocolError, SecurityError
 from keyrig.errors import (
     ClockWrong,
+    DCCNotBelieved,
+    DCCUnreachable,
     DeviceBusy,
     DeviceUnavailable,
     FileInvalid,
@@ -22,13 +24,16 @@ from keyrig.errors import (
     LedgerLocked,
     LedgerRefused,
     LinkError,
+    NoServiceRequest,
     PortBusy,
     PortMissing,
     RadioError,
+    ReceiverUnusable,
     RigBusy,
     RigError,
     RigFileInvalid,
     RulesInvalid,
+    ServiceRefused,
     SettingsError,
     WrongDevice,
 )
@@ -132,8 +137,28 @@ _KINDS: Final[Sequence[tuple[type[Exception], _Kind]]] = (
         DeviceUnavailable,
         _Kind("device-unavailable", HTTPStatus.SERVICE_UNAVAILABLE, "The device does not answer"),
     ),
+    (
+        ServiceRefused,
+        _Kind("service-refused", HTTPStatus.BAD_GATEWAY, "The DCC refuses the service request"),
+    ),
+    (
+        NoServiceRequest,
+        _Kind("no-service-request", HTTPStatus.CONFLICT, "No service request asks for it"),
+    ),
+    (
+        DCCNotBelieved,
+        _Kind("dcc-not-believed", HTTPStatus.BAD_GATEWAY, "The DCC's answer is not believed"),
+    ),
+    (
+        ReceiverUnusable,
+        _Kind("receiver-unusable", HTTPStatus.CONFLICT, "Answers cannot be received"),
+    ),
     (RigError, _Kind("rig-unusable", HTTPStatus.SERVICE_UNAVAILABLE, "The rig cannot be used")),
     (RadioError, _Kind("radio-unusable", HTTPStatus.SERVICE_UNAVAILABLE, "The radio is unusable")),
+    (
+        DCCUnreachable,
+        _Kind("dcc-unreachable", HTTPStatus.SERVICE_UNAVAILABLE, "The DCC does not answer"),
+    ),
     (LinkError, _Kind("link-lost", HTTPStatus.SERVICE_UNAVAILABLE, "The line carries nothing")),
     (SecurityError, _Kind("security-incident", HTTPStatus.BAD_GATEWAY, "A device is not believed")),
     (ProtocolError, _Kind("protocol-error", HTTPStatus.BAD_GATEWAY, "A message cannot be read")),
