@@ -3,7 +3,7 @@
 import { Problem } from "./api.js";
 
 const EVERY_MS = 10_000;
-const DUTIES_SHOWN = 200;
+const DUTIES_SHOWN = 1000;
 
 /** How everything stands. An event "change" says that it was fetched anew, or could not be. */
 export class Standing extends EventTarget {

@@ -153,6 +153,23 @@ def test_every_event_that_the_terminal_shows_has_words_on_the_page(browser: Brow
     assert set(browser.module("event_words", body, types)) == unsaid
 
 
+def test_what_comes_at_once_is_said_once_and_not_word_by_word(browser: Browser) -> None:
+    body = """
+      const node = document.getElementById("announcer");
+      const said = [];
+      const seen = new Promise((resolve) => new MutationObserver(() => {
+        said.push(node.textContent);
+        if (said.length === 2) resolve(said);
+      }).observe(node, {childList: true}));
+      for (let number = 0; number < 10; number += 1) it.announce(`R${number} done`);
+      return seen;
+    """
+    assert browser.module("announcer", body) == [
+        "R0 done",
+        "6 earlier. R7 done. R8 done. R9 done",
+    ]
+
+
 def test_event_of_a_newer_agent_is_written_out(browser: Browser) -> None:
     event = {
         "schema": 1,
