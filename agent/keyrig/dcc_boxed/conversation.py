@@ -1,38 +1,30 @@
-"""A conversation with one device through the DCC: each command is a service request.
-
-What the party signs is the command that the agent composed itself. The pre-command that the
-DCC transforms a request into is compared with it, octet by octet, and anything else is an
-incident: what comes from outside is never signed.
-"""
+"""A conversation with one device through the DCC: each command is a service request."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from duis.alerts import DCCAlertMessage
 from duis.header import RequestIdentifier
-from duis.requests import SignedPreCommand, build_request, request_of
+from duis.requests import build_request, request_of
 from duis.response_codes import Outcome
-from duis.responses import PreCommand, ResponseMessage, parse_response
-from gbcs.errors import CounterReplayed, DecodeError, ProtocolError, SecurityError
+from duis.responses import ResponseMessage, parse_response
+from gbcs.errors import CounterReplayed, DecodeError
 from gbcs.message import Message
 from gbcs.protection import describe
 from gbcs.use_cases import command_protection
 from keyrig.commands import composed_command, protect_checked
-from keyrig.dcc_boxed.duis_client import WebService
 from keyrig.dcc_boxed.inbox import described
 from keyrig.dcc_boxed.refusals import is_no_response, refused
+from keyrig.dcc_boxed.requesting import Going, Requesting, Unanswered
 from keyrig.dcc_boxed.service_requests import service_request
 from keyrig.device_messages import DeviceMessages, Sent
-from keyrig.errors import DCCNotBelieved, DCCUnreachable, RunStopped, ServiceRefused
-from keyrig.ledger.service_documents import About
-from keyrig.ledger.states import EventType, ExchangeOutcome, ServiceDocumentKind
+from keyrig.errors import RunStopped
+from keyrig.ledger.states import ExchangeOutcome, ServiceDocumentKind
 from keyrig.printable import printable
 from keyrig.steps.effects import NoResponse
 
 if TYPE_CHECKING:
-    from duis.responses import Response
     from gbcs.entity import EntityIdentifier
     from keyrig.conversation import Surroundings
     from keyrig.dcc_boxed.inbox import Arrived
@@ -45,8 +37,6 @@ if TYPE_CHECKING:
 
 SENDINGS: Final = 2
 """How often a command that is repeatable is asked for before it counts as unanswered."""
-POSTINGS: Final = 2
-"""How often one and the same document is posted where the answer to it is lost."""
 WAIT_SLICE_S: Final = 0.5
 """How often a run that waits looks whether it is to stop."""
 _KINDS: Final = (
@@ -54,33 +44,6 @@ _KINDS: Final = (
     ServiceDocumentKind.DEVICE_ALERT,
     ServiceDocumentKind.DCC_ALERT,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Going:
-    """A request on its way.
-
-    Args:
-        sent: What the device's answer must be.
-        request: What is asked.
-        request_id: Names it at every stage.
-        variant: The service reference variant.
-        document: The request, signed.
-        composed: The command as the agent composes it, unprotected; None where the DCC makes it.
-        signed: The same with the party's signature; None where the DCC makes it.
-    """
-
-    sent: Sent
-    request: ServiceRequest
-    request_id: RequestIdentifier
-    variant: str
-    document: bytes
-    composed: Message | None
-    signed: Message | None
-
-
-class _Unanswered(Exception):  # noqa: N818 - not an error of anybody's
-    """No response will come; the text says why."""
 
 
 class ServiceConversation:
@@ -111,6 +74,7 @@ class ServiceConversation:
         self._run = surroundings
         self._timeout_s = timeout_s
         self._messages = DeviceMessages(device, surroundings, on_alert)
+        self._requesting = Requesting(service, surroundings, self._messages)
 
     def exchange(self, ask: Ask, attempt_id: int | None) -> Answer:
         """Ask the DCC for a command and give the device's verified response.
@@ -136,7 +100,7 @@ class ServiceConversation:
             going = self._prepare(ask, attempt_id)
             try:
                 response = self._carry(going)
-            except _Unanswered as reason:
+            except Unanswered as reason:
                 self._messages.unanswered(going.sent, self._timeout_s, str(reason))
                 continue
             return self._messages.accept(going.sent, response)
@@ -158,7 +122,7 @@ class ServiceConversation:
             run.go_on()
             inbox.wait_for_any(min(remaining_s, WAIT_SLICE_S))
 
-    def _prepare(self, ask: Ask, attempt_id: int | None) -> _Going:
+    def _prepare(self, ask: Ask, attempt_id: int | None) -> Going:
         """Reserve the counter, and have command and request in the ledger."""
         run = self._run
         now = run.clock()
@@ -188,7 +152,7 @@ class ServiceConversation:
             )
             asked = request_of(request.body, request_id)
             document = self._service.signer.sign(build_request(asked), request.originator)
-            going = _Going(
+            going = Going(
                 sent=sent,
                 request=request,
                 request_id=request_id,
@@ -197,7 +161,7 @@ class ServiceConversation:
                 composed=composed,
                 signed=signed,
             )
-            self._record(going, document, ServiceDocumentKind.REQUEST, self._first_service(going))
+            self._requesting.record_request(going)
         return going
 
     def _command(
@@ -211,15 +175,11 @@ class ServiceConversation:
         signer = self._run.keys.signer(ask.originator, ask.signing_key_identifier)
         return composed, protect_checked(composed, signer=signer), payload
 
-    @staticmethod
-    def _first_service(going: _Going) -> WebService:
-        return WebService.TRANSFORM if going.request.is_critical else WebService.SEND
-
-    def _carry(self, going: _Going) -> Message:
+    def _carry(self, going: Going) -> Message:
         """Have a request carried out, and give the device's response.
 
         Raises:
-            _Unanswered: None will come, or none came in time.
+            Unanswered: None will come, or none came in time.
         """
         run = self._run
         self._service.inbox.expect(str(going.request_id))
@@ -232,133 +192,24 @@ class ServiceConversation:
             timeout_s=self._timeout_s,
             service_request=going.variant,
         )
-        document = self._transformed(going) if going.request.is_critical else going.document
-        self._send(going, document)
+        document = going.document
+        if going.request.is_critical:
+            document = self._requesting.transformed(going)
+        self._requesting.send(going, document)
         try:
             return self._await(going)
         except RunStopped as stopped:
-            self._end(going, ExchangeOutcome.INTERRUPTED, str(stopped))
+            self._requesting.end(going, ExchangeOutcome.INTERRUPTED, str(stopped))
             raise
 
-    def _transformed(self, going: _Going) -> bytes:
-        """Have a request transformed; give the signed pre-command's document, recorded.
-
-        Nothing has been sent to the device until this returns, whatever happens.
-        """
-        try:
-            answer = self._post(going, WebService.TRANSFORM, going.document)
-            response = self._believed(going, WebService.TRANSFORM, answer)
-            if response.header.outcome is Outcome.ERROR:
-                raise refused(going.sent.what, response.header.response_code)
-        except (DCCUnreachable, ServiceRefused, DCCNotBelieved) as error:
-            self._end(going, ExchangeOutcome.NOT_SENT, str(error))
-            raise
-        composed, signed = going.composed, going.signed
-        assert composed is not None
-        assert signed is not None
-        body = response.body
-        transformed = body.gbcs_payload if isinstance(body, PreCommand) else b""
-        if transformed != composed.octets:
-            self._refuse_pre_command(going, transformed, composed)
-        # No ExecutionDateTime: the device holds such a command, whose payload has the instant,
-        # and the DCC, which could hold it as well, is to send it now.
-        request = request_of(
-            SignedPreCommand(gbcs_payload=signed.octets),
-            going.request_id,
-            service_reference_variant=going.variant,
-        )
-        document = self._service.signer.sign(build_request(request), going.request.originator)
-        self._record(going, document, ServiceDocumentKind.REQUEST, WebService.SEND)
-        self._messages.transcribe("command", signed.octets, verified=True)
-        return document
-
-    def _refuse_pre_command(self, going: _Going, transformed: bytes, composed: Message) -> None:
-        difference = _difference(transformed, composed)
-        reason = f"the DCC's pre-command is not the command asked for: {difference}"
-        self._messages.incident(going.sent, transformed, reason)
-        raise DCCNotBelieved(
-            going.sent.what, reason, "it is not signed; see what stands between here and the DCC"
-        )
-
-    def _send(self, going: _Going, document: bytes) -> None:
-        """Post what is to be sent; return once the DCC may be about to send it.
-
-        Raises:
-            _Unanswered: The DCC says at once that no response will come.
-        """
-        for posting in range(POSTINGS):
-            try:
-                answer = self._service.client.post(WebService.SEND, document, going.sent.what)
-            except DCCUnreachable as error:
-                if posting == 0 and not error.may_have_arrived:
-                    self._end(going, ExchangeOutcome.NOT_SENT, str(error))
-                    raise
-                self._messages.noise(str(error))
-                continue
-            except ServiceRefused as error:
-                if posting == 0:
-                    self._end(going, ExchangeOutcome.NOT_SENT, str(error))
-                    raise
-                # What was posted before may be on its way, and this refusal for that reason.
-                return
-            try:
-                self._acknowledged(going, answer, is_first=posting == 0)
-            except DCCNotBelieved as error:
-                self._end(going, ExchangeOutcome.INTERRUPTED, str(error))
-                raise
-            return
-
-    def _acknowledged(self, going: _Going, answer: bytes, *, is_first: bool) -> None:
-        response = self._believed(going, WebService.SEND, answer)
-        if response.header.outcome is not Outcome.ERROR or not is_first:
-            return
-        code = response.header.response_code
-        if is_no_response(code):
-            raise _Unanswered(f"the DCC answers {code}, {response.header.meaning}")
-        error = refused(going.sent.what, code)
-        self._end(going, ExchangeOutcome.NOT_SENT, str(error))
-        raise error
-
-    def _post(self, going: _Going, service: WebService, document: bytes) -> bytes:
-        """Post a document that changes nothing however often it is posted."""
-        for posting in range(POSTINGS):
-            try:
-                return self._service.client.post(service, document, going.sent.what)
-            except DCCUnreachable as error:
-                if posting == POSTINGS - 1:
-                    raise
-                self._messages.noise(str(error))
-        raise AssertionError("unreachable")
-
-    def _believed(self, going: _Going, service: WebService, answer: bytes) -> Response:
-        """Verify what a request's connection brought, record it and read it."""
-        what, source = going.sent.what, f"the answer of {service.value}"
-        signer, response, error = "", None, None
-        try:
-            believed = self._service.verifier.verify(answer, source)
-            signer = believed.signer
-            response = parse_response(believed.octets, source)
-        except (SecurityError, ProtocolError) as found:
-            error = found
-        self._record(going, answer, ServiceDocumentKind.ANSWER, service, signer)
-        if isinstance(error, SecurityError):
-            self._tell_incident(going, str(error))
-            raise DCCNotBelieved(
-                what, str(error), "correct dcc_boxed.response_certificates in the settings"
-            ) from error
-        if response is None or response.header.request_id != going.request_id:
-            reason = str(error) if error else f"{source} is to another request"
-            raise DCCNotBelieved(what, reason, "see what stands between here and the DCC")
-        return response
-
-    def _await(self, going: _Going) -> Message:
+    def _await(self, going: Going) -> Message:
         """Wait for the device's response, and do what else comes meanwhile."""
         run = self._run
         deadline = run.monotonic() + self._timeout_s
         while True:
             remaining_s = deadline - run.monotonic()
             if remaining_s <= 0:
-                raise _Unanswered("")
+                raise Unanswered("")
             arrived = self._service.inbox.response(min(remaining_s, WAIT_SLICE_S))
             self._tell_refusals()
             if arrived is None:
@@ -368,13 +219,14 @@ class ServiceConversation:
             if message is not None:
                 return message
 
-    def _answered(self, going: _Going, arrived: Arrived) -> Message | None:
+    def _answered(self, going: Going, arrived: Arrived) -> Message | None:
         """Give the device's response out of the DCC's; None where it is something else."""
         response = arrived.response
-        kind = ServiceDocumentKind.RESPONSE
-        self._transcribe(kind, arrived.document, is_signed=arrived.is_signed)
+        self._requesting.transcribe(
+            ServiceDocumentKind.RESPONSE, arrived.document, is_signed=arrived.is_signed
+        )
         if isinstance(response.body, DCCAlertMessage):
-            raise _Unanswered(f"the DCC tells of {described(response.body.dcc_alert)}")
+            raise Unanswered(f"the DCC tells of {described(response.body.dcc_alert)}")
         code = response.header.response_code
         if isinstance(response.body, ResponseMessage):
             self._taken(arrived.document_id, "")
@@ -382,23 +234,23 @@ class ServiceConversation:
         if response.header.outcome is Outcome.ERROR:
             self._taken(arrived.document_id, code)
             if is_no_response(code):
-                raise _Unanswered(f"the DCC answers {code}, {response.header.meaning}")
+                raise Unanswered(f"the DCC answers {code}, {response.header.meaning}")
             error = refused(going.sent.what, code)
-            self._end(going, ExchangeOutcome.INTERRUPTED, str(error))
+            self._requesting.end(going, ExchangeOutcome.INTERRUPTED, str(error))
             raise error
         return None
 
-    def _of_device(self, going: _Going, octets: bytes) -> Message:
+    def _of_device(self, going: Going, octets: bytes) -> Message:
         try:
             message = Message.parse(octets)
         except DecodeError as error:
             self._messages.transcribe("response", octets, verified=False)
-            raise _Unanswered(f"the DCC gives what is no GBCS message: {error}") from error
+            raise Unanswered(f"the DCC gives what is no GBCS message: {error}") from error
         if going.sent.is_by_the_dcc:
             self._refuse_replay(going, message)
         return message
 
-    def _refuse_replay(self, going: _Going, message: Message) -> None:
+    def _refuse_replay(self, going: Going, message: Message) -> None:
         """Refuse an answer to a command of the DCC's that came before, or could have.
 
         The DCC's counter is not known here, but it ascends.
@@ -433,54 +285,9 @@ class ServiceConversation:
     def _taken(self, document_id: int, detail: str) -> None:
         self._run.ledger.service_documents.take(document_id, self._run.clock(), detail)
 
-    def _end(self, going: _Going, outcome: ExchangeOutcome, detail: str) -> None:
-        run = self._run
-        run.ledger.exchanges.record_outcome(
-            going.sent.exchange_id, outcome, run.clock(), detail=printable(detail)
-        )
-
-    def _tell_incident(self, going: _Going, reason: str) -> None:
-        run = self._run
-        run.ledger.outbox.append(
-            EventType.SECURITY_INCIDENT,
-            self.device,
-            run.clock(),
-            {"exchange": going.sent.exchange_id, "reason": reason},
-        )
-        run.observe("security-incident", device=str(self.device), reason=printable(reason))
-
     def _tell_refusals(self) -> None:
         for reason in self._service.inbox.refusals():
             self._run.observe("document-refused", device=str(self.device), reason=reason)
-
-    def _transcribe(self, kind: ServiceDocumentKind, document: bytes, *, is_signed: bool) -> None:
-        self._messages.transcribe(f"service-{kind.value}", document, verified=is_signed)
-
-    def _record(
-        self,
-        going: _Going,
-        document: bytes,
-        kind: ServiceDocumentKind,
-        service: WebService,
-        signer: str = "",
-    ) -> None:
-        run = self._run
-        self._transcribe(
-            kind, document, is_signed=bool(signer) or kind is ServiceDocumentKind.REQUEST
-        )
-        run.ledger.service_documents.record(
-            document,
-            kind=kind,
-            service=service.value,
-            now=run.clock(),
-            about=About(
-                run_id=run.run_id,
-                exchange_id=going.sent.exchange_id,
-                device=self.device,
-                request_id=str(going.request_id),
-            ),
-            signer=signer,
-        )
 
 
 def tell_dcc_alert(observe: Observer, document: ServiceDocument, alert: DCCAlertMessage) -> None:
@@ -492,18 +299,3 @@ def tell_dcc_alert(observe: Observer, document: ServiceDocument, alert: DCCAlert
         code=alert.dcc_alert_code,
         signed=bool(document.signer),
     )
-
-
-def _difference(transformed: bytes, composed: Message) -> str:
-    """Say how a pre-command differs from the command that was composed."""
-    if not transformed:
-        return "there is none"
-    try:
-        message = Message.parse(transformed)
-    except DecodeError as error:
-        return f"it is no GBCS message ({error})"
-    if message.header != composed.header:
-        return f"its header is of {describe(message.header)} for {message.header.recipient}"
-    if message.content != composed.content:
-        return "its payload is another"
-    return "it is protected already"

@@ -1,7 +1,8 @@
-"""Which service request causes which command, and which command a request asks for.
+"""Which service request causes which command.
 
-The one table. Critical requests become a pre-command that the party signs; the DCC makes the
-commands of all others itself, with a counter and keys of its own.
+The one table; `asked_commands` reads it the other way. Critical requests become a pre-command
+that the party signs; the DCC makes the commands of all others itself, with a counter and keys
+of its own.
 
 | a step asks for | request | acts | the command is |
 |---|---|---|---|
@@ -40,20 +41,14 @@ from duis.requests import (
     UpdateSecurityCredentialsDevice,
 )
 from duis.values import CANCELLED
-from gbcs.errors import LocalProtocolError
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import (
     NEVER,
-    AuthorisingRemotePartyControl,
     CredentialsReplacementMode,
     KeyUsageCommand,
     ProvideCredentialsCommand,
-    RemotePartySeqNumberChange,
-    SeqNumberUsage,
     SpecialistSeqNumber,
     TimeBasedCPVChecks,
-    TrustAnchorCellIdentifier,
-    TrustAnchorReplacement,
     UpdateCredentialsCommand,
 )
 from gbcs.use_cases import MessageCode, use_case_name
@@ -65,13 +60,14 @@ if TYPE_CHECKING:
     from duis.requests import RequestBody
     from gbcs.entity import EntityIdentifier
 
-_MODE_OF_ROLE: Final = {
+MODES: Final = {
     RemotePartyRole.SUPPLIER: CredentialsReplacementMode.SUPPLIER_BY_SUPPLIER,
     RemotePartyRole.NETWORK_OPERATOR: (
         CredentialsReplacementMode.NETWORK_OPERATOR_BY_NETWORK_OPERATOR
     ),
 }
-_PLACES: Final = (
+"""The mode in which a party of a role replaces its own certificates."""
+PLACES: Final = (
     ("digital_signing_certificate", KeyUsage.DIGITAL_SIGNATURE, CellUsage.MANAGEMENT),
     ("key_agreement_certificate", KeyUsage.KEY_AGREEMENT, CellUsage.MANAGEMENT),
     ("key_agreement_top_up_certificate", KeyUsage.KEY_AGREEMENT, CellUsage.PREPAYMENT_TOP_UP),
@@ -154,7 +150,7 @@ def _replacement(
     mode = command.authorising_remote_party_control.credentials_replacement_mode
     if mode is CredentialsReplacementMode.SUPPLIER_BY_TRANS_COS:
         return _by_supplier(message_code, _change_of_supplier(message_code, command, users), users)
-    _require(mode in _MODE_OF_ROLE.values(), message_code, "the DCC alone replaces its own")
+    _require(mode in MODES.values(), message_code, "the DCC alone replaces its own")
     if originator == users.access_control_broker:
         return _by_supplier(message_code, _handover(message_code, command), users)
     _require_user(message_code, originator, users)
@@ -210,7 +206,7 @@ def _change_of_supplier(
     )
 
 
-_SIGNING: Final = _PLACES[0][0]
+_SIGNING: Final = PLACES[0][0]
 
 
 def _certificates(command: UpdateCredentialsCommand) -> dict[str, Any]:
@@ -219,7 +215,7 @@ def _certificates(command: UpdateCredentialsCommand) -> dict[str, Any]:
         for each in command.replacements
         for cell in (each.target_trust_anchor_cell,)
     }
-    return {name: cells[usage, use] for name, usage, use in _PLACES if (usage, use) in cells}
+    return {name: cells[usage, use] for name, usage, use in PLACES if (usage, use) in cells}
 
 
 def _role(message_code: int, command: UpdateCredentialsCommand) -> RemotePartyRole:
@@ -271,137 +267,3 @@ def _require_user(message_code: int, originator: EntityIdentifier, users: Users)
 def _require(condition: bool, message_code: int, reason: str) -> None:  # noqa: FBT001 - as assert
     if not condition:
         raise NoServiceRequest(use_case_name(message_code), reason)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskedCommand:
-    """A command that the DCC makes of a non-critical request.
-
-    Args:
-        message_code: Its use case.
-        originator: Whose it is.
-        payload: Its payload.
-    """
-
-    message_code: int
-    originator: EntityIdentifier
-    payload: Any
-
-
-def asked_command(body: RequestBody, counter: int, users: Users) -> AskedCommand:
-    """Give the command that the DCC makes of a non-critical request.
-
-    Args:
-        body: The request's body.
-        counter: The counter that the DCC took for it, as the answer has it.
-        users: Whose the DCC's commands are.
-
-    Raises:
-        LocalProtocolError: The DCC makes no command of such a request.
-    """
-    match body:
-        case RetrieveDeviceSecurityCredentialsKRP():
-            return AskedCommand(
-                message_code=MessageCode.PROVIDE_CREDENTIALS,
-                originator=users.access_control_broker,
-                payload=ProvideCredentialsCommand(
-                    authorising_remote_party_ta_cell_identifier=TrustAnchorCellIdentifier(
-                        role=RemotePartyRole.ACCESS_CONTROL_BROKER,
-                        key_usage=KeyUsage.KEY_AGREEMENT,
-                    ),
-                    remote_party_roles_credentials_required=body.remote_party_roles,
-                ),
-            )
-        case RequestHandoverOfDCCControlledDevice() if body.remote_party_role in _MODE_OF_ROLE:
-            return _handed_over(body, counter, users)
-        case UpdateSecurityCredentialsCoS():
-            return _changed_supplier(body, counter, users)
-        case _:
-            name = type(body).__name__
-            raise LocalProtocolError(f"the DCC makes no command of {name} that is known here")
-
-
-def _handed_over(
-    body: RequestHandoverOfDCCControlledDevice, counter: int, users: Users
-) -> AskedCommand:
-    role, mode = body.remote_party_role, _MODE_OF_ROLE[body.remote_party_role]
-    control = AuthorisingRemotePartyControl(
-        credentials_replacement_mode=mode,
-        apply_time_based_cpv_checks=_checks(applied=body.apply_time_based_cpv_checks),
-        authorising_remote_party_ta_cell_identifier=TrustAnchorCellIdentifier(
-            role=role, key_usage=KeyUsage.DIGITAL_SIGNATURE
-        ),
-        authorising_remote_party_seq_number=counter,
-        new_remote_party_floor_seq_number=body.remote_party_floor_seq_number,
-        new_remote_party_specialist_floor_seq_number=_specialist(
-            body.remote_party_prepayment_top_up_floor_seq_number
-        ),
-    )
-    return AskedCommand(
-        message_code=mode.message_code,
-        originator=users.access_control_broker,
-        payload=_update(control, role, body.replacement_certificates, body),
-    )
-
-
-def _changed_supplier(
-    body: UpdateSecurityCredentialsCoS, counter: int, users: Users
-) -> AskedCommand:
-    mode = CredentialsReplacementMode.SUPPLIER_BY_TRANS_COS
-    change = RemotePartySeqNumberChange(
-        other_remote_party_role=RemotePartyRole.SUPPLIER,
-        other_remote_party_floor_seq_number=body.supplier_floor_seq_number,
-        new_remote_party_specialist_floor_seq_number=_specialist(
-            body.supplier_prepayment_top_up_floor_seq_number
-        ),
-    )
-    control = AuthorisingRemotePartyControl(
-        credentials_replacement_mode=mode,
-        apply_time_based_cpv_checks=_checks(applied=body.apply_time_based_cpv_checks),
-        authorising_remote_party_ta_cell_identifier=TrustAnchorCellIdentifier(
-            role=RemotePartyRole.TRANSITIONAL_COS, key_usage=KeyUsage.DIGITAL_SIGNATURE
-        ),
-        authorising_remote_party_seq_number=counter,
-        other_remote_party_seq_number_changes=(change,),
-    )
-    certificates = body.supplier_replacement_certificates
-    return AskedCommand(
-        message_code=mode.message_code,
-        originator=users.transitional_cos,
-        payload=_update(control, RemotePartyRole.SUPPLIER, certificates, body),
-    )
-
-
-def _update(
-    control: AuthorisingRemotePartyControl,
-    role: RemotePartyRole,
-    certificates: ReplacementCertificates,
-    body: RequestHandoverOfDCCControlledDevice | UpdateSecurityCredentialsCoS,
-) -> UpdateCredentialsCommand:
-    at = body.execution_date_time
-    return UpdateCredentialsCommand(
-        authorising_remote_party_control=control,
-        replacements=tuple(
-            TrustAnchorReplacement(
-                replacement_certificate=der,
-                target_trust_anchor_cell=TrustAnchorCellIdentifier(
-                    role=role, key_usage=usage, cell_usage=use
-                ),
-            )
-            for name, usage, use in _PLACES
-            if (der := getattr(certificates, name)) is not None
-        ),
-        certification_path_certificates=body.certification_path_certificates.certificates,
-        execution_date_time=NEVER if at == CANCELLED else at,
-    )
-
-
-def _checks(*, applied: bool) -> TimeBasedCPVChecks:
-    return TimeBasedCPVChecks.APPLY if applied else TimeBasedCPVChecks.DISAPPLY
-
-
-def _specialist(floor: int | None) -> tuple[SpecialistSeqNumber, ...] | None:
-    if floor is None:
-        return None
-    usage = SeqNumberUsage.PREPAYMENT_TOP_UP
-    return (SpecialistSeqNumber(seq_number_usage=usage, seq_number=floor),)

@@ -11,7 +11,8 @@ from gbcs.entity import EntityIdentifier
 from gbcs.errors import DecodeError, ProtectionMissing, WrongEntity
 from gbcs.message import Message
 from gbcs.roles import KeyUsage
-from keyrig.dcc_boxed.service_requests import Users, asked_command
+from keyrig.dcc_boxed.asked_commands import asked_command
+from keyrig.dcc_boxed.service_requests import Users
 from keyrig.ledger.states import ServiceDocumentKind
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from duis.header import RequestIdentifier
     from duis.requests import Request
     from gbcs.certificates import GBCSCertificate
-    from keyrig.dcc_boxed.service_requests import AskedCommand
+    from keyrig.dcc_boxed.asked_commands import AskedCommand
     from keyrig.report.evidence_file import EvidenceFile, FiledExchange
 
 

@@ -12,6 +12,7 @@ from duis.documents import SIGNATURE
 from duis.requests import build_request, parse_request, request_of
 from duis.values import CANCELLED
 from gbcs.entity import EntityIdentifier
+from gbcs.errors import LocalProtocolError
 from gbcs.message import Message
 from gbcs.roles import KeyUsage, RemotePartyRole
 from gbcs.security_credentials import (
@@ -24,7 +25,8 @@ from gbcs.security_credentials import (
     UpdateCredentialsCommand,
 )
 from gbcs.use_cases import MessageCode, decode_payload
-from keyrig.dcc_boxed.service_requests import Users, asked_command, service_request
+from keyrig.dcc_boxed.asked_commands import asked_command
+from keyrig.dcc_boxed.service_requests import Users, service_request
 from keyrig.errors import NoServiceRequest
 
 TEMPLATES = SHARED / "duis" / "templates"
@@ -209,3 +211,10 @@ def test_cancellation_has_the_instant_that_never_comes_in_duis() -> None:
     assert payload.execution_date_time == NEVER
     asked = service_request(message.header.message_code, payload, SUPPLIER, USERS)
     assert asked.body.execution_date_time == CANCELLED  # type: ignore[union-attr]
+
+
+@needs(TEMPLATES)
+@pytest.mark.parametrize("name", BY_THE_PARTY)
+def test_dcc_makes_no_command_of_a_critical_request_by_itself(name: str) -> None:
+    with pytest.raises(LocalProtocolError, match="makes no command"):
+        asked_command(parse_request(template(name), name).body, 1, USERS)
