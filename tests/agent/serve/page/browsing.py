@@ -65,10 +65,13 @@ class Browser:
         self.driver = driver
 
     def begin(self) -> None:
-        """Leave what another test left: a page, a size, logs."""
-        self.driver.get("about:blank")
-        self.command("Emulation.clearDeviceMetricsOverride")
-        self.command("Emulation.setEmulatedMedia", media="", features=[])
+        """Take a new tab, which shares no storage with those before it, and no setting."""
+        before = self.driver.current_window_handle
+        self.driver.switch_to.new_window("tab")
+        after = self.driver.current_window_handle
+        self.driver.switch_to.window(before)
+        self.driver.close()
+        self.driver.switch_to.window(after)
         self.resize(*HANDHELD)
         self.log("performance")
         self.log("browser")

@@ -1,4 +1,4 @@
-"""A browser for each module, and a page for each test."""
+"""A browser for all tests of a process, and a tab for each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from selenium import webdriver
 
 
-@pytest.fixture(name="driver", scope="module")
+@pytest.fixture(name="driver", scope="session")
 def fixture_driver() -> Iterator[webdriver.Chrome]:
     with chromium() as driver:
         yield driver
