@@ -97,8 +97,13 @@ class DeviceMessages:
             for candidate in sorted(held, key=lambda candidate: not candidate.certain)
         )
 
-    def accept(self, sent: Sent, response: Message) -> Answer:
+    def accept(self, sent: Sent, response: Message, remark: str = "") -> Answer:
         """Verify a response and record it; give what it says.
+
+        Args:
+            sent: What it must answer.
+            response: The response.
+            remark: What is to be recorded of how it came.
 
         Raises:
             SecurityError: It fails verification; recorded as an incident.
@@ -127,7 +132,7 @@ class DeviceMessages:
                 error
             )
         assert decoded is not None
-        remarks = (unchecked, _remark(response, len(decoded.lengths_not_minimal)))
+        remarks = (unchecked, remark, _remark(response, len(decoded.lengths_not_minimal)))
         run.ledger.exchanges.record_outcome(
             sent.exchange_id,
             ExchangeOutcome.VERIFIED,

@@ -39,6 +39,8 @@ SENDINGS: Final = 2
 """How often a command that is repeatable is asked for before it counts as unanswered."""
 WAIT_SLICE_S: Final = 0.5
 """How often a run that waits looks whether it is to stop."""
+UNSIGNED: Final = "the DCC's document is signed by nobody known, and rests on the line"
+"""Is recorded with a response that came in such a document."""
 _KINDS: Final = (
     ServiceDocumentKind.RESPONSE,
     ServiceDocumentKind.DEVICE_ALERT,
@@ -99,11 +101,11 @@ class ServiceConversation:
             self._run.go_on()
             going = self._prepare(ask, attempt_id)
             try:
-                response = self._carry(going)
+                message, remark = self._carry(going)
             except Unanswered as reason:
                 self._messages.unanswered(going.sent, self._timeout_s, str(reason))
                 continue
-            return self._messages.accept(going.sent, response)
+            return self._messages.accept(going.sent, message, remark)
         raise NoResponse(ask.what, self._timeout_s * sendings)
 
     def receive_alerts(self, wait_s: float = 0) -> bool:
@@ -175,8 +177,8 @@ class ServiceConversation:
         signer = self._run.keys.signer(ask.originator, ask.signing_key_identifier)
         return composed, protect_checked(composed, signer=signer), payload
 
-    def _carry(self, going: Going) -> Message:
-        """Have a request carried out, and give the device's response.
+    def _carry(self, going: Going) -> tuple[Message, str]:
+        """Have a request carried out; give the device's response, and a remark on how it came.
 
         Raises:
             Unanswered: None will come, or none came in time.
@@ -202,7 +204,7 @@ class ServiceConversation:
             self._requesting.end(going, ExchangeOutcome.INTERRUPTED, str(stopped))
             raise
 
-    def _await(self, going: Going) -> Message:
+    def _await(self, going: Going) -> tuple[Message, str]:
         """Wait for the device's response, and do what else comes meanwhile."""
         run = self._run
         deadline = run.monotonic() + self._timeout_s
@@ -217,7 +219,7 @@ class ServiceConversation:
                 continue
             message = self._answered(going, arrived)
             if message is not None:
-                return message
+                return message, "" if arrived.is_signed else UNSIGNED
 
     def _answered(self, going: Going, arrived: Arrived) -> Message | None:
         """Give the device's response out of the DCC's; None where it is something else."""

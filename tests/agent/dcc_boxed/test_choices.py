@@ -77,6 +77,7 @@ def test_answers_can_rest_on_the_line_and_are_kept_as_such(
             received = [each for each in home.documents(exchange) if not each.is_sent]
             assert received
             assert {each.signer for each in received} == {""}
+            assert "rests on the line" in exchange.detail
 
 
 @pytest.mark.parametrize("form", FutureDatedAlertForm)
