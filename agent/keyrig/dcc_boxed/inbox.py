@@ -74,7 +74,7 @@ class Inbox:
         self.run_id: str | None = None
 
     def take(self, document: bytes) -> None:
-        """Take one document that was posted.
+        """Take one document that was posted; the same again changes nothing.
 
         Raises:
             ProtocolError: It is no such document.
@@ -89,15 +89,19 @@ class Inbox:
             with self._condition:
                 self._refused.append(printable(str(error), _REASON_CHARACTERS))
             raise
-        document_id = self._ledger.service_documents.record(
-            document,
-            kind=kind,
-            service=SERVICE,
-            now=self._clock(),
-            about=about,
-            signer=believed.signer,
-            is_taken=False,
-        )
+        with self._ledger.transaction():
+            if self._ledger.service_documents.has(document, about):
+                # Its sender did not hear that it came, or somebody shows what he overheard.
+                return
+            document_id = self._ledger.service_documents.record(
+                document,
+                kind=kind,
+                service=SERVICE,
+                now=self._clock(),
+                about=about,
+                signer=believed.signer,
+                is_taken=False,
+            )
         with self._condition:
             if about.request_id and about.request_id == self._awaited:
                 self._arrived.append(

@@ -125,6 +125,20 @@ class ServiceDocuments:
             assert inserted.inserted_primary_key is not None
             return int(inserted.inserted_primary_key[0])
 
+    def has(self, document: bytes, about: About) -> bool:
+        """Say whether the same document, octet by octet, came before about the same."""
+        table = service_documents
+        is_about = (
+            table.c.device.is_(None) if about.device is None else (table.c.device == about.device)
+        )
+        query = (
+            select(table.c.id)
+            .where(table.c.request_id == about.request_id, is_about, table.c.document == document)
+            .limit(1)
+        )
+        with self._database.reading() as connection:
+            return connection.execute(query).first() is not None
+
     def take(self, document_id: int, now: datetime, detail: str = "") -> None:
         """Record that a document has been dealt with.
 

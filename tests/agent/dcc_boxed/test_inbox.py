@@ -132,6 +132,17 @@ def test_response_is_kept_before_it_is_told_and_wakes_who_waits(ledger: Ledger, 
     assert inbox.response(0) is None
 
 
+def test_same_document_again_changes_nothing_and_wakes_nobody(ledger: Ledger, dcc: DCC) -> None:
+    inbox = inbox_of(ledger, dcc)
+    inbox.expect(f"{SUPPLIER}:{DEVICE}:{COUNTER}")
+    document = dcc.document(ResponseMessage(gbcs_payload=b"\xdf"))
+    for _ in range(3):
+        inbox.take(document)
+    assert inbox.response(0) is not None
+    assert inbox.response(0) is None
+    assert len(ledger.service_documents.of_run(RUN)) == 1
+
+
 def test_response_to_another_request_wakes_nobody_and_waits(ledger: Ledger, dcc: DCC) -> None:
     inbox = inbox_of(ledger, dcc)
     inbox.expect(f"{SUPPLIER}:{DEVICE}:{COUNTER}")

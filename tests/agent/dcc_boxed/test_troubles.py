@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from keyrig.ledger.service_documents import ServiceDocument
+
 
 def at(what: str, act: Callable[[], object]) -> Callable[[dict[str, Any]], None]:
     """Do something before the first request for a command leaves."""
@@ -124,28 +126,40 @@ def test_certificate_whose_answer_is_lost_is_never_stored_twice(
         assert len({each.command for each in stored}) == 2
 
 
-@pytest.mark.parametrize("fault", [Fault.DUPLICATE_RESPONSE, Fault.LATE_RESPONSE])
+def responses(home: BoxedHome) -> list[ServiceDocument]:
+    with home.ledger() as ledger:
+        return [
+            each
+            for run in ledger.runs.runs()
+            for each in ledger.service_documents.of_run(run.id)
+            if each.kind is ServiceDocumentKind.RESPONSE
+        ]
+
+
+def test_response_that_comes_twice_counts_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with BoxedHome(tmp_path, monkeypatch, entities=[HCALCS]) as home:
+        home.faults.inject(Fault.DUPLICATE_RESPONSE, times=4)
+        assert home.run() is RunResult.DONE
+        assert len(responses(home)) == len(home.exchanges()) == 4
+
+
 def test_response_that_nobody_awaits_any_more_is_kept_and_set_aside(
-    fault: Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with BoxedHome(tmp_path, monkeypatch, entities=[HCALCS], response_timeout_s=1) as home:
         home.faults.delay_s = 1.1
-        home.faults.inject(fault)
+        home.faults.inject(Fault.LATE_RESPONSE)
         # Asked anew once the first is given up; what is late has come before anything else is.
         home.when_sent = at("(supplier)", home.running.wait_delivered)
         assert home.run() is RunResult.DONE
-        with home.ledger() as ledger:
-            responses = [
-                each
-                for run in ledger.runs.runs()
-                for each in ledger.service_documents.of_run(run.id)
-                if each.kind is ServiceDocumentKind.RESPONSE
-            ]
-        answered = [each for each in home.exchanges() if each.outcome is ExchangeOutcome.VERIFIED]
-        assert len(responses) == len(answered) + 1
-        others = [each for each in responses if each.detail or each.taken_at is None]
-        assert len(others) == 1
-        assert others[0].exchange_id == home.exchanges()[0].id
+        first, *others = home.exchanges()
+        assert first.outcome is ExchangeOutcome.NO_RESPONSE
+        (late,) = [each for each in responses(home) if each.detail]
+        assert late.exchange_id == first.id
+        assert "set aside" in late.detail
+        assert len(responses(home)) == 1 + len(others)
 
 
 def test_refusal_for_the_smi_status_names_the_trap_and_is_no_failure(
