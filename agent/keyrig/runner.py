@@ -540,10 +540,13 @@ class _DeviceRun:
             observe("cancellation", device=str(self._entity), duty=duty, detail=detail)
 
     def _listen(self) -> None:
-        """Take what has come unasked; wait where an alert should come."""
-        wait_s = self._device.timeout_s if _expects_alert(self._bench, self._entity) else 0
-        while self._conversation.receive_alerts(wait_s):
-            wait_s = self._device.timeout_s if _expects_alert(self._bench, self._entity) else 0
+        """Take what has come unasked; wait where an alert should come, unless asked to stop."""
+        while self._conversation.receive_alerts(self._alert_within_s()):
+            pass
+
+    def _alert_within_s(self) -> float:
+        is_awaited = _expects_alert(self._bench, self._entity)
+        return self._device.timeout_s if is_awaited and self._bench.should_stop() is None else 0
 
     def _settle(
         self, recipient: EntityIdentifier, alert: UpdateCredentialsAlert, alert_id: int

@@ -20,6 +20,7 @@ from keyrig.serve.event_log import FINISHED
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from keyrig.ledger.ledger import Ledger
     from keyrig.ledger.operations import Operation, OperationEvent
     from keyrig.serve.service import Service
     from keyrig.tokens import Token
@@ -75,8 +76,8 @@ async def _events(
             if not await service.access.holds(token):
                 yield REVOKED
                 return
-            found = await run_in_threadpool(
-                service.ledgers.reading.operations.events, operation_id, seen, BATCH
+            found, has_ended = await run_in_threadpool(
+                _news, service.ledgers.reading, operation_id, seen
             )
             if found:
                 seen = found[-1].number
@@ -84,7 +85,7 @@ async def _events(
                 if found[-1].type == FINISHED:
                     return
                 continue
-            if service.closing:
+            if has_ended or service.closing:
                 return
             try:
                 await asyncio.wait_for(news.wait(), service.settings.serve.heartbeat_s)
@@ -92,6 +93,14 @@ async def _events(
                 yield HEARTBEAT
     finally:
         unsubscribe()
+
+
+def _news(ledger: Ledger, operation_id: str, seen: int) -> tuple[tuple[OperationEvent, ...], bool]:
+    """Give the events after the one seen last, and whether no more will come, in one view."""
+    with ledger.reading():
+        operation = ledger.operations.operation(operation_id)
+        found = ledger.operations.events(operation_id, seen, BATCH)
+    return found, operation is None or operation.result is not None
 
 
 def _written(event: OperationEvent) -> bytes:

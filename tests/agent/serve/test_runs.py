@@ -58,6 +58,12 @@ def test_events_go_on_after_the_last_that_was_seen(served: Serving) -> None:
     assert served.client.get(path, headers=seen).status_code == 204
 
 
+def test_stream_of_one_who_is_ahead_of_the_run_ends_with_it(served: Serving) -> None:
+    run_id = served.start_run(devices=[HUB])
+    assert served.events(run_id, after=1_000_000) == []
+    assert served.client.get(f"/api/v1/runs/{run_id}").json()["state"] == "done"
+
+
 def test_events_are_kept_when_the_server_starts_again(home: Path) -> None:
     with serving(home) as served:
         run_id = served.start_run(devices=[HUB])
