@@ -5,11 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, Field
+from pydantic import BaseModel, Field
 
 from keyrig.ledger.states import BatchRule, LocalCommandState, Verification
 from keyrig.local_delivery.reading import COMMANDS_MAXIMUM
-from keyrig.serve.documents import OPERATION_PATTERN, Asked, EntityText, OperationId
+from keyrig.serve.documents import (
+    OPERATION_PATTERN,
+    Asked,
+    EntityText,
+    InstantText,
+    OperationId,
+)
 from keyrig.serve.problems import Problem
 
 DeliveryId = Annotated[
@@ -41,7 +47,7 @@ class DeliveryRequest(Asked):
     device: EntityText
     commands: Annotated[list[CommandGiven], Field(min_length=1, max_length=COMMANDS_MAXIMUM)]
     expires_at: Annotated[
-        AwareDatetime | None, Field(description="Until when they may be sent.")
+        InstantText | None, Field(description="Until when they may be sent.")
     ] = None
     go_on: Annotated[
         bool,
