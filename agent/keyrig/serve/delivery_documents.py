@@ -46,9 +46,9 @@ class DeliveryRequest(Asked):
     rig: Annotated[str, Field(description="The rig's name.", examples=["emulated-home"])]
     device: EntityText
     commands: Annotated[list[CommandGiven], Field(min_length=1, max_length=COMMANDS_MAXIMUM)]
-    expires_at: Annotated[
-        InstantText | None, Field(description="Until when they may be sent.")
-    ] = None
+    expires_at: Annotated[InstantText | None, Field(description="Until when they may be sent.")] = (
+        None
+    )
     go_on: Annotated[
         bool,
         Field(strict=True, description="Go on behind a command that was not carried out."),
