@@ -98,7 +98,7 @@ def test_send_whose_answer_is_lost_is_posted_again_as_the_same_document(
 def test_question_without_an_answer_is_asked_anew(
     fault: Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with BoxedHome(tmp_path, monkeypatch, entities=[HCALCS], response_timeout_s=1) as home:
+    with BoxedHome(tmp_path, monkeypatch, entities=[HCALCS], response_timeout_s=2) as home:
         home.faults.inject(fault)
         assert home.run() is RunResult.DONE
         first, second, *_ = home.exchanges()
@@ -111,7 +111,7 @@ def test_question_without_an_answer_is_asked_anew(
 def test_certificate_whose_answer_is_lost_is_never_stored_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with BoxedHome(tmp_path, monkeypatch, entities=[ESME], response_timeout_s=1) as home:
+    with BoxedHome(tmp_path, monkeypatch, entities=[ESME], response_timeout_s=2) as home:
         home.when_sent = at("CS02d", lambda: home.faults.inject(Fault.LOST_RESPONSE))
         assert home.run() is RunResult.DONE
         stored = [
@@ -148,8 +148,8 @@ def test_response_that_comes_twice_counts_once(
 def test_response_that_nobody_awaits_any_more_is_kept_and_set_aside(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with BoxedHome(tmp_path, monkeypatch, entities=[HCALCS], response_timeout_s=1) as home:
-        home.faults.delay_s = 1.1
+    with BoxedHome(tmp_path, monkeypatch, entities=[HCALCS], response_timeout_s=2) as home:
+        home.faults.delay_s = 2.2
         home.faults.inject(Fault.LATE_RESPONSE)
         # Asked anew once the first is given up; what is late has come before anything else is.
         home.when_sent = at("(supplier)", home.running.wait_delivered)
