@@ -60,8 +60,6 @@ def test_pre_command_that_differs_is_never_signed_and_no_failure_of_the_device(
 @pytest.mark.parametrize(
     ("what", "fault"),
     [
-        ("CS02a", Fault.HTTP_ERROR),
-        ("CS02c", Fault.LOST_REPLY),
         ("CS02d", Fault.LOST_REPLY),
         ("CS02b", Fault.HTTP_ERROR),
     ],
