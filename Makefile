@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_ENVIRONMENT := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
 # Debian's, for the tests that talk to a broker and to a browser.
-TEST_PACKAGES := mosquitto chromium chromium-driver
+TEST_PACKAGES := mosquitto chromium chromium-driver xmlsec1
 
 .PHONY: run test test-packages interruptions reference-model bench lint lock clean help
 

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from sqlalchemy import Engine, event
 
 import radio_bench
+import upstream_bench
 from gbcs.entity import EntityIdentifier
 from gbcs.keys import SharedSecrets
 from gbcs.message import CRAFlag, Message
@@ -34,7 +35,7 @@ from keyrig.ledger import Ledger
 from ledger_generator import NOW, disagreements, generate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[1]
 RTDS = ROOT.parent / "shared" / "rtds"
@@ -250,43 +251,75 @@ def figure(name: str, value: float, unit: str, reach: float | None = None) -> di
     return {"name": name, "value": value, "unit": unit, "reach": reach, "met": met}
 
 
-def main() -> None:
-    figures = []
-    if RTDS.is_dir():
-        reference = Reference()
-        rate, ratio = verification(reference)
-        figures.append(figure("reference messages verified and decoded", rate, "per s"))
-        figures.append(figure("verification, share of bare cryptography", ratio, "ratio", REACH))
-        rate, ratio = building(reference)
-        figures.append(figure("commands built, signed and MACed", rate, "per s"))
-        figures.append(figure("building, share of bare cryptography", ratio, "ratio", REACH))
-    else:
+def messages() -> Iterator[dict[str, Any]]:
+    if not RTDS.is_dir():
         print(f"no reference messages in {RTDS.name}; their figures are left out")
-    figures.append(figure("six-device run, emulated home over ptys", six_device_run(), "s"))
+        return
+    reference = Reference()
+    rate, ratio = verification(reference)
+    yield figure("reference messages verified and decoded", rate, "per s")
+    yield figure("verification, share of bare cryptography", ratio, "ratio", REACH)
+    rate, ratio = building(reference)
+    yield figure("commands built, signed and MACed", rate, "per s")
+    yield figure("building, share of bare cryptography", ratio, "ratio", REACH)
+
+
+def runs() -> Iterator[dict[str, Any]]:
+    yield figure("six-device run, emulated home over ptys", six_device_run(), "s")
     elapsed, joining = radio_bench.six_device_run()
-    figures.append(figure("six-device run over the emulated radio, from nothing", elapsed, "s"))
-    figures.append(figure("  of which joining and key establishment", joining, "s"))
+    yield figure("six-device run over the emulated radio, from nothing", elapsed, "s")
+    yield figure("  of which joining and key establishment", joining, "s")
     for version in (8, 13):
         rate, share = radio_bench.goodput(version)
-        figures.append(figure(f"tunnel goodput, EZSP {version}", rate, "kbit/s"))
-        figures.append(figure("  as a share of what the air at 250 kbit/s allows", share, "ratio"))
+        yield figure(f"tunnel goodput, EZSP {version}", rate, "kbit/s")
+        yield figure("  as a share of what the air at 250 kbit/s allows", share, "ratio")
+
+
+def ledger() -> Iterator[dict[str, Any]]:
     transactions, rows, octets = ledger_writes()
-    figures.append(figure("ledger transactions per duty", transactions, "count"))
-    figures.append(figure("ledger rows written per duty", rows, "count"))
-    figures.append(figure("ledger per device after its duties, messages and all", octets, "octets"))
+    yield figure("ledger transactions per duty", transactions, "count")
+    yield figure("ledger rows written per duty", rows, "count")
+    yield figure("ledger per device after its duties, messages and all", octets, "octets")
     found: dict[int, float] = {}
     for devices in DEVICES:
         found[devices], refresh, octets = next_due(devices)
         name = f"{devices:,} devices"
-        figures.append(figure(f"next {NEXT_DUE:,} duties due of {name}", found[devices], "ms"))
-        figures.append(figure(f"planning one device anew among {name}", refresh, "ms"))
-        figures.append(figure(f"ledger per device without messages, {name}", octets, "octets"))
+        yield figure(f"next {NEXT_DUE:,} duties due of {name}", found[devices], "ms")
+        yield figure(f"planning one device anew among {name}", refresh, "ms")
+        yield figure(f"ledger per device without messages, {name}", octets, "octets")
     growth = found[DEVICES[0]] / found[DEVICES[-1]]
-    figures.append(
-        figure(
-            f"the same, {DEVICES[0]:,} over {DEVICES[-1]:,}: 1 does not grow", growth, "ratio", FLAT
-        )
-    )
+    name = f"the same, {DEVICES[0]:,} over {DEVICES[-1]:,}: 1 does not grow"
+    yield figure(name, growth, "ratio", FLAT)
+
+
+def upstream() -> Iterator[dict[str, Any]]:
+    yield figure("events told to an NDJSON file", upstream_bench.ndjson_rate(), "per s")
+    told = upstream_bench.mqtt_rate()
+    if told is None:
+        print("mosquitto is not installed; its figure is left out")
+    else:
+        yield figure("events told to mosquitto, QoS 1, of 1,000 devices", told, "per s")
+    waiting = f"{upstream_bench.DRAINED_EVENTS:,} waiting events"
+    drains = (("NDJSON", upstream_bench.ndjson_drain), ("HTTP", upstream_bench.http_drain))
+    for kind, drain in drains:
+        first, middle, last = drain()
+        yield figure(f"{waiting} to {kind}, first third", first, "per s")
+        yield figure(f"{waiting} to {kind}, middle third", middle, "per s")
+        yield figure(f"{waiting} to {kind}, last third", last, "per s")
+        yield figure("  last over first: 1 does not slow", last / first, "ratio", FLAT)
+
+
+PARTS = (messages, runs, ledger, upstream)
+
+
+def main() -> None:
+    wanted = sys.argv[1:]
+    known = {part.__name__: part for part in PARTS}
+    if unknown := set(wanted) - known.keys():
+        sys.exit(f"no part {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    figures = [
+        each for name, part in known.items() if not wanted or name in wanted for each in part()
+    ]
     out = ROOT / "build" / "bench.json"
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
