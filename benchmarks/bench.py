@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from sqlalchemy import Engine, event
 
 import radio_bench
+import serve_bench
 import upstream_bench
 from gbcs.entity import EntityIdentifier
 from gbcs.keys import SharedSecrets
@@ -309,7 +310,18 @@ def upstream() -> Iterator[dict[str, Any]]:
         yield figure("  last over first: 1 does not slow", last / first, "ratio", FLAT)
 
 
-PARTS = (messages, runs, ledger, upstream)
+def serve() -> Iterator[dict[str, Any]]:
+    found = serve_bench.serve_figures()
+    for clients, reads in found["status_reads_per_second"].items():
+        for what, rate in reads.items():
+            yield figure(f"status reads of {what}, {clients} clients", rate, "per s")
+    for clients, times in found["run_to_first_event_s"].items():
+        for what, value in times.items():
+            name = f"run to its first event, {clients} clients, {what.replace('_', ' ')}"
+            yield figure(name, value, "s")
+
+
+PARTS = (messages, runs, ledger, upstream, serve)
 
 
 def main() -> None:
