@@ -19,11 +19,11 @@ from gbcs.errors import (
 )
 from gbcs.keys import SharedSecrets
 from gbcs.message import CRAFlag, Message
+from gbcs.printable import printable
 from gbcs.protection import describe, verify_mac, verify_signature
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import decode_payload, payload_codec, use_case_name
 from keyrig.errors import KeyMissing, KeyStoreError
-from keyrig.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -12,10 +12,10 @@ import os
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
+from gbcs.printable import printable
 from keyrig.clock import monotonic, pause
 from keyrig.errors import DeviceBusy
 from keyrig.observing import Observer, unobserved
-from keyrig.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

@@ -20,12 +20,12 @@ from gbcs.errors import (
     WrongEntity,
 )
 from gbcs.message import CRAFlag
+from gbcs.printable import printable
 from gbcs.protection import describe, verify_mac, verify_signature
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import MessageCode, decode_payload, response_protection
 from keyrig.errors import KeyMissing
 from keyrig.ledger.states import EventType, ExchangeOutcome
-from keyrig.printable import printable
 from keyrig.steps.effects import Answer, StepFailed
 
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from gbcs.printable import printable
 from keyrig.duties.explain import explain
 from keyrig.duties.known_facts import encode_value
 from keyrig.fact_listing import fact_document
-from keyrig.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

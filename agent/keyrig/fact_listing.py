@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from gbcs.printable import printable
 from keyrig.duties.known_facts import FactName, encode_value, fold
-from keyrig.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,11 +13,11 @@ from gbcs.certification_request import CertificationRequest
 from gbcs.cosem_time import decode_date_time
 from gbcs.errors import CertificateRejected, DecodeError
 from gbcs.message import CRAFlag, Message
+from gbcs.printable import printable
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.use_cases import MessageCode, decode_payload, use_case_name
 from keyrig.conformance import ProtectionState, check_message
 from keyrig.errors import SettingsError
-from keyrig.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,10 +17,10 @@ import zigpy.backups
 import zigpy.exceptions
 from serial.tools import list_ports
 
+from gbcs.printable import printable
 from keyrig.assembly import emulated_rig
 from keyrig.errors import RadioLacksSmartEnergy, RadioUnusable, SettingsError
 from keyrig.observing import Observer, unobserved
-from keyrig.printable import printable
 from keyrig.rig import load_rig
 from keyrig.zigbee.application import SmartEnergyApplication
 from keyrig.zigbee.hub import Hub

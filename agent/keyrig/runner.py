@@ -12,6 +12,7 @@ from gbcs.certificates import GBCSCertificate
 from gbcs.errors import CertificateRejected, KeyrigError, SecurityError
 from gbcs.keys import public_octets
 from gbcs.message import Message
+from gbcs.printable import printable
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import StatusCode
 from gbcs.use_cases import decode_payload
@@ -35,7 +36,6 @@ from keyrig.errors import (
 from keyrig.ledger.run_contexts import RunContext
 from keyrig.ledger.states import KeyChangeState, RunOutcome, ScheduledState
 from keyrig.observing import Observer, StopAsked, never_stopped, unobserved
-from keyrig.printable import printable
 from keyrig.steps.cancel_replacement import cancel_replacement
 from keyrig.steps.context import Parties, StepContext
 from keyrig.steps.effects import (

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, AwareDatetime, Discriminator, Field, Tag, model_validator
 
+from gbcs.printable import printable
 from keyrig.errors import SettingsError
 from keyrig.home import home_directory
-from keyrig.printable import printable
 from keyrig.secret_references import SecretReference
 from keyrig.toml_files import TAG, Concealed, TOMLFault, into_model, parse_toml
 from keyrig.toml_values import Entity, Name, StrictModel

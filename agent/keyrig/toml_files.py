@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from keyrig.printable import printable
+from gbcs.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

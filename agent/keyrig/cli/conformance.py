@@ -94,7 +94,7 @@ def _print_json(kind: str, /, **fields: object) -> None:
 
 
 def _printable_name(name: str) -> str:
-    from keyrig.printable import printable  # noqa: PLC0415 - as the command's imports
+    from gbcs.printable import printable  # noqa: PLC0415 - as the command's imports
 
     return printable(name, 1000)
 

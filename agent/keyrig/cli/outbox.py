@@ -116,8 +116,8 @@ def retry(event: str | None, target: str | None) -> int:
 @reason_option
 def park(event: str, target: str | None, reason: str) -> int:
     """Hold EVENT back from an upstream, and with it the later ones of its device."""
+    from gbcs.printable import printable  # noqa: PLC0415 - as above
     from keyrig.clock import utc_now  # noqa: PLC0415 - not for --help
-    from keyrig.printable import printable  # noqa: PLC0415 - as above
 
     with _opened() as (ledger, settings):
         name, found = _one(settings, target), ledger.outbox.find(event)
@@ -132,8 +132,8 @@ def park(event: str, target: str | None, reason: str) -> int:
 @reason_option
 def discard(event: str, target: str | None, reason: str) -> int:
     """Have an upstream never told the parked EVENT; what, when and why stays in the ledger."""
+    from gbcs.printable import printable  # noqa: PLC0415 - as above
     from keyrig.clock import utc_now  # noqa: PLC0415 - not for --help
-    from keyrig.printable import printable  # noqa: PLC0415 - as above
 
     with _opened() as (ledger, settings):
         name, found = _one(settings, target), ledger.outbox.find(event)
@@ -173,8 +173,8 @@ def _opened() -> Iterator[tuple[Ledger, Settings]]:
 
 
 def _named(settings: Settings, name: str) -> str:
+    from gbcs.printable import printable  # noqa: PLC0415 - as above
     from keyrig.errors import SettingsError  # noqa: PLC0415 - not for --help
-    from keyrig.printable import printable  # noqa: PLC0415 - as above
 
     if name not in settings.upstream:
         known = ", ".join(settings.upstream) or "none"

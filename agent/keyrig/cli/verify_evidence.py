@@ -147,7 +147,7 @@ def _document(verdict: Verdict) -> dict[str, Any]:
 
 
 def _lines(verdict: Verdict, *, is_key_demanded: bool, is_root_named: bool) -> Iterator[str]:
-    from keyrig.printable import printable  # noqa: PLC0415 - not for --help
+    from gbcs.printable import printable  # noqa: PLC0415 - not for --help
     from keyrig.report.evidence_check import Proof  # noqa: PLC0415 - as above
 
     file = verdict.file
@@ -186,7 +186,7 @@ def _lines(verdict: Verdict, *, is_key_demanded: bool, is_root_named: bool) -> I
 
 
 def _duty_line(duty: DutyVerdict) -> str:
-    from keyrig.printable import printable  # noqa: PLC0415 - not for --help
+    from gbcs.printable import printable  # noqa: PLC0415 - not for --help
     from keyrig.report.evidence_check import Proof  # noqa: PLC0415 - as above
 
     how = {

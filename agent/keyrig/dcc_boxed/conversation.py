@@ -11,6 +11,7 @@ from duis.response_codes import Outcome
 from duis.responses import ResponseMessage, parse_response
 from gbcs.errors import CounterReplayed, DecodeError
 from gbcs.message import Message
+from gbcs.printable import printable
 from gbcs.protection import describe
 from gbcs.use_cases import command_protection
 from keyrig.commands import composed_command, protect_checked
@@ -21,7 +22,6 @@ from keyrig.dcc_boxed.service_requests import service_request
 from keyrig.device_messages import DeviceMessages, Sent
 from keyrig.errors import RunStopped
 from keyrig.ledger.states import ExchangeOutcome, ServiceDocumentKind
-from keyrig.printable import printable
 from keyrig.steps.effects import NoResponse
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Final
 
+from gbcs.printable import printable
 from keyrig.errors import DCCUnreachable, ServiceRefused
-from keyrig.printable import printable
 
 if TYPE_CHECKING:
     from keyrig.dcc_boxed.http import HTTPClient

@@ -11,10 +11,10 @@ from duis.alerts import CommandFailure, DCCAlertMessage, DeviceAlertMessage
 from duis.responses import FutureDatedDeviceAlertMessage, parse_response
 from gbcs.errors import DecodeError, ProtocolError, SecurityError, WrongEntity
 from gbcs.message import Message
+from gbcs.printable import printable
 from gbcs.roles import KeyUsage
 from keyrig.ledger.service_documents import About
 from keyrig.ledger.states import ServiceDocumentKind
-from keyrig.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,8 +19,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from gbcs.errors import ProtocolError, SecurityError
+from gbcs.printable import printable
 from keyrig.errors import LedgerError, ReceiverUnusable
-from keyrig.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -15,13 +15,13 @@ from duis.response_codes import Outcome
 from duis.responses import PreCommand, parse_response
 from gbcs.errors import DecodeError, ProtocolError, SecurityError
 from gbcs.message import Message
+from gbcs.printable import printable
 from gbcs.protection import describe
 from keyrig.dcc_boxed.duis_client import WebService
 from keyrig.dcc_boxed.refusals import is_no_response, refused
 from keyrig.errors import DCCNotBelieved, DCCUnreachable, ServiceRefused
 from keyrig.ledger.service_documents import About
 from keyrig.ledger.states import EventType, ExchangeOutcome, ServiceDocumentKind
-from keyrig.printable import printable
 
 if TYPE_CHECKING:
     from duis.header import RequestIdentifier

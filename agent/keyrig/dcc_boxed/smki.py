@@ -18,8 +18,8 @@ from duis.smki import (
 )
 from gbcs.certificates import GBCSCertificate
 from gbcs.errors import CertificateRejected, DecodeError
+from gbcs.printable import printable
 from keyrig.errors import CertificateLookupFailed
-from keyrig.printable import printable
 
 if TYPE_CHECKING:
     from duis.smki import Result, SMKIDocument

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Final
 
 from gbcs.certificates import CertificateProfile, GBCSCertificate
 from gbcs.errors import CertificateRejected
+from gbcs.printable import printable
 from gbcs.roles import CellUsage, KeyUsage
 from keyrig.errors import KeyStoreError
 from keyrig.keystore.base import Authority, IndexedKeyStore, StoredCertificate
 from keyrig.keystore.dcc_boxed import TOP_UP_NAME
 from keyrig.keystore.folder import CERTIFICATE_SUFFIX, KEY_SUFFIX, certificate_in
 from keyrig.keystore.pem import PEMKey
-from keyrig.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

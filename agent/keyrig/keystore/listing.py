@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from keyrig.printable import printable
+from gbcs.printable import printable
 
 if TYPE_CHECKING:
     from keyrig.keystore.base import StoredCertificate

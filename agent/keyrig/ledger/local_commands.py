@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
+from gbcs.printable import printable
 from keyrig.errors import LedgerRefused, SettingsError
 from keyrig.ledger.schema import exchanges, local_batches, local_commands, local_sittings
 from keyrig.ledger.states import (
@@ -18,7 +19,6 @@ from keyrig.ledger.states import (
     RunOutcome,
     Verification,
 )
-from keyrig.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

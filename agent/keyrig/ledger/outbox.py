@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import insert, select
 
+from gbcs.printable import printable
 from keyrig.duties.facts import aware_utc
 from keyrig.errors import LedgerRefused
 from keyrig.ledger.schema import events, ledger_identity
-from keyrig.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

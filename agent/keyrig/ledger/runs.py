@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import insert, select, update
 
+from gbcs.printable import printable
 from keyrig.duties.facts import Outcome
 from keyrig.duties.plan import duty_id
 from keyrig.errors import LedgerRefused, SettingsError
 from keyrig.ledger.schema import attempts, exchanges, runs
 from keyrig.ledger.states import ExchangeOutcome, RunOutcome
-from keyrig.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection

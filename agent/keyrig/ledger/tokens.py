@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select, update
 
+from gbcs.printable import printable
 from keyrig.errors import LedgerRefused, SettingsError
 from keyrig.ledger.schema import api_tokens
-from keyrig.printable import printable
 from keyrig.tokens import Scope, Token
 
 if TYPE_CHECKING:

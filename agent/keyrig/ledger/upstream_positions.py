@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
 
+from gbcs.printable import printable
 from keyrig.errors import LedgerRefused
 from keyrig.ledger.outbox import Event, event_of
 from keyrig.ledger.schema import (
@@ -17,7 +18,6 @@ from keyrig.ledger.schema import (
     parked_events,
     upstreams,
 )
-from keyrig.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from duis.header import RequestIdentifier
 from gbcs.errors import DecodeError, LocalProtocolError, RemoteProtocolError
 from gbcs.message import CRAFlag, Message
+from gbcs.printable import printable
 from gbcs.protection import describe
 from gbcs.use_cases import use_case_name
 from keyrig.conversation import SENDINGS
@@ -24,7 +25,6 @@ from keyrig.local_delivery.learning import learn_before_sending, learn_from_answ
 from keyrig.local_delivery.returning import write_answer
 from keyrig.local_delivery.showing import described_command, states_of
 from keyrig.observing import Observer, StopAsked, never_stopped, unobserved
-from keyrig.printable import printable
 from keyrig.runner import RunResult
 from keyrig.transcript import NoTranscript, Transcript
 

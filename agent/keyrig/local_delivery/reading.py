@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from duis.errors import DocumentInvalid
 from duis.responses import LocalCommand, PreCommand, Response, ResponseMessage, parse_response
+from gbcs.printable import printable
 from keyrig.errors import SettingsError
 from keyrig.inspect import messages_in
-from keyrig.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
+from gbcs.printable import printable
 from gbcs.roles import DeviceType
 from keyrig.clock_trust import ClockFault
 from keyrig.duties.facts import Outcome
@@ -18,7 +19,6 @@ from keyrig.duties.plan import DutyState
 from keyrig.duties.rules import Actor, StepKind
 from keyrig.duties.smi_status import SMIStatus
 from keyrig.ledger.states import ExchangeOutcome, KeyChangeState, RunOutcome
-from keyrig.printable import printable
 
 REPORT_SCHEMA: Final = 1
 """Version of the report's form; raised when a key changes its meaning or goes."""

@@ -6,11 +6,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gbcs.printable import printable
 from keyrig.duties.facts import Outcome
 from keyrig.duties.known_facts import fold
 from keyrig.duties.plan import DutyState, plan, since_commissioning
 from keyrig.duties.rules import built_in_rules
-from keyrig.printable import printable
 from keyrig.report.evidence_key import fingerprint
 from keyrig.report.evidence_messages import Finding, Messages
 from keyrig.report.evidence_proofs import Case, Lacking, Proof, Prover

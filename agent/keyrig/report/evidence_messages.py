@@ -14,10 +14,10 @@ from gbcs.errors import (
 )
 from gbcs.message import CRAFlag, Header, Message, OtherInformation
 from gbcs.path_validation import validate_path
+from gbcs.printable import printable
 from gbcs.protection import describe
 from gbcs.use_cases import MessageCode, command_protection, decode_payload, response_protection
 from keyrig.ledger.states import ExchangeOutcome
-from keyrig.printable import printable
 from keyrig.report.evidence_key import fingerprint
 from keyrig.report.evidence_requests import ServiceRequests
 from keyrig.report.evidence_signers import DeviceSigners, signers_of

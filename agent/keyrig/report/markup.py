@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from typing import Final
 
-from keyrig.printable import printable
+from gbcs.printable import printable
 from keyrig.report.document import LONGEST_TEXT
 
 VOID: Final = frozenset({"br", "hr", "link", "meta", "wbr"})

@@ -16,7 +16,7 @@ from starlette.responses import FileResponse, Response
 from starlette.routing import Match
 
 from gbcs.errors import KeyrigError
-from keyrig.printable import printable
+from gbcs.printable import printable
 from keyrig.serve.access import TokenDemanded
 from keyrig.serve.answers import json_response
 from keyrig.serve.body_limit import BodyLimit, too_large

@@ -13,6 +13,7 @@ from starlette.responses import Response  # noqa: TC002 - FastAPI reads the anno
 
 from duis.errors import DocumentInvalid
 from gbcs.errors import SecurityError
+from gbcs.printable import printable
 from keyrig.assembly import is_held, lock_of
 from keyrig.errors import LedgerRefused, SettingsError
 from keyrig.ledger.states import BatchRule
@@ -26,7 +27,6 @@ from keyrig.local_delivery.field_mode import (
 from keyrig.local_delivery.reading import COMMANDS_MAXIMUM, GivenCommand, commands_in
 from keyrig.local_delivery.returning import answer_document, returning_for
 from keyrig.local_delivery.showing import described_command, states_of
-from keyrig.printable import printable
 from keyrig.serve import delivery_documents as documents
 from keyrig.serve.access import ReadToken, RunToken  # noqa: TC001 - as above
 from keyrig.serve.answers import (

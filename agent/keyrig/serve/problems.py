@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from duis.errors import DocumentInvalid
 from gbcs.errors import KeyrigError, ProtocolError, SecurityError
+from gbcs.printable import printable
 from keyrig.errors import (
     ClockWrong,
     DCCNotBelieved,
@@ -37,7 +38,6 @@ from keyrig.errors import (
     SettingsError,
     WrongDevice,
 )
-from keyrig.printable import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -11,11 +11,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Self
 
 from gbcs.errors import KeyrigError
+from gbcs.printable import printable
 from keyrig.clock import monotonic as read_monotonic
 from keyrig.clock import utc_now
 from keyrig.ledger import Ledger
 from keyrig.observing import Observer, unobserved
-from keyrig.printable import printable
 from keyrig.upstream.delivery import STOPPED_RETRY_S, Delivery, Idle, SetBack, Step, Told
 from keyrig.upstream.opening import open_target
 

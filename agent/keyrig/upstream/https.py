@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import httpx
 
+from gbcs.printable import printable
 from keyrig.errors import SettingsError
-from keyrig.printable import printable
 from keyrig.upstream.cloud_events import BATCH_CONTENT_TYPE, batch_octets
 from keyrig.upstream.deadlines import DeadlineTransport
 from keyrig.upstream.retry_after import retry_after_s

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from keyrig.printable import printable
+from gbcs.printable import printable
 from keyrig.upstream.cloud_events import cloud_event_source, outgoing
 from keyrig.upstream.opening import address_of
 from keyrig.upstream.reporting import standing_document

@@ -12,8 +12,8 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
+from gbcs.printable import printable
 from keyrig.errors import SettingsError
-from keyrig.printable import printable
 from keyrig.upstream.cloud_events import EVENT_CONTENT_TYPE
 from keyrig.upstream.target import Answer, Trouble
 from keyrig.upstream.tls import client_context

@@ -7,7 +7,7 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
-from keyrig.printable import printable
+from gbcs.printable import printable
 from keyrig.upstream.target import Answer, Trouble
 
 if TYPE_CHECKING:
