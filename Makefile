@@ -5,6 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_ENVIRONMENT := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
+# Twice the processors: many tests wait for lines, brokers and browsers.
+TEST_WORKERS ?= $(shell echo $$((2 * $$(nproc))))
+
 # Debian's, for the tests that talk to a broker and to a browser.
 TEST_PACKAGES := mosquitto chromium chromium-driver xmlsec1
 
@@ -46,7 +49,7 @@ test-packages:  ## Install Debian's packages for the tests, where root may and a
 
 test: test-packages lint  ## Run every gate: style, types, tests, coverage.
 	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest -q -n auto
+	$(BIN)/coverage run -m pytest -q -n $(TEST_WORKERS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --format=total --fail-under=90
 
