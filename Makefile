@@ -40,7 +40,8 @@ lint: $(VENV)/dev.stamp  ## Check style and types.
 
 test-packages:  ## Install Debian's packages for the tests, where root may and apt-get is there.
 	@missing=; for package in $(TEST_PACKAGES); do \
-		dpkg -s $$package >/dev/null 2>&1 || missing="$$missing $$package"; done; \
+		dpkg-query --show --showformat '$${Status}' $$package 2>/dev/null | grep -q ' installed$$' \
+		|| missing="$$missing $$package"; done; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		echo "installing$$missing …"; \
 		{ apt-get -qq update && DEBIAN_FRONTEND=noninteractive \
