@@ -9,7 +9,7 @@ PIP_ENVIRONMENT := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 TEST_WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 
 # Debian's, for the tests that talk to a broker and to a browser.
-TEST_PACKAGES := mosquitto chromium chromium-driver xmlsec1
+TEST_PACKAGES := mosquitto chromium chromium-driver fonts-dejavu-core xmlsec1
 
 .PHONY: run test test-packages interruptions reference-model bench lint lock clean help
 
