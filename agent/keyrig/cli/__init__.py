@@ -63,7 +63,8 @@ Exit codes:
   2  wrong usage or settings
   3  a duty failed, or a check found something wrong
   4  a person must act: port missing, wrong device, key locked
-  5  done, but not yet reported upstream"""
+  5  done, but not yet reported upstream
+  130  stopped; what is not done goes on with the next run"""
 
 
 @click.group(

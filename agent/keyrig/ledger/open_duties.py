@@ -44,6 +44,14 @@ class OpenDuty:
     rig_name: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadlineCounts:
+    """How many duties are overdue, and the nearest deadline that has not passed, if any."""
+
+    overdue: int
+    next_deadline: datetime | None
+
+
 class OpenDuties:
     """Keeps the open duties of every device in step with what is known of it."""
 
@@ -164,6 +172,22 @@ class OpenDuties:
         """Give how many duties are still to be done."""
         with self._database.reading() as connection:
             return connection.execute(select(func.count()).select_from(open_duties)).scalar_one()
+
+    def deadline_counts(self, now: datetime) -> DeadlineCounts:
+        """Count the open duties by their deadlines, over all devices.
+
+        Facts that came into force since a device was planned are counted first.
+        """
+        while self._catch_up(now):
+            pass
+        due_by = open_duties.c.due_by
+        overdue = select(func.count()).where(due_by < now)
+        ahead = select(due_by).where(due_by >= now, due_by < NO_DEADLINE)
+        with self._database.reading() as connection:
+            return DeadlineCounts(
+                overdue=connection.execute(overdue).scalar_one(),
+                next_deadline=connection.execute(ahead.order_by(due_by).limit(1)).scalar(),
+            )
 
     def _catch_up(self, now: datetime) -> bool:
         table = facts_to_come

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from keyrig.ledger.ledger import Ledger
-
-_NEXT: Final = 1000
-"""How many of the duties due next are looked at for those that are overdue."""
+    from keyrig.ledger.upstream_standing import UpstreamStanding
 
 
 class Figures:
@@ -53,12 +52,41 @@ class Figures:
         )
         self._overdue = Gauge(
             "keyrig_duties_overdue",
-            f"Duties whose deadline has passed, of the {_NEXT} due next.",
+            "Duties still to be done whose deadline has passed.",
             registry=self._registry,
         )
         self._next = Gauge(
             "keyrig_duties_next_deadline_timestamp_seconds",
             "The nearest deadline that has not passed; 0 where there is none.",
+            registry=self._registry,
+        )
+        self._instructions = Gauge(
+            "keyrig_status_instructions_waiting",
+            "SMI Statuses that the inventory has not been seen to hold yet.",
+            registry=self._registry,
+        )
+        self._waiting = Gauge(
+            "keyrig_outbox_waiting",
+            "Events that an upstream was not told, parked ones among them.",
+            ["upstream"],
+            registry=self._registry,
+        )
+        self._parked = Gauge(
+            "keyrig_outbox_parked",
+            "Events that an upstream refused.",
+            ["upstream"],
+            registry=self._registry,
+        )
+        self._stopped = Gauge(
+            "keyrig_outbox_stopped",
+            "1 where a person must set an upstream right.",
+            ["upstream"],
+            registry=self._registry,
+        )
+        self._oldest = Gauge(
+            "keyrig_outbox_oldest_waiting_timestamp_seconds",
+            "The instant of the first event that waits; 0 where none does.",
+            ["upstream"],
             registry=self._registry,
         )
         Gauge("keyrig_build_info", "The version.", ["version"], registry=self._registry).labels(
@@ -78,13 +106,35 @@ class Figures:
         """Count a run that ended."""
         self._ended.labels(result).inc()
 
-    def text(self, ledger: Ledger, now: datetime, *, running: int, streams: int) -> bytes:
-        """Write the figures in Prometheus' text format, with what the ledger holds now."""
+    def text(
+        self,
+        ledger: Ledger,
+        now: datetime,
+        *,
+        running: int,
+        streams: int,
+        upstreams: Iterable[UpstreamStanding],
+    ) -> bytes:
+        """Write the figures in Prometheus' text format, with what the ledger holds now.
+
+        Args:
+            ledger: The ledger.
+            now: The present instant.
+            running: How many runs are under way.
+            streams: How many streams of events are open.
+            upstreams: How those of the settings stand.
+        """
         self._running.set(running)
         self._streams.set(streams)
         self._open.set(ledger.open_duties.count())
-        deadlines = [duty.due_by for duty in ledger.open_duties.next_due(now, _NEXT) if duty.due_by]
-        self._overdue.set(sum(now > deadline for deadline in deadlines))
-        ahead = [deadline for deadline in deadlines if now <= deadline]
-        self._next.set(ahead[0].timestamp() if ahead else 0)
+        deadlines = ledger.open_duties.deadline_counts(now)
+        self._overdue.set(deadlines.overdue)
+        self._next.set(deadlines.next_deadline.timestamp() if deadlines.next_deadline else 0)
+        self._instructions.set(len(ledger.status_instructions.waiting()))
+        for standing in upstreams:
+            name, oldest = standing.upstream.name, standing.oldest_waiting_at
+            self._waiting.labels(name).set(standing.waiting)
+            self._parked.labels(name).set(standing.parked)
+            self._stopped.labels(name).set(standing.upstream.stopped)
+            self._oldest.labels(name).set(oldest.timestamp() if oldest else 0)
         return generate_latest(self._registry)

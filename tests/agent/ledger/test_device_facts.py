@@ -115,6 +115,11 @@ def test_duties_come_in_the_order_of_their_deadlines_over_all_devices(ledger: Le
     ledger.learn(PPMID, facts, NOON)
     assert due(ledger, limit=2) == [("R40", 4 * DAY), FIVE[0]]
     assert ledger.open_duties.count() == 6
+    at = [ledger.open_duties.deadline_counts(NOON + days * DAY) for days in (0, 4, 5, 8)]
+    assert [each.overdue for each in at] == [0, 0, 1, 6]
+    assert [each.next_deadline for each in at] == [
+        NOON + 4 * DAY, NOON + 4 * DAY, NOON + 7 * DAY, None,
+    ]  # fmt: skip
 
 
 def test_fact_that_comes_into_force_opens_and_closes_duties_in_its_time(ledger: Ledger) -> None:
