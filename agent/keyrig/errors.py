@@ -429,10 +429,13 @@ class CertificateLookupFailed(KeyStoreError):  # noqa: N818 - as above
     Args:
         what: Which.
         reason: Why.
+        mend: What a person can do.
     """
 
-    def __init__(self, what: str, reason: str) -> None:
-        super().__init__(f"{what}: {reason}; see `keyrig pki fetch`, or import it from a file")
+    def __init__(
+        self, what: str, reason: str, mend: str = "import it from a file with `keyrig pki import`"
+    ) -> None:
+        super().__init__(f"{what}: {reason}; {mend}")
         self.what = what
         self.reason = reason
 

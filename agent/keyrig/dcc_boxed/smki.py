@@ -31,7 +31,8 @@ RETRIEVE_PATH: Final = "/services/retrievecertificate"
 API_KEY_PARAMETER: Final = "apikey"
 """The query parameter by which the services are shown their key."""
 
-_FOUND, _INVALID_PARAMETERS, _NOTHING_FOUND = 200, 401, 402
+_FOUND, _INVALID_PARAMETERS, _NOTHING_FOUND, _FORBIDDEN = 200, 401, 402, 403
+_MEND_KEY: Final = "correct dcc_boxed.smki_api_key in the settings"
 _SOURCE: Final = "the answer of the SMKI service"
 
 AnswerT = TypeVar("AnswerT", CertificateSearchResponse, CertificateDataResponse)
@@ -98,8 +99,12 @@ class SMKI:
             return None
         if answer.status == _INVALID_PARAMETERS:
             raise CertificateLookupFailed(
-                what, "the service calls the search parameters, or its key, invalid (401)"
+                what,
+                "the service calls the search parameters, or its key, invalid (401)",
+                _MEND_KEY,
             )
+        if answer.status == _FORBIDDEN:
+            raise CertificateLookupFailed(what, "the service answers HTTP 403", _MEND_KEY)
         if answer.status != _FOUND:
             raise CertificateLookupFailed(what, f"the service answers HTTP {answer.status}")
         if answer.content_type != "application/xml":

@@ -57,7 +57,7 @@ def test_wrong_key_of_the_services_is_told_without_it(
         monkeypatch.setenv("TEST_SMKI_API_KEY", "not-the-key-9b7e")
         assert run_command(["pki", "fetch", str(ESME)]) == 4
         err = capsys.readouterr().err
-        assert "HTTP 403" in err
+        assert "HTTP 403; correct dcc_boxed.smki_api_key in the settings" in err
         assert "not-the-key-9b7e" not in err
         assert API_KEY not in err
 
