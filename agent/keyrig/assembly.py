@@ -20,12 +20,13 @@ from keyrig.duties.rules import Rules, built_in_rules, load_rules, rules_with
 from keyrig.duties.smi_status import Standing
 from keyrig.emulation import EmulatedDevices, commissioned_at
 from keyrig.errors import KeyMissing, KeyStoreError, RigBusy, SettingsError
-from keyrig.home import LEDGER_FILE, home_directory
+from keyrig.home import LEDGER_FILE, home_directory, make_home
 from keyrig.keystore.folder import read_certificate
 from keyrig.keystore.opening import open_keystore
 from keyrig.ledger.ledger import Ledger
 from keyrig.links.gfi import GFILink
 from keyrig.links.hdlc import HDLCLink
+from keyrig.lock_files import open_lock
 from keyrig.observing import Observer, StopAsked, never_stopped, unobserved
 from keyrig.pki import RegisteringAuthority, TestCertificationAuthority, initialise
 from keyrig.rig import LineSettings, ServiceSettings, ZigBeeSettings
@@ -222,9 +223,9 @@ def held(
 
     Raises:
         RigBusy: Another agent still holds it after `wait_s`.
+        LockUnusable: Its file cannot be opened or made.
     """
-    lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_lock(lock)
     try:
         _acquire(descriptor, places, observe, monotonic() + wait_s)
         yield
@@ -301,7 +302,7 @@ def reserved(
         DeviceBusy: Another run still holds one of the devices after `wait_s`.
     """
     places = places_of(rig)
-    places.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_home(places.home)
     devices = only or [device.entity_id for device in rig.device]
     with ExitStack() as stack:
         stack.enter_context(held(places.lock, places, observe, wait_s=wait_s))
@@ -345,7 +346,7 @@ def assembled(
         is_reserved: The caller holds `reserved` already.
     """
     places = places_of(rig)
-    places.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_home(places.home)
     with (
         nullcontext() if is_reserved else reserved(rig, only=only, observe=observe),
         ways_to_devices(places, observe=observe, only=only, clock=clock) as ways,
@@ -489,7 +490,7 @@ def emulated_rig(
     if not rig.has_emulated_devices:
         raise SettingsError(f"rig {rig.name}", "has no emulated device", "name another rig")
     places = places_of(rig)
-    places.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_home(places.home)
     store = keystore_of(places, observe, clock())
     authority = _authority_of(store)
     with (

@@ -1,7 +1,6 @@
 """One run per device at a time, whoever asks: a lock of the operating system for each device.
 
-A lock dies with the process that holds it. Its file says who holds it, and is never removed:
-another process could wait for the lock of a file that is no longer there.
+Its file says who holds it.
 """
 
 from __future__ import annotations
@@ -9,12 +8,13 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from gbcs.printable import printable
 from keyrig.clock import monotonic, pause
-from keyrig.errors import DeviceBusy
+from keyrig.errors import DeviceBusy, LockUnusable
+from keyrig.lock_files import open_lock
 from keyrig.observing import Observer, unobserved
 
 if TYPE_CHECKING:
@@ -50,17 +50,17 @@ def holding(
 
     Raises:
         DeviceBusy: Another still holds one after `wait_s`.
+        LockUnusable: A lock's file cannot be opened, made or written.
     """
-    directory = home / "devices"
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     deadline = monotonic() + wait_s
     with ExitStack() as stack:
         for device in sorted(set(devices), key=lambda each: each.stem):
-            descriptor = os.open(_path(home, device), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            path = _path(home, device)
+            descriptor = open_lock(path)
             stack.callback(os.close, descriptor)
             _acquire(descriptor, device, deadline, observe)
-            stack.callback(os.ftruncate, descriptor, 0)
-            _say(descriptor, holder)
+            stack.callback(_forget, descriptor)
+            _say(path, descriptor, holder)
         yield
 
 
@@ -103,10 +103,19 @@ def _acquire(descriptor: int, device: EntityIdentifier, deadline: float, observe
             return
 
 
-def _say(descriptor: int, holder: str) -> None:
+def _say(path: Path, descriptor: int, holder: str) -> None:
     text = json.dumps({"holder": holder, "process": os.getpid()})
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, text.encode()[:_HOLDER_OCTETS], 0)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text.encode()[:_HOLDER_OCTETS], 0)
+    except OSError as error:
+        raise LockUnusable(str(path), error.strerror or type(error).__name__) from error
+
+
+def _forget(descriptor: int) -> None:
+    """Take away who held a lock; what stays there counts for nothing once it is given back."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
 
 
 def _said(descriptor: int) -> str:

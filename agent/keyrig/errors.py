@@ -387,6 +387,23 @@ class NoServiceRequest(RigError):  # noqa: N818 - as above
         self.reason = reason
 
 
+class LockUnusable(RigError):  # noqa: N818 - as above
+    """The file by whose lock a process has something for itself cannot be used.
+
+    Args:
+        where: The file.
+        reason: What the system says.
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(
+            f"{where}: the lock cannot be used: {reason}; make room on the disk, and see that "
+            "the folder may be written"
+        )
+        self.where = where
+        self.reason = reason
+
+
 class ClockWrong(RigError):  # noqa: N818 - as above
     """The rig's clock cannot be believed, and what is sent by it cannot be taken back."""
 

@@ -30,8 +30,26 @@ def ledger_path(*, make: bool = False) -> Path:
     """Give the ledger's file, making the home folder for it on demand."""
     home = home_directory()
     if make:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_home(home)
     return home / LEDGER_FILE
+
+
+def make_home(home: Path) -> None:
+    """Make the home folder, for its owner alone, where there is none.
+
+    Raises:
+        SettingsError: It cannot be made.
+    """
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        from keyrig.errors import SettingsError  # noqa: PLC0415 - not needed as a rule
+
+        raise SettingsError(
+            f"home {home}",
+            f"cannot be made: {error.strerror}",
+            "set KEYRIG_HOME to a folder that can be written",
+        ) from error
 
 
 def default_keystore(environment: Mapping[str, str] | None = None) -> Path:

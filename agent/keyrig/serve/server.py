@@ -16,6 +16,7 @@ import uvicorn
 from starlette.concurrency import run_in_threadpool
 
 from keyrig.errors import SettingsError
+from keyrig.lock_files import open_lock
 from keyrig.serve.application import application
 from keyrig.serve.front import LOOPBACK_HOSTS, Front
 from keyrig.settings import is_loopback
@@ -256,9 +257,9 @@ def alone(home: Path) -> Iterator[None]:
 
     Raises:
         SettingsError: Another does.
+        LockUnusable: The lock's file cannot be opened or made.
     """
-    home.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(home / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = open_lock(home / "serve.lock")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield

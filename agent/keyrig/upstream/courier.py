@@ -15,6 +15,7 @@ from gbcs.printable import printable
 from keyrig.clock import monotonic as read_monotonic
 from keyrig.clock import utc_now
 from keyrig.ledger import Ledger
+from keyrig.lock_files import open_lock
 from keyrig.observing import Observer, unobserved
 from keyrig.upstream.delivery import STOPPED_RETRY_S, Delivery, Idle, SetBack, Step, Told
 from keyrig.upstream.opening import open_target
@@ -286,11 +287,14 @@ class UpstreamLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Take it, unless another has it; taken already, it stays so."""
+        """Take it, unless another has it; taken already, it stays so.
+
+        Raises:
+            LockUnusable: Its file cannot be opened or made.
+        """
         if self._descriptor is not None:
             return True
-        self._path.parent.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = open_lock(self._path)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
