@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gbcs.roles import KeyUsage
-from keyrig.clock import elapsed, monotonic, pause, utc_now
+from keyrig.clock import elapsed, monotonic, utc_now
 from keyrig.clock_trust import clock_event, judge_clock
 from keyrig.device_locks import holding
 from keyrig.duties.facts import LedgerFacts
@@ -26,7 +26,7 @@ from keyrig.keystore.opening import open_keystore
 from keyrig.ledger.ledger import Ledger
 from keyrig.links.gfi import GFILink
 from keyrig.links.hdlc import HDLCLink
-from keyrig.lock_files import open_lock
+from keyrig.lock_files import open_lock, take_lock
 from keyrig.observing import Observer, StopAsked, never_stopped, unobserved
 from keyrig.pki import RegisteringAuthority, TestCertificationAuthority, initialise
 from keyrig.rig import LineSettings, ServiceSettings, ZigBeeSettings
@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from keyrig.zigbee.role import RadioRole
 
 LOCK_WAIT_S: Final = 60.0
-_LOCK_POLL_S: Final = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +226,14 @@ def held(
     """
     descriptor = open_lock(lock)
     try:
-        _acquire(descriptor, places, observe, monotonic() + wait_s)
+        name = places.rig.name
+        if not take_lock(
+            descriptor,
+            until=monotonic() + wait_s,
+            monotonic=monotonic,
+            waiting=lambda: observe("preparing", what=f"another agent drives {name}; waiting"),
+        ):
+            raise RigBusy(name)
         yield
     finally:
         os.close(descriptor)
@@ -261,22 +267,6 @@ def lock_of(home: Path, rig_name: str) -> Path:
 def radios_of(places: Places) -> dict[str, dict[str, Any]]:
     """Give how a rig's radios stand."""
     return read_standings(places.radio_standings, is_driven=is_driven(places))
-
-
-def _acquire(descriptor: int, places: Places, observe: Observer, deadline: float) -> None:
-    told = False
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if monotonic() >= deadline:
-                raise RigBusy(places.rig.name) from None
-            if not told:
-                observe("preparing", what=f"another agent drives {places.rig.name}; waiting")
-                told = True
-            pause(_LOCK_POLL_S)
-        else:
-            return
 
 
 @contextmanager

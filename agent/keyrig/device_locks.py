@@ -12,9 +12,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from gbcs.printable import printable
-from keyrig.clock import monotonic, pause
+from keyrig.clock import monotonic
 from keyrig.errors import DeviceBusy, LockUnusable
-from keyrig.lock_files import open_lock
+from keyrig.lock_files import open_lock, take_lock
 from keyrig.observing import Observer, unobserved
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
 
-_POLL_S: Final = 0.2
 _HOLDER_OCTETS: Final = 400
 
 
@@ -88,19 +87,13 @@ def _path(home: Path, device: EntityIdentifier) -> Path:
 
 
 def _acquire(descriptor: int, device: EntityIdentifier, deadline: float, observe: Observer) -> None:
-    told = False
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if monotonic() >= deadline:
-                raise DeviceBusy(str(device), _said(descriptor)) from None
-            if not told:
-                observe("preparing", what=f"another run holds device {device}; waiting")
-                told = True
-            pause(min(_POLL_S, max(deadline - monotonic(), 0.01)))
-        else:
-            return
+    if not take_lock(
+        descriptor,
+        until=deadline,
+        monotonic=monotonic,
+        waiting=lambda: observe("preparing", what=f"another run holds device {device}; waiting"),
+    ):
+        raise DeviceBusy(str(device), _said(descriptor))
 
 
 def _say(path: Path, descriptor: int, holder: str) -> None:

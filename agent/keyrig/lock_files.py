@@ -6,13 +6,19 @@ lock of a file that is no longer there.
 
 from __future__ import annotations
 
+import fcntl
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from keyrig.clock import pause
 from keyrig.errors import LockUnusable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+_POLL_S: Final = 0.2
+_POLL_LEAST_S: Final = 0.01
 
 
 def open_lock(path: Path) -> int:
@@ -29,3 +35,30 @@ def open_lock(path: Path) -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise LockUnusable(str(path), error.strerror or type(error).__name__) from error
+
+
+def take_lock(
+    descriptor: int, *, until: float, monotonic: Callable[[], float], waiting: Callable[[], None]
+) -> bool:
+    """Take the lock of an open file; give whether it was to be had in time.
+
+    Args:
+        descriptor: The file's, from `open_lock`.
+        until: Until when to wait for whoever holds it, by `monotonic`.
+        monotonic: Gives seconds that never go back.
+        waiting: Is called once where it has to be waited for.
+    """
+    told = False
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            left_s = until - monotonic()
+            if left_s <= 0:
+                return False
+            if not told:
+                waiting()
+                told = True
+            pause(min(_POLL_S, max(left_s, _POLL_LEAST_S)))
+        else:
+            return True
