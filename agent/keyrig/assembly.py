@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gbcs.roles import KeyUsage
+from keyrig.certification.checking import IssuedCertificates
+from keyrig.certification.choosing import authority_of
 from keyrig.clock import elapsed, monotonic, utc_now
 from keyrig.clock_trust import clock_event, judge_clock
 from keyrig.device_locks import holding
@@ -29,6 +31,7 @@ from keyrig.links.hdlc import HDLCLink
 from keyrig.lock_files import open_lock, take_lock
 from keyrig.observing import Observer, StopAsked, never_stopped, unobserved
 from keyrig.pki import RegisteringAuthority, TestCertificationAuthority, initialise
+from keyrig.preflight import Preflight
 from keyrig.rig import LineSettings, ServiceSettings, ZigBeeSettings
 from keyrig.rig_keys import RigKeys
 from keyrig.runner import Bench, DeviceOnRig
@@ -345,8 +348,9 @@ def assembled(
         store = keystore_of(places, observe, clock())
         with Ledger(places.ledger) as ledger, ExitStack() as stack:
             known = facts_of(places, ledger, now=clock())
-            parties = _parties(places, store)
+            parties = parties_of(places, store)
             keys = RigKeys(store)
+            authority = authority_of(rig, places.home, store)
             reached: dict[EntityIdentifier, tuple[Link | ConversingLink, float]] = {
                 entity: (way.link, way.timeout_s) for entity, way in ways.items()
             }
@@ -378,7 +382,17 @@ def assembled(
                     name=rig.name,
                     ledger=ledger,
                     keys=keys,
-                    authority=_authority_of(store),
+                    authority=authority,
+                    issued=IssuedCertificates(store),
+                    preflight=Preflight(
+                        rig=rig.name,
+                        store=store,
+                        keys=keys,
+                        parties=parties,
+                        authority=authority,
+                        ledger=ledger,
+                        through_dcc=[device.entity_id for device in by_service],
+                    ),
                     parties=parties,
                     rules=rules_of(places),
                     carried_out=frozenset(rig.rig.parties),
@@ -446,7 +460,7 @@ def ways_to_devices(
         if rig.has_emulated_devices:
             store = keystore_of(places, observe, clock())
             stack.enter_context(held(places.emulation_lock, places, observe))
-            devices = _emulated(places, store, _authority_of(store), observe, clock)
+            devices = _emulated(places, store, _emulated_authority(store), observe, clock)
             stack.enter_context(devices)
             urls, radio_urls = devices.urls, devices.radio_urls
         radios = _radios(places, radio_urls, observe, stack)
@@ -482,7 +496,7 @@ def emulated_rig(
     places = places_of(rig)
     make_home(places.home)
     store = keystore_of(places, observe, clock())
-    authority = _authority_of(store)
+    authority = _emulated_authority(store)
     with (
         held(places.emulation_lock, places, observe),
         _emulated(places, store, authority, observe, clock, line) as devices,
@@ -526,27 +540,38 @@ def keystore_of(places: Places, observe: Observer, now: datetime) -> KeyStore:
     return open_keystore(places.keystore)
 
 
-def _authority_of(store: KeyStore) -> CertificateAuthority:
-    """Give the test authority of a key store; a folder also keeps what it issues."""
+def _emulated_authority(store: KeyStore) -> CertificateAuthority:
+    """Return the test authority that certifies emulated devices in their factory.
+
+    A folder also keeps what it issues.
+    """
     authority = TestCertificationAuthority.of(store, os.urandom)
     if Path(store.location).is_dir():
         return RegisteringAuthority(authority, store)
     return authority
 
 
-def _parties(places: Places, store: KeyStore) -> Parties:
+def parties_of(places: Places, store: KeyStore) -> Parties:
+    """Return the DCC's organisations of a rig; a Recovery Certificate that lacks is left out.
+
+    Raises:
+        KeyStoreError: The file that the rig names for the Recovery Certificate cannot be read.
+    """
     dcc, path = places.rig.dcc, places.rig.pki.recovery_certificate
-    recovery: GBCSCertificate = (
-        read_certificate(places.home / path)
-        if path is not None
-        else store.certificate(dcc.recovery, key_usage=KeyUsage.DIGITAL_SIGNATURE)
-    )
-    if recovery.entity_id is None:
-        raise KeyMissing(str(path), "Entity Identifier in the Recovery Certificate")
+    recovery: GBCSCertificate | None = None
+    missing = ""
+    if path is not None:
+        recovery = read_certificate(places.home / path)
+    else:
+        try:
+            recovery = store.certificate(dcc.recovery, key_usage=KeyUsage.DIGITAL_SIGNATURE)
+        except KeyMissing as error:
+            missing = f"{error.where}: no {error.what}, which is the Recovery Certificate"
     return Parties(
         access_control_broker=dcc.access_control_broker,
         transitional_cos=dcc.transitional_cos,
         recovery_certificate=recovery,
+        recovery_missing=missing,
     )
 
 
