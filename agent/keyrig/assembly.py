@@ -550,7 +550,7 @@ def _parties(places: Places, store: KeyStore) -> Parties:
     )
 
 
-def link_to(device: RigDevice, urls: Mapping[EntityIdentifier, str]) -> Link:
+def link_to(device: RigDevice, urls: Mapping[EntityIdentifier, str]) -> GFILink | HDLCLink:
     """Make the link to a device, not open; emulated ones are reached where `urls` says."""
     settings = device.link
     assert isinstance(settings, LineSettings)

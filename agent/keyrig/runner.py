@@ -204,6 +204,7 @@ def run(
     run_id: str,
     accept_clock: bool = False,
     cancel: bool = False,
+    ask: bool = False,
 ) -> RunResult:
     """Carry out every duty that is due on `devices`, or take back what they hold for later.
 
@@ -213,6 +214,7 @@ def run(
         run_id: A fresh UUID of version 4 as 32 hexadecimal digits.
         accept_clock: A person says that the clock is right, whatever is on record.
         cancel: Carry out no duty; have each device forget the replacements that it holds.
+        ask: Carry out nobody's duty; only make sure of every device, as before a duty.
 
     Returns:
         Whether all that was due is done, a duty failed, a person must act, or it was stopped.
@@ -232,18 +234,25 @@ def run(
     if finding is not None:
         tell_clock(finding, bench.clock())
     bench = replace(bench, clock=WatchedClock(bench.clock, bench.elapsed, tell_clock))
+    if ask:
+        bench = replace(bench, carried_out=frozenset())
     _record_context(bench, run_id, devices)
-    for device in devices:
-        _know(bench, device)
-    _lapse(bench, [device.facts.entity_id for device in devices])
+    if ask:
+        for device in devices:
+            bench.ledger.device_facts.record(device.facts.entity_id, device.news)
+    else:
+        for device in devices:
+            _know(bench, device)
+        _lapse(bench, [device.facts.entity_id for device in devices])
     on_rig = {device.facts.entity_id: device for device in devices}
     facts = [device.facts for device in devices]
-    to_do = () if cancel else plan_for(bench, facts).to_do()
+    to_do = () if cancel or ask else plan_for(bench, facts).to_do()
     _fail_overdue(bench, facts, to_do)
     expecting = [
         device
         for device in on_rig
-        if (bench.ledger.scheduled.waiting(device) if cancel else _expects_alert(bench, device))
+        if ask
+        or (bench.ledger.scheduled.waiting(device) if cancel else _expects_alert(bench, device))
     ]
     bench.observe(
         "run-started",
