@@ -202,9 +202,9 @@ def run(
     devices: Collection[DeviceOnRig],
     *,
     run_id: str,
+    ask: bool = False,
     accept_clock: bool = False,
     cancel: bool = False,
-    ask: bool = False,
 ) -> RunResult:
     """Carry out every duty that is due on `devices`, or take back what they hold for later.
 
@@ -212,9 +212,9 @@ def run(
         bench: The rig's ledger, keys and rules.
         devices: The devices to reach; the order of work is the plan's.
         run_id: A fresh UUID of version 4 as 32 hexadecimal digits.
+        ask: Carry out nobody's duty; only make sure of every device, as before a duty.
         accept_clock: A person says that the clock is right, whatever is on record.
         cancel: Carry out no duty; have each device forget the replacements that it holds.
-        ask: Carry out nobody's duty; only make sure of every device, as before a duty.
 
     Returns:
         Whether all that was due is done, a duty failed, a person must act, or it was stopped.
@@ -246,7 +246,7 @@ def run(
         _lapse(bench, [device.facts.entity_id for device in devices])
     on_rig = {device.facts.entity_id: device for device in devices}
     facts = [device.facts for device in devices]
-    to_do = () if cancel or ask else plan_for(bench, facts).to_do()
+    to_do = () if cancel else plan_for(bench, facts).to_do()
     _fail_overdue(bench, facts, to_do)
     expecting = [
         device
