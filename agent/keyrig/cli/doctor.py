@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from gbcs.printable import printable
 from keyrig.cli.options import device_option, json_option, parse_devices, rig_argument
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ _SHOWN_EVENTS: Final = frozenset(
 """What is shown of the run that asks; what comes of each device is told when it is done."""
 _WIDTH_LEAST: Final = 40
 _WHAT_WIDTH: Final = 9
+_LONGEST_TEXT: Final = 2000
 
 
 @click.command()
@@ -138,7 +140,7 @@ def _width() -> int:
 def _filled(text: str, first: str, then: str) -> str:
     """Return text wrapped to the terminal; paths and identifiers stay whole."""
     return textwrap.fill(
-        text,
+        printable(text, _LONGEST_TEXT),
         _width(),
         initial_indent=first,
         subsequent_indent=then,

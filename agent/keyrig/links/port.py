@@ -56,8 +56,8 @@ class Port:
     def open(self) -> None:
         """Open the port for this process alone, by flock and, on a terminal, TIOCEXCL.
 
-        A network port is given 5 s per address to be connected, and one of RFC 2217 3 s more
-        for each of its two negotiations.
+        A network port is given 5 s for each of its host's addresses to be connected, and one of
+        RFC 2217 3 s more for each thing that its server must agree to.
 
         Raises:
             PortMissing: There is no such port, or nothing listens at its address.

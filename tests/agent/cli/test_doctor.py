@@ -260,6 +260,28 @@ def test_rig_is_held_while_its_ports_are_open(
     assert not is_driven(places)
 
 
+@pytest.mark.parametrize("which", ["rig", "device"])
+def test_lock_that_cannot_be_looked_at_is_told_in_one_line(
+    pty: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], which: str
+) -> None:
+    rig = lines_rig(tmp_path, pty)
+    stem = EntityIdentifier.parse(ESME).stem
+    lock = home / ("rigs/lines.lock" if which == "rig" else f"devices/{stem}.lock")
+    lock.mkdir(parents=True)
+    assert run_command(["doctor", rig]) == 4
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"keyrig: {lock}: the lock cannot be used")
+
+
+def test_text_of_a_rig_file_does_not_act_on_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(["doctor", lines_rig(tmp_path, "/dev/\\u001b[2Jnone")]) == 4
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert "[2Jnone: no such file" in " ".join(out.split())
+
+
 def test_ports_of_the_named_devices_alone_are_opened(
     pty: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
