@@ -248,11 +248,14 @@ def is_driven(places: Places) -> bool:
 
 
 def is_held(lock: Path) -> bool:
-    """Say whether somebody holds a rig's lock at this moment."""
-    try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+    """Say whether somebody holds a rig's lock at this moment.
+
+    Raises:
+        LockUnusable: Its file is there and cannot be opened.
+    """
+    if not lock.exists():
         return False
+    descriptor = open_lock(lock)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -575,7 +578,7 @@ def parties_of(places: Places, store: KeyStore) -> Parties:
     )
 
 
-def link_to(device: RigDevice, urls: Mapping[EntityIdentifier, str]) -> Link:
+def link_to(device: RigDevice, urls: Mapping[EntityIdentifier, str]) -> GFILink | HDLCLink:
     """Make the link to a device, not open; emulated ones are reached where `urls` says."""
     settings = device.link
     assert isinstance(settings, LineSettings)

@@ -428,12 +428,19 @@ class PortMissing(RigError):  # noqa: N818 - as above
     Args:
         where: The port's URL.
         reason: What the system says.
+        mend: What a person can do.
     """
 
-    def __init__(self, where: str, reason: str = "no such port") -> None:
-        super().__init__(f"{where}: {reason}; connect the adapter or correct the rig file's url")
+    def __init__(
+        self,
+        where: str,
+        reason: str = "no such port",
+        mend: str = "connect the adapter or correct the rig file's url",
+    ) -> None:
+        super().__init__(f"{where}: {reason}; {mend}")
         self.where = where
         self.reason = reason
+        self.mend = mend
 
 
 class KeyStoreError(KeyrigError):

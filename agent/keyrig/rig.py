@@ -24,6 +24,7 @@ from keyrig.duties.known_facts import FactName, plausible_commissioning
 from keyrig.duties.rules import Actor
 from keyrig.duties.smi_status import SMIStatus
 from keyrig.errors import RigFileInvalid, SettingsError
+from keyrig.port_urls import require_port_url
 from keyrig.toml_files import TAG, Concealed, Misplaced, TOMLFault, read_toml
 from keyrig.toml_values import Entity, Name, StrictModel
 from zse.install_code import link_key_of
@@ -65,7 +66,7 @@ class HDLCAddresses(StrictModel):
 class LineSettings(StrictModel):
     """How one device is reached over a line of its own."""
 
-    url: Annotated[str, Field(min_length=1)]
+    url: Annotated[str, Field(min_length=1), AfterValidator(require_port_url)]
     framing: Literal["hdlc", "gfi"]
     baud: Annotated[int, Field(ge=300, le=4_000_000)] = DEFAULT_BAUD
     timeout_s: Annotated[float, Field(gt=0, le=86_400)] = DEFAULT_TIMEOUT_S

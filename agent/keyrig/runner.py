@@ -214,6 +214,7 @@ def run(
     devices: Collection[DeviceOnRig],
     *,
     run_id: str,
+    ask: bool = False,
     accept_clock: bool = False,
     cancel: bool = False,
     all_or_nothing: bool = False,
@@ -224,6 +225,7 @@ def run(
         bench: The rig's ledger, keys and rules.
         devices: The devices to reach; the order of work is the plan's.
         run_id: A fresh UUID of version 4 as 32 hexadecimal digits.
+        ask: Carry out nobody's duty; only make sure of every device, as before a duty.
         accept_clock: A person says that the clock is right, whatever is on record.
         cancel: Carry out no duty; have each device forget the replacements that it holds.
         all_or_nothing: Reach no device at all where anything that a due duty needs is missing.
@@ -248,10 +250,16 @@ def run(
     if finding is not None:
         tell_clock(finding, bench.clock())
     bench = replace(bench, clock=WatchedClock(bench.clock, bench.elapsed, tell_clock))
+    if ask:
+        bench = replace(bench, carried_out=frozenset())
     _record_context(bench, run_id, devices)
-    for device in devices:
-        _know(bench, device)
-    _lapse(bench, [device.facts.entity_id for device in devices])
+    if ask:
+        for device in devices:
+            bench.ledger.device_facts.record(device.facts.entity_id, device.news)
+    else:
+        for device in devices:
+            _know(bench, device)
+        _lapse(bench, [device.facts.entity_id for device in devices])
     on_rig = {device.facts.entity_id: device for device in devices}
     facts = [device.facts for device in devices]
     tally = _Tally()
@@ -263,7 +271,8 @@ def run(
     expecting = [
         device
         for device in on_rig
-        if (bench.ledger.scheduled.waiting(device) if cancel else _expects_alert(bench, device))
+        if ask
+        or (bench.ledger.scheduled.waiting(device) if cancel else _expects_alert(bench, device))
     ]
     bench.observe(
         "run-started",
