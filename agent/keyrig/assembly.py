@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from gbcs.roles import KeyUsage
 from keyrig.certification.checking import IssuedCertificates
 from keyrig.certification.choosing import authority_of
+from keyrig.certification.requests import waiting_requests
 from keyrig.clock import elapsed, monotonic, utc_now
 from keyrig.clock_trust import clock_event, judge_clock
 from keyrig.device_locks import holding
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
     from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
+    from keyrig.certification.requests import WaitingRequest
     from keyrig.conversation import ConversingLink
     from keyrig.emulation import Line
     from keyrig.keystore.base import KeyStore
@@ -156,6 +158,7 @@ class Outlook:
         records: What holds of each device.
         attempts: What was tried.
         rules: The rule set.
+        requests: The certification requests that wait for the authority.
     """
 
     plan: Plan
@@ -163,6 +166,7 @@ class Outlook:
     records: Mapping[EntityIdentifier, DeviceRecord]
     attempts: LedgerFacts
     rules: Rules
+    requests: tuple[WaitingRequest, ...] = ()
 
 
 def outlook_of(
@@ -200,6 +204,7 @@ def outlook_of(
                 standing = Standing(status=device.smi_status)
             statuses[device.entity_id] = standing
         finding = judge_clock(now, ledger.clock.latest() if ledger else None)
+        requests = waiting_requests(ledger, now, records) if ledger else ()
     if finding is not None:
         observe("clock", **clock_event(finding))
     rules = rules_of(places)
@@ -210,6 +215,7 @@ def outlook_of(
         records=records,
         attempts=attempts,
         rules=rules,
+        requests=requests,
     )
 
 

@@ -188,6 +188,8 @@ class _Tally:
     failed: list[str] = field(default_factory=list)
     needs_person: list[str] = field(default_factory=list)
     stopped: str | None = None
+    is_refused: bool = False
+    """Something was missing, and the run was to do all or nothing."""
 
     @property
     def result(self) -> RunResult:
@@ -238,6 +240,56 @@ def run(
         RecoveryUntrusted: What stands for the Recovery Certificate is none, or leads to no root of
             the key store; nothing was sent.
     """
+    bench = _begin(bench, devices, run_id, ask=ask, accept_clock=accept_clock)
+    tally = _Tally()
+    if cancel or ask:
+        to_do: tuple[Duty, ...] = ()
+        _tell_started(bench, run_id, to_do)
+    else:
+        to_do = _duties_to_begin(bench, devices, run_id, tally, all_or_nothing=all_or_nothing)
+    expecting = [
+        device.facts.entity_id
+        for device in devices
+        if not tally.is_refused
+        and (
+            ask
+            or (
+                bench.ledger.scheduled.waiting(device.facts.entity_id)
+                if cancel
+                else _expects_alert(bench, device.facts.entity_id)
+            )
+        )
+    ]
+    _visit(bench, devices, run_id, to_do, expecting, tally, cancel=cancel)
+    result = tally.result
+    finished_at = bench.clock()
+    with bench.ledger.transaction():
+        bench.ledger.clock.advance(finished_at)
+        bench.ledger.runs.finish_run(run_id, _OUTCOMES[result], finished_at)
+    bench.observe(
+        "run-finished",
+        run=run_id,
+        result=result.name.lower().replace("_", "-"),
+        failed=tally.failed,
+        needs_person=tally.needs_person,
+        still_due=len(plan_for(bench, [device.facts for device in devices]).open()),
+    )
+    return result
+
+
+def _begin(
+    bench: Bench,
+    devices: Collection[DeviceOnRig],
+    run_id: str,
+    *,
+    ask: bool,
+    accept_clock: bool,
+) -> Bench:
+    """Record that a run begins, with which devices; return the bench with a watched clock.
+
+    Raises:
+        ClockWrong: The clock was never set, or has run far ahead of what is on record.
+    """
     finding = check_clock(bench.ledger.clock, bench.clock(), accept=accept_clock)
     for attempt in bench.ledger.runs.close_interrupted(bench.name, bench.clock()):
         bench.observe("interruption-found", duty=attempt.duty_id, run=attempt.run_id)
@@ -260,20 +312,41 @@ def run(
         for device in devices:
             _know(bench, device)
         _lapse(bench, [device.facts.entity_id for device in devices])
-    on_rig = {device.facts.entity_id: device for device in devices}
+    return bench
+
+
+def _duties_to_begin(
+    bench: Bench,
+    devices: Collection[DeviceOnRig],
+    run_id: str,
+    tally: _Tally,
+    *,
+    all_or_nothing: bool,
+) -> tuple[Duty, ...]:
+    """Return the due duties that lack nothing, after recording what holds the others back.
+
+    Raises:
+        RecoveryUntrusted: Nothing may be sent; the run has ended.
+    """
     facts = [device.facts for device in devices]
-    tally = _Tally()
-    if not cancel:
-        _ask_authority_again(bench, list(on_rig), tally)
-    to_do = () if cancel else plan_for(bench, facts).to_do()
+    _ask_authority_again(bench, [each.entity_id for each in facts], tally)
+    to_do = plan_for(bench, facts).to_do()
     _fail_overdue(bench, facts, to_do)
     lacking = _lacking(bench, run_id, to_do, facts)
-    expecting = [
-        device
-        for device in on_rig
-        if ask
-        or (bench.ledger.scheduled.waiting(device) if cancel else _expects_alert(bench, device))
-    ]
+    _tell_started(bench, run_id, to_do)
+    held_back = _hold_back(bench, run_id, to_do, lacking, tally)
+    if held_back and all_or_nothing:
+        tally.is_refused = True
+        bench.observe(
+            "run-refused",
+            run=run_id,
+            reason=f"{len(held_back)} of {len(to_do)} duties lack something; none was begun",
+        )
+        return ()
+    return tuple(duty for duty in to_do if duty.id not in held_back)
+
+
+def _tell_started(bench: Bench, run_id: str, to_do: Collection[Duty]) -> None:
     bench.observe(
         "run-started",
         run=run_id,
@@ -282,15 +355,20 @@ def run(
         duties=len(to_do),
         devices=len({duty.device for duty in to_do}),
     )
-    held_back = _hold_back(bench, run_id, to_do, lacking, tally)
-    if held_back and all_or_nothing:
-        bench.observe(
-            "run-refused",
-            run=run_id,
-            reason=f"{len(held_back)} of {len(to_do)} duties lack something; none was begun",
-        )
-        to_do, expecting = (), []
-    to_do = tuple(duty for duty in to_do if duty.id not in held_back)
+
+
+def _visit(
+    bench: Bench,
+    devices: Collection[DeviceOnRig],
+    run_id: str,
+    to_do: Collection[Duty],
+    expecting: Collection[EntityIdentifier],
+    tally: _Tally,
+    *,
+    cancel: bool,
+) -> None:
+    """Reach each device that owes a duty or is expected to tell something, until asked to stop."""
+    on_rig = {device.facts.entity_id: device for device in devices}
     surroundings = Surroundings(
         run_id=run_id,
         ledger=bench.ledger,
@@ -310,20 +388,6 @@ def run(
     except RunStopped as stopped:
         tally.stopped = str(stopped)
         bench.observe("run-stopped", run=run_id, reason=printable(str(stopped)))
-    result = tally.result
-    finished_at = bench.clock()
-    with bench.ledger.transaction():
-        bench.ledger.clock.advance(finished_at)
-        bench.ledger.runs.finish_run(run_id, _OUTCOMES[result], finished_at)
-    bench.observe(
-        "run-finished",
-        run=run_id,
-        result=result.name.lower().replace("_", "-"),
-        failed=tally.failed,
-        needs_person=tally.needs_person,
-        still_due=len(plan_for(bench, facts).open()),
-    )
-    return result
 
 
 def _ask_authority_again(
