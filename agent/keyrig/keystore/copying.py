@@ -7,7 +7,6 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gbcs.certificates import check_profile
@@ -24,6 +23,7 @@ from keyrig.keystore.opening import open_keystore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from keyrig.keystore.base import KeyStore, StoredCertificate
     from keyrig.keystore.pem import Passphrase
@@ -187,9 +187,11 @@ def add_certificate(store: KeyStore, stored: StoredCertificate) -> bool:
     Raises:
         KeyStoreError: It is no folder, or cannot be written.
     """
-    directory = Path(store.location)
-    if not directory.is_dir():
-        raise KeyStoreError(f"{directory}: no folder to add a certificate to; import it into one")
+    directory = store.directory
+    if directory is None:
+        raise KeyStoreError(
+            f"{store.location}: no folder to add a certificate to; import it into one"
+        )
     stem, is_new = _place(stored, directory)
     if is_new:
         write_certificate(directory, stem, stored.certificate)

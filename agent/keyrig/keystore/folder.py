@@ -123,7 +123,12 @@ class FolderKeyStore(IndexedKeyStore):
                 )
             )
         super().__init__(str(directory), stored, problems)
-        self.directory = directory
+        self._directory = directory
+
+    @property
+    def directory(self) -> Path:
+        """The folder itself."""
+        return self._directory
 
 
 def _certificate_files(directory: Path) -> list[Path]:
