@@ -249,10 +249,12 @@ class MessageResult:
     @property
     def is_wrong(self) -> bool:
         """Whether anything is invalid, unreadable or encoded differently."""
-        return ProtectionState.INVALID in {self.signature, self.mac} or self.payload in {
-            PayloadState.DIFFERS,
-            PayloadState.UNREADABLE,
-        }
+        return (
+            self.signature is ProtectionState.INVALID
+            or self.mac is ProtectionState.INVALID
+            or self.payload is PayloadState.DIFFERS
+            or self.payload is PayloadState.UNREADABLE
+        )
 
     @property
     def kind(self) -> str:
@@ -363,13 +365,13 @@ class Summary:
 
     def add(self, result: MessageResult) -> None:
         """Count one message."""
-        states = (result.signature, result.mac)
         self.messages += 1
         self.signatures_valid += result.signature is ProtectionState.VALID
         self.signatures_invalid += result.signature is ProtectionState.INVALID
         self.macs_valid += result.mac is ProtectionState.VALID
         self.macs_invalid += result.mac is ProtectionState.INVALID
-        self.not_checkable += states.count(ProtectionState.NOT_CHECKABLE)
+        self.not_checkable += result.signature is ProtectionState.NOT_CHECKABLE
+        self.not_checkable += result.mac is ProtectionState.NOT_CHECKABLE
         self.payloads_reencoded += result.payload is PayloadState.REENCODED
         self.lengths_not_minimal += result.lengths_not_minimal
         self.payloads_opaque += result.payload is PayloadState.OPAQUE
@@ -411,7 +413,8 @@ def check_file(path: Path, verifier: Verifier) -> MessageResult:
 
 
 def _read_hexadecimal(path: Path) -> bytes:
-    with path.open("rb") as stream:
+    # Unbuffered: the whole text is read at once, and a folder has thousands of files.
+    with path.open("rb", buffering=0) as stream:
         text = stream.read(FILE_MAXIMUM_OCTETS + 1)
     if len(text) > FILE_MAXIMUM_OCTETS:
         raise DecodeError(f"longer than {FILE_MAXIMUM_OCTETS} octets", layer="file")

@@ -41,6 +41,11 @@ class Authority(enum.Enum):
 class HeldKey(Protocol):
     """A private key that a store holds, wherever it is: it can be used and not be read."""
 
+    @property
+    def stays(self) -> bool:
+        """True if it never leaves the place where it is, so that no copy of it can be had."""
+        ...
+
     def signer(self) -> Signer:
         """Return it as a signer of messages.
 
@@ -290,6 +295,11 @@ class IndexedKeyStore:
         return self._location
 
     @property
+    def _places(self) -> str:
+        """Where it looked, for whoever is told that something is missing."""
+        return self._location
+
+    @property
     def directory(self) -> Path | None:
         """The folder that further certificates are added to, or None where there is none."""
         return None
@@ -402,7 +412,7 @@ class IndexedKeyStore:
         """Give the holder of an authority's key; see `KeyStore`."""
         key = self._authority(authority).key
         if key is None:
-            raise KeyMissing(self._location, f"private key of the {authority.value} authority")
+            raise KeyMissing(self._places, f"private key of the {authority.value} authority")
         return key.certificate_signer()
 
     def issuer(self, authority: Authority) -> Issuer:
@@ -437,7 +447,7 @@ class IndexedKeyStore:
     def _authority(self, authority: Authority) -> StoredCertificate:
         held = self._authorities.get(authority)
         if held is None:
-            raise KeyMissing(self._location, f"certificate of the {authority.value} authority")
+            raise KeyMissing(self._places, f"certificate of the {authority.value} authority")
         return held
 
     @cached_property
@@ -455,7 +465,7 @@ class IndexedKeyStore:
     def _missing(self, what: str, entity: EntityIdentifier) -> KeyMissing:
         """Say what is missing, and why if a file or entry of that party was left out."""
         reasons = [each for each in self._problems if entity.stem in each]
-        return KeyMissing(self._location, f"{what} ({reasons[0]})" if reasons else what)
+        return KeyMissing(self._places, f"{what} ({reasons[0]})" if reasons else what)
 
 
 def _age(certificate: GBCSCertificate) -> tuple[datetime, int]:

@@ -145,7 +145,7 @@ def _copy(store: KeyStore, directory: Path, *, private: bool) -> CopyReport:
             check_profile(stored.certificate)
             stem, is_new = _place(stored, directory)
             # The key first: a certificate then never stands there waiting for it.
-            has_new_key = private and _copy_key(stored, directory, stem)
+            has_new_key = private and _copy_key(stored, directory, stem, refused)
             if is_new:
                 write_certificate(directory, stem, stored.certificate)
             (copied if is_new or has_new_key else already_there).append(stem)
@@ -154,15 +154,25 @@ def _copy(store: KeyStore, directory: Path, *, private: bool) -> CopyReport:
     return CopyReport(tuple(copied), tuple(already_there), tuple(refused))
 
 
-def _copy_key(stored: StoredCertificate, directory: Path, stem: str) -> bool:
-    """Copy a private key that is not there yet; tell whether it was copied."""
+def _copy_key(stored: StoredCertificate, directory: Path, stem: str, refused: list[str]) -> bool:
+    """Copy a private key that is not there yet; tell whether it was copied.
+
+    One that cannot leave the place where it is is named in `refused`, and its certificate is
+    copied all the same: there is nothing to wait for.
+    """
     if stored.key is None:
         return False
     there = key_beside(directory / f"{stem}.pem", stored.certificate, None)
     if there is not None:
         there.check()
         return False
-    stored.key.write_to(partial(write_private_key, directory, stem))
+    try:
+        stored.key.write_to(partial(write_private_key, directory, stem))
+    except KeyStoreError as error:
+        if not stored.key.stays:
+            raise
+        refused.append(str(error))
+        return False
     return True
 
 

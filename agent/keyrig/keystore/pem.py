@@ -117,6 +117,11 @@ class PEMKey:
         self._private_key: ec.EllipticCurvePrivateKey | None = None
         self._agreer: PEMKeyAgreer | None = None
 
+    @property
+    def stays(self) -> bool:
+        """False: its text may be copied, encrypted if it is."""
+        return False
+
     def signer(self) -> PEMSigner:
         """Give it as a signer of messages.
 
