@@ -79,6 +79,15 @@ def test_a_run_is_carried_out_with_the_suppliers_keys_in_a_token(
     shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     held = {line["source"]: line["private_key"] for line in shown}
     assert held[f"{SUPPLIERS[0]}-ds.pem"] is True
+    to = home / "keystore.json"
+    arguments = ["pki", "export", "--format", "dcc-boxed", "--private", "--rig", rig, str(to)]
+    assert run_command(arguments) == 3
+    left_out = capsys.readouterr().err
+    assert left_out.count("the private key stays in its token") == 6
+    document = json.loads(to.read_bytes())
+    (entry,) = document[SUPPLIERS[0]]["digitalSignature"].values()
+    assert "privateKey" not in entry
+    assert "privateKey" in next(iter(document["90b3d51f30000002"]["digitalSignature"].values()))
 
 
 def test_a_token_that_goes_away_in_the_midst_fails_no_duty_and_the_next_run_goes_on(
