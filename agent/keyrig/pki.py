@@ -26,7 +26,14 @@ from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from keyrig.keystore import Authority
 from keyrig.keystore.base import StoredCertificate
 from keyrig.keystore.checking import CheckReport, Finding, check
-from keyrig.keystore.copying import CopyReport, add_certificate, export, import_, whole_directory
+from keyrig.keystore.copying import (
+    CopyReport,
+    add_certificate,
+    export,
+    export_dcc_boxed,
+    import_,
+    whole_directory,
+)
 from keyrig.keystore.folder import FolderKeyStore, write_certificate, write_private_key
 from keyrig.keystore.pem import PEMCertificateSigner
 
@@ -53,6 +60,7 @@ __all__ = [
     "TestCertificationAuthority",
     "check",
     "export",
+    "export_dcc_boxed",
     "import_",
     "initialise",
 ]
