@@ -80,6 +80,8 @@ class Verifier:
             return
         if stored.authority is not None or entity is None or profile.is_authority:
             return
+        if certificate.signs_xml:
+            return
         self._held[entity, usage].append(stored)
         of = self._devices if profile is CertificateProfile.DEVICE else self._organisations
         of.add(entity)

@@ -137,6 +137,7 @@ class RigKeys:
             if (
                 each.entity_id == entity
                 and each.key_usage == KeyUsage.DIGITAL_SIGNATURE
+                and not each.signs_xml
                 and each.subject_key_identifier == subject_key_identifier
             ):
                 return each

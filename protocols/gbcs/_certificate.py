@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import enum
 import re
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from gbcs.entity import ENTITY_IDENTIFIER_OCTETS, EntityIdentifier
-from gbcs.errors import CertificateRejected
+from gbcs.errors import CertificateRejected, DecodeError
 from gbcs.extensions import (
     entity_in_alternative_name,
     extensions_in,
@@ -32,6 +33,11 @@ if TYPE_CHECKING:
 
 _CACHED_CERTIFICATES = 1024
 _NAME_SHOWN_CHARACTERS = 40
+_PEM_LABELS = {"CERTIFICATE", "X509 CERTIFICATE"}
+_PEM_BEGINS = re.compile(rb"-----BEGIN ([^\r\n]{1,64}?)-----")
+_PEM_CERTIFICATE = re.compile(
+    rb"-----BEGIN ((?:X509 )?CERTIFICATE)-----(.*?)-----END \1-----", re.DOTALL
+)
 _UNREADABLE = (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _ROLE = re.compile(r"[0-9A-Fa-f]{2}")
 _ROLES: Final[dict[int, OrganisationRole]] = {
@@ -75,6 +81,22 @@ class GBCSCertificate:
             DecodeError: `der` is not one DER certificate.
         """
         return _parse(bytes(der))
+
+    @staticmethod
+    def all_from_pem(text: bytes) -> tuple[GBCSCertificate, ...]:
+        """Parse every certificate of a PEM text; what else stands in it is left alone.
+
+        Raises:
+            DecodeError: Layer "PEM": there is no PEM, none of a certificate, or one that is
+                broken; layer "X.509": as `from_der`. No octet of the text is quoted.
+
+        Source: RFC 7468, 2 and 5.
+        """
+        try:
+            found = x509.load_pem_x509_certificates(text)
+        except (ValueError, x509.InvalidVersion, Warning) as error:
+            raise _no_certificates(text, error) from error
+        return tuple(_parse(each.public_bytes(Encoding.DER)) for each in found)
 
     @classmethod
     def from_x509(cls, certificate: x509.Certificate) -> Self:
@@ -264,6 +286,41 @@ def _parse(der: bytes) -> GBCSCertificate:
             der, error, what="certificate", layer="X.509", clause="RFC 5280, 4.1"
         ) from error
     return GBCSCertificate(der=der, decoded=certificate)
+
+
+def _no_certificates(text: bytes, error: Exception) -> DecodeError:
+    """Return why a text has no certificate; it may be a private key, so nothing is quoted."""
+    labels = [each.decode("ascii", "replace") for each in _PEM_BEGINS.findall(text)]
+    if not labels:
+        what = "DER, not PEM" if text[:1] == b"\x30" else "no PEM: no line begins -----BEGIN"
+        return DecodeError(what, layer="PEM", clause="RFC 7468, 2")
+    if not _PEM_LABELS & set(labels):
+        named = printable(labels[0], _NAME_SHOWN_CHARACTERS)
+        return DecodeError(
+            f"a {named}, where a CERTIFICATE belongs", layer="PEM", clause="RFC 7468, 5"
+        )
+    blocks = list(_PEM_CERTIFICATE.finditer(text))
+    if not blocks:
+        return DecodeError(
+            "the certificate's -----END line is missing", layer="PEM", clause="RFC 7468, 2"
+        )
+    for block in blocks:
+        try:
+            der = binascii.a2b_base64(b"".join(block[2].split()), strict_mode=True)
+            _parse(der)
+        except binascii.Error:
+            return DecodeError(
+                "what stands between the lines is not base64", layer="PEM", clause="RFC 7468, 3"
+            )
+        except DecodeError as refused:
+            return DecodeError(
+                refused.reason,
+                layer=refused.layer,
+                offset=refused.offset,
+                field=refused.field,
+                clause=refused.clause,
+            )
+    return DecodeError(f"it cannot be read: {cause_of(error)}", layer="PEM")
 
 
 def _entity_in_unique_identifier(values: list[str | bytes]) -> EntityIdentifier:

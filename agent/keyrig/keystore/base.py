@@ -119,6 +119,14 @@ class KeyStore(Protocol):
         """
         ...
 
+    def xml_signing_certificates(self, entity: EntityIdentifier) -> Sequence[StoredCertificate]:
+        """Return the certificates by which `entity` signs XML, in a stable order.
+
+        No other look-up by party finds them, or their keys: `certificate` and `signer` are for
+        what goes to devices. `signer` has the key of one that is given to it.
+        """
+        ...
+
     def agreer(
         self,
         entity: EntityIdentifier,
@@ -229,6 +237,11 @@ class IndexedKeyStore:
         usage = KeyUsage.DIGITAL_SIGNATURE
         return self._key(entity, usage, CellUsage.MANAGEMENT, certificate).signer()
 
+    def xml_signing_certificates(self, entity: EntityIdentifier) -> Sequence[StoredCertificate]:
+        """Return the certificates by which `entity` signs XML; see `KeyStore`."""
+        usage = KeyUsage.DIGITAL_SIGNATURE
+        return self._of(entity, usage, CellUsage.MANAGEMENT, signs_xml=True)
+
     def agreer(
         self,
         entity: EntityIdentifier,
@@ -260,7 +273,12 @@ class IndexedKeyStore:
         return f"{type(self).__name__}({self._location!r}, {len(self._stored)} certificates)"
 
     def _of(
-        self, entity: EntityIdentifier, key_usage: KeyUsage, cell_usage: CellUsage
+        self,
+        entity: EntityIdentifier,
+        key_usage: KeyUsage,
+        cell_usage: CellUsage,
+        *,
+        signs_xml: bool = False,
     ) -> list[StoredCertificate]:
         return [
             each
@@ -269,6 +287,7 @@ class IndexedKeyStore:
             and each.certificate.entity_id == entity
             and each.certificate.key_usage == key_usage
             and each.cell_usage is cell_usage
+            and each.certificate.signs_xml is signs_xml
         ]
 
     def _key(
@@ -278,9 +297,10 @@ class IndexedKeyStore:
         cell_usage: CellUsage,
         certificate: GBCSCertificate | None,
     ) -> PEMKey:
+        signs_xml = certificate is not None and certificate.signs_xml
         held = {
             each.certificate: each.key
-            for each in self._of(entity, key_usage, cell_usage)
+            for each in self._of(entity, key_usage, cell_usage, signs_xml=signs_xml)
             if each.key is not None and certificate in {None, each.certificate}
         }
         if not held:
