@@ -141,7 +141,7 @@ def test_who_signs_instead_signs_by_its_own_key() -> None:
 
 
 def test_answers_are_believed_by_the_dccs_xml_keys_and_its_broker() -> None:
-    broker = {"entity_id": BROKER, "role": RemotePartyRole.ACCESS_CONTROL_BROKER}
+    broker: dict[str, Any] = {"entity_id": BROKER, "role": RemotePartyRole.ACCESS_CONTROL_BROKER}
     believed = [
         held(**broker),
         held(entity_id=BROKER, role=XMLSigningRole.DSP_XML_SIGN),
