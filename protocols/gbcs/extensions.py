@@ -249,7 +249,7 @@ def check_encoding(
             value = elements(elements(octets)[0].contents)[-1].contents
             expected_value = _value_octets(extension.value, value)
         except (DecodeError, ValueError) as error:
-            raise CertificateRejected(rule, f"its {name} is not in DER ({error})") from error
+            raise CertificateRejected(rule, f"its {name} is not as it must be: {error}") from error
         expected = encode_extension(
             extension.oid.dotted_string, expected_value, critical=extension.critical
         )
@@ -279,6 +279,9 @@ def _policies_octets(policies: x509.CertificatePolicies, written: bytes) -> byte
     encoded = []
     for policy, element in zip(policies, elements(listed.contents), strict=True):
         _, *qualifiers = elements(element.contents)
+        if qualifiers and not assumptions.POLICY_QUALIFIERS_ACCEPTED:
+            msg = "a policy has qualifiers"
+            raise ValueError(msg)
         for each in qualifiers:
             require_der(each.octets)
             if not each.contents:

@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from authorities import DEVICE, new_key
+from gbcs import assumptions
 from gbcs.certificates import GBCSCertificate, check_profile
 from gbcs.certification_request import (
     CertificationRequest,
@@ -161,6 +162,15 @@ def test_criticality_that_is_not_in_der_is_refused_with_its_field(critical: str)
 )
 def test_what_der_allows_passes(written: bytes) -> None:
     check_profile(GBCSCertificate.from_der(with_extension(CERTIFICATE.der, written)))
+
+
+def test_qualifiers_are_refused_where_they_are_not_accepted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(assumptions, "POLICY_QUALIFIERS_ACCEPTED", False)
+    with pytest.raises(CertificateRejected, match="a policy has qualifiers") as caught:
+        check_profile(CERTIFICATE)
+    assert caught.value.rule == "certificate-policies"
 
 
 def test_extension_that_stands_twice_is_named() -> None:
