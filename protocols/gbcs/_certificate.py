@@ -313,13 +313,7 @@ def _no_certificates(text: bytes, error: Exception) -> DecodeError:
                 "what stands between the lines is not base64", layer="PEM", clause="RFC 7468, 3"
             )
         except DecodeError as refused:
-            return DecodeError(
-                refused.reason,
-                layer=refused.layer,
-                offset=refused.offset,
-                field=refused.field,
-                clause=refused.clause,
-            )
+            return refused
     return DecodeError(f"it cannot be read: {cause_of(error)}", layer="PEM")
 
 

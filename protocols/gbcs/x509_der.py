@@ -238,6 +238,8 @@ def unreadable(
 ) -> DecodeError:
     """Return the error for octets that the library does not read: not DER, or not the type.
 
+    None of them is quoted: whoever gives a private key by mistake finds it in no message.
+
     Args:
         octets: What was to be read.
         error: What the library raised.
@@ -253,7 +255,6 @@ def unreadable(
             layer=layer,
             offset=fault.offset,
             clause=clause,
-            excerpt=octets,
         )
     (whole,) = elements(octets)
     parts = elements(whole.contents) if whole.tag == SEQUENCE else ()
