@@ -294,15 +294,16 @@ def _no_certificates(text: bytes, error: Exception) -> DecodeError:
     if not labels:
         what = "DER, not PEM" if text[:1] == b"\x30" else "no PEM: no line begins -----BEGIN"
         return DecodeError(what, layer="PEM", clause="RFC 7468, 2")
-    if not _PEM_LABELS & set(labels):
+    of_certificates = [each for each in labels if each in _PEM_LABELS]
+    if not of_certificates:
         named = printable(labels[0], _NAME_SHOWN_CHARACTERS)
         return DecodeError(
             f"a {named}, where a CERTIFICATE belongs", layer="PEM", clause="RFC 7468, 5"
         )
     blocks = list(_PEM_CERTIFICATE.finditer(text))
-    if not blocks:
+    if len(blocks) < len(of_certificates):
         return DecodeError(
-            "the certificate's -----END line is missing", layer="PEM", clause="RFC 7468, 2"
+            "the -----END line of a certificate is missing", layer="PEM", clause="RFC 7468, 2"
         )
     for block in blocks:
         try:

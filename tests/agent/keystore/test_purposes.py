@@ -246,7 +246,7 @@ def block(label: str, der: bytes) -> bytes:
         (GBCS.der, "DER, not PEM"),
         (key_pem(XML_KEY), "a PRIVATE KEY, where a CERTIFICATE belongs"),
         (block("TRUSTED\x1b[2J", b"a"), "a TRUSTED\ufffd\\[2J, where a CERTIFICATE belongs"),
-        (pem_of(GBCS)[:-30], "-----END line is missing"),
+        (pem_of(GBCS)[:-30], "-----END line of a certificate is missing"),
         (b"-----BEGIN CERTIFICATE-----\n!?\n-----END CERTIFICATE-----\n", "not base64"),
         (block("CERTIFICATE", GBCS.der[:-2]), "not one DER certificate: .* cut short by 2 octets"),
         (block("CERTIFICATE", b"\x30\x00"), "not one DER certificate: DER of something else"),
