@@ -22,7 +22,7 @@ from keyrig.emulation import EmulatedDevices, commissioned_at
 from keyrig.errors import KeyMissing, KeyStoreError, RigBusy, SettingsError
 from keyrig.home import LEDGER_FILE, home_directory, make_home
 from keyrig.keystore.folder import read_certificate
-from keyrig.keystore.opening import open_keystore
+from keyrig.keystore.opening import open_rig_keystore
 from keyrig.ledger.ledger import Ledger
 from keyrig.links.gfi import GFILink
 from keyrig.links.hdlc import HDLCLink
@@ -513,7 +513,7 @@ def keystore_of(places: Places, observe: Observer, now: datetime) -> KeyStore:
     """Open a rig's key store; the test PKI is made for a rig that has emulated devices.
 
     Raises:
-        KeyStoreError: There is none, and the rig is of real devices.
+        KeyStoreError: There is none and the rig is of real devices, or a part cannot be used.
     """
     if not places.keystore.exists():
         if not places.rig.has_emulated_devices:
@@ -522,8 +522,8 @@ def keystore_of(places: Places, observe: Observer, now: datetime) -> KeyStore:
                 "with `keyrig pki import`"
             )
         observe("preparing", what=f"making a test PKI in {places.keystore}")
-        return initialise(places.keystore, now, os.urandom)
-    return open_keystore(places.keystore)
+        initialise(places.keystore, now, os.urandom)
+    return open_rig_keystore(places.home, places.rig.pki)
 
 
 def _authority_of(store: KeyStore) -> CertificateAuthority:

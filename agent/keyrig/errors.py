@@ -471,6 +471,36 @@ class KeyLocked(KeyStoreError):  # noqa: N818 - as above
         self.what = what
 
 
+class TokenUnusable(KeyStoreError):  # noqa: N818 - as above
+    """A PKCS#11 token cannot be used, or a key in it; never the device's fault.
+
+    Args:
+        where: The token.
+        reason: Why.
+        mend: What a person can do.
+    """
+
+    def __init__(self, where: str, reason: str, mend: str) -> None:
+        super().__init__(f"{where}: {reason}; {mend}")
+        self.where = where
+        self.reason = reason
+        self.mend = mend
+
+
+class TokenLost(KeyStoreError):  # noqa: N818 - as above
+    """A PKCS#11 token is not there, or went away in the midst; never the device's fault.
+
+    Args:
+        where: The token.
+        reason: What was seen.
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: the token is not there ({reason}); insert it, and run again")
+        self.where = where
+        self.reason = reason
+
+
 class SettingsError(KeyrigError):
     """A setting or an argument cannot be used.
 

@@ -24,6 +24,7 @@ from keyrig.duties.known_facts import FactName, plausible_commissioning
 from keyrig.duties.rules import Actor
 from keyrig.duties.smi_status import SMIStatus
 from keyrig.errors import RigFileInvalid, SettingsError
+from keyrig.secret_references import SecretReference
 from keyrig.toml_files import TAG, Concealed, Misplaced, TOMLFault, read_toml
 from keyrig.toml_values import Entity, Name, StrictModel
 from zse.install_code import link_key_of
@@ -219,10 +220,20 @@ class DCCParties(StrictModel):
     wan_provider: Entity = EntityIdentifier.parse("90-B3-D5-1F-30-00-00-07")
 
 
+class TokenSettings(StrictModel):
+    """A PKCS#11 token that holds private keys, and certificates where it has any."""
+
+    library: Annotated[str, Field(min_length=1)]
+    token: Annotated[str, Field(min_length=1)]
+    serial: Annotated[str, Field(min_length=1)] | None = None
+    pin: SecretReference
+
+
 class PKISettings(StrictModel):
     """Where keys and certificates are; relative paths are below KEYRIG_HOME."""
 
     keystore: Annotated[str, Field(min_length=1)] = "pki"
+    token: tuple[TokenSettings, ...] = ()
     recovery_certificate: str | None = None
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any, Final
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gbcs.entity import EntityIdentifier
@@ -126,3 +127,55 @@ def _contradiction(place: str, entry: _Entry, certificate: GBCSCertificate) -> s
         says = "none" if role is None else f"role {role}"
         return f"says role {entry.role}, its certificate says {says}"
     return None
+
+
+class DCCBoxedDocument:
+    """A `keystore.json` in the making; see `DCCBoxedKeyStore`."""
+
+    def __init__(self) -> None:
+        self._uses: dict[str, dict[str, dict[str, _Entry]]] = {}
+
+    def add(self, stored: StoredCertificate, private_key: str | None = None) -> str:
+        """Add a certificate, and return its place: Entity Identifier, use and serial number.
+
+        Args:
+            stored: An organisation's or device's.
+            private_key: Its private key, PEM that is not encrypted; None leaves it out.
+
+        Raises:
+            KeyStoreError: It identifies nobody, is for another use than the form has, or has
+                the serial number of another of the same party and use.
+        """
+        certificate = stored.certificate
+        use = next((name for name, usage in _USES.items() if usage == certificate.key_usage), None)
+        if certificate.entity_id is None or use is None:
+            raise KeyStoreError(
+                f"{stored.source}: {certificate} has no place in a keystore.json; leave it out"
+            )
+        party, serial = certificate.entity_id.stem, str(certificate.serial)
+        entries = self._uses.setdefault(party, {}).setdefault(use, {})
+        if serial in entries:
+            raise KeyStoreError(
+                f"{stored.source}: another certificate of {certificate} has serial number "
+                f"{serial}, by which a keystore.json tells them apart; leave one out"
+            )
+        entries[serial] = _Entry(
+            certificate=certificate.decoded.public_bytes(Encoding.PEM).decode("ascii"),
+            privateKey=private_key,
+            role=certificate.role_number,
+            name=_name(stored),
+        )
+        return f"{party}/{use}/{serial}"
+
+    def octets(self) -> bytes:
+        """Return the document, JSON in UTF-8."""
+        return _DOCUMENT.dump_json(self._uses, indent=2, by_alias=True, exclude_none=True) + b"\n"
+
+
+def _name(stored: StoredCertificate) -> str:
+    """Return the entry's name, which has the mark of a top-up key for one and for no other."""
+    role = stored.certificate.role
+    who = "device" if role is None else role.gbcs_name
+    top_up = "-pp" if stored.cell_usage is CellUsage.PREPAYMENT_TOP_UP else ""
+    use = "ds" if stored.certificate.key_usage == KeyUsage.DIGITAL_SIGNATURE else "ka"
+    return f"{who}{top_up}-{use}"

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 CERTIFICATE_SUFFIX = ".pem"
 KEY_SUFFIX = ".key"
 PRIVATE_MODE = 0o600
+PUBLIC_MODE = 0o644
 
 _PARTY = re.compile(
     r"(?P<eui>[0-9a-f]{16})(?P<top_up>-pp(?!-xml))?-(?P<use>ds|ka|xml)(?:\.(?P<label>[0-9A-Za-z-]+))?"
@@ -139,7 +140,12 @@ class FolderKeyStore(IndexedKeyStore):
                 )
             )
         super().__init__(str(directory), stored, problems)
-        self.directory = directory
+        self._directory = directory
+
+    @property
+    def directory(self) -> Path:
+        """The folder itself."""
+        return self._directory
 
 
 def _certificate_files(directory: Path) -> list[Path]:
@@ -208,7 +214,7 @@ def write_certificate(directory: Path, stem: str, certificate: GBCSCertificate) 
         KeyStoreError: It exists or cannot be written.
     """
     pem = certificate.decoded.public_bytes(Encoding.PEM)
-    _write_new(directory / f"{stem}{CERTIFICATE_SUFFIX}", pem, 0o644)
+    write_new(directory / f"{stem}{CERTIFICATE_SUFFIX}", pem, PUBLIC_MODE)
 
 
 def write_private_key(directory: Path, stem: str, pem: bytes) -> None:
@@ -217,11 +223,17 @@ def write_private_key(directory: Path, stem: str, pem: bytes) -> None:
     Raises:
         KeyStoreError: It exists or cannot be written.
     """
-    _write_new(directory / f"{stem}{KEY_SUFFIX}", pem, PRIVATE_MODE)
+    write_new(directory / f"{stem}{KEY_SUFFIX}", pem, PRIVATE_MODE)
 
 
-def _write_new(path: Path, octets: bytes, mode: int) -> None:
-    """Write beside the place and link it there, so that nothing half-written is ever found."""
+def write_new(path: Path, octets: bytes, mode: int) -> None:
+    """Write a file that must not exist yet, and have it on the disk, wholly or not at all.
+
+    It is written beside its place and linked there, so that nothing half-written is ever found.
+
+    Raises:
+        KeyStoreError: It exists or cannot be written.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         # An agent that was killed here may have had the same process number, as in a container.
