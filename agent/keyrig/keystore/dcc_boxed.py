@@ -11,10 +11,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import CertificateRejected
-from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
+from gbcs.roles import CellUsage, KeyUsage
 from keyrig.errors import KeyStoreError
 from keyrig.keystore.base import IndexedKeyStore, StoredCertificate
-from keyrig.keystore.folder import certificate_in
+from keyrig.keystore.folder import certificate_in, problem_of
 from keyrig.keystore.pem import PEMKey
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class DCCBoxedKeyStore(IndexedKeyStore):
                     try:
                         stored.append(_stored(place, entry, passphrase))
                     except (KeyStoreError, CertificateRejected, ValueError) as error:
-                        problems.append(f"{place}: {error}")
+                        problems.append(problem_of(place, error))
         super().__init__(str(path), stored, problems)
 
 
@@ -122,9 +122,10 @@ def _contradiction(place: str, entry: _Entry, certificate: GBCSCertificate) -> s
         return f"holds the certificate of {certificate}"
     if str(certificate.serial) != serial:
         return "its certificate has another serial number"
-    role: RemotePartyRole | None = certificate.role
+    role = certificate.role_number
     if entry.role is not None and entry.role != role:
-        return f"says role {entry.role}, its certificate says otherwise"
+        says = "none" if role is None else f"role {role}"
+        return f"says role {entry.role}, its certificate says {says}"
     return None
 
 
@@ -161,7 +162,7 @@ class DCCBoxedDocument:
         entries[serial] = _Entry(
             certificate=certificate.decoded.public_bytes(Encoding.PEM).decode("ascii"),
             privateKey=private_key,
-            role=certificate.role,
+            role=certificate.role_number,
             name=_name(stored),
         )
         return f"{party}/{use}/{serial}"
