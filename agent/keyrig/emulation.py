@@ -6,13 +6,14 @@ Beside `emulated_air` the one module of the agent that knows the emulated device
 from __future__ import annotations
 
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Self
 
 from gbcs.certification_request import CertificationRequest
 from gbcs.roles import KeyUsage, RemotePartyRole
 from keyrig.errors import SettingsError
 from keyrig.keystore.base import Authority, KeyStore
+from keyrig.outside_files import Unreadable, read_text
 from keyrig.pki import RegisteringAuthority
 from keyrig.rig import LineSettings, ZigBeeSettings
 from meterlink.hdlc.address import HDLCAddress
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 Line = Literal["pty", "tcp"]
 _COMMISSIONED_AT = "commissioned-at"
+_DAMAGED = "write the instant there, such as 2026-01-01T00:00:00+00:00"
 
 
 class EmulatedDevices:
@@ -253,13 +255,21 @@ def _inject(faults: Faults, device: RigDevice, text: str) -> None:
 
 
 def commissioned_at(directory: Path) -> datetime | None:
-    """Give when a rig's emulated devices were made, or None where they are not."""
+    """Return when a rig's emulated devices were made, or None where they are not.
+
+    Raises:
+        SettingsError: What was kept of it cannot be read.
+    """
+    path = directory / _COMMISSIONED_AT
     try:
-        return datetime.fromisoformat(
-            (directory / _COMMISSIONED_AT).read_text(encoding="ascii").strip()
-        )
-    except FileNotFoundError:
-        return None
+        moment = datetime.fromisoformat(read_text(path).strip())
+    except Unreadable as error:
+        if error.is_missing:
+            return None
+        raise SettingsError(str(path), str(error), _DAMAGED) from None
+    except ValueError:
+        raise SettingsError(str(path), "no instant", _DAMAGED) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def factory_certificate(

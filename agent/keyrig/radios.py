@@ -21,6 +21,7 @@ from gbcs.printable import printable
 from keyrig.assembly import emulated_rig
 from keyrig.errors import RadioLacksSmartEnergy, RadioUnusable, SettingsError
 from keyrig.observing import Observer, unobserved
+from keyrig.outside_files import Unreadable, parse_json, read_octets
 from keyrig.rig import load_rig
 from keyrig.zigbee.application import SmartEnergyApplication
 from keyrig.zigbee.hub import Hub
@@ -335,13 +336,12 @@ def restore(port: RadioPort, path: Path, *, counter_increment: int = COUNTER_INC
         RadioUnusable: The radio does not answer, or does not take it.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(read_octets(path))
         if document["metadata"]["format"] != "zigpy/open-coordinator-backup":
             raise ValueError(document["metadata"]["format"])  # noqa: TRY301 - as the others below
         backup = zigpy.backups.NetworkBackup.from_open_coordinator_json(document)
-    except OSError as error:
-        what = f"cannot be read: {error.strerror}"
-        raise SettingsError(str(path), what, "name a backup") from None
+    except Unreadable as error:
+        raise SettingsError(str(path), str(error), error.mend) from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise SettingsError(
             str(path), "no network backup in zigpy's open format", "name another file"

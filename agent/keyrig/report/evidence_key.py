@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from keyrig.errors import KeyStoreError
 from keyrig.keystore.folder import write_private_key
+from keyrig.outside_files import Unreadable, pem_of, read_octets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,9 +100,11 @@ def _read(path: Path) -> EvidenceKey:
     try:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise KeyStoreError(f"{path}: others may read this private key; chmod it to 600")
-        private = load_pem_private_key(path.read_bytes(), None)
+        private = load_pem_private_key(pem_of(read_octets(path)), None)
     except OSError as error:
         raise KeyStoreError(f"{path}: {error.strerror}; check its owner") from None
+    except Unreadable as error:
+        raise KeyStoreError(f"{path}: {error}; check its owner") from None
     except (TypeError, ValueError):
         raise KeyStoreError(f"{path}: no private key in PEM; restore it from a copy") from None
     if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":

@@ -6,6 +6,8 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
+from keyrig.outside_files import Unreadable, parse_json, read_octets
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
@@ -72,9 +74,13 @@ def read_standings(path: Path, *, is_driven: bool) -> dict[str, dict[str, Any]]:
             agent that was killed left in the file.
     """
     try:
-        radios: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["radios"]
-    except (OSError, ValueError, KeyError):
+        document = parse_json(read_octets(path))
+    except Unreadable:
         return {}
+    held = document.get("radios") if isinstance(document, dict) else None
+    if not isinstance(held, dict) or not all(isinstance(each, dict) for each in held.values()):
+        return {}
+    radios: dict[str, dict[str, Any]] = held
     if not is_driven:
         for radio in radios.values():
             radio |= {"state": "not in use", "last_state": radio.get("state"), "devices": {}}
