@@ -15,7 +15,9 @@ from keyrig.errors import SettingsError
 from keyrig.keystore.base import Authority, KeyStore
 from keyrig.outside_files import Unreadable, read_text
 from keyrig.pki import RegisteringAuthority
+from keyrig.private_files import PRIVATE_FILE, make_folder
 from keyrig.rig import LineSettings, ZigBeeSettings
+from keyrig.whole_files import write_whole
 from meterlink.hdlc.address import HDLCAddress
 from meterstub.device import EmulatedDevice
 from meterstub.factory import manufacture
@@ -114,12 +116,11 @@ class EmulatedDevices:
         A device is there before its certificates are kept, and they are looked for each time;
         so none is kept for a device whose making was interrupted, and none is missing.
         """
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._directory)
         if commissioned_at(self._directory) is None:
             mark = self._directory / _COMMISSIONED_AT
-            unfinished = mark.with_name(f"{mark.name}.new")
-            unfinished.write_text(self._clock().isoformat() + "\n", encoding="ascii")
-            unfinished.replace(mark)
+            text = self._clock().isoformat() + "\n"
+            write_whole(mark, text.encode(), "when they were made", mode=PRIVATE_FILE)
         for device in self._emulated():
             storage = FileStorage(self._path(device))
             if not self._path(device).exists():

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import (
 from keyrig.errors import KeyStoreError
 from keyrig.keystore.folder import write_private_key
 from keyrig.outside_files import Unreadable, pem_of, read_octets
+from keyrig.private_files import make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,7 +59,7 @@ def evidence_key(folder: Path, rig_name: str) -> EvidenceKey:
     stem = f"{rig_name}.evidence"
     path = folder / f"{stem}.key"
     if not path.exists():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         private = ec.generate_private_key(ec.SECP256R1())
         pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         try:

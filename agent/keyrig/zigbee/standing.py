@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from keyrig.outside_files import Unreadable, parse_json, read_octets
+from keyrig.private_files import open_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +63,8 @@ class RadioStandings:
             return
         unfinished = self._path.with_name(f"{self._path.name}.new")
         text = json.dumps({"schema": SCHEMA, "radios": self._radios}, indent=1)
-        unfinished.write_text(text + "\n", encoding="utf-8")
+        with os.fdopen(open_private(unfinished, os.O_WRONLY | os.O_TRUNC), "wb") as file:
+            file.write(text.encode() + b"\n")
         unfinished.replace(self._path)
 
 
