@@ -23,6 +23,7 @@ from gbcs.protection import describe, verify_mac, verify_signature
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import decode_payload, payload_codec, use_case_name
 from keyrig.errors import KeyMissing, KeyStoreError
+from keyrig.outside_files import Unreadable, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -413,12 +414,11 @@ def check_file(path: Path, verifier: Verifier) -> MessageResult:
 
 
 def _read_hexadecimal(path: Path) -> bytes:
-    # Unbuffered: the whole text is read at once, and a folder has thousands of files.
-    with path.open("rb", buffering=0) as stream:
-        text = stream.read(FILE_MAXIMUM_OCTETS + 1)
-    if len(text) > FILE_MAXIMUM_OCTETS:
-        raise DecodeError(f"longer than {FILE_MAXIMUM_OCTETS} octets", layer="file")
     try:
-        return bytes.fromhex(b"".join(text.split()).decode("ascii"))
+        text = read_text(path, maximum=FILE_MAXIMUM_OCTETS)
+    except Unreadable as error:
+        raise DecodeError(str(error), layer="file") from None
+    try:
+        return bytes.fromhex("".join(text.split()))
     except ValueError:
         raise DecodeError("not an even number of hexadecimal digits", layer="file") from None

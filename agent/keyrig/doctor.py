@@ -21,6 +21,7 @@ from keyrig.keystore.opening import open_keystore
 from keyrig.ledger.ledger import Ledger
 from keyrig.lock_files import open_lock, take_lock
 from keyrig.pki import check
+from keyrig.private_files import exposure_of
 from keyrig.rig import LineSettings, ServiceSettings
 
 if TYPE_CHECKING:
@@ -85,9 +86,15 @@ def examine(
 def _home(home: Path) -> Finding:
     if not home.exists():
         return Finding("home", Health.NOTE, f"{home}: made by the first run")
-    writable = os.access(home, os.W_OK)
-    health = Health.GOOD if writable else Health.BAD
-    return Finding("home", health, f"{home}: {'writable' if writable else 'not writable'}")
+    if not os.access(home, os.W_OK):
+        return Finding("home", Health.BAD, f"{home}: not writable")
+    exposure = exposure_of(home)
+    if exposure is None:
+        return Finding("home", Health.GOOD, f"{home}: writable")
+    # Files of secrets are their owner's alone wherever they lie; who may write to the folder
+    # could put others in their place.
+    health = Health.BAD if exposure.is_writable else Health.NOTE
+    return Finding("home", health, f"{home}: writable, and {exposure}")
 
 
 def _keys(places: Places, now: datetime) -> Iterator[Finding]:

@@ -24,6 +24,7 @@ from keyrig.duties.known_facts import FactName, plausible_commissioning
 from keyrig.duties.rules import Actor
 from keyrig.duties.smi_status import SMIStatus
 from keyrig.errors import RigFileInvalid, SettingsError
+from keyrig.outside_files import TOML_MAXIMUM_OCTETS, Unreadable, read_text
 from keyrig.port_urls import require_port_url
 from keyrig.secret_references import SecretReference
 from keyrig.toml_files import TAG, Concealed, Misplaced, TOMLFault, read_toml
@@ -463,13 +464,9 @@ def load_rig(path: Path | None) -> Rig:
     if path is None:
         return parse_rig(emulated_home_text(), EMULATED_HOME)
     try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise RigFileInvalid(str(path), "not a text file", "name a rig file") from None
-    except OSError as error:
-        raise RigFileInvalid(
-            str(path), f"cannot be read: {error.strerror}", "name a rig file that is there"
-        ) from None
+        text = read_text(path, maximum=TOML_MAXIMUM_OCTETS)
+    except Unreadable as error:
+        raise RigFileInvalid(str(path), str(error), error.mend) from None
     return parse_rig(text, str(path))
 
 

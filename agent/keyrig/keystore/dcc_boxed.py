@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -16,6 +15,7 @@ from keyrig.errors import KeyStoreError
 from keyrig.keystore.base import IndexedKeyStore, StoredCertificate
 from keyrig.keystore.folder import certificate_in, problem_of
 from keyrig.keystore.pem import PEMKey
+from keyrig.outside_files import Unreadable, parse_json, pem_of, read_octets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,24 +79,19 @@ class DCCBoxedKeyStore(IndexedKeyStore):
 
 def _read(path: Path) -> dict[str, dict[str, dict[str, _Entry]]]:
     try:
-        document: Any = json.loads(path.read_text("utf-8"))
-        return _DOCUMENT.validate_python(document)
-    except OSError as error:
-        reason = error.strerror or "cannot be read"
-        raise KeyStoreError(f"{path}: {reason}; check the file's owner") from error
+        return _DOCUMENT.validate_python(parse_json(read_octets(path)))
+    except Unreadable as error:
+        raise KeyStoreError(f"{path}: no DCC Boxed keystore.json: {error}; {error.mend}") from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         at = "/".join(str(part) for part in first["loc"]) or "the top"
         raise KeyStoreError(
             f"{path}: no DCC Boxed keystore.json: {at}: {first['msg']}; export it again"
         ) from None
-    except ValueError:
-        # The cause is left out: it carries the whole text.
-        raise KeyStoreError(f"{path}: not JSON in UTF-8; name a keystore.json") from None
 
 
 def _stored(place: str, entry: _Entry, passphrase: Passphrase | None) -> StoredCertificate:
-    certificate = certificate_in(entry.certificate.encode(), place)
+    certificate = certificate_in(pem_of(entry.certificate.encode()), place)
     contradiction = _contradiction(place, entry, certificate)
     if contradiction is not None:
         raise KeyStoreError(contradiction)

@@ -23,6 +23,7 @@ from keyrig.errors import (
 )
 from keyrig.ledger.fair_lock import FairLock, FairRLock
 from keyrig.ledger.schema import APPLICATION_ID, SCHEMA_VERSION, ledger_schema, metadata
+from keyrig.private_files import make_private_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,6 +84,10 @@ class Database:
             raise LedgerError(f"ledger {path}: the folder {path.parent} does not exist; make it")
         if path.is_file() and 0 < path.stat().st_size < _SMALLEST_DATABASE_OCTETS:
             raise LedgerForeign(self._where, "no database")
+        try:
+            make_private_database(path, create=create)
+        except OSError as error:
+            raise LedgerError(f"ledger {path}: cannot be made: {error.strerror}") from error
         self._engine = self._make_engine(busy_timeout_s)
         try:
             with self._translated():

@@ -29,6 +29,7 @@ from keyrig.serve.documents import (
     RigList,
     entity_of,
 )
+from keyrig.serve.json_bodies import JSONRoute
 from keyrig.serve.problems import problem_of
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ Which = Annotated[
 
 def rig_routes(service: Service) -> APIRouter:
     """Make the routes of rigs."""
-    router = APIRouter(prefix="/api/v1/rigs", tags=["rigs"])
+    router = APIRouter(route_class=JSONRoute, prefix="/api/v1/rigs", tags=["rigs"])
 
     @router.get(
         "",
