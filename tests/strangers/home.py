@@ -29,7 +29,6 @@ from strangers.openssl_pki import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from gbcs.roles import KeyUsage
     from meterstub.state import DeviceState
 
 TESTS: Final = Path(__file__).parents[1]
@@ -58,6 +57,8 @@ supplier = "{SECOND_SUPPLIER.shown}"
 network_operator = "{NETWORK_OPERATOR.shown}"
 """
 BY_HAND: Final = '[certification]\nby = "by-hand"\n'
+MET: Final = {"done", "exempt"}
+ESME: Final = next(m.entity for m in HOME if m.type.value == "ESME")
 CHANGING: Final = tuple(m for m in HOME if m.type.value in {"CHF", "GPF", "ESME", "GSME"})
 """The devices that owe new keys."""
 
@@ -80,6 +81,33 @@ class Done:
 
     def __str__(self) -> str:
         return f"exit {self.code}\n{self.out}\n{self.err}"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that waits, as the folder of requests shows it."""
+
+    pem: Path
+
+    @property
+    def der(self) -> bytes:
+        return self.pem.with_name(self.pem.name.removesuffix(".pem") + ".der").read_bytes()
+
+
+def states(done: Done) -> dict[tuple[str, str], str]:
+    """Return the state of each duty by device and requirement, from the plan that ends a run."""
+    plan = done.lines[-1]
+    assert plan["type"] == "plan", done
+    return {
+        (device["entity_id"], duty["requirement"]): duty["state"]
+        for device in plan["devices"]
+        for duty in device["duties"]
+    }
+
+
+def proved(verdict: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Return the duties that an evidence file proves, by device and requirement."""
+    return {(duty["entity_id"], duty["requirement"]) for duty in verdict["duties"] if duty["proof"]}
 
 
 def python_path() -> str:
@@ -195,6 +223,39 @@ class StrangersHome:
         assert memory.state.pending
         memory.commit(replace(memory.state, pending={}))
 
-    def keys(self, entity: EntityIdentifier) -> dict[KeyUsage, bytes]:
-        """Return a device's certificates in DER; for when the devices do not run."""
-        return dict(self.state(entity).certificates)
+    @property
+    def requests_folder(self) -> Path:
+        return self.home / "requests" / NAME
+
+    def asked(self) -> list[Asked]:
+        """Return the requests that lie in the folder."""
+        return [Asked(path) for path in sorted(self.requests_folder.glob("*.csr.pem"))]
+
+    def requests(self) -> list[dict[str, Any]]:
+        """Return the requests that the program says wait."""
+        done = self.keyrig("pki", "requests", "--json")
+        assert done.code == 0, done
+        return done.lines
+
+    def certify_all(self) -> None:
+        """Certify whatever waits, and have keyrig take it."""
+        answers = self.folder / "answers"
+        answers.mkdir(exist_ok=True)
+        files = []
+        for asked in self.asked():
+            file = answers / f"{asked.pem.name}.crt"
+            file.write_bytes(self.pki.certify(asked.der))
+            files.append(file)
+        done = self.keyrig("pki", "certified", *files)
+        assert done.code == 0, done
+
+    def verified(self, run: str = "last") -> dict[str, Any]:
+        """Write a run's evidence, and have it verified where nothing of the agent's home is."""
+        file = self.folder / f"{run}.evidence"
+        written = self.keyrig("report", run, "--format", "evidence", "--output", file)
+        assert written.code == 0, written
+        root = self.pki.file("root")
+        done = keyrig(self.folder / "elsewhere", "verify-evidence", file, "--root", root, "--json")
+        assert done.code == 0, done
+        verdict: dict[str, Any] = json.loads(done.out)
+        return verdict
