@@ -64,8 +64,8 @@ def test_program_that_cannot_certify_holds_the_change_back_before_a_key_is_made(
     strangers: StrangersHome, pki: OpenSSLPKI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = with_openssl(strangers, pki, monkeypatch)
-    (pki.folder / "authorities" / "device-issuing" / "own.key").unlink()
     with home.devices():
+        (pki.folder / "authorities" / "device-issuing" / "own.key").unlink()
         doctor = home.keyrig("doctor", home.rig)
         done = run_esme(home)
     assert doctor.code == 4, doctor
