@@ -528,3 +528,24 @@ def test_key_of_somebody_else_than_the_cell_names_is_told() -> None:
     known: Any = Known()
     assert HeldCell(cell=cell, certificate=known).is_by_another
     assert not HeldCell(cell=cell, certificate=None).is_by_another
+
+
+def test_key_store_without_an_authority_or_a_recovery_certificate_is_enough_to_ask(
+    hosted: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig = tmp_path / "rig.toml"
+    rig.write_text(hosted, encoding="utf-8")
+    kept = {"90b3d51f30000002", *(each.entity_id.stem for each in parse_rig(hosted, "rig").device)}
+    removed = [
+        path
+        for path in (home / "pki").iterdir()
+        if path.suffix in {".pem", ".key"} and path.name.split("-")[0] not in kept
+    ]
+    assert removed
+    for path in removed:
+        path.unlink()
+    found = diagnosis(capsys, str(rig), "--ask", code=4)
+    assert [each["problem"] for each in found["asked"]] == [None] * 6
+    esme = next(each for each in found["asked"] if each["device"] == ESME)
+    roots = [each for each in esme["cells"] if each["role"] == "root"]
+    assert [each["certificate"] for each in roots] == [None]
