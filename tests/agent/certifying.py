@@ -35,11 +35,10 @@ def by_hand_rig(folder: Path) -> Path:
 
 
 def home_without_supplier_key(home: Path) -> Path:
-    """Make the home's key store without the supplier's signing key; return where it was."""
+    """Make the home's key store with the supplier's signing key put aside; return where it is."""
     initialise(home / "pki", utc_now(), os.urandom)
     key = home / "pki" / f"{SUPPLIER}-ds.key"
-    key.unlink()
-    return key
+    return key.rename(home / key.name)
 
 
 def certified(home: Path, der: bytes, device: str, key_usage: KeyUsage | None = None) -> str:

@@ -332,7 +332,7 @@ CERTIFICATES_TAKEN: Final[dict[str, Any]] = {
     "certificates": [
         {
             "source": "the certificates given, block 1",
-            "certificate": f"device {_ESME} digitalSignature",
+            "certificate": f"{_ESME} (device, digitalSignature)",
             "taken": True,
             "refused": False,
             "rule": None,
@@ -340,7 +340,7 @@ CERTIFICATES_TAKEN: Final[dict[str, Any]] = {
         },
         {
             "source": "the certificates given, block 2",
-            "certificate": f"device {_ESME} keyAgreement",
+            "certificate": f"{_ESME} (device, keyAgreement)",
             "taken": False,
             "refused": True,
             "rule": "wrong-key",
