@@ -26,7 +26,14 @@ from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole, XMLSigningRole
 from keyrig.keystore import Authority
 from keyrig.keystore.base import StoredCertificate
 from keyrig.keystore.checking import CheckReport, Finding, check
-from keyrig.keystore.copying import CopyReport, add_certificate, export, import_, whole_directory
+from keyrig.keystore.copying import (
+    CopyReport,
+    add_certificate,
+    export,
+    export_dcc_boxed,
+    import_,
+    whole_directory,
+)
 from keyrig.keystore.folder import (
     FolderKeyStore,
     file_stem,
@@ -58,6 +65,7 @@ __all__ = [
     "TestCertificationAuthority",
     "check",
     "export",
+    "export_dcc_boxed",
     "import_",
     "initialise",
 ]

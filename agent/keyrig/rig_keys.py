@@ -82,30 +82,13 @@ class RigKeys:
 
     def organisation_certificates(self) -> tuple[GBCSCertificate, ...]:
         """Give the certificates of organisations and authorities; none of a device."""
-        return tuple(
-            each
-            for each in self._store.certificates()
-            if each.profile is not CertificateProfile.DEVICE
-        )
+        return tuple(self._store.organisation_certificates())
 
     def _find_path(self, certificate: GBCSCertificate) -> tuple[GBCSCertificate, ...]:
-        authorities = [
-            each
-            for each in self._store.certificates()
-            if each.profile in (CertificateProfile.ISSUING, CertificateProfile.ROOT)
-        ]
         path: list[GBCSCertificate] = []
         current = certificate
         while len(path) < PATH_LENGTH_MAXIMUM:
-            issuer = next(
-                (
-                    each
-                    for each in authorities
-                    if each.subject == current.issuer
-                    and each.subject_key_identifier == current.authority_key_identifier
-                ),
-                None,
-            )
+            issuer = self._store.issuer_certificate(current)
             if issuer is None or issuer.profile is CertificateProfile.ROOT:
                 break
             path.append(issuer)
@@ -155,19 +138,16 @@ class RigKeys:
     ) -> GBCSCertificate | None:
         if subject_key_identifier is None:
             return None
-        for each in self._store.certificates():
-            if (
-                each.entity_id == entity
-                and each.key_usage == KeyUsage.DIGITAL_SIGNATURE
-                and not each.signs_xml
-                and each.subject_key_identifier == subject_key_identifier
-            ):
-                return each
-        raise KeyMissing(
-            self._store.location,
-            f"certificate of {entity} with key {subject_key_identifier.hex()}, which the device "
-            "trusts",
+        certificate = self._store.certificate_of_key(
+            entity, KeyUsage.DIGITAL_SIGNATURE, subject_key_identifier
         )
+        if certificate is None:
+            raise KeyMissing(
+                self._store.location,
+                f"certificate of {entity} with key {subject_key_identifier.hex()}, which the "
+                "device trusts",
+            )
+        return certificate
 
     def agreer(self, entity: EntityIdentifier) -> KeyAgreer:
         """Give the key agreement key of an organisation.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
@@ -25,6 +24,7 @@ from gbcs.entity import EntityIdentifier
 from gbcs.printable import printable
 from keyrig.errors import SettingsError
 from keyrig.home import home_directory
+from keyrig.outside_files import TOML_MAXIMUM_OCTETS, Unreadable, read_text
 from keyrig.secret_references import SecretReference
 from keyrig.toml_files import TAG, Concealed, TOMLFault, into_model, parse_toml
 from keyrig.toml_values import Entity, Name, StrictModel
@@ -417,19 +417,15 @@ def read_settings(environment: Mapping[str, str] | None = None) -> SettingsRead:
 
 def _text(path: Path, *, is_named: bool) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        if is_named:
+        return read_text(path, maximum=TOML_MAXIMUM_OCTETS)
+    except Unreadable as error:
+        if error.is_missing and not is_named:
+            return ""
+        if error.is_missing:
             raise SettingsError(
                 str(path), "there is no such file", f"correct {SETTINGS_VARIABLE}"
             ) from None
-        return ""
-    except UnicodeDecodeError:
-        raise SettingsError(str(path), "not a text file", "name a settings file") from None
-    except OSError as error:
-        raise SettingsError(
-            str(path), f"cannot be read: {error.strerror}", "name a settings file"
-        ) from None
+        raise SettingsError(str(path), str(error), error.mend) from None
 
 
 def _where(path: Path, fault: TOMLFault, overrides: Mapping[tuple[str, ...], str]) -> str:
@@ -472,7 +468,7 @@ def _key(table: Mapping[str, Any], part: str) -> str:
 def _value(text: str) -> Any:
     """Read a variable's text as TOML writes values, or take it as it is."""
     try:
-        parsed = tomllib.loads(f"value = {text}")
-    except tomllib.TOMLDecodeError:
+        parsed = parse_toml(f"value = {text}")
+    except TOMLFault:
         return text
     return parsed["value"] if parsed.keys() == {"value"} else text

@@ -97,6 +97,11 @@ class CellUsage(enum.IntEnum):
     MANAGEMENT = 0
     PREPAYMENT_TOP_UP = 1
 
+    @property
+    def gbcs_name(self) -> str:
+        """The name that the ASN.1 module gives it, such as `management`."""
+        return "prePaymentTopUp" if self == 1 else "management"
+
 
 class DeviceType(enum.Enum):
     """Types of device, by the names that DUIS and GBCS use.

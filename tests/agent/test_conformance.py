@@ -301,9 +301,9 @@ def test_payload_of_another_use_case_is_opaque(bench: Bench) -> None:
         (b"", "GBCS message: no octets at all, at octet 0"),
         (b"DD0", "file: not an even number of hexadecimal digits"),
         (b"hello", "file: not an even number of hexadecimal digits"),
-        (b"\xff\xfe", "file: not an even number of hexadecimal digits"),
+        (b"\xff\xfeA", "file: no text in UTF-16, line 1"),
         (b"AA", "GBCS message: starts with AA, where DD or DF belongs, at octet 0 (AA)"),
-        (b"0" * (FILE_MAXIMUM_OCTETS + 1), f"file: longer than {FILE_MAXIMUM_OCTETS} octets"),
+        (b"0" * (FILE_MAXIMUM_OCTETS + 1), f"file: more than {FILE_MAXIMUM_OCTETS} octets"),
     ],
 )
 def test_file_without_a_message_is_unreadable(

@@ -224,7 +224,7 @@ def test_export_is_the_same_store_with_or_without_keys(
     made: Path, tmp_path: Path, *, private: bool
 ) -> None:
     to = tmp_path / "exported"
-    report = pki.export(made, to, private=private)
+    report = pki.export(open_keystore(made), to, private=private)
     assert (len(report.copied), report.refused) == (21, ())
     store = open_keystore(to)
     assert set(store.certificates()) == set(open_keystore(made).certificates())
@@ -238,7 +238,7 @@ def test_export_is_the_same_store_with_or_without_keys(
 def test_export_into_a_folder_with_something_in_it_is_refused(made: Path, tmp_path: Path) -> None:
     (tmp_path / "note").write_text("x")
     with pytest.raises(KeyStoreError, match="exists already"):
-        pki.export(made, tmp_path, private=False)
+        pki.export(open_keystore(made), tmp_path, private=False)
 
 
 def as_boxed(made: Path) -> dict[str, dict[str, dict[str, dict[str, str]]]]:
@@ -283,7 +283,7 @@ def test_import_adds_a_renewal_beside_what_is_there(made: Path, tmp_path: Path) 
 
 def test_import_adds_a_key_to_a_certificate_that_was_alone(made: Path, tmp_path: Path) -> None:
     public, directory = tmp_path / "public", tmp_path / "imported"
-    pki.export(made, public, private=False)
+    pki.export(open_keystore(made), public, private=False)
     pki.import_(public, directory)
     assert len(pki.import_(made, directory).copied) == 21
     open_keystore(directory).signer(SUPPLIER)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gbcs.entity import EntityIdentifier
@@ -15,6 +15,7 @@ from keyrig.errors import KeyStoreError
 from keyrig.keystore.base import IndexedKeyStore, StoredCertificate
 from keyrig.keystore.folder import certificate_in, problem_of
 from keyrig.keystore.pem import PEMKey
+from keyrig.outside_files import Unreadable, parse_json, pem_of, read_octets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,24 +79,19 @@ class DCCBoxedKeyStore(IndexedKeyStore):
 
 def _read(path: Path) -> dict[str, dict[str, dict[str, _Entry]]]:
     try:
-        document: Any = json.loads(path.read_text("utf-8"))
-        return _DOCUMENT.validate_python(document)
-    except OSError as error:
-        reason = error.strerror or "cannot be read"
-        raise KeyStoreError(f"{path}: {reason}; check the file's owner") from error
+        return _DOCUMENT.validate_python(parse_json(read_octets(path)))
+    except Unreadable as error:
+        raise KeyStoreError(f"{path}: no DCC Boxed keystore.json: {error}; {error.mend}") from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         at = "/".join(str(part) for part in first["loc"]) or "the top"
         raise KeyStoreError(
             f"{path}: no DCC Boxed keystore.json: {at}: {first['msg']}; export it again"
         ) from None
-    except ValueError:
-        # The cause is left out: it carries the whole text.
-        raise KeyStoreError(f"{path}: not JSON in UTF-8; name a keystore.json") from None
 
 
 def _stored(place: str, entry: _Entry, passphrase: Passphrase | None) -> StoredCertificate:
-    certificate = certificate_in(entry.certificate.encode(), place)
+    certificate = certificate_in(pem_of(entry.certificate.encode()), place)
     contradiction = _contradiction(place, entry, certificate)
     if contradiction is not None:
         raise KeyStoreError(contradiction)
@@ -126,3 +122,55 @@ def _contradiction(place: str, entry: _Entry, certificate: GBCSCertificate) -> s
         says = "none" if role is None else f"role {role}"
         return f"says role {entry.role}, its certificate says {says}"
     return None
+
+
+class DCCBoxedDocument:
+    """A `keystore.json` in the making; see `DCCBoxedKeyStore`."""
+
+    def __init__(self) -> None:
+        self._uses: dict[str, dict[str, dict[str, _Entry]]] = {}
+
+    def add(self, stored: StoredCertificate, private_key: str | None = None) -> str:
+        """Add a certificate, and return its place: Entity Identifier, use and serial number.
+
+        Args:
+            stored: An organisation's or device's.
+            private_key: Its private key, PEM that is not encrypted; None leaves it out.
+
+        Raises:
+            KeyStoreError: It identifies nobody, is for another use than the form has, or has
+                the serial number of another of the same party and use.
+        """
+        certificate = stored.certificate
+        use = next((name for name, usage in _USES.items() if usage == certificate.key_usage), None)
+        if certificate.entity_id is None or use is None:
+            raise KeyStoreError(
+                f"{stored.source}: {certificate} has no place in a keystore.json; leave it out"
+            )
+        party, serial = certificate.entity_id.stem, str(certificate.serial)
+        entries = self._uses.setdefault(party, {}).setdefault(use, {})
+        if serial in entries:
+            raise KeyStoreError(
+                f"{stored.source}: another certificate of {certificate} has serial number "
+                f"{serial}, by which a keystore.json tells them apart; leave one out"
+            )
+        entries[serial] = _Entry(
+            certificate=certificate.decoded.public_bytes(Encoding.PEM).decode("ascii"),
+            privateKey=private_key,
+            role=certificate.role_number,
+            name=_name(stored),
+        )
+        return f"{party}/{use}/{serial}"
+
+    def octets(self) -> bytes:
+        """Return the document, JSON in UTF-8."""
+        return _DOCUMENT.dump_json(self._uses, indent=2, by_alias=True, exclude_none=True) + b"\n"
+
+
+def _name(stored: StoredCertificate) -> str:
+    """Return the entry's name, which has the mark of a top-up key for one and for no other."""
+    role = stored.certificate.role
+    who = "device" if role is None else role.gbcs_name
+    top_up = "-pp" if stored.cell_usage is CellUsage.PREPAYMENT_TOP_UP else ""
+    use = "ds" if stored.certificate.key_usage == KeyUsage.DIGITAL_SIGNATURE else "ka"
+    return f"{who}{top_up}-{use}"

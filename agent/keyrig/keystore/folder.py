@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -19,6 +20,7 @@ from gbcs.roles import CellUsage, KeyUsage
 from keyrig.errors import KeyStoreError
 from keyrig.keystore.base import Authority, IndexedKeyStore, StoredCertificate
 from keyrig.keystore.pem import PEMKey
+from keyrig.outside_files import Unreadable, pem_of, read_octets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 CERTIFICATE_SUFFIX = ".pem"
 KEY_SUFFIX = ".key"
 PRIVATE_MODE = 0o600
+PUBLIC_MODE = 0o644
+PEM_MAXIMUM_OCTETS = 1 << 20
+"""One certificate or key with whatever text a person keeps around it."""
 
 _PARTY = re.compile(
     r"(?P<eui>[0-9a-f]{16})(?P<top_up>-pp(?!-xml))?-(?P<use>ds|ka|xml)(?:\.(?P<label>[0-9A-Za-z-]+))?"
@@ -139,7 +144,12 @@ class FolderKeyStore(IndexedKeyStore):
                 )
             )
         super().__init__(str(directory), stored, problems)
-        self.directory = directory
+        self._directory = directory
+
+    @property
+    def directory(self) -> Path:
+        """The folder itself."""
+        return self._directory
 
 
 def _certificate_files(directory: Path) -> list[Path]:
@@ -157,10 +167,10 @@ def read_certificate(path: Path) -> GBCSCertificate:
         KeyStoreError: It cannot be read, or holds anything but one certificate.
     """
     try:
-        return certificate_in(path.read_bytes(), path.name)
-    except OSError as error:
-        reason = error.strerror or "cannot be read"
-        raise KeyStoreError(f"{path}: {reason}; check the file's owner") from error
+        octets = read_octets(path, maximum=PEM_MAXIMUM_OCTETS)
+    except Unreadable as error:
+        raise KeyStoreError(f"{path}: {error}; {error.mend}") from None
+    return certificate_in(pem_of(octets), path.name)
 
 
 def certificate_in(pem: bytes, name: str) -> GBCSCertificate:
@@ -197,8 +207,18 @@ def key_beside(
     if not key_path.is_file():
         return None
     return PEMKey(
-        key_path.read_bytes, certificate=certificate, name=str(key_path), passphrase=passphrase
+        partial(_key_text, key_path),
+        certificate=certificate,
+        name=str(key_path),
+        passphrase=passphrase,
     )
+
+
+def _key_text(path: Path) -> bytes:
+    try:
+        return read_octets(path, maximum=PEM_MAXIMUM_OCTETS)
+    except Unreadable as error:
+        raise KeyStoreError(f"{path}: {error}; {error.mend}") from None
 
 
 def write_certificate(directory: Path, stem: str, certificate: GBCSCertificate) -> None:
@@ -208,7 +228,7 @@ def write_certificate(directory: Path, stem: str, certificate: GBCSCertificate) 
         KeyStoreError: It exists or cannot be written.
     """
     pem = certificate.decoded.public_bytes(Encoding.PEM)
-    _write_new(directory / f"{stem}{CERTIFICATE_SUFFIX}", pem, 0o644)
+    write_new(directory / f"{stem}{CERTIFICATE_SUFFIX}", pem, PUBLIC_MODE)
 
 
 def write_private_key(directory: Path, stem: str, pem: bytes) -> None:
@@ -217,11 +237,17 @@ def write_private_key(directory: Path, stem: str, pem: bytes) -> None:
     Raises:
         KeyStoreError: It exists or cannot be written.
     """
-    _write_new(directory / f"{stem}{KEY_SUFFIX}", pem, PRIVATE_MODE)
+    write_new(directory / f"{stem}{KEY_SUFFIX}", pem, PRIVATE_MODE)
 
 
-def _write_new(path: Path, octets: bytes, mode: int) -> None:
-    """Write beside the place and link it there, so that nothing half-written is ever found."""
+def write_new(path: Path, octets: bytes, mode: int) -> None:
+    """Write a file that must not exist yet, and have it on the disk, wholly or not at all.
+
+    It is written beside its place and linked there, so that nothing half-written is ever found.
+
+    Raises:
+        KeyStoreError: It exists or cannot be written.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         # An agent that was killed here may have had the same process number, as in a container.

@@ -154,7 +154,7 @@ def test_import_and_export_carry_pairs_that_sign_xml(store: KeyStore, tmp_path: 
     report = import_(tmp_path / _name_of(store), directory)
     assert report.refused == ()
     assert f"{SUPPLIER.stem}-xml" in report.copied
-    export(directory, tmp_path / "exported", private=True)
+    export(open_keystore(directory), tmp_path / "exported", private=True)
     again = open_keystore(tmp_path / "exported")
     assert again.problems == ()
     (stored,) = again.xml_signing_certificates(SUPPLIER)
