@@ -39,6 +39,7 @@ ACCESS_CONTROL_BROKER: Final = EntityIdentifier.parse("90-B3-D5-1F-30-00-00-02")
 
 FILE_SUFFIX: Final = ".hex"
 FILE_MAXIMUM_OCTETS: Final = 1 << 20
+_PIECE_OCTETS: Final = 1 << 14
 _REASON_CHARACTERS: Final = 400
 
 
@@ -413,12 +414,16 @@ def check_file(path: Path, verifier: Verifier) -> MessageResult:
 
 
 def _read_hexadecimal(path: Path) -> bytes:
-    # Unbuffered: the whole text is read at once, and a folder has thousands of files.
+    parts: list[bytes] = []
+    length = 0
     with path.open("rb", buffering=0) as stream:
-        text = stream.read(FILE_MAXIMUM_OCTETS + 1)
-    if len(text) > FILE_MAXIMUM_OCTETS:
+        # In small pieces: a buffer for the longest file costs more than verifying a message.
+        while length <= FILE_MAXIMUM_OCTETS and (part := stream.read(_PIECE_OCTETS)):
+            parts.append(part)
+            length += len(part)
+    if length > FILE_MAXIMUM_OCTETS:
         raise DecodeError(f"longer than {FILE_MAXIMUM_OCTETS} octets", layer="file")
     try:
-        return bytes.fromhex(b"".join(text.split()).decode("ascii"))
+        return bytes.fromhex(b"".join(b"".join(parts).split()).decode("ascii"))
     except ValueError:
         raise DecodeError("not an even number of hexadecimal digits", layer="file") from None
