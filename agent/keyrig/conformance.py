@@ -23,6 +23,7 @@ from gbcs.protection import describe, verify_mac, verify_signature
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import decode_payload, payload_codec, use_case_name
 from keyrig.errors import KeyMissing, KeyStoreError
+from keyrig.outside_files import Unreadable, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +40,6 @@ ACCESS_CONTROL_BROKER: Final = EntityIdentifier.parse("90-B3-D5-1F-30-00-00-02")
 
 FILE_SUFFIX: Final = ".hex"
 FILE_MAXIMUM_OCTETS: Final = 1 << 20
-_PIECE_OCTETS: Final = 1 << 14
 _REASON_CHARACTERS: Final = 400
 
 
@@ -414,16 +414,11 @@ def check_file(path: Path, verifier: Verifier) -> MessageResult:
 
 
 def _read_hexadecimal(path: Path) -> bytes:
-    parts: list[bytes] = []
-    length = 0
-    with path.open("rb", buffering=0) as stream:
-        # In small pieces: a buffer for the longest file costs more than verifying a message.
-        while length <= FILE_MAXIMUM_OCTETS and (part := stream.read(_PIECE_OCTETS)):
-            parts.append(part)
-            length += len(part)
-    if length > FILE_MAXIMUM_OCTETS:
-        raise DecodeError(f"longer than {FILE_MAXIMUM_OCTETS} octets", layer="file")
     try:
-        return bytes.fromhex(b"".join(b"".join(parts).split()).decode("ascii"))
+        text = read_text(path, maximum=FILE_MAXIMUM_OCTETS)
+    except Unreadable as error:
+        raise DecodeError(str(error), layer="file") from None
+    try:
+        return bytes.fromhex("".join(text.split()))
     except ValueError:
         raise DecodeError("not an even number of hexadecimal digits", layer="file") from None

@@ -6,15 +6,18 @@ Beside `emulated_air` the one module of the agent that knows the emulated device
 from __future__ import annotations
 
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Self
 
 from gbcs.certification_request import CertificationRequest
 from gbcs.roles import KeyUsage, RemotePartyRole
 from keyrig.errors import SettingsError
 from keyrig.keystore.base import Authority, KeyStore
+from keyrig.outside_files import Unreadable, read_text
 from keyrig.pki import RegisteringAuthority
+from keyrig.private_files import PRIVATE_FILE, make_folder
 from keyrig.rig import LineSettings, ZigBeeSettings
+from keyrig.whole_files import write_whole
 from meterlink.hdlc.address import HDLCAddress
 from meterstub.device import EmulatedDevice
 from meterstub.factory import manufacture
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
 Line = Literal["pty", "tcp"]
 _COMMISSIONED_AT = "commissioned-at"
+_DAMAGED = "write the instant there, such as 2026-01-01T00:00:00+00:00"
 
 
 class EmulatedDevices:
@@ -112,12 +116,11 @@ class EmulatedDevices:
         A device is there before its certificates are kept, and they are looked for each time;
         so none is kept for a device whose making was interrupted, and none is missing.
         """
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._directory)
         if commissioned_at(self._directory) is None:
             mark = self._directory / _COMMISSIONED_AT
-            unfinished = mark.with_name(f"{mark.name}.new")
-            unfinished.write_text(self._clock().isoformat() + "\n", encoding="ascii")
-            unfinished.replace(mark)
+            text = self._clock().isoformat() + "\n"
+            write_whole(mark, text.encode(), "when they were made", mode=PRIVATE_FILE)
         for device in self._emulated():
             storage = FileStorage(self._path(device))
             if not self._path(device).exists():
@@ -253,13 +256,21 @@ def _inject(faults: Faults, device: RigDevice, text: str) -> None:
 
 
 def commissioned_at(directory: Path) -> datetime | None:
-    """Give when a rig's emulated devices were made, or None where they are not."""
+    """Return when a rig's emulated devices were made, or None where they are not.
+
+    Raises:
+        SettingsError: What was kept of it cannot be read.
+    """
+    path = directory / _COMMISSIONED_AT
     try:
-        return datetime.fromisoformat(
-            (directory / _COMMISSIONED_AT).read_text(encoding="ascii").strip()
-        )
-    except FileNotFoundError:
-        return None
+        moment = datetime.fromisoformat(read_text(path).strip())
+    except Unreadable as error:
+        if error.is_missing:
+            return None
+        raise SettingsError(str(path), str(error), _DAMAGED) from None
+    except ValueError:
+        raise SettingsError(str(path), "no instant", _DAMAGED) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def factory_certificate(

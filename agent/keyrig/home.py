@@ -40,8 +40,10 @@ def make_home(home: Path) -> None:
     Raises:
         SettingsError: It cannot be made.
     """
+    from keyrig.private_files import make_folder  # noqa: PLC0415 - not for --help
+
     try:
-        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(home)
     except OSError as error:
         from keyrig.errors import SettingsError  # noqa: PLC0415 - not needed as a rule
 

@@ -18,6 +18,7 @@ from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.use_cases import MessageCode, decode_payload, use_case_name
 from keyrig.conformance import ProtectionState, check_message
 from keyrig.errors import SettingsError
+from keyrig.outside_files import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ def messages_in(data: bytes) -> list[bytes]:
     if data.startswith(_RAW_STARTS):
         return [data]
     try:
-        lines = [line.strip() for line in data.decode("ascii").splitlines()]
+        lines = [line.strip() for line in text_of(data).split("\n")]
         found = [_octets_of_line(line) for line in lines if line]
     except ValueError:
         raise SettingsError(
@@ -232,10 +233,8 @@ def _described_members(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _value_name(value: enum.IntEnum) -> str:
-    if isinstance(value, RemotePartyRole):
+    if isinstance(value, (RemotePartyRole, CellUsage)):
         return value.gbcs_name
-    if value is CellUsage.PREPAYMENT_TOP_UP:
-        return "prePaymentTopUp"
     if value.name.startswith("CR_"):
         return "cR" + _spelled(value.name)[2:]
     return _spelled(value.name)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from keyrig.clock import pause
 from keyrig.errors import LockUnusable
+from keyrig.private_files import make_folder, open_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +32,8 @@ def open_lock(path: Path) -> int:
         LockUnusable: It cannot be opened or made.
     """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        make_folder(path.parent)
+        return open_private(path, os.O_RDWR)
     except OSError as error:
         raise LockUnusable(str(path), error.strerror or type(error).__name__) from error
 

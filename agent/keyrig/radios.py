@@ -21,6 +21,8 @@ from gbcs.printable import printable
 from keyrig.assembly import emulated_rig
 from keyrig.errors import RadioLacksSmartEnergy, RadioUnusable, SettingsError
 from keyrig.observing import Observer, unobserved
+from keyrig.outside_files import Unreadable, parse_json, read_octets
+from keyrig.private_files import open_private
 from keyrig.rig import load_rig
 from keyrig.zigbee.application import SmartEnergyApplication
 from keyrig.zigbee.hub import Hub
@@ -36,7 +38,6 @@ BY_ID: Final = Path("/dev/serial/by-id")
 OPEN_TIMEOUT_S: Final = 40.0
 COUNTER_INCREMENT: Final = 5000
 """What a restored frame counter is ahead of the backup's, so that none comes twice."""
-_OWNER_ONLY: Final = 0o600
 _BRIDGES: Final = {
     (0x10C4, 0xEA60): "a CP210x bridge, as on many EZSP radios",
     (0x1A86, 0x55D4): "a CH9102 bridge, as on some EZSP radios",
@@ -303,9 +304,9 @@ def back_up(port: RadioPort, path: Path, *, overwrite: bool) -> None:
         SettingsError: The file is there already, or cannot be written.
     """
     document = _run(port, _backup(port))
-    flags = os.O_WRONLY | os.O_CREAT | (os.O_TRUNC if overwrite else os.O_EXCL)
+    flags = os.O_WRONLY | (os.O_TRUNC if overwrite else os.O_EXCL)
     try:
-        with os.fdopen(os.open(path, flags, _OWNER_ONLY), "w", encoding="utf-8") as file:
+        with os.fdopen(open_private(path, flags), "w", encoding="utf-8") as file:
             file.write(json.dumps(document, indent=2) + "\n")
     except FileExistsError:
         raise SettingsError(
@@ -335,13 +336,12 @@ def restore(port: RadioPort, path: Path, *, counter_increment: int = COUNTER_INC
         RadioUnusable: The radio does not answer, or does not take it.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = parse_json(read_octets(path))
         if document["metadata"]["format"] != "zigpy/open-coordinator-backup":
             raise ValueError(document["metadata"]["format"])  # noqa: TRY301 - as the others below
         backup = zigpy.backups.NetworkBackup.from_open_coordinator_json(document)
-    except OSError as error:
-        what = f"cannot be read: {error.strerror}"
-        raise SettingsError(str(path), what, "name a backup") from None
+    except Unreadable as error:
+        raise SettingsError(str(path), str(error), error.mend) from None
     except (ValueError, KeyError, TypeError, AttributeError):
         raise SettingsError(
             str(path), "no network backup in zigpy's open format", "name another file"

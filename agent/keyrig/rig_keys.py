@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gbcs.certificates import CertificateProfile, GBCSCertificate
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from keyrig.errors import KeyMissing
+from keyrig.keystore.xml_signing import xml_signing_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,9 @@ class RigKeys:
         self._paths: dict[GBCSCertificate, tuple[GBCSCertificate, ...]] = {}
         self._signers: dict[tuple[EntityIdentifier, bytes | None], Signer] = {}
         self._agreers: dict[EntityIdentifier, KeyAgreer] = {}
+        self._xml_signers: dict[
+            tuple[EntityIdentifier, int | None], tuple[Signer, GBCSCertificate]
+        ] = {}
 
     def certificate(
         self,
@@ -110,6 +114,24 @@ class RigKeys:
             signer = self._store.signer(entity, certificate=certificate)
             self._signers[asked] = signer
         return signer
+
+    def xml_signer(
+        self, entity: EntityIdentifier, named: int | None
+    ) -> tuple[Signer, GBCSCertificate]:
+        """Return what signs an organisation's DUIS documents, and its certificate.
+
+        Args:
+            entity: The organisation.
+            named: The serial number that the settings name for it, or None.
+
+        Raises:
+            KeyStoreError: As `xml_signing_key`.
+        """
+        asked = (entity, named)
+        known = self._xml_signers.get(asked)
+        if known is None:
+            known = self._xml_signers[asked] = xml_signing_key(self._store, entity, named)
+        return known
 
     def _named(
         self, entity: EntityIdentifier, subject_key_identifier: bytes | None

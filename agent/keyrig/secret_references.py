@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from keyrig.errors import SettingsError
+from keyrig.outside_files import Unreadable, text_of
 from keyrig.toml_files import Concealed
 from keyrig.toml_values import StrictModel
 
@@ -116,18 +117,19 @@ SecretReference = Annotated[SecretPlace, BeforeValidator(_literal_is_refused)]
 
 def _from_file(path: Path) -> str:
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open("rb") as file:
             if os.fstat(file.fileno()).st_mode & stat.S_IROTH:
                 raise SettingsError(
                     f"file {path}", "everyone may read this secret", f"run `chmod 600 {path}`"
                 )
-            secret = file.read(SECRET_OCTETS_MAXIMUM + 1)
-    except UnicodeDecodeError:
-        raise SettingsError(f"file {path}", "is no text", "name the secret's file") from None
+            octets = file.read(SECRET_OCTETS_MAXIMUM + 1)
     except OSError as error:
         raise SettingsError(
             f"file {path}", f"cannot be read: {error.strerror}", "name the secret's file"
         ) from None
-    if len(secret) > SECRET_OCTETS_MAXIMUM:
+    if len(octets) > SECRET_OCTETS_MAXIMUM:
         raise SettingsError(f"file {path}", "is too large", "name the secret's file")
-    return secret
+    try:
+        return text_of(octets)
+    except Unreadable as error:
+        raise SettingsError(f"file {path}", f"is {error}", error.mend) from None

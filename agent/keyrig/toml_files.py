@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from gbcs.printable import printable
+from keyrig.outside_files import KEY_PARTS_MAXIMUM, Unreadable
+from keyrig.outside_files import parse_toml as parse_bounded
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,7 +19,8 @@ TAG: Final = "#"
 """What the tags begin with that tell forms of a value from each other."""
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Location = tuple[str | int, ...]
-_HEADER: Final = re.compile(r"^\s*(\[\[?)\s*([^\[\]#]+?)\s*\]\]?\s*(?:#.*)?$")
+# Each of these takes a line of any length in a time that grows with the length alone.
+_HEADER: Final = re.compile(r"^\s*(\[\[?)([^\[\]#]+)\]\]?\s*(?:#.*)?$")
 _KEY: Final = re.compile(r"^\s*((?:[A-Za-z0-9_-]+|\"[^\"]*\")(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=")
 _NESTED_KEY: Final = re.compile(r"[{,]\s*([A-Za-z0-9_-]+)\s*=")
 
@@ -66,15 +68,16 @@ def parse_toml(text: str) -> dict[str, Any]:
     """Parse TOML text.
 
     Raises:
-        TOMLFault: It is none.
+        TOMLFault: As `keyrig.outside_files.parse_toml`.
     """
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        found = re.search(r" \(at (?:line (\d+), column \d+|end of document)\)", str(error))
-        reason = str(error).removesuffix(found.group(0)) if found else str(error)
-        line = int(found.group(1)) if found and found.group(1) else len(text.splitlines())
-        raise TOMLFault(line, f"not TOML: {reason}", "correct the syntax") from None
+        return parse_bounded(text)
+    except Unreadable as error:
+        line, reason = error.line, error.reason
+        if error.location:
+            line = line_of(text, error.location)
+            reason = f"'{printable(_dotted(error.location))}' is {reason}"
+        raise TOMLFault(line, reason, error.mend, error.location) from None
 
 
 def into_model(text: str, values: dict[str, Any], model: type[ModelT]) -> ModelT:
@@ -176,10 +179,12 @@ def _places(text: str) -> Iterator[tuple[int, Location]]:
     """Give each line's number with what is said on it: tables, keys, keys of inline tables."""
     table: Location = ()
     counts: dict[str, int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         header = _HEADER.match(line)
         if header:
             names = _split(header.group(2))
+            if len(names) > KEY_PARTS_MAXIMUM:
+                continue  # A line of a long text: no header has so many.
             if header.group(1) == "[[":
                 counts[".".join(names)] = counts.get(".".join(names), -1) + 1
             table = _within_arrays(names, counts)

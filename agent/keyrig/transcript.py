@@ -7,6 +7,7 @@ import os
 from typing import TYPE_CHECKING, Protocol, Self
 
 from keyrig.errors import SettingsError
+from keyrig.private_files import open_private
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -48,7 +49,7 @@ class NoTranscript:
 
 
 class TranscriptFile:
-    """Appends to a file, each line on the disk before the next message.
+    """Appends to a file for its owner alone, each line on the disk before the next message.
 
     Raises:
         SettingsError: The file cannot be opened.
@@ -56,7 +57,8 @@ class TranscriptFile:
 
     def __init__(self, path: Path) -> None:
         try:
-            self._file = path.open("a", encoding="utf-8")
+            descriptor = open_private(path, os.O_WRONLY | os.O_APPEND)
+            self._file = os.fdopen(descriptor, "a", encoding="utf-8")
         except OSError as error:
             raise SettingsError(
                 str(path), f"the transcript cannot be written: {error.strerror}", "name another"

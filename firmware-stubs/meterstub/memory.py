@@ -234,12 +234,22 @@ def decode_state(octets: bytes) -> DeviceState:
         raise MemoryDamaged("a device memory that does not have its digest: it was altered")
     try:
         return _decode_body(body)
-    except (KeyError, ValueError, TypeError, AttributeError, KeyrigError) as error:
+    except (
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        KeyrigError,
+    ) as error:
         raise MemoryDamaged(f"a device memory with a bad field: {error}") from None
 
 
 def _digest(body: Mapping[str, Any]) -> str:
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode("utf-8")
+    try:
+        canonical = json.dumps(body, sort_keys=True, separators=(",", ":")).encode("utf-8")
+    except RecursionError:
+        raise MemoryDamaged("a device memory that is nested too deep") from None
     return hashlib.sha256(canonical).hexdigest()
 
 

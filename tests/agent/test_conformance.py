@@ -18,7 +18,7 @@ from gbcs.entity import EntityIdentifier
 from gbcs.errors import MACMismatch, ProtectionMissing, SignatureMismatch
 from gbcs.message import CRAFlag, Header, Message, OtherInformation, compose_pre_command
 from gbcs.protection import protect
-from gbcs.roles import KeyUsage, RemotePartyRole
+from gbcs.roles import KeyUsage, RemotePartyRole, XMLSigningRole
 from keyrig.cli.conformance import conformance
 from keyrig.conformance import (
     ACCESS_CONTROL_BROKER,
@@ -31,6 +31,8 @@ from keyrig.conformance import (
 )
 from keyrig.errors import KeyLocked, KeyMissing
 from keyrig.keystore import open_keystore
+from keyrig.local_delivery.certificates import PublicCertificates
+from keyrig.report.evidence_signers import signers_of
 from vectors.keys import HeldKey
 from vectors.reference import KEYSTORE, MESSAGES, needs_reference, octets_of
 
@@ -136,6 +138,23 @@ def test_command_is_maced_by_the_broker_and_signed_by_its_originator(bench: Benc
     assert result.payload is PayloadState.REENCODED
     assert not result.is_wrong
     assert result.reasons == ()
+
+
+def test_no_message_verifies_under_a_certificate_that_signs_xml(bench: Bench) -> None:
+    key = HeldKey()
+    certificate = bench.authorities.organisation(
+        entity_id=SUPPLIER, role=XMLSigningRole.XML_SIGN, public_key=key.public_key
+    )
+    pem = certificate.decoded.public_bytes(Encoding.PEM)
+    (bench.folder / f"{SUPPLIER.stem}-xml.pem").write_bytes(pem)
+    message = protect(unprotected(SUPPLIER, METER), signer=key)
+    assert check_message(message, bench.verifier()).signature is ProtectionState.NOT_CHECKABLE
+    bench.add(SUPPLIER, DS)
+    assert check_message(message, bench.verifier()).signature is ProtectionState.INVALID
+    assert PublicCertificates([certificate]).signing(SUPPLIER) == ()
+    assert PublicCertificates([certificate]).all_signing() == (certificate,)
+    with pytest.raises(SignatureMismatch):
+        signers_of(message, [certificate])
 
 
 @pytest.mark.parametrize("cra_flag", [CRAFlag.RESPONSE, CRAFlag.ALERT])
@@ -282,9 +301,9 @@ def test_payload_of_another_use_case_is_opaque(bench: Bench) -> None:
         (b"", "GBCS message: no octets at all, at octet 0"),
         (b"DD0", "file: not an even number of hexadecimal digits"),
         (b"hello", "file: not an even number of hexadecimal digits"),
-        (b"\xff\xfe", "file: not an even number of hexadecimal digits"),
+        (b"\xff\xfeA", "file: no text in UTF-16, line 1"),
         (b"AA", "GBCS message: starts with AA, where DD or DF belongs, at octet 0 (AA)"),
-        (b"0" * (FILE_MAXIMUM_OCTETS + 1), f"file: longer than {FILE_MAXIMUM_OCTETS} octets"),
+        (b"0" * (FILE_MAXIMUM_OCTETS + 1), f"file: more than {FILE_MAXIMUM_OCTETS} octets"),
     ],
 )
 def test_file_without_a_message_is_unreadable(

@@ -66,7 +66,9 @@ def test_secret_that_everyone_may_read_is_refused(tmp_path: Path) -> None:
     [
         (None, "cannot be read: No such file"),
         (b"", "is empty"),
-        (b"\xff\xfe\x00", "is no text"),
+        (b"s\xe9cret", "is no text in UTF-8"),
+        (b"\xff\xfea\x00b", "is no text in UTF-16"),
+        (b"se\x00cret", "is a NUL within"),
         (b"x" * (SECRET_OCTETS_MAXIMUM + 1), "is too large"),
     ],
 )

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, ConfigDict
 
+from keyrig.clock import monotonic
 from keyrig.toml_files import TOMLFault, line_of, read_toml
 
 TEXT = """\
@@ -101,3 +102,31 @@ def test_mistake_is_told_with_its_line_and_its_mend(
     assert caught.value.line == line
     assert caught.value.reason.startswith(reason)
     assert caught.value.mend.startswith(mend)
+
+
+class Note(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    text: str = ""
+
+
+@pytest.mark.parametrize(
+    "line", ["[" + " " * 50_000, "[" + "a." * 50_000 + "a]", "a" * 90_000, ("{" + " " * 100) * 900]
+)
+def test_line_of_a_fault_is_found_soon_however_long_a_text_beside_it_is(line: str) -> None:
+    began = monotonic()
+    with pytest.raises(TOMLFault, match="unknown key 'note'") as fault:
+        read_toml(f"text = '''\n{line}\n'''\nnote = 1\n", Note)
+    assert fault.value.line == 4
+    assert monotonic() - began < 2.0
+
+
+def test_line_is_counted_by_line_ends_alone() -> None:
+    with pytest.raises(TOMLFault) as fault:
+        read_toml("text = '\u2028\u0085'\nnote = 1\n", Note)
+    assert fault.value.line == 2
+
+
+def test_value_that_no_model_may_have_is_named_with_its_line() -> None:
+    with pytest.raises(TOMLFault, match="'text' is a text with a NUL") as fault:
+        read_toml('# a note\ntext = "a\\u0000"\n', Note)
+    assert fault.value.line == 2

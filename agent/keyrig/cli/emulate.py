@@ -27,7 +27,9 @@ def emulate(rig: Path | None, write_rig: Path | None, *, tcp: bool, as_json: boo
     """Host the emulated devices of RIG until stopped, for other programs to use."""
     from keyrig.assembly import emulated_rig  # noqa: PLC0415 - as above
     from keyrig.cli.watching import watching  # noqa: PLC0415 - as above
+    from keyrig.private_files import PRIVATE_FILE  # noqa: PLC0415 - as above
     from keyrig.rig import LineSettings, load_rig  # noqa: PLC0415 - as above
+    from keyrig.whole_files import write_whole  # noqa: PLC0415 - as above
 
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -49,10 +51,9 @@ def emulate(rig: Path | None, write_rig: Path | None, *, tcp: bool, as_json: boo
                     framing=device.link.framing,
                 )
         if write_rig is not None:
-            write_rig.write_text(
-                opened.with_urls(hosted.urls, hosted.commissioned_at, hosted.radio_urls),
-                encoding="utf-8",
-            )
+            text = opened.with_urls(hosted.urls, hosted.commissioned_at, hosted.radio_urls)
+            # It has the install codes of the devices.
+            write_whole(write_rig, text.encode(), "the rig file", mode=PRIVATE_FILE)
         observe("ready", devices=len(hosted.devices))
         while not stopping.wait(CHECK_INTERVAL_S):
             hosted.verify_running()

@@ -147,13 +147,16 @@ def import_(file: Path, *, as_json: bool) -> int:
     from keyrig.home import ledger_path  # noqa: PLC0415 - as above
     from keyrig.inventory import read_inventory, take_in  # noqa: PLC0415 - as above
     from keyrig.ledger import Ledger  # noqa: PLC0415 - as above
+    from keyrig.outside_files import (  # noqa: PLC0415 - as above
+        Unreadable,
+        read_octets,
+        without_padding,
+    )
 
     try:
-        octets = file.read_bytes()
-    except OSError as error:
-        raise FileInvalid(
-            str(file), f"cannot be read: {error.strerror}", "name a file that is there"
-        ) from None
+        octets = without_padding(read_octets(file))
+    except Unreadable as error:
+        raise FileInvalid(str(file), str(error), error.mend) from None
     inventory = read_inventory(octets, str(file))
     with Ledger(ledger_path(make=True)) as ledger:
         taken = take_in(ledger, inventory, utc_now())

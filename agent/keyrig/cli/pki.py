@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
+    from keyrig.certification.requests import WaitingRequest
     from keyrig.keystore import KeyStore
     from keyrig.keystore.pem import Passphrase
     from keyrig.pki import CopyReport
@@ -296,3 +297,112 @@ def bundle_command(keystore: Path, *, as_json: bool) -> None:
 
     report = fetch_bundle(keystore, home_directory(), _ask_passphrase)
     _print_copy("pki-bundle-imported", keystore, report, as_json=as_json)
+
+
+@pki.command("requests")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Also write each request there, as PEM and DER, with a list.",
+)
+@json_option
+def requests_command(folder: Path | None, *, as_json: bool) -> None:
+    """List the devices' certification requests that wait for an authority, and since when."""
+    from keyrig.certification.by_hand import write_request  # noqa: PLC0415
+    from keyrig.certification.requests import waiting_requests  # noqa: PLC0415
+    from keyrig.home import ledger_path  # noqa: PLC0415
+    from keyrig.ledger import Ledger  # noqa: PLC0415
+
+    waiting: tuple[WaitingRequest, ...] = ()
+    if ledger_path().exists():
+        with Ledger(ledger_path(), create=False) as ledger:
+            waiting = waiting_requests(ledger, _now())
+    for request in waiting:
+        if folder is not None:
+            write_request(folder, request.order)
+        if as_json:
+            _print_json("certification-request", **request.document())
+        else:
+            click.echo(f"{request.order.line}")
+            click.echo(f"  since {request.since:%Y-%m-%dT%H:%M:%SZ}: {request.answer}")
+    if not as_json:
+        click.echo(f"{len(waiting)} requests wait" if waiting else "no request waits")
+
+
+@pki.command("certified")
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+)
+@_keystore_option
+@json_option
+def certified_command(files: tuple[Path, ...], keystore: Path, *, as_json: bool) -> None:
+    """Take in certificates that an authority gave for requests that wait.
+
+    FILE may be PEM, DER, PKCS#7 or a zip, with any number of certificates. Each is checked
+    against its request, its profile and its path to the root; a wrong one changes nothing.
+    """
+    from keyrig.certification.checking import IssuedCertificates  # noqa: PLC0415
+    from keyrig.certification.given import read_given  # noqa: PLC0415
+    from keyrig.certification.taking_in import take_in  # noqa: PLC0415
+    from keyrig.home import ledger_path  # noqa: PLC0415
+    from keyrig.keystore import open_keystore  # noqa: PLC0415
+    from keyrig.ledger import Ledger  # noqa: PLC0415
+
+    given = [certificate for file in files for certificate in read_given(file)]
+    with Ledger(ledger_path(), create=False) as ledger:
+        issued = IssuedCertificates(open_keystore(keystore))
+        taken = take_in(ledger, given, issued, _now())
+        left = len(ledger.key_changes.all_waiting())
+    for each in taken:
+        if as_json:
+            _print_json("certificate-taken-in", **each.document())
+        else:
+            click.echo(f"{each.source}: {each.outcome}")
+    refused = sum(each.is_refused for each in taken)
+    if not as_json:
+        counts = sum(each.is_taken for each in taken)
+        click.echo(f"{counts} certificates taken, {refused} refused; {left} requests wait")
+    if refused:
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+@pki.command("void")
+@click.argument("key_identifier", metavar="KEY_IDENTIFIER")
+@click.option("--reason", required=True, help="Why; it is kept.")
+@json_option
+def void_command(key_identifier: str, reason: str, *, as_json: bool) -> None:
+    """Give up a request that waits, by the key identifier that `keyrig pki requests` shows.
+
+    The next run has the device make another key and asks for its certificate.
+    """
+    from gbcs.printable import printable  # noqa: PLC0415
+    from keyrig.certification.requests import void, waiting_requests  # noqa: PLC0415
+    from keyrig.errors import SettingsError  # noqa: PLC0415
+    from keyrig.home import ledger_path  # noqa: PLC0415
+    from keyrig.ledger import Ledger  # noqa: PLC0415
+
+    wanted = key_identifier.strip().replace(":", "").replace("-", "").lower()
+    with Ledger(ledger_path(), create=False) as ledger:
+        now = _now()
+        found = [
+            request
+            for request in waiting_requests(ledger, now)
+            if request.order.key_identifier.hex() == wanted
+        ]
+        if not found:
+            raise SettingsError(
+                f"key identifier {printable(key_identifier, 40)}",
+                "no request of that key waits",
+                "`keyrig pki requests` lists those that do",
+            )
+        void(ledger, found[0], printable(reason, 400), now)
+    if as_json:
+        _print_json("certification-request-void", **found[0].document())
+    else:
+        click.echo(f"{found[0].order}: void; the next run asks anew")

@@ -55,6 +55,7 @@ def serve(rigs: tuple[Path, ...], listening: str | None, *, openapi: bool, as_js
     settings, home = _settings(listening), home_directory().absolute()
     files = rigs or tuple(home / Path(path).expanduser() for path in settings.serve.rigs)
     with watching(as_json=as_json), alone(home):
+        _tell_exposure(home)
         socket = listen(settings.serve, home)
         try:
             service = Service(home=home, settings=settings, rig_files=files)
@@ -69,6 +70,19 @@ def serve(rigs: tuple[Path, ...], listening: str | None, *, openapi: bool, as_js
             socket.close()
             service.close()
     return 0
+
+
+def _tell_exposure(home: Path) -> None:
+    """Log that others than its owner may get at the home, where they may."""
+    from structlog import get_logger  # noqa: PLC0415 - not for --help
+
+    from keyrig.private_files import exposure_of  # noqa: PLC0415 - as above
+
+    exposure = exposure_of(home)
+    if exposure is not None:
+        get_logger(__name__).warning(
+            "others may get at the home", home=str(home), what=str(exposure)
+        )
 
 
 def service_rigs(service: Any) -> list[str]:

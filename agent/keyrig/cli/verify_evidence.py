@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -40,19 +41,22 @@ class _Root(click.ParamType["str"]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if _FINGERPRINT.fullmatch(_plain(value)):
             return _plain(value)
-        from cryptography import x509  # noqa: PLC0415 - not for --help
-        from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - as above
+        from gbcs.certificates import GBCSCertificate  # noqa: PLC0415 - not for --help
+        from gbcs.errors import DecodeError  # noqa: PLC0415 - as above
+        from keyrig.outside_files import Unreadable, pem_of, read_octets  # noqa: PLC0415 - as above
 
         try:
-            octets = Path(value).read_bytes()
-        except (OSError, ValueError):
+            octets = pem_of(read_octets(Path(value)))
+        except Unreadable:
             self.fail(f"{value!r:.80} is neither a fingerprint nor a file to read", param, ctx)
         try:
             if b"-----BEGIN" in octets:
-                return x509.load_pem_x509_certificate(octets).fingerprint(hashes.SHA256()).hex()
-            return x509.load_der_x509_certificate(octets).fingerprint(hashes.SHA256()).hex()
-        except ValueError:
-            self.fail(f"{value!r:.80} holds no certificate in PEM or DER", param, ctx)
+                certificate = GBCSCertificate.all_from_pem(octets)[0]
+            else:
+                certificate = GBCSCertificate.from_der(octets)
+        except DecodeError as error:
+            self.fail(f"{value!r:.80} holds no certificate in PEM or DER: {error}", param, ctx)
+        return hashlib.sha256(certificate.der).hexdigest()
 
 
 def _plain(text: str) -> str:
@@ -79,16 +83,19 @@ def verify_evidence(file: Path, key: str | None, roots: tuple[str, ...], *, as_j
     """
     from keyrig.cli.exit_codes import ExitCode  # noqa: PLC0415 - not for --help
     from keyrig.errors import EvidenceBroken, FileInvalid  # noqa: PLC0415 - as above
+    from keyrig.outside_files import Unreadable, read_octets  # noqa: PLC0415 - as above
     from keyrig.report.evidence_check import check  # noqa: PLC0415 - as above
     from keyrig.report.evidence_file import read_evidence  # noqa: PLC0415 - as above
-    from keyrig.report.evidence_lines import is_evidence  # noqa: PLC0415 - as above
+    from keyrig.report.evidence_lines import (  # noqa: PLC0415 - as above
+        FILE_MAXIMUM_OCTETS,
+        as_written,
+        is_evidence,
+    )
 
     try:
-        octets = file.read_bytes()
-    except OSError as error:
-        raise FileInvalid(
-            str(file), f"cannot be read: {error.strerror}", "name a file that is there"
-        ) from None
+        octets = as_written(read_octets(file, maximum=FILE_MAXIMUM_OCTETS))
+    except Unreadable as error:
+        raise FileInvalid(str(file), str(error), error.mend) from None
     if not is_evidence(octets):
         raise FileInvalid(
             str(file), "no evidence file", "name one that `keyrig report --format evidence` wrote"

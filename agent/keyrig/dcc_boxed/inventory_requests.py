@@ -14,6 +14,7 @@ from keyrig.dcc_boxed.duis_client import WebService
 from keyrig.dcc_boxed.refusals import refused
 from keyrig.dcc_boxed.service import connected, dcc_boxed_settings
 from keyrig.errors import DCCNotBelieved, SettingsError
+from keyrig.home import make_home
 from keyrig.inventory import read_inventory, take_in
 from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.service_documents import About
@@ -58,7 +59,7 @@ def fetch_inventory(
         KeyStoreError: A key is missing or locked.
     """
     settings, places = dcc_boxed_settings(), places_of(rig)
-    places.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_home(places.home)
     store = keystore_of(places, unobserved, clock())
     told: dict[str, Any] = {"devices": [], "without_duties": []}
     with (

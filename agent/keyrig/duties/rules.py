@@ -20,6 +20,7 @@ from pydantic import (
 
 from gbcs.roles import DeviceType
 from keyrig.errors import RulesInvalid, SettingsError
+from keyrig.outside_files import TOML_MAXIMUM_OCTETS, Unreadable, parse_json, read_text
 from keyrig.toml_files import Misplaced, TOMLFault, read_toml
 
 BUILT_IN: Final = "sec-h5-consultation-draft.toml"
@@ -348,7 +349,10 @@ def rules_from_canonical(text: str, source: str) -> Rules:
         RulesInvalid: It is no such text.
     """
     try:
+        parse_json(text)
         return Rules.model_validate_json(text)
+    except Unreadable as error:
+        raise RulesInvalid(source, f"no rule set: {error}", "use the file as it was made") from None
     except ValidationError as error:
         reason = error.errors(include_url=False, include_input=False)[0]["msg"]
         raise RulesInvalid(source, f"no rule set: {reason}", "use the file as it was made") from (
@@ -363,9 +367,9 @@ def load_rules(path: Path) -> Rules:
         RulesInvalid: The file cannot be read, or as for `parse_rules`.
     """
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RulesInvalid(str(path), f"cannot be read: {error}", "name a readable file") from error
+        text = read_text(path, maximum=TOML_MAXIMUM_OCTETS)
+    except Unreadable as error:
+        raise RulesInvalid(str(path), str(error), error.mend) from None
     return parse_rules(text, str(path))
 
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from gbcs.keys import KeyAgreer, Signer
     from gbcs.roles import RemotePartyRole
 
-    Use = tuple[EntityIdentifier, KeyUsage, CellUsage]
+    Use = tuple[EntityIdentifier, KeyUsage, CellUsage, bool]
+    """Whose, for what, what its key serves, and whether it signs XML."""
 
 
 class Authority(enum.Enum):
@@ -171,7 +172,7 @@ class KeyStore(Protocol):
     def held_for(
         self, entity: EntityIdentifier, key_usage: KeyUsage
     ) -> Sequence[StoredCertificate]:
-        """Return every certificate of `entity` for one use, whatever its key serves."""
+        """Return every certificate of `entity` for one use but those that sign XML."""
         ...
 
     def certificate_of_key(
@@ -224,6 +225,14 @@ class KeyStore(Protocol):
             KeyMissing: The store has no such key.
             KeyLocked: The key needs a passphrase that was not given.
             KeyStoreError: The key cannot be read, or is not that of its certificate.
+        """
+        ...
+
+    def xml_signing_certificates(self, entity: EntityIdentifier) -> Sequence[StoredCertificate]:
+        """Return the certificates by which `entity` signs XML, in a stable order.
+
+        No other look-up by party finds them, or their keys: `certificate` and `signer` are for
+        what goes to devices. `signer` has the key of one that is given to it.
         """
         ...
 
@@ -393,6 +402,11 @@ class IndexedKeyStore:
         usage = KeyUsage.DIGITAL_SIGNATURE
         return self._key(entity, usage, CellUsage.MANAGEMENT, certificate).signer()
 
+    def xml_signing_certificates(self, entity: EntityIdentifier) -> Sequence[StoredCertificate]:
+        """Return the certificates by which `entity` signs XML; see `KeyStore`."""
+        usage = KeyUsage.DIGITAL_SIGNATURE
+        return self._of(entity, usage, CellUsage.MANAGEMENT, signs_xml=True)
+
     def agreer(
         self,
         entity: EntityIdentifier,
@@ -424,9 +438,14 @@ class IndexedKeyStore:
         return f"{type(self).__name__}({self._location!r}, {len(self._stored)} certificates)"
 
     def _of(
-        self, entity: EntityIdentifier, key_usage: KeyUsage, cell_usage: CellUsage
+        self,
+        entity: EntityIdentifier,
+        key_usage: KeyUsage,
+        cell_usage: CellUsage,
+        *,
+        signs_xml: bool = False,
     ) -> Sequence[StoredCertificate]:
-        return self._by_use.get((entity, key_usage, cell_usage), ())
+        return self._by_use.get((entity, key_usage, cell_usage, signs_xml), ())
 
     def _key(
         self,
@@ -435,9 +454,10 @@ class IndexedKeyStore:
         cell_usage: CellUsage,
         certificate: GBCSCertificate | None,
     ) -> HeldKey:
+        signs_xml = certificate is not None and certificate.signs_xml
         held = [
             (each.certificate, each.key)
-            for each in self._of(entity, key_usage, cell_usage)
+            for each in self._of(entity, key_usage, cell_usage, signs_xml=signs_xml)
             if each.key is not None and (certificate is None or certificate == each.certificate)
         ]
         if not held:
@@ -484,12 +504,14 @@ def _by_use(stored: Iterable[StoredCertificate]) -> Mapping[Use, Sequence[Stored
         if each.authority is not None:
             continue
         try:
-            entity, key_usage = each.certificate.entity_id, each.certificate.key_usage
+            certificate = each.certificate
+            entity, key_usage = certificate.entity_id, certificate.key_usage
+            signs_xml = certificate.signs_xml
         except CertificateRejected:
             # Nobody can ask for it; what is wrong with it is `keyrig pki check`'s to say.
             continue
         if entity is not None:
-            held[entity, key_usage, each.cell_usage].append(each)
+            held[entity, key_usage, each.cell_usage, signs_xml].append(each)
     return dict(held)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
@@ -16,8 +15,14 @@ from gbcs.roles import CellUsage, KeyUsage
 from keyrig.errors import KeyStoreError
 from keyrig.keystore.base import Authority, IndexedKeyStore, StoredCertificate
 from keyrig.keystore.dcc_boxed import TOP_UP_NAME
-from keyrig.keystore.folder import CERTIFICATE_SUFFIX, KEY_SUFFIX, certificate_in
+from keyrig.keystore.folder import (
+    CERTIFICATE_SUFFIX,
+    KEY_SUFFIX,
+    certificate_in,
+    problem_of,
+)
 from keyrig.keystore.pem import PEMKey
+from keyrig.outside_files import pem_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,6 +36,10 @@ BUNDLE_MAXIMUM_OCTETS: Final = 16 * 1024 * 1024
 CERTIFICATES_FOLDER: Final = "cert"
 KEYS_FOLDER: Final = "key"
 _ENCRYPTED: Final = 0x1
+_ENTRY_SIGNATURE: Final = b"PK\x01\x02"
+"""With what each entry of a zip's directory begins. Source: PKWARE APPNOTE 6.3.10, 4.3.12."""
+_COMPRESSIONS: Final = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
+"""Those that need little memory, whatever the zip says; bundles have no other."""
 _NAME_SHOWN: Final = 80
 
 
@@ -76,7 +85,7 @@ class BundleKeyStore(IndexedKeyStore):
             try:
                 stored.append(_stored(pem, name, keys.get(place), passphrase))
             except (KeyStoreError, CertificateRejected, ValueError) as error:
-                problems.append(f"{name}: {error}")
+                problems.append(problem_of(name, error))
         if not stored and not problems:
             raise KeyStoreError(
                 f"{location}: no certificate below a folder cert; name a DCC Boxed key bundle"
@@ -85,37 +94,57 @@ class BundleKeyStore(IndexedKeyStore):
 
 
 def _entries(octets: bytes, location: str) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Give each file of a zip, refusing what unpacks to more than it may."""
-    left = BUNDLE_MAXIMUM_OCTETS
+    """Return each file of a zip, refusing what unpacks to more than it may.
+
+    Raises:
+        KeyStoreError: It is no zip, is larger than such a bundle can be, or names a file twice.
+    """
+    if octets.count(_ENTRY_SIGNATURE) > ENTRIES_MAXIMUM:
+        raise KeyStoreError(
+            f"{location}: more than {ENTRIES_MAXIMUM} files; name a DCC Boxed key bundle"
+        )
     try:
         with zipfile.ZipFile(io.BytesIO(octets)) as bundle:
-            entries = bundle.infolist()
-            if len(entries) > ENTRIES_MAXIMUM:
-                raise KeyStoreError(
-                    f"{location}: {len(entries)} files, where {ENTRIES_MAXIMUM} may be; name a "
-                    "DCC Boxed key bundle"
-                )
-            for entry in entries:
-                if entry.is_dir():
-                    continue
-                content = _unpacked(bundle, entry, location)
-                left -= len(content)
-                if left < 0:
-                    raise KeyStoreError(
-                        f"{location}: unpacks to more than {BUNDLE_MAXIMUM_OCTETS} octets; name "
-                        "a DCC Boxed key bundle"
-                    )
-                yield PurePosixPath(entry.filename.replace("\\", "/")), content
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, EOFError, OSError) as error:
+            yield from _contents(bundle, location)
+    except KeyStoreError:
+        raise
+    except Exception as error:  # noqa: BLE001 - see below
+        # For a damaged zip, zipfile and zlib raise whatever their next step happens to meet.
         raise KeyStoreError(
             f"{location}: no zip that can be read ({type(error).__name__}); fetch it again"
         ) from None
+
+
+def _contents(bundle: zipfile.ZipFile, location: str) -> Iterator[tuple[PurePosixPath, bytes]]:
+    left = BUNDLE_MAXIMUM_OCTETS
+    seen: set[str] = set()
+    for entry in bundle.infolist():
+        if entry.is_dir():
+            continue
+        name = entry.filename.replace("\\", "/")
+        if name in seen:
+            raise KeyStoreError(
+                f"{location}: {printable(name, _NAME_SHOWN)} stands twice; fetch the bundle again"
+            )
+        seen.add(name)
+        content = _unpacked(bundle, entry, location)
+        left -= len(content)
+        if left < 0:
+            raise KeyStoreError(
+                f"{location}: unpacks to more than {BUNDLE_MAXIMUM_OCTETS} octets; name a DCC "
+                "Boxed key bundle"
+            )
+        yield PurePosixPath(name), content
 
 
 def _unpacked(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo, location: str) -> bytes:
     name = printable(entry.filename, _NAME_SHOWN)
     if entry.flag_bits & _ENCRYPTED:
         raise KeyStoreError(f"{location}: {name} is encrypted; fetch the bundle as it is offered")
+    if entry.compress_type not in _COMPRESSIONS:
+        raise KeyStoreError(
+            f"{location}: {name} is compressed by method {entry.compress_type}; zip it by deflate"
+        )
     with bundle.open(entry) as file:
         # The size that the zip itself states is not believed.
         content = file.read(ENTRY_MAXIMUM_OCTETS + 1)
@@ -130,7 +159,7 @@ def _unpacked(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo, location: str) ->
 def _stored(
     pem: bytes, name: str, key_pem: bytes | None, passphrase: Passphrase | None
 ) -> StoredCertificate:
-    certificate = certificate_in(pem, name)
+    certificate = certificate_in(pem_of(pem), name)
     key = None
     if key_pem is not None:
         key = PEMKey(_reader(key_pem), certificate=certificate, name=name, passphrase=passphrase)

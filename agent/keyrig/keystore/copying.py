@@ -24,6 +24,7 @@ from keyrig.keystore.folder import (
     write_private_key,
 )
 from keyrig.keystore.opening import open_keystore
+from keyrig.private_files import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,7 +46,7 @@ def whole_directory(directory: Path) -> Iterator[Path]:
     _require_absent(directory)
     unfinished = directory.with_name(f".{directory.name}.{os.getpid()}.unfinished")
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(directory.parent)
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(mode=PRIVATE_DIRECTORY_MODE)
         try:
@@ -122,7 +123,7 @@ def import_store(store: KeyStore, directory: Path) -> CopyReport:
         KeyStoreError: The folder cannot be made or written.
     """
     try:
-        directory.mkdir(mode=PRIVATE_DIRECTORY_MODE, parents=True, exist_ok=True)
+        make_folder(directory)
     except OSError as error:
         reason = error.strerror or "cannot be made"
         raise KeyStoreError(f"{directory}: {reason}; name a folder") from error

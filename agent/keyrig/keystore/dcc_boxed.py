@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import CertificateRejected
-from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
+from gbcs.roles import CellUsage, KeyUsage
 from keyrig.errors import KeyStoreError
 from keyrig.keystore.base import IndexedKeyStore, StoredCertificate
-from keyrig.keystore.folder import certificate_in
+from keyrig.keystore.folder import certificate_in, problem_of
 from keyrig.keystore.pem import PEMKey
+from keyrig.outside_files import Unreadable, parse_json, pem_of, read_octets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,30 +73,25 @@ class DCCBoxedKeyStore(IndexedKeyStore):
                     try:
                         stored.append(_stored(place, entry, passphrase))
                     except (KeyStoreError, CertificateRejected, ValueError) as error:
-                        problems.append(f"{place}: {error}")
+                        problems.append(problem_of(place, error))
         super().__init__(str(path), stored, problems)
 
 
 def _read(path: Path) -> dict[str, dict[str, dict[str, _Entry]]]:
     try:
-        document: Any = json.loads(path.read_text("utf-8"))
-        return _DOCUMENT.validate_python(document)
-    except OSError as error:
-        reason = error.strerror or "cannot be read"
-        raise KeyStoreError(f"{path}: {reason}; check the file's owner") from error
+        return _DOCUMENT.validate_python(parse_json(read_octets(path)))
+    except Unreadable as error:
+        raise KeyStoreError(f"{path}: no DCC Boxed keystore.json: {error}; {error.mend}") from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         at = "/".join(str(part) for part in first["loc"]) or "the top"
         raise KeyStoreError(
             f"{path}: no DCC Boxed keystore.json: {at}: {first['msg']}; export it again"
         ) from None
-    except ValueError:
-        # The cause is left out: it carries the whole text.
-        raise KeyStoreError(f"{path}: not JSON in UTF-8; name a keystore.json") from None
 
 
 def _stored(place: str, entry: _Entry, passphrase: Passphrase | None) -> StoredCertificate:
-    certificate = certificate_in(entry.certificate.encode(), place)
+    certificate = certificate_in(pem_of(entry.certificate.encode()), place)
     contradiction = _contradiction(place, entry, certificate)
     if contradiction is not None:
         raise KeyStoreError(contradiction)
@@ -122,9 +117,10 @@ def _contradiction(place: str, entry: _Entry, certificate: GBCSCertificate) -> s
         return f"holds the certificate of {certificate}"
     if str(certificate.serial) != serial:
         return "its certificate has another serial number"
-    role: RemotePartyRole | None = certificate.role
+    role = certificate.role_number
     if entry.role is not None and entry.role != role:
-        return f"says role {entry.role}, its certificate says otherwise"
+        says = "none" if role is None else f"role {role}"
+        return f"says role {entry.role}, its certificate says {says}"
     return None
 
 
@@ -161,7 +157,7 @@ class DCCBoxedDocument:
         entries[serial] = _Entry(
             certificate=certificate.decoded.public_bytes(Encoding.PEM).decode("ascii"),
             privateKey=private_key,
-            role=certificate.role,
+            role=certificate.role_number,
             name=_name(stored),
         )
         return f"{party}/{use}/{serial}"

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from keyrig.errors import KeyStoreError
 from keyrig.keystore.bundle import BundleKeyStore
 from keyrig.keystore.dcc_boxed import DCCBoxedKeyStore
 from keyrig.keystore.folder import FolderKeyStore
+from keyrig.outside_files import Unreadable, read_octets
 
 if TYPE_CHECKING:
     import os
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from keyrig.keystore.base import KeyStore
     from keyrig.keystore.pem import Passphrase
     from keyrig.rig import PKISettings, TokenSettings
+
+_ZIP_STARTS: Final = (b"PK\x03\x04", b"PK\x05\x06")
+"""A zip's first entry, or the end of one without any. Source: PKWARE APPNOTE 6.3.10, 4.3."""
 
 
 def open_keystore(path: str | os.PathLike[str], passphrase: Passphrase | None = None) -> KeyStore:
@@ -33,9 +36,7 @@ def open_keystore(path: str | os.PathLike[str], passphrase: Passphrase | None = 
     if where.is_dir():
         return FolderKeyStore(where, passphrase)
     if where.is_file():
-        if zipfile.is_zipfile(where):
-            return BundleKeyStore(where.read_bytes(), str(where), passphrase)
-        return DCCBoxedKeyStore(where, passphrase)
+        return _of_file(where, passphrase)
     raise KeyStoreError(f"{where}: no key store there; make one with `keyrig pki init`")
 
 
@@ -78,3 +79,13 @@ def open_rig_keystore(
         )
 
     return MixedKeyStore(files, [token_at(place(each)) for each in settings.token])
+
+
+def _of_file(path: Path, passphrase: Passphrase | None) -> KeyStore:
+    try:
+        octets = read_octets(path)
+    except Unreadable as error:
+        raise KeyStoreError(f"{path}: {error}; {error.mend}") from None
+    if octets.startswith(_ZIP_STARTS):
+        return BundleKeyStore(octets, str(path), passphrase)
+    return DCCBoxedKeyStore(path, passphrase)

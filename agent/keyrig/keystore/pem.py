@@ -14,6 +14,7 @@ from gbcs.keys import public_octets
 from gbcs.roles import KeyUsage
 from keyrig.errors import KeyLocked, KeyStoreError
 from keyrig.keystore.base import require_use
+from keyrig.outside_files import pem_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -206,7 +207,7 @@ class PEMKey:
             if password is None:
                 raise KeyLocked(self._name, "the private key")
         try:
-            key = load_pem_private_key(text, password)
+            key = load_pem_private_key(pem_of(text), password)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             # The cause is left out: its text may quote what was read.
             if is_encrypted:

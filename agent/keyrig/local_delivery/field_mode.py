@@ -12,6 +12,7 @@ from keyrig.clock import elapsed, monotonic, utc_now
 from keyrig.clock_trust import ClockFinding, WatchedClock, check_clock, clock_event
 from keyrig.device_locks import holding
 from keyrig.errors import SettingsError
+from keyrig.home import make_home
 from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.states import BatchRule
 from keyrig.local_delivery.certificates import PublicCertificates, public_certificates
@@ -158,7 +159,7 @@ def _with_known_counters(
 def field_ledger(rig: Rig) -> Iterator[Ledger]:
     """Open the ledger, made where there is none."""
     places = places_of(rig)
-    places.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_home(places.home)
     with Ledger(places.ledger) as ledger:
         yield ledger
 

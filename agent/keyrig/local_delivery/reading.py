@@ -11,6 +11,7 @@ from duis.responses import LocalCommand, PreCommand, Response, ResponseMessage, 
 from gbcs.printable import printable
 from keyrig.errors import SettingsError
 from keyrig.inspect import messages_in
+from keyrig.outside_files import Unreadable, read_octets, text_of, without_padding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +27,6 @@ COMMANDS_MAXIMUM: Final = 500
 SUFFIXES: Final = (".hex", ".xml")
 """The files of a folder that are taken, whatever their case."""
 
-_XML_STARTS: Final = (b"<", b"\xef\xbb\xbf", b"\xff\xfe", b"\xfe\xff")
 _DIGITS: Final = re.compile(r"(\d+)")
 _MEND: Final = "give commands that the DCC made for local delivery"
 
@@ -84,8 +84,8 @@ def commands_in(octets: bytes, source: str) -> list[GivenCommand]:
         SettingsError: There is none in it.
         DocumentInvalid: It is XML, and no DUIS response with a local command.
     """
-    if octets.lstrip().startswith(_XML_STARTS):
-        return [command_in_response(octets, source)]
+    if _is_xml(octets):
+        return [command_in_response(without_padding(octets), source)]
     try:
         messages = messages_in(octets)
     except SettingsError as error:
@@ -98,6 +98,15 @@ def commands_in(octets: bytes, source: str) -> list[GivenCommand]:
         )
         for number, message in enumerate(messages, 1)
     ]
+
+
+def _is_xml(octets: bytes) -> bool:
+    if octets.lstrip().startswith(b"<"):
+        return True
+    try:
+        return text_of(octets).lstrip().startswith("<")
+    except Unreadable:
+        return False
 
 
 def command_in_response(octets: bytes, source: str) -> GivenCommand:
@@ -159,13 +168,12 @@ def _octets(path: Path) -> bytes:
         # A pipe or a device would be waited for without end.
         if path.exists() and not path.is_file():
             raise SettingsError(str(path), "it is no regular file", _MEND)
-        with path.open("rb") as file:
-            octets = file.read(FILE_MAXIMUM_OCTETS + 1)
+        return read_octets(path, maximum=FILE_MAXIMUM_OCTETS)
     except OSError as error:
         raise _unreadable(path, error) from error
-    if len(octets) > FILE_MAXIMUM_OCTETS:
-        raise SettingsError(str(path), f"more than {FILE_MAXIMUM_OCTETS} octets", _MEND)
-    return octets
+    except Unreadable as error:
+        mend = error.mend if error.is_missing else _MEND
+        raise SettingsError(printable(str(path)), str(error), mend) from None
 
 
 def _unreadable(path: Path, error: OSError) -> SettingsError:

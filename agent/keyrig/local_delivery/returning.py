@@ -9,6 +9,7 @@ from duis.header import RequestIdentifier
 from duis.requests import ReturnLocalCommandResponse, build_request, request_of
 from keyrig.duties.known_facts import FactName
 from keyrig.errors import SettingsError
+from keyrig.private_files import SHARED_FOLDER, make_folder
 from keyrig.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Returning:
         if self.directory is None:
             return
         try:
-            self.directory.mkdir(parents=True, exist_ok=True)
+            make_folder(self.directory, SHARED_FOLDER)
         except OSError as error:
             raise SettingsError(
                 str(self.directory), f"cannot be made: {error.strerror}", "name another folder"

@@ -19,6 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from keyrig.errors import KeyStoreError
 from keyrig.keystore.folder import write_private_key
+from keyrig.outside_files import Unreadable, pem_of, read_octets
+from keyrig.private_files import make_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +59,7 @@ def evidence_key(folder: Path, rig_name: str) -> EvidenceKey:
     stem = f"{rig_name}.evidence"
     path = folder / f"{stem}.key"
     if not path.exists():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(folder)
         private = ec.generate_private_key(ec.SECP256R1())
         pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         try:
@@ -99,9 +101,11 @@ def _read(path: Path) -> EvidenceKey:
     try:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
             raise KeyStoreError(f"{path}: others may read this private key; chmod it to 600")
-        private = load_pem_private_key(path.read_bytes(), None)
+        private = load_pem_private_key(pem_of(read_octets(path)), None)
     except OSError as error:
         raise KeyStoreError(f"{path}: {error.strerror}; check its owner") from None
+    except Unreadable as error:
+        raise KeyStoreError(f"{path}: {error}; check its owner") from None
     except (TypeError, ValueError):
         raise KeyStoreError(f"{path}: no private key in PEM; restore it from a copy") from None
     if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":

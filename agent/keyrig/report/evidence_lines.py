@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from keyrig.errors import EvidenceBroken
+from keyrig.outside_files import Unreadable, parse_json, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -18,6 +19,7 @@ BEFORE_THE_FIRST: Final = "0" * 64
 SEALED_PREFIX: Final = b"keyrig evidence 1\n"
 """Stands before the chain's head in what the seal signs, so that it signs nothing else."""
 LINE_MAXIMUM_OCTETS: Final = 1 << 20
+FILE_MAXIMUM_OCTETS: Final = 512 << 20
 _KEYS: Final = {"n", "kind", "previous", "body"}
 
 
@@ -70,6 +72,20 @@ def read_lines(octets: bytes, source: str) -> Iterator[tuple[Line, str]]:
         previous = hash_of(text)
 
 
+def as_written(octets: bytes) -> bytes:
+    """Return an evidence file as it was written, whatever a transfer made of its line ends.
+
+    Lines have no control characters of their own and are chained without their ends, so that
+    nothing that counts can be changed by it. What is no text is returned as it is.
+    """
+    if octets.isascii() and b"\r" not in octets and octets.endswith(b"\n"):
+        return octets
+    try:
+        return text_of(octets).encode()
+    except Unreadable:
+        return octets
+
+
 def is_evidence(octets: bytes) -> bool:
     """Say whether any line is one of an evidence file, be the rest as it may."""
     for number, text in enumerate(octets.split(b"\n"), 1):
@@ -85,9 +101,9 @@ def _line(text: bytes, source: str, number: int) -> dict[str, Any]:
     if len(text) > LINE_MAXIMUM_OCTETS:
         raise EvidenceBroken(source, number, f"it has {len(text)} octets")
     try:
-        line = json.loads(text)
-    except (ValueError, RecursionError):
-        raise EvidenceBroken(source, number, "it is not JSON") from None
+        line = parse_json(text)
+    except Unreadable as error:
+        raise EvidenceBroken(source, number, f"it cannot be read: {error.reason}") from None
     if not isinstance(line, dict) or line.keys() != _KEYS or not isinstance(line["body"], dict):
         raise EvidenceBroken(source, number, "it is no line of evidence")
     if not isinstance(line["kind"], str) or not _is_canonical(line, text):

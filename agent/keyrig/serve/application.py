@@ -23,6 +23,7 @@ from keyrig.serve.body_limit import BodyLimit, too_large
 from keyrig.serve.certificate_routes import certificate_routes
 from keyrig.serve.delivery_routes import DELIVERIES_PATH, delivery_routes
 from keyrig.serve.device_routes import INVENTORY_PATH, device_routes
+from keyrig.serve.json_bodies import BodyUnreadable
 from keyrig.serve.openapi import OPENAPI_PATH, openapi_document
 from keyrig.serve.outbox_routes import outbox_routes
 from keyrig.serve.page_files import ASK_FIRST, PageFiles, page_directory
@@ -142,6 +143,9 @@ def _answer_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
+        if isinstance(error, BodyUnreadable):
+            fault = FieldFault(where="body", reason=error.reason)
+            return problem_response(_invalid([fault]), instance=request.url.path)
         headers = dict(error.headers or {})
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             headers["Allow"] = ", ".join(_methods(app, request.scope))
@@ -175,6 +179,10 @@ def _request_invalid(error: RequestValidationError) -> Problem:
         )
         for fault in error.errors()[:_SHOWN_FAULTS]
     ]
+    return _invalid(faults)
+
+
+def _invalid(faults: list[FieldFault]) -> Problem:
     first = f"{faults[0].where}: {faults[0].reason}" if faults else "it cannot be read"
     return problem(
         "request-invalid",

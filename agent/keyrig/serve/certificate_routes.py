@@ -18,11 +18,13 @@ from keyrig.keystore.copying import add_certificate
 from keyrig.keystore.folder import certificate_in
 from keyrig.keystore.listing import certificate_document
 from keyrig.keystore.opening import open_keystore
+from keyrig.outside_files import pem_of
 from keyrig.report.evidence_key import fingerprint
 from keyrig.serve import examples
 from keyrig.serve.access import KeysToken, ReadToken  # noqa: TC001 - as above
 from keyrig.serve.answers import answer, json_response, problems
 from keyrig.serve.documents import CertificateAdded, CertificateGiven, CertificateList
+from keyrig.serve.json_bodies import JSONRoute
 from keyrig.serve.rig_routes import RigName, served_rig
 
 if TYPE_CHECKING:
@@ -39,7 +41,9 @@ _MEND = "give one certificate in PEM, of an authority that the key store knows"
 
 def certificate_routes(service: Service) -> APIRouter:
     """Make the routes of certificates."""
-    router = APIRouter(prefix="/api/v1/rigs/{rig}/certificates", tags=["certificates"])
+    router = APIRouter(
+        route_class=JSONRoute, prefix="/api/v1/rigs/{rig}/certificates", tags=["certificates"]
+    )
 
     @router.get(
         "",
@@ -107,7 +111,7 @@ def _read(pem: str) -> GBCSCertificate:
     if "PRIVATE KEY" in pem:
         raise FileInvalid(_GIVEN, "it comes with a private key", "give the certificate alone")
     try:
-        return certificate_in(pem.encode("ascii"), _GIVEN)
+        return certificate_in(pem_of(pem.encode("ascii")), _GIVEN)
     except UnicodeEncodeError:
         raise FileInvalid(_GIVEN, "not PEM", _MEND) from None
     except (KeyStoreError, CertificateRejected) as error:

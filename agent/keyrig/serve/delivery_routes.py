@@ -49,6 +49,7 @@ from keyrig.serve.delivery_documents import (
 from keyrig.serve.documents import ENTITY_PATTERN, OPERATION_PATTERN, entity_of
 from keyrig.serve.event_stream import STREAM_FORM, EventStream, event_stream
 from keyrig.serve.instants import utc_of
+from keyrig.serve.json_bodies import JSONRoute
 from keyrig.serve.operations import INTERRUPTED
 from keyrig.serve.rig_routes import served_rig
 
@@ -133,7 +134,7 @@ class DeliveryOrder:
 
 def delivery_routes(service: Service) -> APIRouter:
     """Make the routes of deliveries."""
-    router = APIRouter(prefix=DELIVERIES_PATH, tags=["deliveries"])
+    router = APIRouter(route_class=JSONRoute, prefix=DELIVERIES_PATH, tags=["deliveries"])
     _add_beginning(router, service)
     _add_looking(router, service)
     _add_ending(router, service)

@@ -28,6 +28,7 @@ from keyrig.serve.documents import (
     entity_of,
 )
 from keyrig.serve.instants import utc_of
+from keyrig.serve.json_bodies import JSONRoute
 from keyrig.serve.problems import ProblemFound, problem
 from keyrig.serve.rig_routes import DevicePath  # noqa: TC001 - as above
 
@@ -51,7 +52,7 @@ _XML_BODY: Final[dict[str, Any]] = {
 
 def device_routes(service: Service) -> APIRouter:
     """Make the routes of what is known of devices."""
-    router = APIRouter(prefix="/api/v1", tags=["devices"])
+    router = APIRouter(route_class=JSONRoute, prefix="/api/v1", tags=["devices"])
 
     @router.get(
         "/duties",

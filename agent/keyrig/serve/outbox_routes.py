@@ -12,6 +12,7 @@ from keyrig.serve import examples
 from keyrig.serve.access import ReadToken  # noqa: TC001 - as above
 from keyrig.serve.answers import answer, json_response, problems
 from keyrig.serve.documents import OutboxDocument
+from keyrig.serve.json_bodies import JSONRoute
 from keyrig.upstream.listing import listing_document
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 def outbox_routes(service: Service) -> APIRouter:
     """Make the route of the outbox."""
-    router = APIRouter(prefix="/api/v1", tags=["outbox"])
+    router = APIRouter(route_class=JSONRoute, prefix="/api/v1", tags=["outbox"])
 
     @router.get(
         "/outbox",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
@@ -12,6 +13,7 @@ from duis.errors import DocumentInvalid
 from gbcs.errors import KeyrigError, ProtocolError, SecurityError
 from gbcs.printable import printable
 from keyrig.errors import (
+    AuthorityError,
     ClockWrong,
     DCCNotBelieved,
     DCCUnreachable,
@@ -30,6 +32,7 @@ from keyrig.errors import (
     PortMissing,
     RadioError,
     ReceiverUnusable,
+    RecoveryUntrusted,
     RigBusy,
     RigError,
     RigFileInvalid,
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 MEDIA_TYPE: Final = "application/problem+json"
 TYPE_PREFIX: Final = "urn:keyrig:problem:"
 RETRY_LOCKED_S: Final = 1
+_TEXT_CHARACTERS: Final = 4096
 
 
 class FieldFault(BaseModel):
@@ -129,6 +133,18 @@ _KINDS: Final[Sequence[tuple[type[Exception], _Kind]]] = (
     (
         KeyStoreError,
         _Kind("key-store-unusable", HTTPStatus.SERVICE_UNAVAILABLE, "The key store is unusable"),
+    ),
+    (
+        AuthorityError,
+        _Kind(
+            "authority-unusable",
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "The certificate authority does not do what is asked",
+        ),
+    ),
+    (
+        RecoveryUntrusted,
+        _Kind("recovery-untrusted", HTTPStatus.CONFLICT, "No Recovery Certificate to go by"),
     ),
     (PortBusy, _Kind("port-busy", HTTPStatus.CONFLICT, "The port is in use")),
     (PortMissing, _Kind("port-missing", HTTPStatus.SERVICE_UNAVAILABLE, "There is no such port")),
@@ -226,16 +242,29 @@ def internal_problem(step: str) -> Problem:
     )
 
 
+def _sayable(value: Any) -> Any:
+    """Return a document whose every text can be written down and printed.
+
+    Whatever is echoed may have come from anybody: half characters have no octets in UTF-8.
+    """
+    if isinstance(value, str):
+        return printable(value, _TEXT_CHARACTERS)
+    if isinstance(value, dict):
+        return {name: _sayable(inner) for name, inner in value.items()}
+    return [_sayable(inner) for inner in value] if isinstance(value, list) else value
+
+
 def problem_response(
     found: Problem, *, instance: str | None = None, headers: Mapping[str, str] | None = None
 ) -> Response:
     """Make the answer that carries a problem document."""
     told: Problem = found.model_copy(update={"instance": instance}) if instance else found
+    document = _sayable(told.model_dump(exclude_none=True))
     sent: dict[str, Any] = dict(headers or {})
     if told.code == "ledger-locked":
         sent.setdefault("Retry-After", str(RETRY_LOCKED_S))
     return Response(
-        told.model_dump_json(exclude_none=True),
+        json.dumps(document, ensure_ascii=False),
         status_code=told.status,
         media_type=MEDIA_TYPE,
         headers={"Cache-Control": "no-store"} | sent,

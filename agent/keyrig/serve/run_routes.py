@@ -36,6 +36,7 @@ from keyrig.serve.documents import (
 )
 from keyrig.serve.event_stream import STREAM_FORM, EventStream, event_stream
 from keyrig.serve.instants import utc_of
+from keyrig.serve.json_bodies import JSONRoute
 from keyrig.serve.operations import INTERRUPTED, RunOrder
 from keyrig.serve.rig_routes import RigText, served_rig
 
@@ -79,7 +80,7 @@ _ACCEPTED: Final = answer(
 
 def run_routes(service: Service) -> APIRouter:
     """Make the routes of runs."""
-    router = APIRouter(prefix="/api/v1/runs", tags=["runs"])
+    router = APIRouter(route_class=JSONRoute, prefix="/api/v1/runs", tags=["runs"])
 
     @router.post(
         "",

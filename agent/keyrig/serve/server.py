@@ -115,9 +115,10 @@ def _listen_unix(path: Path) -> Listening:
     """Make a Unix socket for its owner alone; one that nobody listens on any more is replaced."""
     _remove_stale(path)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o777 & ~SOCKET_MODE)
     try:
         made.bind(str(path))
+        # Until it listens nobody can connect, whatever mode the umask left it.
+        path.chmod(SOCKET_MODE)
         made.listen(BACKLOG)
     except OSError as error:
         made.close()
@@ -126,8 +127,6 @@ def _listen_unix(path: Path) -> Listening:
             f"it cannot be had: {error.strerror or error}",
             "name a path in a folder that is there, of some 100 characters at most",
         ) from None
-    finally:
-        os.umask(before)
     made.setblocking(False)
     return Listening(made, f"{UNIX}{path}", None, path)
 

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from keyrig.clock import monotonic, utc_now
 from keyrig.errors import LedgerError
-from keyrig.home import LEDGER_FILE
+from keyrig.home import LEDGER_FILE, make_home
 from keyrig.serve.access import Access
 from keyrig.serve.event_log import EventLog
 from keyrig.serve.figures import Figures
@@ -59,7 +59,7 @@ class Service:
     closing: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        self.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_home(self.home)
         with ExitStack() as stack:
             self.ledgers = Ledgers(self.home / LEDGER_FILE)
             stack.callback(self.ledgers.close)

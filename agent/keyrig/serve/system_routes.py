@@ -16,6 +16,7 @@ from keyrig.serve import examples
 from keyrig.serve.access import ReadToken  # noqa: TC001 - FastAPI reads the annotations
 from keyrig.serve.answers import answer, json_response, problems
 from keyrig.serve.documents import Live
+from keyrig.serve.json_bodies import JSONRoute
 
 if TYPE_CHECKING:
     from keyrig.serve.service import Service
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 def system_routes(service: Service) -> APIRouter:
     """Make the routes of health and figures."""
-    router = APIRouter(tags=["system"])
+    router = APIRouter(route_class=JSONRoute, tags=["system"])
 
     @router.get(
         "/api/v1/health",

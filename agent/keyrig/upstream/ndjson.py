@@ -8,6 +8,7 @@ import stat
 from typing import TYPE_CHECKING, Final
 
 from gbcs.printable import printable
+from keyrig.private_files import PRIVATE_FILE, make_folder
 from keyrig.upstream.target import Answer, Trouble
 
 if TYPE_CHECKING:
@@ -90,10 +91,11 @@ class NDJSONTarget:
             self.close()
         if self._file is None:
             if self._make_folders:
-                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                make_folder(self._path.parent)
             # Without O_NONBLOCK, a pipe that nobody reads would be waited for.
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-            file = os.open(self._path, flags, 0o600)
+            # One that is there may be shared with whoever reads it; its mode is theirs to choose.
+            file = os.open(self._path, flags, PRIVATE_FILE)
             self._file = file
             if not stat.S_ISREG(os.fstat(file).st_mode):
                 self.close()

@@ -22,6 +22,7 @@ from keyrig.errors import (
     RadioRefused,
 )
 from keyrig.observing import Observer, unobserved
+from keyrig.private_files import make_private_database
 from keyrig.zigbee.application import RESTING_POLICY, SmartEnergyApplication
 from keyrig.zigbee.role import FAULTS, RadioRole, RadioState, RoleSettings, dashed, reason_of
 from keyrig.zigbee.session import MainsSession, Session, SleepySession
@@ -130,6 +131,9 @@ class Hub(RadioRole):
 
     def _configuration(self) -> dict[str, Any]:
         settings = self.settings
+        if settings.database is not None:
+            # zigpy keeps the network's key there, and opens it by its path.
+            make_private_database(settings.database)
         return {
             "device": {
                 "path": settings.url,

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from typing import TYPE_CHECKING, Any, Final
+
+from keyrig.outside_files import Unreadable, parse_json, read_octets
+from keyrig.private_files import open_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +63,8 @@ class RadioStandings:
             return
         unfinished = self._path.with_name(f"{self._path.name}.new")
         text = json.dumps({"schema": SCHEMA, "radios": self._radios}, indent=1)
-        unfinished.write_text(text + "\n", encoding="utf-8")
+        with os.fdopen(open_private(unfinished, os.O_WRONLY | os.O_TRUNC), "wb") as file:
+            file.write(text.encode() + b"\n")
         unfinished.replace(self._path)
 
 
@@ -72,9 +77,13 @@ def read_standings(path: Path, *, is_driven: bool) -> dict[str, dict[str, Any]]:
             agent that was killed left in the file.
     """
     try:
-        radios: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))["radios"]
-    except (OSError, ValueError, KeyError):
+        document = parse_json(read_octets(path))
+    except Unreadable:
         return {}
+    held = document.get("radios") if isinstance(document, dict) else None
+    if not isinstance(held, dict) or not all(isinstance(each, dict) for each in held.values()):
+        return {}
+    radios: dict[str, dict[str, Any]] = held
     if not is_driven:
         for radio in radios.values():
             radio |= {"state": "not in use", "last_state": radio.get("state"), "devices": {}}

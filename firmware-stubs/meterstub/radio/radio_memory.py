@@ -131,6 +131,14 @@ def _decode(octets: bytes) -> Remembered:
                 "next_key": (bytes.fromhex(next_key[0]), next_key[1]) if next_key else None,
             }
             kept.network = NetworkState(**network)
-    except (ValueError, KeyError, TypeError) as error:
+    except (
+        ValueError,
+        KeyError,
+        IndexError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+    ) as error:
         raise MemoryDamaged(f"a network memory cannot be read: {error}") from error
     return kept

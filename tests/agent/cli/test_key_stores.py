@@ -36,7 +36,7 @@ def with_suppliers_keys_in_a_token(home: Path, tokens: SoftTokens, label: str) -
     """Move the suppliers' private keys from the folder to a token; give a rig that names both."""
     tokens.make(label)
     moved = [path for stem in SUPPLIERS for path in sorted((home / "pki").glob(f"{stem}-*.key"))]
-    assert len(moved) == 6
+    assert len(moved) == 8
     for path in moved:
         key = load_pem_private_key(path.read_bytes(), None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)
@@ -74,7 +74,7 @@ def test_a_run_is_carried_out_with_the_suppliers_keys_in_a_token(
     assert outcomes(told) == {"done"}
     assert not list((home / "pki").glob(f"{SUPPLIERS[0]}-*.key"))
     assert run_command(["pki", "check", "--rig", rig]) == 0
-    assert " 17 keys, 0 findings" in capsys.readouterr().out
+    assert " 21 keys, 0 findings" in capsys.readouterr().out
     assert run_command(["pki", "show", "--rig", rig, "--json"]) == 0
     shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     held = {line["source"]: line["private_key"] for line in shown}
@@ -83,10 +83,10 @@ def test_a_run_is_carried_out_with_the_suppliers_keys_in_a_token(
     arguments = ["pki", "export", "--format", "dcc-boxed", "--private", "--rig", rig, str(to)]
     assert run_command(arguments) == 3
     left_out = capsys.readouterr().err
-    assert left_out.count("the private key stays in its token") == 6
+    assert left_out.count("the private key stays in its token") == 8
     document = json.loads(to.read_bytes())
-    (entry,) = document[SUPPLIERS[0]]["digitalSignature"].values()
-    assert "privateKey" not in entry
+    entries = document[SUPPLIERS[0]]["digitalSignature"].values()
+    assert [each["role"] for each in entries if "privateKey" not in each] == [2, 135]
     assert "privateKey" in next(iter(document["90b3d51f30000002"]["digitalSignature"].values()))
 
 

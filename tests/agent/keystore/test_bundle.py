@@ -90,7 +90,7 @@ def test_names_that_point_elsewhere_are_names_and_nothing_else(tmp_path: Path) -
         (b"", "no zip"),
         (zipped({"org/cert/a.pem": bytes(10**6)}, compression=zipfile.ZIP_DEFLATED), "unpacks to"),
         (zipped({"a.txt": b"a"}), "no certificate below a folder cert"),
-        (zipped({f"{i}": b"" for i in range(2001)}), "2001 files"),
+        (zipped({f"{i}": b"" for i in range(2001)}), "more than 2000 files"),
     ],
 )
 def test_what_is_no_bundle_is_refused(octets: bytes, match: str) -> None:

@@ -199,7 +199,7 @@ def test_an_export_has_the_tools_form_and_is_the_same_store_again(
     store = open_keystore(made_at(tmp_path / "pki"))
     to = tmp_path / "keystore.json"
     report = export_dcc_boxed(store, to, private=private)
-    assert (len(report.copied), report.refused, len(report.without_place)) == (14, (), 3)
+    assert (len(report.copied), report.refused, len(report.without_place)) == (18, (), 3)
     document = json.loads(to.read_bytes())
     Draft202012Validator(THE_FORM).validate(document)
     assert stat.S_IMODE(to.stat().st_mode) == (0o600 if private else 0o644)
@@ -236,9 +236,9 @@ def test_an_encrypted_key_is_left_out_and_named_and_its_certificate_is_there(
     report = export_dcc_boxed(open_keystore(folder), to, private=True)
     (told,) = report.refused
     assert told.startswith(f"{path}: the private key is encrypted")
-    assert len(report.copied) == 14
-    (entry,) = json.loads(to.read_bytes())[SUPPLIER.stem]["digitalSignature"].values()
-    assert "privateKey" not in entry
+    assert len(report.copied) == 18
+    entries = json.loads(to.read_bytes())[SUPPLIER.stem]["digitalSignature"].values()
+    assert {each["role"]: "privateKey" in each for each in entries} == {2: False, 135: True}
     assert b"ENCRYPTED" not in to.read_bytes()
 
 

@@ -76,6 +76,7 @@ def store_of(parties: int, reads: Reads) -> tuple[IndexedKeyStore, list[Counted]
             "key_usage": usage,
             "profile": CertificateProfile.ORGANISATION,
             "role": None,
+            "signs_xml": False,
             "not_before": START + timedelta(seconds=number),
             "serial": number,
             "subject": f"subject {number}",

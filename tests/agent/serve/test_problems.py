@@ -72,13 +72,13 @@ REFUSED: list[tuple[str, str, dict[str, Any], int, str]] = [
     ("POST", "/api/v1/runs", {"json": {"rig": RIG, "rigs": 1}}, 422, "request-invalid"),
     ("POST", "/api/v1/runs", {"json": {"rig": RIG, "devices": ["x"]}}, 422, "request-invalid"),
     ("POST", "/api/v1/runs", {"content": b"{", "headers": JSON}, 422, "request-invalid"),
-    ("POST", "/api/v1/runs", {"content": b"\xff", "headers": JSON}, 400, "request-unreadable"),
+    ("POST", "/api/v1/runs", {"content": b"\xff", "headers": JSON}, 422, "request-invalid"),
     (
         "POST",
         "/api/v1/runs",
         {"content": b"[" * 90_000, "headers": JSON},
-        400,
-        "request-unreadable",
+        422,
+        "request-invalid",
     ),
     ("POST", "/api/v1/runs", {"json": {"rig": "no-such-rig"}}, 404, "rig-unknown"),
     (

@@ -149,6 +149,18 @@ def fixture_started(home: Path) -> Iterator[tuple[subprocess.Popen[str], dict[st
         process.kill()
 
 
+def test_command_tells_a_home_that_others_may_enter(
+    home: Path, started: tuple[subprocess.Popen[str], dict[str, Any]]
+) -> None:
+    process, _ = started
+    assert home.stat().st_mode & 0o055
+    process.send_signal(signal.SIGTERM)
+    assert process.stderr is not None
+    told = process.stderr.read()
+    assert "others may get at the home" in told
+    assert f"run `chmod 700 {home}`" in told
+
+
 def test_command_serves_and_a_signal_ends_it_and_its_run_in_order(
     home: Path,
     started: tuple[subprocess.Popen[str], dict[str, Any]],

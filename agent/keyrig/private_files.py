@@ -1,0 +1,119 @@
+"""Files and folders that are for their owner alone, whatever the umask.
+
+The umask belongs to the whole process, whose threads each make files; so each file is made with
+its mode, and none of it is left to the umask. A file of an earlier version whose mode is wider is
+narrowed when it is opened, where this process's user owns it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from gbcs.printable import printable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PRIVATE_FILE: Final = 0o600
+PRIVATE_FOLDER: Final = 0o700
+SHARED_FILE: Final = 0o644
+"""What is made to be handed on, such as a report; nobody else ever writes to it."""
+SHARED_FOLDER: Final = 0o755
+_OTHERS: Final = 0o077
+_DATABASE_SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
+"""A database of SQLite and what lies beside it, which SQLite makes with the database's mode."""
+
+
+def make_folder(path: Path, mode: int = PRIVATE_FOLDER) -> None:
+    """Make a folder, and with the same mode those above it that are missing.
+
+    Raises:
+        OSError: It cannot be made, or there is something else.
+    """
+    missing = [each for each in path.parents if not each.exists()]
+    for each in (*reversed(missing), path):
+        each.mkdir(mode=mode, exist_ok=True)
+
+
+def open_private(path: Path, flags: int) -> int:
+    """Open a file, made for its owner alone where there is none, narrowed where there is.
+
+    Args:
+        path: The file.
+        flags: As `os.open` has them, without O_CREAT and O_CLOEXEC.
+
+    Returns:
+        Its descriptor.
+
+    Raises:
+        OSError: It cannot be opened or made.
+    """
+    descriptor = os.open(path, flags | os.O_CREAT | os.O_CLOEXEC, PRIVATE_FILE)
+    with suppress(OSError):
+        mode = _narrowed(os.fstat(descriptor))
+        if mode is not None:
+            os.fchmod(descriptor, mode)
+    return descriptor
+
+
+def make_private_database(path: Path, *, create: bool = True) -> None:
+    """Make a database of SQLite and what lies beside it its owner's alone, before it is opened.
+
+    The file of a new database is made empty, as SQLite makes it. One that is there is never
+    opened here: closing it would give back the locks that this process holds by SQLite.
+
+    Args:
+        path: The file; its folder must exist.
+        create: Make it where there is none.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    if create:
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_FILE))
+    for suffix in _DATABASE_SUFFIXES:
+        beside = path.with_name(path.name + suffix)
+        # On a file system that is only read there is nothing to narrow.
+        with suppress(OSError):
+            mode = _narrowed(beside.stat())
+            if mode is not None:
+                beside.chmod(mode)
+
+
+def _narrowed(status: os.stat_result) -> int | None:
+    """Return the mode that a file should have, or None where it stays as it is."""
+    mode = stat.S_IMODE(status.st_mode)
+    is_ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+    return mode & ~_OTHERS if is_ours and mode & _OTHERS else None
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """Who else than its owner may get at a folder; as text, in a line that ends with what to do."""
+
+    folder: Path
+    mode: int
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether they may change what is in it."""
+        return bool(self.mode & 0o022)
+
+    def __str__(self) -> str:
+        bits, what = (0o022, "change what is in it") if self.is_writable else (_OTHERS, "enter it")
+        who = "everybody" if self.mode & bits & 0o007 else "its group"
+        return f"{who} may {what}; run `chmod 700 {printable(str(self.folder))}`"
+
+
+def exposure_of(folder: Path) -> Exposure | None:
+    """Return who else than its owner may get at a folder; None for nobody, or no folder."""
+    try:
+        mode = stat.S_IMODE(folder.stat().st_mode)
+    except OSError:
+        return None
+    return Exposure(folder, mode) if mode & _OTHERS else None
