@@ -33,7 +33,8 @@ KEY_PARTS_MAXIMUM: Final = 32
 INTEGER_DIGITS_MAXIMUM: Final = 20
 """What 64 bits have, with sign or without."""
 
-_CHUNK_OCTETS: Final = 1 << 20
+_CHUNK_OCTETS: Final = 1 << 16
+"""A larger buffer takes longer to get than a message takes to verify."""
 _NAME_SHOWN: Final = 60
 _UTF_16: Final = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _PADDING: Final = "\0\x1a"
