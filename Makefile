@@ -8,8 +8,8 @@ PIP_ENVIRONMENT := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 # Twice the processors: many tests wait for lines, brokers and browsers.
 TEST_WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 
-# Debian's, for the tests that talk to a broker and to a browser.
-TEST_PACKAGES := mosquitto chromium chromium-driver fonts-dejavu-core xmlsec1
+# Debian's, for the tests that talk to a broker, to a browser and to a PKCS#11 token.
+TEST_PACKAGES := mosquitto chromium chromium-driver fonts-dejavu-core xmlsec1 softhsm2
 
 .PHONY: run test test-packages interruptions reference-model bench lint lock clean help
 
@@ -65,7 +65,7 @@ bench: $(VENV)/dev.stamp  ## Measure, and write build/bench.json.
 
 lock: $(VENV)/dev.stamp  ## Make the lock files anew from pyproject.toml.
 	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --allow-unsafe --output-file requirements.lock --extra build pyproject.toml
-	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --allow-unsafe --output-file requirements-dev.lock --extra build --extra dev pyproject.toml
+	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --allow-unsafe --output-file requirements-dev.lock --extra build --extra dev --extra pkcs11 pyproject.toml
 
 clean:  ## Remove what was made here.
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

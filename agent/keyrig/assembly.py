@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gbcs.roles import KeyUsage
+from keyrig.certification.checking import IssuedCertificates
+from keyrig.certification.choosing import authority_of
+from keyrig.certification.requests import waiting_requests
 from keyrig.clock import elapsed, monotonic, utc_now
 from keyrig.clock_trust import clock_event, judge_clock
 from keyrig.device_locks import holding
@@ -22,13 +25,14 @@ from keyrig.emulation import EmulatedDevices, commissioned_at
 from keyrig.errors import KeyMissing, KeyStoreError, RigBusy, SettingsError
 from keyrig.home import LEDGER_FILE, home_directory, make_home
 from keyrig.keystore.folder import read_certificate
-from keyrig.keystore.opening import open_keystore
+from keyrig.keystore.opening import open_rig_keystore
 from keyrig.ledger.ledger import Ledger
 from keyrig.links.gfi import GFILink
 from keyrig.links.hdlc import HDLCLink
 from keyrig.lock_files import open_lock, take_lock
 from keyrig.observing import Observer, StopAsked, never_stopped, unobserved
 from keyrig.pki import RegisteringAuthority, TestCertificationAuthority, initialise
+from keyrig.preflight import Preflight
 from keyrig.rig import LineSettings, ServiceSettings, ZigBeeSettings
 from keyrig.rig_keys import RigKeys
 from keyrig.runner import Bench, DeviceOnRig
@@ -43,6 +47,7 @@ if TYPE_CHECKING:
 
     from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
+    from keyrig.certification.requests import WaitingRequest
     from keyrig.conversation import ConversingLink
     from keyrig.emulation import Line
     from keyrig.keystore.base import KeyStore
@@ -153,6 +158,7 @@ class Outlook:
         records: What holds of each device.
         attempts: What was tried.
         rules: The rule set.
+        requests: The certification requests that wait for the authority.
     """
 
     plan: Plan
@@ -160,6 +166,7 @@ class Outlook:
     records: Mapping[EntityIdentifier, DeviceRecord]
     attempts: LedgerFacts
     rules: Rules
+    requests: tuple[WaitingRequest, ...] = ()
 
 
 def outlook_of(
@@ -197,6 +204,7 @@ def outlook_of(
                 standing = Standing(status=device.smi_status)
             statuses[device.entity_id] = standing
         finding = judge_clock(now, ledger.clock.latest() if ledger else None)
+        requests = waiting_requests(ledger, now, records) if ledger else ()
     if finding is not None:
         observe("clock", **clock_event(finding))
     rules = rules_of(places)
@@ -207,6 +215,7 @@ def outlook_of(
         records=records,
         attempts=attempts,
         rules=rules,
+        requests=requests,
     )
 
 
@@ -245,11 +254,14 @@ def is_driven(places: Places) -> bool:
 
 
 def is_held(lock: Path) -> bool:
-    """Say whether somebody holds a rig's lock at this moment."""
-    try:
-        descriptor = os.open(lock, os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+    """Say whether somebody holds a rig's lock at this moment.
+
+    Raises:
+        LockUnusable: Its file is there and cannot be opened.
+    """
+    if not lock.exists():
         return False
+    descriptor = open_lock(lock)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -345,8 +357,9 @@ def assembled(
         store = keystore_of(places, observe, clock())
         with Ledger(places.ledger) as ledger, ExitStack() as stack:
             known = facts_of(places, ledger, now=clock())
-            parties = _parties(places, store)
+            parties = parties_of(places, store)
             keys = RigKeys(store)
+            authority = authority_of(rig, places.home, store)
             reached: dict[EntityIdentifier, tuple[Link | ConversingLink, float]] = {
                 entity: (way.link, way.timeout_s) for entity, way in ways.items()
             }
@@ -378,7 +391,17 @@ def assembled(
                     name=rig.name,
                     ledger=ledger,
                     keys=keys,
-                    authority=_authority_of(store),
+                    authority=authority,
+                    issued=IssuedCertificates(store),
+                    preflight=Preflight(
+                        rig=rig.name,
+                        store=store,
+                        keys=keys,
+                        parties=parties,
+                        authority=authority,
+                        ledger=ledger,
+                        through_dcc=[device.entity_id for device in by_service],
+                    ),
                     parties=parties,
                     rules=rules_of(places),
                     carried_out=frozenset(rig.rig.parties),
@@ -446,7 +469,7 @@ def ways_to_devices(
         if rig.has_emulated_devices:
             store = keystore_of(places, observe, clock())
             stack.enter_context(held(places.emulation_lock, places, observe))
-            devices = _emulated(places, store, _authority_of(store), observe, clock)
+            devices = _emulated(places, store, _emulated_authority(store), observe, clock)
             stack.enter_context(devices)
             urls, radio_urls = devices.urls, devices.radio_urls
         radios = _radios(places, radio_urls, observe, stack)
@@ -482,7 +505,7 @@ def emulated_rig(
     places = places_of(rig)
     make_home(places.home)
     store = keystore_of(places, observe, clock())
-    authority = _authority_of(store)
+    authority = _emulated_authority(store)
     with (
         held(places.emulation_lock, places, observe),
         _emulated(places, store, authority, observe, clock, line) as devices,
@@ -513,7 +536,7 @@ def keystore_of(places: Places, observe: Observer, now: datetime) -> KeyStore:
     """Open a rig's key store; the test PKI is made for a rig that has emulated devices.
 
     Raises:
-        KeyStoreError: There is none, and the rig is of real devices.
+        KeyStoreError: There is none and the rig is of real devices, or a part cannot be used.
     """
     if not places.keystore.exists():
         if not places.rig.has_emulated_devices:
@@ -522,35 +545,46 @@ def keystore_of(places: Places, observe: Observer, now: datetime) -> KeyStore:
                 "with `keyrig pki import`"
             )
         observe("preparing", what=f"making a test PKI in {places.keystore}")
-        return initialise(places.keystore, now, os.urandom)
-    return open_keystore(places.keystore)
+        initialise(places.keystore, now, os.urandom)
+    return open_rig_keystore(places.home, places.rig.pki)
 
 
-def _authority_of(store: KeyStore) -> CertificateAuthority:
-    """Give the test authority of a key store; a folder also keeps what it issues."""
+def _emulated_authority(store: KeyStore) -> CertificateAuthority:
+    """Return the test authority that certifies emulated devices in their factory.
+
+    A folder also keeps what it issues.
+    """
     authority = TestCertificationAuthority.of(store, os.urandom)
     if Path(store.location).is_dir():
         return RegisteringAuthority(authority, store)
     return authority
 
 
-def _parties(places: Places, store: KeyStore) -> Parties:
+def parties_of(places: Places, store: KeyStore) -> Parties:
+    """Return the DCC's organisations of a rig; a Recovery Certificate that lacks is left out.
+
+    Raises:
+        KeyStoreError: The file that the rig names for the Recovery Certificate cannot be read.
+    """
     dcc, path = places.rig.dcc, places.rig.pki.recovery_certificate
-    recovery: GBCSCertificate = (
-        read_certificate(places.home / path)
-        if path is not None
-        else store.certificate(dcc.recovery, key_usage=KeyUsage.DIGITAL_SIGNATURE)
-    )
-    if recovery.entity_id is None:
-        raise KeyMissing(str(path), "Entity Identifier in the Recovery Certificate")
+    recovery: GBCSCertificate | None = None
+    missing = ""
+    if path is not None:
+        recovery = read_certificate(places.home / path)
+    else:
+        try:
+            recovery = store.certificate(dcc.recovery, key_usage=KeyUsage.DIGITAL_SIGNATURE)
+        except KeyMissing as error:
+            missing = f"{error.where}: no {error.what}, which is the Recovery Certificate"
     return Parties(
         access_control_broker=dcc.access_control_broker,
         transitional_cos=dcc.transitional_cos,
         recovery_certificate=recovery,
+        recovery_missing=missing,
     )
 
 
-def link_to(device: RigDevice, urls: Mapping[EntityIdentifier, str]) -> Link:
+def link_to(device: RigDevice, urls: Mapping[EntityIdentifier, str]) -> GFILink | HDLCLink:
     """Make the link to a device, not open; emulated ones are reached where `urls` says."""
     settings = device.link
     assert isinstance(settings, LineSettings)

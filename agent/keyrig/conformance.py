@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import enum
-from collections import defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from gbcs.certificates import CertificateProfile
+from gbcs.certificates import END_ENTITY_KEY_USAGES, CertificateProfile
 from gbcs.der import encode, with_minimal_lengths
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import (
@@ -27,7 +26,7 @@ from keyrig.errors import KeyMissing, KeyStoreError
 from keyrig.outside_files import Unreadable, read_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from gbcs.certificates import GBCSCertificate
@@ -42,6 +41,22 @@ ACCESS_CONTROL_BROKER: Final = EntityIdentifier.parse("90-B3-D5-1F-30-00-00-02")
 FILE_SUFFIX: Final = ".hex"
 FILE_MAXIMUM_OCTETS: Final = 1 << 20
 _REASON_CHARACTERS: Final = 400
+
+
+@dataclass(frozen=True, slots=True)
+class _Agreed:
+    """The shared secrets of two parties, and why another could not be computed."""
+
+    secrets: tuple[bytes, ...] = field(repr=False)
+    locked: KeyStoreError | None
+
+
+def _has_readable_key(certificate: GBCSCertificate) -> bool:
+    try:
+        _ = certificate.public_key, certificate.profile
+    except CertificateRejected:
+        return False
+    return not certificate.profile.is_authority
 
 
 class Verifier:
@@ -63,27 +78,31 @@ class Verifier:
         self._store = store
         self._broker = access_control_broker
         self._secrets = SharedSecrets()
-        self._held: dict[tuple[EntityIdentifier, KeyUsage], list[StoredCertificate]] = defaultdict(
-            list
-        )
-        self._devices: set[EntityIdentifier] = set()
-        self._organisations: set[EntityIdentifier] = set()
-        for stored in store.stored():
-            self._index(stored)
+        self._held: dict[tuple[EntityIdentifier, KeyUsage], Sequence[StoredCertificate]] = {}
+        self._agreed: dict[tuple[EntityIdentifier, EntityIdentifier], _Agreed] = {}
+        self._is_device: dict[EntityIdentifier, bool] = {}
 
-    def _index(self, stored: StoredCertificate) -> None:
-        try:
-            certificate = stored.certificate
-            entity, usage = certificate.entity_id, certificate.key_usage
-            profile = certificate.profile
-            _ = certificate.public_key
-        except CertificateRejected:
-            return
-        if stored.authority is not None or entity is None or profile.is_authority:
-            return
-        self._held[entity, usage].append(stored)
-        of = self._devices if profile is CertificateProfile.DEVICE else self._organisations
-        of.add(entity)
+    def is_device(self, entity: EntityIdentifier) -> bool:
+        """True if the store has a certificate of `entity` as a device."""
+        known = self._is_device.get(entity)
+        if known is None:
+            known = self._is_device[entity] = any(
+                each.certificate.profile is CertificateProfile.DEVICE
+                for key_usage in END_ENTITY_KEY_USAGES
+                for each in self._usable(entity, key_usage)
+            )
+        return known
+
+    def _usable(self, entity: EntityIdentifier, key_usage: KeyUsage) -> Sequence[StoredCertificate]:
+        """Return the certificates of a party for one use whose keys can be read."""
+        held = self._held.get((entity, key_usage))
+        if held is None:
+            held = self._held[entity, key_usage] = [
+                each
+                for each in self._store.held_for(entity, key_usage)
+                if _has_readable_key(each.certificate)
+            ]
+        return held
 
     def verify_signature(self, message: Message) -> GBCSCertificate:
         """Verify the signature of a message; give the certificate that it verifies under.
@@ -94,7 +113,7 @@ class Verifier:
             KeyMissing: The store has no certificate of its originator.
         """
         originator = message.header.originator
-        held = self._held.get((originator, KeyUsage.DIGITAL_SIGNATURE), ())
+        held = self._usable(originator, KeyUsage.DIGITAL_SIGNATURE)
         mismatch: SignatureMismatch | None = None
         for stored in held:
             try:
@@ -117,13 +136,16 @@ class Verifier:
         """
         one, other = self._mac_parties(message)
         mismatch: MACMismatch | None = None
-        for secret in self._shared_secrets(one, other):
+        agreed = self._shared_secrets(one, other)
+        for secret in agreed.secrets:
             try:
                 verify_mac(message, secret)
             except MACMismatch as error:
                 mismatch = error
             else:
                 return
+        if agreed.locked is not None:
+            raise agreed.locked
         missing = KeyMissing(
             self._store.location, f"key agreement private key of {one} or {other} with the other's"
         )
@@ -134,8 +156,9 @@ class Verifier:
     def _mac_parties(self, message: Message) -> tuple[EntityIdentifier, EntityIdentifier]:
         """Say whose key agreement keys a MAC is made with."""
         header = message.header
-        between_devices = {header.originator, header.recipient} <= self._devices
-        if header.cra_flag is CRAFlag.COMMAND and not between_devices:
+        if header.cra_flag is CRAFlag.COMMAND and not (
+            self.is_device(header.originator) and self.is_device(header.recipient)
+        ):
             return self._broker, header.recipient
         return header.originator, header.recipient
 
@@ -149,27 +172,31 @@ class Verifier:
         return (
             message.header.cra_flag is not CRAFlag.COMMAND
             or originator == self._broker
-            or originator in self._organisations
-            or originator in self._devices
+            or any(self._usable(originator, key_usage) for key_usage in END_ENTITY_KEY_USAGES)
         )
 
-    def _shared_secrets(self, one: EntityIdentifier, other: EntityIdentifier) -> Iterable[bytes]:
-        """Give the secret of each pair of keys; raise last for a key that cannot be used."""
+    def _shared_secrets(self, one: EntityIdentifier, other: EntityIdentifier) -> _Agreed:
+        """Return the secret of each pair of keys of two parties, computed once for both."""
+        known = self._agreed.get((one, other))
+        if known is not None:
+            return known
+        secrets: list[bytes] = []
         locked: KeyStoreError | None = None
-        for mine in self._held.get((one, KeyUsage.KEY_AGREEMENT), ()):
-            for theirs in self._held.get((other, KeyUsage.KEY_AGREEMENT), ()):
+        for mine in self._usable(one, KeyUsage.KEY_AGREEMENT):
+            for theirs in self._usable(other, KeyUsage.KEY_AGREEMENT):
                 for own, peer in ((mine, theirs), (theirs, mine)):
                     if not own.has_private_key:
                         continue
                     try:
-                        secret = self._agree(own, peer)
+                        secrets.append(self._agree(own, peer))
                     except KeyStoreError as error:
                         locked = error
                         continue
-                    yield secret
                     break
-        if locked is not None:
-            raise locked
+        found = _Agreed(tuple(secrets), locked)
+        if locked is None:
+            self._agreed[one, other] = found
+        return found
 
     def _agree(self, own: StoredCertificate, peer: StoredCertificate) -> bytes:
         entity = own.certificate.entity_id
@@ -223,10 +250,12 @@ class MessageResult:
     @property
     def is_wrong(self) -> bool:
         """Whether anything is invalid, unreadable or encoded differently."""
-        return ProtectionState.INVALID in {self.signature, self.mac} or self.payload in {
-            PayloadState.DIFFERS,
-            PayloadState.UNREADABLE,
-        }
+        return (
+            self.signature is ProtectionState.INVALID
+            or self.mac is ProtectionState.INVALID
+            or self.payload is PayloadState.DIFFERS
+            or self.payload is PayloadState.UNREADABLE
+        )
 
     @property
     def kind(self) -> str:
@@ -337,13 +366,13 @@ class Summary:
 
     def add(self, result: MessageResult) -> None:
         """Count one message."""
-        states = (result.signature, result.mac)
         self.messages += 1
         self.signatures_valid += result.signature is ProtectionState.VALID
         self.signatures_invalid += result.signature is ProtectionState.INVALID
         self.macs_valid += result.mac is ProtectionState.VALID
         self.macs_invalid += result.mac is ProtectionState.INVALID
-        self.not_checkable += states.count(ProtectionState.NOT_CHECKABLE)
+        self.not_checkable += result.signature is ProtectionState.NOT_CHECKABLE
+        self.not_checkable += result.mac is ProtectionState.NOT_CHECKABLE
         self.payloads_reencoded += result.payload is PayloadState.REENCODED
         self.lengths_not_minimal += result.lengths_not_minimal
         self.payloads_opaque += result.payload is PayloadState.OPAQUE

@@ -7,7 +7,7 @@ verified responses leave it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from gbcs.errors import DecodeError, RemoteProtocolError
@@ -137,6 +137,7 @@ class _OnLine:
 
     message: Message
     sent: Sent
+    agreed_under: bytes | None
 
 
 class LinkConversation:
@@ -171,7 +172,7 @@ class LinkConversation:
 
         A command that is repeatable is sent anew when no response comes; any other is sent
         again as the same octets. While the device's key agreement key is in doubt, each
-        candidate is tried.
+        candidate is tried, unless the step names one.
 
         Raises:
             NoResponse: None came; the device may have executed the command.
@@ -182,7 +183,7 @@ class LinkConversation:
             LinkError: The link does not carry the command.
             RunStopped: Somebody asked the run to stop before the next sending.
         """
-        candidates = self._agreement_certificates()
+        candidates = self._agreement_certificates(ask)
         open_sent: dict[GBCSCertificate, _OnLine] = {}
         for certificate in candidates * SENDINGS:
             self._go_on(open_sent.values())
@@ -192,7 +193,8 @@ class LinkConversation:
                 for other in open_sent.values():
                     if other is not going:
                         self._unanswered(other)
-                return self._messages.accept(going.sent, response)
+                answer = self._messages.accept(going.sent, response)
+                return replace(answer, agreed_under=going.agreed_under)
             if ask.repeatable:
                 self._unanswered(going)
             else:
@@ -231,8 +233,10 @@ class LinkConversation:
             has_come = True
             self._sort(octets, None)
 
-    def _agreement_certificates(self) -> tuple[GBCSCertificate, ...]:
+    def _agreement_certificates(self, ask: Ask) -> tuple[GBCSCertificate, ...]:
         candidates = self._messages.candidates(KeyUsage.KEY_AGREEMENT)
+        if ask.agreement_certificate is not None:
+            return tuple(each for each in candidates if each.der == ask.agreement_certificate)
         if not candidates:
             raise KeyMissing("the key store", f"key agreement certificate of device {self.device}")
         return candidates
@@ -263,7 +267,7 @@ class LinkConversation:
             payload=payload,
             exchange_id=exchange_id,
         )
-        return _OnLine(message, sent)
+        return _OnLine(message, sent, certificate.der if message.mac else None)
 
     def _protect(
         self, message: Message, payload: Any, certificate: GBCSCertificate, ask: Ask

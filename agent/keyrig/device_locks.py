@@ -64,11 +64,15 @@ def holding(
 
 
 def holder_of(home: Path, device: EntityIdentifier) -> str | None:
-    """Give who holds a device at this moment, "" where that is not known, None for nobody."""
-    try:
-        descriptor = os.open(_path(home, device), os.O_RDWR | os.O_CLOEXEC)
-    except FileNotFoundError:
+    """Give who holds a device at this moment, "" where that is not known, None for nobody.
+
+    Raises:
+        LockUnusable: Its lock's file is there and cannot be opened.
+    """
+    path = _path(home, device)
+    if not path.exists():
         return None
+    descriptor = open_lock(path)
     try:
         if not os.fstat(descriptor).st_size:
             return None

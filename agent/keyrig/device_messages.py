@@ -66,6 +66,16 @@ class Sent:
         return self.counter is None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Verified:
+    """By which of the device's keys a response verified, and what of it could not be checked."""
+
+    signed_under: GBCSCertificate | None
+    maced_under: GBCSCertificate | None
+    unchecked: str
+    is_by_the_dcc: bool
+
+
 class DeviceMessages:
     """Verifies and records what comes from one device.
 
@@ -112,7 +122,7 @@ class DeviceMessages:
         """
         run = self._run
         try:
-            unchecked = self._verify_response(sent, response)
+            verified = self._verify_response(sent, response)
         except SecurityError as error:
             self.transcribe("response", response.octets, verified=False)
             self.incident(sent, response.octets, str(error))
@@ -132,7 +142,11 @@ class DeviceMessages:
                 error
             )
         assert decoded is not None
-        remarks = (unchecked, remark, _remark(response, len(decoded.lengths_not_minimal)))
+        remarks = (
+            verified.unchecked,
+            remark,
+            _remark(response, len(decoded.lengths_not_minimal)),
+        )
         run.ledger.exchanges.record_outcome(
             sent.exchange_id,
             ExchangeOutcome.VERIFIED,
@@ -147,7 +161,13 @@ class DeviceMessages:
             octets=len(response.octets),
             lengths_not_minimal=len(decoded.lengths_not_minimal),
         )
-        return Answer(payload=decoded.value, exchange_id=sent.exchange_id)
+        return Answer(
+            payload=decoded.value,
+            exchange_id=sent.exchange_id,
+            signed_under=None if verified.signed_under is None else verified.signed_under.der,
+            maced_under=None if verified.maced_under is None else verified.maced_under.der,
+            is_by_the_dcc=verified.is_by_the_dcc,
+        )
 
     def take_alert(self, alert: Message) -> None:
         """Record an alert, and hand it on where it is a CS02b one that verifies."""
@@ -221,8 +241,13 @@ class DeviceMessages:
             verified=verified,
         )
 
-    def _verify_response(self, sent: Sent, response: Message) -> str:
-        """Verify what can be; give a remark on what cannot, or ""."""
+    def _verify_response(self, sent: Sent, response: Message) -> _Verified:
+        """Verify what can be, and return by which of the device's keys it was.
+
+        Raises:
+            SecurityError: It fails verification.
+            KeyMissing: The key that its MAC is for is not here, and ought to be.
+        """
         header = response.header
         answers = (
             header.cra_flag is CRAFlag.RESPONSE
@@ -237,36 +262,45 @@ class DeviceMessages:
                 f"{sent.originator}"
             )
         needed = response_protection(sent.payload)
-        if needed.signature:
-            self._verify_signature(response)
+        signed_under = self._verify_signature(response) if needed.signature else None
+        maced_under, unchecked = None, ""
         if needed.mac:
             try:
-                self._verify_mac(response)
+                maced_under = self._verify_mac(response)
             except KeyMissing:
                 if not sent.is_by_the_dcc:
                     raise
-                return f"its MAC is for {sent.originator}, whose key is not here"
-        return ""
+                unchecked = f"its MAC is for {sent.originator}, whose key is not here"
+        return _Verified(
+            signed_under=signed_under,
+            maced_under=maced_under,
+            unchecked=unchecked,
+            is_by_the_dcc=sent.is_by_the_dcc,
+        )
 
-    def _verify_signature(self, message: Message) -> None:
+    def _verify_signature(self, message: Message) -> GBCSCertificate:
+        """Verify a signature, and return the device's certificate by whose key it is."""
         for certificate in self.candidates(KeyUsage.DIGITAL_SIGNATURE):
             try:
-                return verify_signature(message, certificate.public_key)
+                verify_signature(message, certificate.public_key)
             except SignatureMismatch:
                 continue
+            return certificate
         if not message.signature:
             raise ProtectionMissing(f"{describe(message.header)} carries no signature")
         raise SignatureMismatch(
             f"the signature of {describe(message.header)} is by no key known of the device"
         )
 
-    def _verify_mac(self, message: Message) -> None:
+    def _verify_mac(self, message: Message) -> GBCSCertificate:
+        """Verify a MAC, and return the device's certificate by whose key it is."""
         agreer = self._run.keys.agreer(message.header.recipient)
         for certificate in self.candidates(KeyUsage.KEY_AGREEMENT):
             try:
-                return verify_mac(message, self._run.secrets.secret(agreer, certificate.public_key))
+                verify_mac(message, self._run.secrets.secret(agreer, certificate.public_key))
             except MACMismatch:
                 continue
+            return certificate
         raise MACMismatch(f"the MAC of {describe(message.header)} is by no key known of the device")
 
 

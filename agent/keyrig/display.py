@@ -12,12 +12,13 @@ from keyrig.duties.plan import DutyState
 from keyrig.observing import EVENT_SCHEMA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
     from datetime import datetime
 
     from rich.console import Console
 
     from gbcs.entity import EntityIdentifier
+    from keyrig.certification.requests import WaitingRequest
     from keyrig.duties.plan import Duty, Plan
     from keyrig.duties.smi_status import Standing
 
@@ -28,6 +29,7 @@ _STATE_STYLES: Final = {
     DutyState.NOT_OURS: "dim",
     DutyState.DUE: "yellow",
     DutyState.SCHEDULED: "cyan",
+    DutyState.WAITING: "cyan",
     DutyState.FAILED: "red",
     DutyState.AWAITING_COMMISSIONING: "dim",
 }
@@ -178,8 +180,20 @@ class TerminalDisplay:
     def _on_response_verified(self, what: str, octets: int, **_: Any) -> None:
         self._print(f"      [dim]{escape(what)}: {octets} octets, verified[/dim]")
 
-    def _on_certifying(self, key_usage: str, **_: Any) -> None:
-        self._print(f"      [dim]certificate authority: {key_usage}[/dim]")
+    def _on_certifying(self, key_usage: str, authority: str, **_: Any) -> None:
+        self._print(f"      [dim]certifying the {key_usage} key: {escape(authority)}[/dim]")
+
+    def _on_request_waiting(self, device: str, key_usage: str, answer: str, **_: Any) -> None:
+        self._print(f"      [cyan]{device} {key_usage} request waits: {escape(answer)}[/cyan]")
+
+    def _on_request_certified(self, device: str, key_usage: str, authority: str, **_: Any) -> None:
+        self._print(f"      {device} {key_usage} request certified: {escape(authority)}")
+
+    def _on_duty_not_begun(self, duty: str, reason: str, mend: str, **_: Any) -> None:
+        self._print(f"  [yellow]{duty} not begun:[/yellow] {escape(reason)}; {escape(mend)}")
+
+    def _on_run_refused(self, reason: str, **_: Any) -> None:
+        self._print(f"[bold red]nothing was sent:[/bold red] {escape(reason)}")
 
     def _on_no_response(self, counter: int, waited_s: float, **_: Any) -> None:
         self._print(f"      [yellow]no response to counter {counter} in {waited_s:g} s[/yellow]")
@@ -350,8 +364,18 @@ def _state(duty: Duty) -> str:
     return f"[{style}]{duty.state.value}{late}[/{style}]"
 
 
-def plan_document(plan: Plan, statuses: Mapping[EntityIdentifier, Standing]) -> dict[str, Any]:
-    """Make the JSON object of a plan."""
+def plan_document(
+    plan: Plan,
+    statuses: Mapping[EntityIdentifier, Standing],
+    requests: Collection[WaitingRequest] = (),
+) -> dict[str, Any]:
+    """Make the JSON object of a plan.
+
+    Args:
+        plan: The plan.
+        statuses: Each device's SMI Status.
+        requests: The certification requests that wait for the authority.
+    """
     devices: dict[EntityIdentifier, dict[str, Any]] = {}
     for duty in plan.duties:
         standing = statuses[duty.device]
@@ -365,6 +389,9 @@ def plan_document(plan: Plan, statuses: Mapping[EntityIdentifier, Standing]) -> 
                 "status_instruction": standing.instruction.to_json()
                 if standing.instruction
                 else None,
+                "certification_requests": [
+                    each.document() for each in requests if each.order.device == duty.device
+                ],
                 "duties": [],
             },
         )
@@ -381,6 +408,14 @@ def plan_document(plan: Plan, statuses: Mapping[EntityIdentifier, Standing]) -> 
                 "done_at": duty.done_at.isoformat() if duty.done_at else None,
                 "attempts": duty.attempts,
                 "reason": duty.reason,
+                "not_begun": None
+                if duty.not_begun is None
+                else {
+                    "at": duty.not_begun.at.isoformat(),
+                    "cause": duty.not_begun.cause.value,
+                    "reason": duty.not_begun.reason,
+                    "mend": duty.not_begun.mend,
+                },
             }
         )
     return {

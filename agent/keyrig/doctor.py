@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import enum
 import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gbcs.errors import KeyrigError
-from keyrig.assembly import is_driven, radios_of
+from keyrig.asking import askable, framing_of
+from keyrig.assembly import is_driven, link_to, radios_of
+from keyrig.clock import monotonic
 from keyrig.clock_trust import judge_clock
-from keyrig.errors import KeyStoreError, RadioError
+from keyrig.device_locks import holder_of
+from keyrig.errors import KeyStoreError, RadioError, RigError
 from keyrig.keystore.opening import open_keystore
 from keyrig.ledger.ledger import Ledger
+from keyrig.lock_files import open_lock, take_lock
 from keyrig.pki import check
 from keyrig.private_files import exposure_of
-from keyrig.rig import LineSettings
+from keyrig.rig import LineSettings, ServiceSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from datetime import datetime
+    from pathlib import Path
 
+    from gbcs.entity import EntityIdentifier
     from keyrig.assembly import Places
-    from keyrig.rig import RadioSettings
+    from keyrig.rig import RadioSettings, RigDevice
+
+PORTS_AT_ONCE: Final = 8
+"""How many ports are tried at a time."""
 
 
 class Health(enum.Enum):
@@ -44,14 +54,33 @@ class Finding:
     detail: str
 
 
-def examine(places: Places, now: datetime) -> Iterator[Finding]:
-    """Look at everything that a run of a rig needs; changes nothing."""
+def examine(
+    places: Places,
+    now: datetime,
+    *,
+    only: Collection[EntityIdentifier] = (),
+    is_asking: bool = False,
+) -> Iterator[Finding]:
+    """Look at everything that a run of a rig needs; changes nothing.
+
+    Ports are opened as a run opens them, and closed.
+
+    Args:
+        places: Where the rig keeps things.
+        now: The present instant.
+        only: The devices whose ports to look at; all where empty.
+        is_asking: The devices are about to be asked, which opens their ports and radios.
+    """
     yield _home(places.home)
     yield from _keys(places, now)
     yield from _ledger(places, now)
-    yield from _ports(places)
-    yield from _radios(places)
+    if not is_asking:
+        yield from _ports(places, only)
+    asked = askable(places.rig, only) if is_asking else ()
+    yield from _radios(places, {getattr(device.link, "zigbee", "") for device in asked})
     yield from _dcc_boxed(places)
+    if is_asking:
+        yield from _not_asked(places, only)
 
 
 def _home(home: Path) -> Finding:
@@ -114,18 +143,59 @@ def _clock(now: datetime, latest: datetime | None) -> Finding:
     return Finding("clock", Health.GOOD, f"{now:%Y-%m-%dT%H:%M:%SZ}")
 
 
-def _ports(places: Places) -> Iterator[Finding]:
+def _ports(places: Places, only: Collection[EntityIdentifier]) -> Iterator[Finding]:
+    """Open each line's port; the rig is held meanwhile, so that no run finds one in use."""
+    devices = [
+        device
+        for device in places.rig.device
+        if isinstance(device.link, LineSettings)
+        and not places.rig.is_emulated(device)
+        and (not only or device.entity_id in only)
+    ]
+    if not devices:
+        return
+    with ExitStack() as stack:
+        if not _is_free(places, stack):
+            for device in devices:
+                detail = f"{device.entity_id}: {link_to(device, {}).name} not opened, for an agent "
+                yield Finding("port", Health.NOTE, f"{detail}drives the rig")
+            return
+        # A host that does not answer takes seconds, and each has a thread of its own.
+        with ThreadPoolExecutor(PORTS_AT_ONCE) as threads:
+            found = list(threads.map(lambda device: _port(places, device), devices))
+    yield from found
+
+
+def _is_free(places: Places, stack: ExitStack) -> bool:
+    """Hold the rig's lock until `stack` ends, where it has one; False where an agent has it."""
+    if not places.lock.exists():
+        return True
+    descriptor = open_lock(places.lock)
+    stack.callback(os.close, descriptor)
+    now = monotonic()
+    return take_lock(descriptor, until=now, monotonic=lambda: now, waiting=lambda: None)
+
+
+def _port(places: Places, device: RigDevice) -> Finding:
+    link, entity = link_to(device, {}), device.entity_id
+    if holder_of(places.home, entity) is not None:
+        detail = f"{entity}: {link.name} not opened, for another run holds the device"
+        return Finding("port", Health.NOTE, detail)
+    try:
+        link.try_port()
+    except RigError as error:
+        return Finding("port", Health.BAD, f"{entity}: {error}")
+    return Finding("port", Health.GOOD, f"{entity}: {link.name} opens ({framing_of(device)})")
+
+
+def _not_asked(places: Places, only: Collection[EntityIdentifier]) -> Iterator[Finding]:
     for device in places.rig.device:
-        if not isinstance(device.link, LineSettings) or places.rig.is_emulated(device):
-            continue
-        url = device.link.url
-        if not url.startswith("/"):
-            yield Finding("port", Health.NOTE, f"{device.entity_id}: {url}, not opened")
-            continue
-        there, usable = Path(url).exists(), os.access(url, os.R_OK | os.W_OK)
-        state = "there" if usable else "no permission" if there else "missing"
-        health = Health.GOOD if usable else Health.BAD
-        yield Finding("port", health, f"{device.entity_id}: {url} {state}")
+        if isinstance(device.link, ServiceSettings) and (not only or device.entity_id in only):
+            detail = (
+                f"{device.entity_id}: not asked; it is reached by service requests alone, and "
+                "each is a User's request to the DCC, which `keyrig run` makes"
+            )
+            yield Finding("ask", Health.NOTE, detail)
 
 
 def _dcc_boxed(places: Places) -> Iterator[Finding]:
@@ -143,8 +213,8 @@ def _dcc_boxed(places: Places) -> Iterator[Finding]:
         yield Finding("dcc-boxed", Health.BAD, str(error))
 
 
-def _radios(places: Places) -> Iterator[Finding]:
-    """Ask each radio what it is; one that an agent uses at this moment is left alone."""
+def _radios(places: Places, about_to_start: Collection[str]) -> Iterator[Finding]:
+    """Ask each radio what it is; one that is used now or in a moment is left alone."""
     if not places.rig.radio:
         version = metadata.version("zigpy")
         yield Finding("radio", Health.NOTE, f"zigpy {version}; no device of a rig uses a radio")
@@ -162,7 +232,7 @@ def _radios(places: Places) -> Iterator[Finding]:
         elif driven:
             state = standings.get(name, {}).get("state", "not started")
             yield Finding("radio", Health.NOTE, f"{name}: in use by an agent, {state}")
-        else:
+        elif name not in about_to_start:
             yield _radio(name, settings)
 
 

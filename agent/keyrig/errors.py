@@ -408,18 +408,39 @@ class ClockWrong(RigError):  # noqa: N818 - as above
     """The rig's clock cannot be believed, and what is sent by it cannot be taken back."""
 
 
+class RecoveryUntrusted(RigError):  # noqa: N818 - as above
+    """What stands for the Recovery Certificate is none, or leads to no root of the key store.
+
+    Args:
+        reason: What is wrong.
+        mend: What a person can do.
+    """
+
+    def __init__(self, reason: str, mend: str) -> None:
+        super().__init__(f"{reason}; {mend}")
+        self.reason = reason
+        self.mend = mend
+
+
 class PortMissing(RigError):  # noqa: N818 - as above
     """There is no such port.
 
     Args:
         where: The port's URL.
         reason: What the system says.
+        mend: What a person can do.
     """
 
-    def __init__(self, where: str, reason: str = "no such port") -> None:
-        super().__init__(f"{where}: {reason}; connect the adapter or correct the rig file's url")
+    def __init__(
+        self,
+        where: str,
+        reason: str = "no such port",
+        mend: str = "connect the adapter or correct the rig file's url",
+    ) -> None:
+        super().__init__(f"{where}: {reason}; {mend}")
         self.where = where
         self.reason = reason
+        self.mend = mend
 
 
 class KeyStoreError(KeyrigError):
@@ -469,6 +490,68 @@ class KeyLocked(KeyStoreError):  # noqa: N818 - as above
         super().__init__(f"{where}: {what} is locked; give its passphrase or PIN")
         self.where = where
         self.what = what
+
+
+class TokenUnusable(KeyStoreError):  # noqa: N818 - as above
+    """A PKCS#11 token cannot be used, or a key in it; never the device's fault.
+
+    Args:
+        where: The token.
+        reason: Why.
+        mend: What a person can do.
+    """
+
+    def __init__(self, where: str, reason: str, mend: str) -> None:
+        super().__init__(f"{where}: {reason}; {mend}")
+        self.where = where
+        self.reason = reason
+        self.mend = mend
+
+
+class TokenLost(KeyStoreError):  # noqa: N818 - as above
+    """A PKCS#11 token is not there, or went away in the midst; never the device's fault.
+
+    Args:
+        where: The token.
+        reason: What was seen.
+    """
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: the token is not there ({reason}); insert it, and run again")
+        self.where = where
+        self.reason = reason
+
+
+class AuthorityError(KeyrigError):
+    """The certificate authority does not do what is asked; never the device's failure.
+
+    Args:
+        where: The authority, or where it is chosen.
+        reason: What is wrong.
+        mend: What a person can do.
+    """
+
+    def __init__(self, where: str, reason: str, mend: str) -> None:
+        super().__init__(f"{where}: {reason}; {mend}")
+        self.where = where
+        self.reason = reason
+        self.mend = mend
+
+
+class AuthorityMissing(AuthorityError):  # noqa: N818 - as above
+    """The rig file names no certificate authority, and a device's key is to be certified."""
+
+
+class AuthorityUnavailable(AuthorityError):  # noqa: N818 - as above
+    """The authority cannot be asked: its program, folder or key does not work."""
+
+
+class AuthorityRefused(AuthorityError):  # noqa: N818 - as above
+    """The authority says no to a request."""
+
+
+class AuthorityMistaken(AuthorityError):  # noqa: N818 - as above
+    """The authority gave a certificate that is not the one that was asked for."""
 
 
 class SettingsError(KeyrigError):

@@ -233,10 +233,8 @@ def _described_members(value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _value_name(value: enum.IntEnum) -> str:
-    if isinstance(value, RemotePartyRole):
+    if isinstance(value, (RemotePartyRole, CellUsage)):
         return value.gbcs_name
-    if value is CellUsage.PREPAYMENT_TOP_UP:
-        return "prePaymentTopUp"
     if value.name.startswith("CR_"):
         return "cR" + _spelled(value.name)[2:]
     return _spelled(value.name)

@@ -22,12 +22,24 @@ from gbcs.issuing import (
     root_certificate,
     serial_of,
 )
-from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
+from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole, XMLSigningRole
 from keyrig.keystore import Authority
 from keyrig.keystore.base import StoredCertificate
 from keyrig.keystore.checking import CheckReport, Finding, check
-from keyrig.keystore.copying import CopyReport, add_certificate, export, import_, whole_directory
-from keyrig.keystore.folder import FolderKeyStore, write_certificate, write_private_key
+from keyrig.keystore.copying import (
+    CopyReport,
+    add_certificate,
+    export,
+    export_dcc_boxed,
+    import_,
+    whole_directory,
+)
+from keyrig.keystore.folder import (
+    FolderKeyStore,
+    file_stem,
+    write_certificate,
+    write_private_key,
+)
 from keyrig.keystore.pem import PEMCertificateSigner
 
 if TYPE_CHECKING:
@@ -53,6 +65,7 @@ __all__ = [
     "TestCertificationAuthority",
     "check",
     "export",
+    "export_dcc_boxed",
     "import_",
     "initialise",
 ]
@@ -77,6 +90,7 @@ class Party:
         has_key_agreement: Whether it has a key agreement key beside the signing one.
         has_top_up: Whether it has a prepayment top-up key.
         business_name: The common name of its signing certificate, or None.
+        xml_signing: The role by which it signs DUIS documents, or None where it signs none.
     """
 
     entity_id: EntityIdentifier
@@ -84,13 +98,16 @@ class Party:
     has_key_agreement: bool = True
     has_top_up: bool = False
     business_name: str | None = None
+    xml_signing: XMLSigningRole | None = None
 
 
 RECOVERY: Final = Party(
     EntityIdentifier.parse("90b3d51f30000001"), RemotePartyRole.RECOVERY, has_key_agreement=False
 )
 ACCESS_CONTROL_BROKER: Final = Party(
-    EntityIdentifier.parse("90b3d51f30000002"), RemotePartyRole.ACCESS_CONTROL_BROKER
+    EntityIdentifier.parse("90b3d51f30000002"),
+    RemotePartyRole.ACCESS_CONTROL_BROKER,
+    xml_signing=XMLSigningRole.DSP_XML_SIGN,
 )
 """Its certificates are also what the supplier's and network operator's cells hold at first."""
 TRANSITIONAL_COS: Final = Party(
@@ -106,15 +123,19 @@ SUPPLIER: Final = Party(
     RemotePartyRole.SUPPLIER,
     has_top_up=True,
     business_name="KEYRIGTESTSUPPLIER",
+    xml_signing=XMLSigningRole.XML_SIGN,
 )
 NETWORK_OPERATOR: Final = Party(
-    EntityIdentifier.parse("90b3d51f30020000"), RemotePartyRole.NETWORK_OPERATOR
+    EntityIdentifier.parse("90b3d51f30020000"),
+    RemotePartyRole.NETWORK_OPERATOR,
+    xml_signing=XMLSigningRole.XML_SIGN,
 )
 SECOND_SUPPLIER: Final = Party(
     EntityIdentifier.parse("90b3d51f30030000"),
     RemotePartyRole.SUPPLIER,
     has_top_up=True,
     business_name="KEYRIGTESTSUPPLIER2",
+    xml_signing=XMLSigningRole.XML_SIGN,
 )
 
 TEST_PARTIES: Final = (
@@ -169,7 +190,11 @@ class _TestPKI:
             if party.has_key_agreement:
                 self._organisation(issuing, party, KeyUsage.KEY_AGREEMENT)
             if party.has_top_up:
-                self._organisation(issuing, party, KeyUsage.KEY_AGREEMENT, stem_part="-pp")
+                self._organisation(issuing, party, KeyUsage.KEY_AGREEMENT, is_top_up=True)
+            if party.xml_signing is not None:
+                self._organisation(
+                    issuing, party, KeyUsage.DIGITAL_SIGNATURE, xml_signing=party.xml_signing
+                )
 
     def _issuance(self, validity: timedelta) -> Issuance:
         return Issuance(
@@ -207,20 +232,23 @@ class _TestPKI:
         party: Party,
         key_usage: KeyUsage,
         business_name: str | None = None,
-        stem_part: str = "",
+        *,
+        is_top_up: bool = False,
+        xml_signing: XMLSigningRole | None = None,
     ) -> None:
         key = _new_key()
         certificate = organisation_certificate(
             issuing,
             self._issuance(ORGANISATION_VALIDITY),
-            role=party.role,
+            role=party.role if xml_signing is None else xml_signing,
             entity_id=party.entity_id,
             key_usage=key_usage,
             public_key=key.public_key(),
             business_name=business_name,
         )
-        use = "ds" if key_usage == KeyUsage.DIGITAL_SIGNATURE else "ka"
-        self._keep(f"{party.entity_id.stem}{stem_part}-{use}", certificate, key)
+        cell_usage = CellUsage.PREPAYMENT_TOP_UP if is_top_up else CellUsage.MANAGEMENT
+        stored = StoredCertificate(certificate, cell_usage=cell_usage, source="the test PKI")
+        self._keep(file_stem(stored), certificate, key)
 
     def _keep(
         self, stem: str, certificate: GBCSCertificate, key: ec.EllipticCurvePrivateKey

@@ -25,6 +25,8 @@ from keyrig.duties.rules import Actor
 from keyrig.duties.smi_status import SMIStatus
 from keyrig.errors import RigFileInvalid, SettingsError
 from keyrig.outside_files import TOML_MAXIMUM_OCTETS, Unreadable, read_text
+from keyrig.port_urls import require_port_url
+from keyrig.secret_references import SecretReference
 from keyrig.toml_files import TAG, Concealed, Misplaced, TOMLFault, read_toml
 from keyrig.toml_values import Entity, Name, StrictModel
 from zse.install_code import link_key_of
@@ -66,7 +68,7 @@ class HDLCAddresses(StrictModel):
 class LineSettings(StrictModel):
     """How one device is reached over a line of its own."""
 
-    url: Annotated[str, Field(min_length=1)]
+    url: Annotated[str, Field(min_length=1), AfterValidator(require_port_url)]
     framing: Literal["hdlc", "gfi"]
     baud: Annotated[int, Field(ge=300, le=4_000_000)] = DEFAULT_BAUD
     timeout_s: Annotated[float, Field(gt=0, le=86_400)] = DEFAULT_TIMEOUT_S
@@ -220,11 +222,43 @@ class DCCParties(StrictModel):
     wan_provider: Entity = EntityIdentifier.parse("90-B3-D5-1F-30-00-00-07")
 
 
+class TokenSettings(StrictModel):
+    """A PKCS#11 token that holds private keys, and certificates where it has any."""
+
+    library: Annotated[str, Field(min_length=1)]
+    token: Annotated[str, Field(min_length=1)]
+    serial: Annotated[str, Field(min_length=1)] | None = None
+    pin: SecretReference
+
+
 class PKISettings(StrictModel):
     """Where keys and certificates are; relative paths are below KEYRIG_HOME."""
 
     keystore: Annotated[str, Field(min_length=1)] = "pki"
+    token: tuple[TokenSettings, ...] = ()
     recovery_certificate: str | None = None
+
+
+class CertificationSettings(StrictModel):
+    """Who certifies the keys that devices make.
+
+    `test` is the key store's own issuing key, which rigs of real devices do not have; `by-hand`
+    writes requests to `folder`, by default requests/<rig name> below KEYRIG_HOME; `command` runs
+    a program.
+    """
+
+    by: Literal["test", "by-hand", "command"]
+    folder: Annotated[str, Field(min_length=1)] | None = None
+    command: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=100)] = ()
+    timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+
+    @model_validator(mode="after")
+    def _fits(self) -> CertificationSettings:
+        if (self.by == "command") != bool(self.command):
+            raise ValueError('command, the program and its arguments, goes with by = "command"')
+        if self.folder is not None and self.by != "by-hand":
+            raise ValueError('folder goes with by = "by-hand"')
+        return self
 
 
 class RuleSettings(StrictModel):
@@ -246,6 +280,7 @@ class Rig(StrictModel):
 
     rig: RigSettings
     pki: PKISettings = PKISettings()
+    certification: CertificationSettings | None = None
     dcc: DCCParties = DCCParties()
     home: Home = Home()
     rules: RuleSettings = RuleSettings()
@@ -302,6 +337,16 @@ class Rig(StrictModel):
         return isinstance(link, LineSettings) and link.url == EMULATED
 
     @property
+    def certified_by(self) -> CertificationSettings | None:
+        """Who certifies devices' keys: as the file says, or the test authority.
+
+        The latter only where keyrig emulates every device itself.
+        """
+        if self.certification is None and all(self.is_emulated(each) for each in self.device):
+            return CertificationSettings(by="test")
+        return self.certification
+
+    @property
     def has_service_devices(self) -> bool:
         """Whether any of its devices is reached by service requests."""
         return any(isinstance(device.link, ServiceSettings) for device in self.device)
@@ -343,6 +388,11 @@ class Rig(StrictModel):
             radio_urls: Where each emulated radio is reached, by name.
         """
         values = self.model_dump(mode="json", exclude_defaults=True)
+        if self.certified_by is not None:
+            # Reached by their URLs, emulated devices are like any others.
+            values["certification"] = self.certified_by.model_dump(
+                mode="json", exclude_defaults=True
+            )
         radios = radio_urls or {}
         for name, radio in values.get("radio", {}).items():
             radio["url"] = radios.get(name, radio["url"])

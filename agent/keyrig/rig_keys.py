@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from gbcs.certificates import CertificateProfile, GBCSCertificate
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from keyrig.errors import KeyMissing
+from keyrig.keystore.xml_signing import xml_signing_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,9 @@ class RigKeys:
         self._paths: dict[GBCSCertificate, tuple[GBCSCertificate, ...]] = {}
         self._signers: dict[tuple[EntityIdentifier, bytes | None], Signer] = {}
         self._agreers: dict[EntityIdentifier, KeyAgreer] = {}
+        self._xml_signers: dict[
+            tuple[EntityIdentifier, int | None], tuple[Signer, GBCSCertificate]
+        ] = {}
 
     def certificate(
         self,
@@ -78,30 +82,13 @@ class RigKeys:
 
     def organisation_certificates(self) -> tuple[GBCSCertificate, ...]:
         """Give the certificates of organisations and authorities; none of a device."""
-        return tuple(
-            each
-            for each in self._store.certificates()
-            if each.profile is not CertificateProfile.DEVICE
-        )
+        return tuple(self._store.organisation_certificates())
 
     def _find_path(self, certificate: GBCSCertificate) -> tuple[GBCSCertificate, ...]:
-        authorities = [
-            each
-            for each in self._store.certificates()
-            if each.profile in (CertificateProfile.ISSUING, CertificateProfile.ROOT)
-        ]
         path: list[GBCSCertificate] = []
         current = certificate
         while len(path) < PATH_LENGTH_MAXIMUM:
-            issuer = next(
-                (
-                    each
-                    for each in authorities
-                    if each.subject == current.issuer
-                    and each.subject_key_identifier == current.authority_key_identifier
-                ),
-                None,
-            )
+            issuer = self._store.issuer_certificate(current)
             if issuer is None or issuer.profile is CertificateProfile.ROOT:
                 break
             path.append(issuer)
@@ -128,23 +115,39 @@ class RigKeys:
             self._signers[asked] = signer
         return signer
 
+    def xml_signer(
+        self, entity: EntityIdentifier, named: int | None
+    ) -> tuple[Signer, GBCSCertificate]:
+        """Return what signs an organisation's DUIS documents, and its certificate.
+
+        Args:
+            entity: The organisation.
+            named: The serial number that the settings name for it, or None.
+
+        Raises:
+            KeyStoreError: As `xml_signing_key`.
+        """
+        asked = (entity, named)
+        known = self._xml_signers.get(asked)
+        if known is None:
+            known = self._xml_signers[asked] = xml_signing_key(self._store, entity, named)
+        return known
+
     def _named(
         self, entity: EntityIdentifier, subject_key_identifier: bytes | None
     ) -> GBCSCertificate | None:
         if subject_key_identifier is None:
             return None
-        for each in self._store.certificates():
-            if (
-                each.entity_id == entity
-                and each.key_usage == KeyUsage.DIGITAL_SIGNATURE
-                and each.subject_key_identifier == subject_key_identifier
-            ):
-                return each
-        raise KeyMissing(
-            self._store.location,
-            f"certificate of {entity} with key {subject_key_identifier.hex()}, which the device "
-            "trusts",
+        certificate = self._store.certificate_of_key(
+            entity, KeyUsage.DIGITAL_SIGNATURE, subject_key_identifier
         )
+        if certificate is None:
+            raise KeyMissing(
+                self._store.location,
+                f"certificate of {entity} with key {subject_key_identifier.hex()}, which the "
+                "device trusts",
+            )
+        return certificate
 
     def agreer(self, entity: EntityIdentifier) -> KeyAgreer:
         """Give the key agreement key of an organisation.

@@ -9,13 +9,14 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Protocol
 
 from gbcs.certificates import GBCSCertificate
-from gbcs.errors import CertificateRejected, KeyrigError, SecurityError
+from gbcs.errors import KeyrigError, SecurityError
 from gbcs.keys import public_octets
 from gbcs.message import Message
 from gbcs.printable import printable
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import StatusCode
 from gbcs.use_cases import decode_payload
+from keyrig.certification.requests import submit
 from keyrig.clock_trust import ClockFinding, WatchedClock, check_clock, clock_event
 from keyrig.conversation import (
     ConversingLink,
@@ -23,13 +24,16 @@ from keyrig.conversation import (
     OrganisationKeys,
     Surroundings,
 )
-from keyrig.duties.facts import Outcome
+from keyrig.duties.facts import Cause, NotBegun, Outcome
 from keyrig.duties.plan import Plan, duty_id, plan
 from keyrig.duties.smi_status import SMIStatus
 from keyrig.errors import (
+    AuthorityError,
     DeviceUnavailable,
+    KeyMissing,
     KeyStoreError,
     LinkError,
+    RecoveryUntrusted,
     RigError,
     RunStopped,
 )
@@ -61,6 +65,8 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from gbcs.security_credentials import TrustAnchorCellIdentifier, UpdateCredentialsAlert
+    from keyrig.certification.authority import CertificateAuthority
+    from keyrig.certification.checking import IssuedCertificates
     from keyrig.conversation import Conversation
     from keyrig.device_messages import OnAlert
     from keyrig.duties.consequences import Consequences
@@ -72,8 +78,12 @@ if TYPE_CHECKING:
     from keyrig.ledger.key_changes import KeyChange
     from keyrig.ledger.ledger import Ledger
     from keyrig.links.base import Link
-    from keyrig.pki import CertificateAuthority
+    from keyrig.preflight import Need, Preflight
     from keyrig.steps.effects import Effect, Script
+
+
+REASON_SHOWN = 400
+"""Characters of a reason that are kept."""
 
 
 class Keys(OrganisationKeys, Protocol):
@@ -147,6 +157,8 @@ class Bench:
     ledger: Ledger
     keys: Keys
     authority: CertificateAuthority
+    issued: IssuedCertificates
+    preflight: Preflight
     parties: Parties
     rules: Rules
     carried_out: frozenset[Actor]
@@ -176,6 +188,8 @@ class _Tally:
     failed: list[str] = field(default_factory=list)
     needs_person: list[str] = field(default_factory=list)
     stopped: str | None = None
+    is_refused: bool = False
+    """Something was missing, and the run was to do all or nothing."""
 
     @property
     def result(self) -> RunResult:
@@ -202,8 +216,10 @@ def run(
     devices: Collection[DeviceOnRig],
     *,
     run_id: str,
+    ask: bool = False,
     accept_clock: bool = False,
     cancel: bool = False,
+    all_or_nothing: bool = False,
 ) -> RunResult:
     """Carry out every duty that is due on `devices`, or take back what they hold for later.
 
@@ -211,11 +227,65 @@ def run(
         bench: The rig's ledger, keys and rules.
         devices: The devices to reach; the order of work is the plan's.
         run_id: A fresh UUID of version 4 as 32 hexadecimal digits.
+        ask: Carry out nobody's duty; only make sure of every device, as before a duty.
         accept_clock: A person says that the clock is right, whatever is on record.
         cancel: Carry out no duty; have each device forget the replacements that it holds.
+        all_or_nothing: Reach no device at all where anything that a due duty needs is missing.
 
     Returns:
         Whether all that was due is done, a duty failed, a person must act, or it was stopped.
+
+    Raises:
+        ClockWrong: The clock was never set, or has run far ahead of what is on record.
+        RecoveryUntrusted: What stands for the Recovery Certificate is none, or leads to no root of
+            the key store; nothing was sent.
+    """
+    bench = _begin(bench, devices, run_id, ask=ask, accept_clock=accept_clock)
+    tally = _Tally()
+    if cancel or ask:
+        to_do: tuple[Duty, ...] = ()
+        _tell_started(bench, run_id, to_do)
+    else:
+        to_do = _duties_to_begin(bench, devices, run_id, tally, all_or_nothing=all_or_nothing)
+    expecting = [
+        device.facts.entity_id
+        for device in devices
+        if not tally.is_refused
+        and (
+            ask
+            or (
+                bench.ledger.scheduled.waiting(device.facts.entity_id)
+                if cancel
+                else _expects_alert(bench, device.facts.entity_id)
+            )
+        )
+    ]
+    _visit(bench, devices, run_id, to_do, expecting, tally, cancel=cancel)
+    result = tally.result
+    finished_at = bench.clock()
+    with bench.ledger.transaction():
+        bench.ledger.clock.advance(finished_at)
+        bench.ledger.runs.finish_run(run_id, _OUTCOMES[result], finished_at)
+    bench.observe(
+        "run-finished",
+        run=run_id,
+        result=result.name.lower().replace("_", "-"),
+        failed=tally.failed,
+        needs_person=tally.needs_person,
+        still_due=len(plan_for(bench, [device.facts for device in devices]).open()),
+    )
+    return result
+
+
+def _begin(
+    bench: Bench,
+    devices: Collection[DeviceOnRig],
+    run_id: str,
+    *,
+    ask: bool,
+    accept_clock: bool,
+) -> Bench:
+    """Record that a run begins, with which devices; return the bench with a watched clock.
 
     Raises:
         ClockWrong: The clock was never set, or has run far ahead of what is on record.
@@ -232,19 +302,51 @@ def run(
     if finding is not None:
         tell_clock(finding, bench.clock())
     bench = replace(bench, clock=WatchedClock(bench.clock, bench.elapsed, tell_clock))
+    if ask:
+        bench = replace(bench, carried_out=frozenset())
     _record_context(bench, run_id, devices)
-    for device in devices:
-        _know(bench, device)
-    _lapse(bench, [device.facts.entity_id for device in devices])
-    on_rig = {device.facts.entity_id: device for device in devices}
+    if ask:
+        for device in devices:
+            bench.ledger.device_facts.record(device.facts.entity_id, device.news)
+    else:
+        for device in devices:
+            _know(bench, device)
+        _lapse(bench, [device.facts.entity_id for device in devices])
+    return bench
+
+
+def _duties_to_begin(
+    bench: Bench,
+    devices: Collection[DeviceOnRig],
+    run_id: str,
+    tally: _Tally,
+    *,
+    all_or_nothing: bool,
+) -> tuple[Duty, ...]:
+    """Return the due duties that lack nothing, after recording what holds the others back.
+
+    Raises:
+        RecoveryUntrusted: Nothing may be sent; the run has ended.
+    """
     facts = [device.facts for device in devices]
-    to_do = () if cancel else plan_for(bench, facts).to_do()
+    _ask_authority_again(bench, [each.entity_id for each in facts], tally)
+    to_do = plan_for(bench, facts).to_do()
     _fail_overdue(bench, facts, to_do)
-    expecting = [
-        device
-        for device in on_rig
-        if (bench.ledger.scheduled.waiting(device) if cancel else _expects_alert(bench, device))
-    ]
+    lacking = _lacking(bench, run_id, to_do, facts)
+    _tell_started(bench, run_id, to_do)
+    held_back = _hold_back(bench, run_id, to_do, lacking, tally)
+    if held_back and all_or_nothing:
+        tally.is_refused = True
+        bench.observe(
+            "run-refused",
+            run=run_id,
+            reason=f"{len(held_back)} of {len(to_do)} duties lack something; none was begun",
+        )
+        return ()
+    return tuple(duty for duty in to_do if duty.id not in held_back)
+
+
+def _tell_started(bench: Bench, run_id: str, to_do: Collection[Duty]) -> None:
     bench.observe(
         "run-started",
         run=run_id,
@@ -253,7 +355,20 @@ def run(
         duties=len(to_do),
         devices=len({duty.device for duty in to_do}),
     )
-    tally = _Tally()
+
+
+def _visit(
+    bench: Bench,
+    devices: Collection[DeviceOnRig],
+    run_id: str,
+    to_do: Collection[Duty],
+    expecting: Collection[EntityIdentifier],
+    tally: _Tally,
+    *,
+    cancel: bool,
+) -> None:
+    """Reach each device that owes a duty or is expected to tell something, until asked to stop."""
+    on_rig = {device.facts.entity_id: device for device in devices}
     surroundings = Surroundings(
         run_id=run_id,
         ledger=bench.ledger,
@@ -273,20 +388,103 @@ def run(
     except RunStopped as stopped:
         tally.stopped = str(stopped)
         bench.observe("run-stopped", run=run_id, reason=printable(str(stopped)))
-    result = tally.result
-    finished_at = bench.clock()
-    with bench.ledger.transaction():
-        bench.ledger.clock.advance(finished_at)
-        bench.ledger.runs.finish_run(run_id, _OUTCOMES[result], finished_at)
+
+
+def _ask_authority_again(
+    bench: Bench, devices: Collection[EntityIdentifier], tally: _Tally
+) -> None:
+    """Ask the authority for what it has been asked before, without reaching any device."""
+    for change in bench.ledger.key_changes.all_waiting(devices):
+        what = f"{change.device} {change.key_usage.gbcs_name}"
+        try:
+            change = submit(  # noqa: PLW2901 - the change as it stands now
+                bench.ledger, change, bench.authority, bench.issued, bench.clock()
+            )
+        except (AuthorityError, KeyStoreError) as error:
+            tally.needs_person.append(f"{what}: {error}")
+            bench.observe("person-needed", device=str(change.device), reason=printable(str(error)))
+        else:
+            _tell_request(bench, change, tally)
+
+
+def _tell_request(bench: Bench, change: KeyChange, tally: _Tally) -> None:
+    """Tell who watches whether a request waits for the authority, or was certified."""
+    is_waiting = change.state is KeyChangeState.WAITING_FOR_AUTHORITY
+    answer = bench.ledger.key_changes.asked(change.id).answer if is_waiting else ""
     bench.observe(
-        "run-finished",
-        run=run_id,
-        result=result.name.lower().replace("_", "-"),
-        failed=tally.failed,
-        needs_person=tally.needs_person,
-        still_due=len(plan_for(bench, facts).to_do()),
+        "request-waiting" if is_waiting else "request-certified",
+        device=str(change.device),
+        key_usage=change.key_usage.gbcs_name,
+        authority=bench.authority.name,
+        answer=answer,
     )
-    return result
+    if is_waiting:
+        tally.needs_person.append(
+            f"{change.device}: {change.key_usage.gbcs_name} request waits for the authority"
+        )
+
+
+def _lacking(
+    bench: Bench, run_id: str, to_do: Collection[Duty], facts: Collection[DeviceFacts]
+) -> tuple[Need, ...]:
+    """Look at what the due duties need, and return what of it is missing.
+
+    Raises:
+        RecoveryUntrusted: Nothing may be sent with what is missing; the run has ended.
+    """
+    needs = bench.preflight.needs(to_do, facts, bench.clock())
+    lacking = tuple(need for need in needs if need.lack is not None)
+    refused = next((need.lack for need in lacking if need.lack and need.lack.refuses), None)
+    if refused is not None:
+        with bench.ledger.transaction():
+            for need in lacking:
+                _not_begun(bench, run_id, need)
+            bench.ledger.runs.finish_run(run_id, RunOutcome.NEEDS_PERSON, bench.clock())
+        raise RecoveryUntrusted(refused.reason, refused.mend)
+    return lacking
+
+
+def _hold_back(
+    bench: Bench, run_id: str, to_do: Collection[Duty], lacking: Collection[Need], tally: _Tally
+) -> set[str]:
+    """Record and tell which duties are not begun, and return their ids."""
+    held_back: dict[str, Need] = {}
+    for need in lacking:
+        assert need.lack is not None
+        if need.holds_back:
+            held_back.setdefault(need.duty, need)
+    of_duty = {duty.id: duty for duty in to_do}
+    for duty_name, need in held_back.items():
+        assert need.lack is not None
+        duty, lack = of_duty[duty_name], need.lack
+        _not_begun(bench, run_id, need)
+        tally.needs_person.append(f"{duty_name}: {lack}")
+        bench.observe(
+            "duty-not-begun",
+            device=str(need.device),
+            duty=duty_name,
+            requirement=duty.requirement,
+            rule=need.rule.value,
+            cause=lack.cause.value,
+            reason=printable(lack.reason, REASON_SHOWN),
+            mend=lack.mend,
+        )
+    return set(held_back)
+
+
+def _not_begun(bench: Bench, run_id: str, need: Need) -> None:
+    assert need.lack is not None
+    bench.ledger.facts.record_not_begun(
+        need.device,
+        need.duty.rpartition("/")[2],
+        run_id,
+        NotBegun(
+            at=bench.clock(),
+            cause=need.lack.cause,
+            reason=printable(need.lack.reason, REASON_SHOWN),
+            mend=need.lack.mend,
+        ),
+    )
 
 
 def _lapse(bench: Bench, devices: Collection[EntityIdentifier]) -> None:
@@ -366,14 +564,17 @@ def _record_context(bench: Bench, run_id: str, devices: Collection[DeviceOnRig])
             parties={
                 "access_control_broker": str(parties.access_control_broker),
                 "transitional_cos": str(parties.transitional_cos),
-                "recovery_certificate": hashlib.sha256(recovery.der).hexdigest(),
+                "recovery_certificate": ""
+                if recovery is None
+                else hashlib.sha256(recovery.der).hexdigest(),
                 "carried_out": sorted(actor.value for actor in bench.carried_out),
                 "devices": [str(device.facts.entity_id) for device in devices],
             },
             agent_version=version("keyrig"),
         )
         ledger.run_contexts.record(run_id, context)
-        kept = {recovery.der, *(each.der for each in bench.keys.organisation_certificates())}
+        kept = {each.der for each in bench.keys.organisation_certificates()}
+        kept |= set() if recovery is None else {recovery.der}
         ledger.run_contexts.keep_certificates(run_id, sorted(kept), now)
 
 
@@ -416,6 +617,7 @@ class _DeviceRun:
         self._tally = tally
         self._cells: dict[TrustAnchorCellIdentifier, Cell] = {}
         self._told_done: set[str] = set()
+        self._not_begun: set[str] = set()
         self._conversation = device.conversation(surroundings, self._settle)
 
     def carry_out(self, duties: list[Duty], *, cancel: bool) -> None:
@@ -428,6 +630,7 @@ class _DeviceRun:
             link=self._device.link.name,
             duties=[duty.requirement for duty in duties],
         )
+        self._not_begun = {duty.requirement for duty in duties}
         try:
             self._know_first_certificates()
             self._device.link.open()
@@ -443,22 +646,49 @@ class _DeviceRun:
             finally:
                 self._device.link.close()
         except (RigError, LinkError, KeyStoreError) as error:
-            self._tally.needs_person.append(f"{self._entity}: {error}")
-            observe("person-needed", device=str(self._entity), reason=printable(str(error)))
+            self._hold_back_the_rest(error)
+            self._needs_person(error)
         except SecurityError as error:
             self._tally.failed.append(f"{self._entity}: {error}")
             observe("device-refused", device=str(self._entity), reason=printable(str(error)))
         finally:
             observe("device-finished", device=str(self._entity))
 
+    def _needs_person(self, error: KeyrigError) -> None:
+        self._tally.needs_person.append(f"{self._entity}: {error}")
+        self._bench.observe("person-needed", device=str(self._entity), reason=printable(str(error)))
+
+    def _hold_back_the_rest(self, error: KeyrigError) -> None:
+        """Record why the duties that have not begun are not: the way to the device, or the keys."""
+        bench = self._bench
+        reason = getattr(error, "reason", "")
+        where = getattr(error, "where", "")
+        why = NotBegun(
+            at=bench.clock(),
+            cause=Cause.KEYS if isinstance(error, KeyStoreError) else Cause.LINE,
+            reason=printable(
+                f"{where}: {reason}" if where and reason else str(error), REASON_SHOWN
+            ),
+            mend=printable(getattr(error, "mend", "") or "see it mended, and run again"),
+        )
+        with bench.ledger.transaction():
+            for requirement in sorted(self._not_begun):
+                bench.ledger.facts.record_not_begun(self._entity, requirement, self._run_id, why)
+
     def _know_first_certificates(self) -> None:
-        """Take the device's certificates from the key store, where the ledger has none yet."""
+        """Take the device's certificates from the key store, where the ledger has none yet.
+
+        One that is not there is missed by what needs it; see `keyrig.preflight`.
+        """
         ledger, now = self._bench.ledger, self._bench.clock()
         for key_usage in KEY_USAGES:
             held = ledger.key_changes.candidates(self._entity, key_usage)
             if any(candidate.certain for candidate in held):
                 continue
-            certificate = self._bench.keys.certificate(self._entity, key_usage)
+            try:
+                certificate = self._bench.keys.certificate(self._entity, key_usage)
+            except KeyMissing:
+                continue
             ledger.key_changes.record_in_use(self._entity, key_usage, certificate.der, now)
 
     def _make_sure(self) -> None:
@@ -478,6 +708,7 @@ class _DeviceRun:
 
     def _attempt(self, duty: Duty) -> None:
         bench = self._bench
+        self._not_begun.discard(duty.requirement)
         bench.observe(
             "duty-started",
             device=str(self._entity),
@@ -494,14 +725,41 @@ class _DeviceRun:
             result = self._drive(SCRIPTS[duty.step](self._context()), attempt_id)
         except (StepFailed, NoResponse, SecurityError) as error:
             self._failed(duty, attempt_id, error)
-        except (RigError, LinkError, KeyStoreError, RunStopped) as error:
+        except (AuthorityError, KeyStoreError) as error:
+            # Other duties may need neither; each is interrupted for itself.
+            self._interrupted(duty, attempt_id, error)
+            self._needs_person(error)
+        except (RigError, LinkError, RunStopped) as error:
             self._interrupted(duty, attempt_id, error)
             raise
         else:
-            if result.scheduled_at is None:
+            if result.waits_for_authority:
+                self._waiting(duty, attempt_id, result)
+            elif result.scheduled_at is None:
                 self._finish(duty, attempt_id, Outcome.DONE, result.detail, result)
             else:
                 self._scheduled(duty, attempt_id, result, result.scheduled_at)
+
+    def _waiting(self, duty: Duty, attempt_id: int, result: StepResult) -> None:
+        """Close an attempt that waits for the certificate authority; the device has not failed."""
+        bench = self._bench
+        with bench.ledger.transaction():
+            bench.ledger.runs.finish_attempt(
+                attempt_id,
+                Outcome.WAITING,
+                bench.clock(),
+                detail=result.detail,
+                evidence=_evidence(attempt_id, result.evidence),
+            )
+            bench.ledger.open_duties.refresh(self._entity, bench.clock())
+        bench.observe(
+            "duty-finished",
+            device=str(self._entity),
+            duty=duty.id,
+            requirement=duty.requirement,
+            outcome=Outcome.WAITING.value,
+            detail=result.detail,
+        )
 
     def _scheduled(self, duty: Duty, attempt_id: int, result: StepResult, at: datetime) -> None:
         """Close an attempt over what the device holds for later; its alert will begin another."""
@@ -686,7 +944,7 @@ class _DeviceRun:
             while True:
                 try:
                     answer = self._answer(effect, attempt_id)
-                except (NoResponse, CertificateRejected) as error:
+                except NoResponse as error:
                     effect = script.throw(error)
                 else:
                     effect = script.send(answer)
@@ -715,15 +973,17 @@ class _DeviceRun:
                 return None
 
     def _certify(self, change: KeyChange) -> KeyChange:
-        assert change.csr is not None
-        now = self._bench.clock()
-        self._bench.observe(
-            "certifying", device=str(self._entity), key_usage=change.key_usage.gbcs_name
+        bench = self._bench
+        bench.observe(
+            "certifying",
+            device=str(self._entity),
+            key_usage=change.key_usage.gbcs_name,
+            authority=bench.authority.name,
         )
-        certificate = self._bench.authority.certify_device(
-            change.csr, entity=self._entity, key_usage=change.key_usage, now=now
-        )
-        return self._bench.ledger.key_changes.certificate_issued(change.id, certificate, now)
+        change = submit(bench.ledger, change, bench.authority, bench.issued, bench.clock())
+        if change.state is KeyChangeState.WAITING_FOR_AUTHORITY:
+            _tell_request(bench, change, self._tally)
+        return change
 
     def _advance(self, effect: AdvanceKeyChange) -> KeyChange:
         changes, change, now = self._bench.ledger.key_changes, effect.change, self._bench.clock()

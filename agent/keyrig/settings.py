@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, AwareDatetime, Discriminator, Field, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
+from gbcs.entity import EntityIdentifier
 from gbcs.printable import printable
 from keyrig.errors import SettingsError
 from keyrig.home import home_directory
@@ -27,6 +37,7 @@ SETTINGS_VARIABLE: Final = "KEYRIG_SETTINGS"
 """The environment variable that names another settings file."""
 OVERRIDE_PREFIX: Final = "KEYRIG_"
 OVERRIDE_SEPARATOR: Final = "__"
+_SERIAL: Final = re.compile(r"[0-9a-f]{1,40}")
 
 
 def is_loopback(host: str) -> bool:
@@ -254,8 +265,8 @@ class DCCBoxedSettings(StrictModel):
     response_certificates: Annotated[
         PathText | None,
         Field(
-            description="A folder of certificates that responses may be signed with, PEM; the "
-            "access control broker's in the key store."
+            description="A folder of certificates that responses may be signed with, PEM; those "
+            "in the key store that sign the DCC's XML, and the access control broker's."
         ),
     ] = None
     unverified_responses: Annotated[
@@ -279,6 +290,40 @@ class DCCBoxedSettings(StrictModel):
     ] = 120.0
 
 
+def _certificate_named(party: str, serial: str) -> tuple[str, str]:
+    digits = serial.replace(":", "").lower()
+    if not _SERIAL.fullmatch(digits):
+        # pydantic takes a ValueError, and nothing else, for a fault of the value.
+        raise ValueError(
+            f"{party}: a serial number is hexadecimal, as `keyrig pki show --json` gives it"
+        )
+    return str(EntityIdentifier.parse(party)), f"{int(digits, 16):x}"
+
+
+class DUISSettings(StrictModel):
+    """How DUIS documents are signed."""
+
+    signing_certificates: dict[str, str] = Field(
+        default_factory=dict,
+        description="For a party without an XML-signing key, or with several: the serial number "
+        "of the certificate by whose key its DUIS documents are signed, hexadecimal, by Entity "
+        "Identifier.",
+    )
+
+    @field_validator("signing_certificates")
+    @classmethod
+    def _read_certificates(cls, value: dict[str, str]) -> dict[str, str]:
+        return dict(_certificate_named(*each) for each in value.items())
+
+    @property
+    def serials(self) -> dict[EntityIdentifier, int]:
+        """The serial number of the certificate that is named for each party."""
+        return {
+            EntityIdentifier.parse(party): int(serial, 16)
+            for party, serial in self.signing_certificates.items()
+        }
+
+
 class DeliverSettings(StrictModel):
     """How commands that others signed are delivered, `keyrig deliver`."""
 
@@ -300,6 +345,7 @@ class Settings(StrictModel):
     deliver: Annotated[DeliverSettings, Field(description="Field mode, `keyrig deliver`.")] = (
         DeliverSettings()
     )
+    duis: Annotated[DUISSettings, Field(description="DUIS documents.")] = DUISSettings()
     upstream: dict[Name, UpstreamSettings] = Field(
         default_factory=dict,
         description="Whom events are told: one table for each, [upstream.NAME].",

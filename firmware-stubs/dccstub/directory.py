@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
-
-from cryptography.x509.oid import NameOID
+from typing import TYPE_CHECKING
 
 from duis.smki import CertificateStatus
 
@@ -16,8 +14,6 @@ if TYPE_CHECKING:
     from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
     from gbcs.roles import KeyUsage
-
-_ROLE_DIGITS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +50,7 @@ class Directory:
 
     def add(self, certificate: GBCSCertificate, status: CertificateStatus) -> None:
         """Take a certificate in, or change where it stands."""
-        role = _role(certificate)
+        role = certificate.role_number
         self._entries[certificate.der] = Entry(certificate, status, certificate.entity_id, role)
 
     def bring_into_use(self, certificate: GBCSCertificate) -> None:
@@ -115,14 +111,3 @@ def status_at(entry: Entry, now: datetime) -> CertificateStatus:
     if now > entry.certificate.not_after:
         return CertificateStatus.EXPIRED
     return entry.status
-
-
-def _role(certificate: GBCSCertificate) -> int | None:
-    """Read the role in a subject's OU, which XML signing certificates have beyond GBCS's."""
-    names = certificate.decoded.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
-    if len(names) != 1 or len(names[0].value) != _ROLE_DIGITS:
-        return None
-    try:
-        return int(str(names[0].value), 16)
-    except ValueError:
-        return None

@@ -10,12 +10,9 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-
 from gbcs.certificates import CertificateProfile, GBCSCertificate
 from gbcs.entity import EntityIdentifier
-from gbcs.errors import KeyrigError
+from gbcs.errors import DecodeError, KeyrigError
 from gbcs.roles import CellUsage
 from meterstub.key_pair import KeyPair
 
@@ -43,7 +40,7 @@ class HeldCertificate:
     Args:
         stem: The name of its files without suffix.
         certificate: What the file holds.
-        use: `ds`, `ka` or `xml`; "" for an authority's.
+        use: `ds`, `ka` or `xml`, the last by its certificate too; "" for an authority's.
         cell_usage: What its key serves.
         key: Its private key, or None where it is not there.
     """
@@ -171,14 +168,16 @@ def _seniority(held: HeldCertificate) -> tuple[datetime, int]:
 
 def _read_one(path: Path, match: re.Match[str]) -> HeldCertificate:
     try:
-        decoded = x509.load_pem_x509_certificate(path.read_bytes())
-    except ValueError as error:
-        raise KeyFolderUnusable(f"{path.name}: not a certificate in PEM; replace it") from error
-    certificate = GBCSCertificate.from_der(decoded.public_bytes(Encoding.DER))
+        certificate = GBCSCertificate.all_from_pem(path.read_bytes())[0]
+    except DecodeError as error:
+        raise KeyFolderUnusable(f"{path.name}: {error}; replace it") from error
     key_path = path.with_suffix(".key")
     key = _read_key(key_path, certificate) if key_path.is_file() else None
     cell_usage = CellUsage.PREPAYMENT_TOP_UP if match["top_up"] else CellUsage.MANAGEMENT
-    return HeldCertificate(path.stem, certificate, match["use"] or "", cell_usage, key)
+    use = match["use"] or ""
+    if use and certificate.signs_xml:
+        use = XML_SIGNING
+    return HeldCertificate(path.stem, certificate, use, cell_usage, key)
 
 
 def _read_key(path: Path, certificate: GBCSCertificate) -> KeyPair:

@@ -108,5 +108,6 @@ class PreCommands:
             entry.certificate
             for entry in self._directory.organisation(party)
             if entry.certificate.role is not None
+            and not entry.certificate.signs_xml
             and entry.certificate.key_usage == KeyUsage.DIGITAL_SIGNATURE
         ]

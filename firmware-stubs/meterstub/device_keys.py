@@ -82,6 +82,8 @@ def update_device_certificate(
         _check_refusal(command, environment)
         pair = _pending_pair(certificate, usage, state)
         _check_faults(environment)
+        if environment.faults.keeps_old_key(usage):
+            pair = state.key_pairs[usage]
     except _Refused as refused:
         event = _EVENTS[usage or KeyUsage.DIGITAL_SIGNATURE][1]
         state = environment.log(state, event, f"{refused.code.name}: {refused.reason}")

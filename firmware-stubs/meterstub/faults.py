@@ -6,6 +6,7 @@ import enum
 from typing import TYPE_CHECKING, Final
 
 from gbcs.message import CRAFlag
+from gbcs.roles import KeyUsage
 from gbcs.security_credentials import (
     IssueCredentialsResponseCode,
     ProvideDeviceCertificateResponseCode,
@@ -42,6 +43,8 @@ class Faults:
         drop-responses=2              the next two responses are not sent
         corrupt-response=3            a bit of the third response from now is flipped
         refuse=000B:5                 every CS02d is answered with code 5
+        keeps-old-key=ka              CS02d of that use (ds or ka) stores the certificate and
+                                      answers success, and the key in use stays
         cut-power-at-write=1          the power goes in the next write of the memory
         answer-late=4                 responses come out of the fourth poll after their command
         fail-storage=1                and the other names of `FaultKind`, so many times
@@ -51,6 +54,7 @@ class Faults:
         self._to_drop = 0
         self._corrupt_in: dict[int, int] = {}
         self._refusals: dict[int, int] = {}
+        self._kept_keys = KeyUsage(0)
         self._cuts: dict[int, WriteStep] = {}
         self._failures: dict[FaultKind, int] = {}
         self._late_polls = 0
@@ -67,14 +71,19 @@ class Faults:
         try:
             self._inject(name.strip(), value.strip())
         except (ValueError, KeyError):
-            names = ", ".join([*_INJECTORS, "refuse", *(kind.value for kind in FaultKind)])
-            msg = f"no fault {text[:60]!r} (form name=number; names: {names}; refuse=000B:5)"
+            names = ", ".join([*_INJECTORS, *(kind.value for kind in FaultKind)])
+            msg = (
+                f"no fault {text[:60]!r} (form name=number; names: {names}; refuse=000B:5; "
+                "keeps-old-key=ds or ka)"
+            )
             raise ValueError(msg) from None
 
     def _inject(self, name: str, value: str) -> None:
         if name == "refuse":
             code, _, answer = value.partition(":")
             self.refuse(int(code, 16), int(answer))
+        elif name == "keeps-old-key":
+            self.keep_old_key(_USES[value])
         elif name in _INJECTORS:
             _INJECTORS[name](self, int(value))
         else:
@@ -105,6 +114,14 @@ class Faults:
     def allow(self, message_code: int) -> None:
         """Take a refusal back."""
         self._refusals.pop(message_code, None)
+
+    def keep_old_key(self, usage: KeyUsage) -> None:
+        """Have CS02d store a certificate for `usage` and leave the key in use as it was."""
+        self._kept_keys |= usage
+
+    def keeps_old_key(self, usage: KeyUsage) -> bool:
+        """True if CS02d leaves the key in use for `usage` as it was."""
+        return usage in self._kept_keys
 
     def cut_power_at_write(self, number: int = 1, step: WriteStep = WriteStep.HALF_WRITTEN) -> None:
         """Cut the power in the `number`-th write from now, at `step`."""
@@ -178,6 +195,7 @@ _ANSWERS: Final[dict[int, type[enum.IntEnum]]] = {
     MessageCode.UPDATE_DEVICE_CERTIFICATE: UpdateDeviceCertificateResponseCode,
     MessageCode.PROVIDE_DEVICE_CERTIFICATE: ProvideDeviceCertificateResponseCode,
 }
+_USES: Final = {"ds": KeyUsage.DIGITAL_SIGNATURE, "ka": KeyUsage.KEY_AGREEMENT}
 _INJECTORS: Final[dict[str, Callable[[Faults, int], None]]] = {
     "drop-responses": Faults.drop_responses,
     "corrupt-response": Faults.corrupt_response,

@@ -14,7 +14,6 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from lxml import etree
@@ -28,6 +27,7 @@ from signxml.exceptions import SignXMLException
 from signxml.signer import XMLSigner
 from signxml.verifier import SignatureConfiguration, XMLVerifier
 
+from duis.distinguished_names import DistinguishedName
 from duis.documents import SIGNATURE, SIGNATURE_NAMESPACE
 from duis.elements import local_name
 from duis.xml_reading import read_xml
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     from gbcs.keys import Signer
 
-FindCertificate = Callable[[x509.Name, int], GBCSCertificate | None]
+FindCertificate = Callable[[DistinguishedName, int], GBCSCertificate | None]
 """Finds the certificate of an issuer and serial number, or gives None."""
 
 _EXCLUSIVE: Final = CanonicalizationMethod.EXCLUSIVE_XML_CANONICALIZATION_1_0
@@ -55,9 +55,9 @@ _ENVELOPED: Final = SignatureConstructionMethod.enveloped
 _METHOD: Final = SignatureMethod.ECDSA_SHA256
 _DIGEST: Final = DigestAlgorithm.SHA256
 _COORDINATE_OCTETS: Final = 32
-_NAME_MAXIMUM_CHARACTERS: Final = 512
-_SERIAL: Final = re.compile("[0-9]{1,50}")
-_SPACE_BEFORE_NAME_PART: Final = re.compile(r"(?<!\\)([,+])\s+")
+_NAME_SHOWN_CHARACTERS: Final = 120
+_XML_SPACES: Final = " \t\r\n"
+_SERIAL: Final = re.compile(r"\+?[0-9]{1,50}")
 
 
 class _SigningKey:
@@ -140,11 +140,21 @@ def _ds(name: str) -> str:
 
 
 def among(certificates: Iterable[GBCSCertificate]) -> FindCertificate:
-    """Give a function that finds one of `certificates` by issuer and serial number."""
-    known = {(each.issuer, each.serial): each for each in certificates}
+    """Give a function that finds one of `certificates` by issuer and serial number.
 
-    def find(issuer: x509.Name, serial: int) -> GBCSCertificate | None:
-        return known.get((issuer, serial))
+    It raises CertificateRejected, rule "signer", where a name fits in the reverse order alone.
+    """
+    known = {(DistinguishedName.of(each.issuer), each.serial): each for each in certificates}
+
+    def find(issuer: DistinguishedName, serial: int) -> GBCSCertificate | None:
+        found = known.get((issuer, serial))
+        if found is None and (certificate := known.get((issuer.reversed, serial))):
+            named = printable(certificate.issuer.rfc4514_string(), _NAME_SHOWN_CHARACTERS)
+            raise CertificateRejected(
+                rule="signer",
+                reason=f"its issuer is named in the reverse of RFC 4514's order, which is {named}",
+            )
+        return found
 
     return find
 
@@ -171,8 +181,8 @@ def verify(document: bytes, find_certificate: FindCertificate, source: str) -> b
     """
     root = read_xml(document, source)
     signature = _only_signature(root, source)
-    issuer, serial = _check_form(signature, source)
-    certificate = _found(find_certificate, issuer, serial)
+    named, serial = _check_form(signature, source)
+    certificate = _found(find_certificate, _issuer(named, source), serial, named)
     configuration = SignatureConfiguration(
         location="./",
         expect_references=1,
@@ -226,8 +236,8 @@ _FORM: Final = {
 _TRANSFORMS: Final = ((_ENVELOPED.value,), (_ENVELOPED.value, _EXCLUSIVE.value))
 
 
-def _check_form(signature: etree._Element, source: str) -> tuple[x509.Name, int]:
-    """Check that a signature has the one form, and give issuer and serial number of its key."""
+def _check_form(signature: etree._Element, source: str) -> tuple[str, int]:
+    """Check that a signature has the one form; give issuer, as written, and serial number."""
     texts: dict[str, str] = {}
     left = [signature]
     while left:
@@ -242,9 +252,9 @@ def _check_form(signature: etree._Element, source: str) -> tuple[x509.Name, int]
                 f"{source}: {printable(name, 40)} of the XML signature is not as it must be"
             )
         _check_attributes(element, algorithm, source)
-        texts[name] = (element.text or "").strip()
+        texts[name] = (element.text or "").strip(_XML_SPACES)
         left += list(element)
-    return _issuer(texts["X509IssuerName"], source), _serial(texts["X509SerialNumber"], source)
+    return texts["X509IssuerName"], _serial(texts["X509SerialNumber"], source)
 
 
 def _check_attributes(element: etree._Element, algorithm: str | None, source: str) -> None:
@@ -272,14 +282,13 @@ def _check_transforms(transforms: etree._Element, source: str) -> None:
         )
 
 
-def _issuer(text: str, source: str) -> x509.Name:
+def _issuer(text: str, source: str) -> DistinguishedName:
     try:
-        if len(text) > _NAME_MAXIMUM_CHARACTERS:
-            raise ValueError("too long")  # noqa: TRY301 - said once, below
-        return x509.Name.from_rfc4514_string(_SPACE_BEFORE_NAME_PART.sub(r"\1", text))
+        return DistinguishedName.parse(text)
     except ValueError as error:
         raise SignatureMismatch(
-            f"{source}: the XML signature names no issuer ({printable(text, 80)})"
+            f"{source}: the XML signature names no issuer in the form of RFC 4514, such as "
+            f"CN=Z1,OU=07: {error} ({printable(text, 80)})"
         ) from error
 
 
@@ -291,12 +300,15 @@ def _serial(text: str, source: str) -> int:
     return int(text)
 
 
-def _found(find_certificate: FindCertificate, issuer: x509.Name, serial: int) -> GBCSCertificate:
+def _found(
+    find_certificate: FindCertificate, issuer: DistinguishedName, serial: int, named: str
+) -> GBCSCertificate:
     certificate = find_certificate(issuer, serial)
     if certificate is None:
-        name = printable(issuer.rfc4514_string(), 120)
         raise CertificateRejected(
-            rule="signer", reason=f"none with serial number {serial} of {name} may sign this"
+            rule="signer",
+            reason=f"none with serial number {serial} of {printable(named, _NAME_SHOWN_CHARACTERS)}"
+            " may sign this",
         )
     if KeyUsage.DIGITAL_SIGNATURE not in certificate.key_usage:
         raise CertificateRejected(

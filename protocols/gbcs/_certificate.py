@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import binascii
 import enum
 import re
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING, Self, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Self, TypeVar, cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -16,9 +17,15 @@ from cryptography.x509.oid import NameOID
 
 from gbcs.entity import ENTITY_IDENTIFIER_OCTETS, EntityIdentifier
 from gbcs.errors import CertificateRejected, DecodeError
-from gbcs.extensions import entity_in_alternative_name, key_usage_in
+from gbcs.extensions import (
+    entity_in_alternative_name,
+    extensions_in,
+    key_usage_in,
+    unreadable_extensions,
+)
 from gbcs.printable import printable
-from gbcs.roles import KeyUsage, RemotePartyRole
+from gbcs.roles import KeyUsage, OrganisationRole, RemotePartyRole, XMLSigningRole
+from gbcs.x509_der import cause_of, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +33,16 @@ if TYPE_CHECKING:
 
 _CACHED_CERTIFICATES = 1024
 _NAME_SHOWN_CHARACTERS = 40
+_PEM_LABELS = {"CERTIFICATE", "X509 CERTIFICATE"}
+_PEM_BEGINS = re.compile(rb"-----BEGIN ([^\r\n]{1,64}?)-----")
+_PEM_CERTIFICATE = re.compile(
+    rb"-----BEGIN ((?:X509 )?CERTIFICATE)-----(.*?)-----END \1-----", re.DOTALL
+)
+_UNREADABLE = (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType)
 _ROLE = re.compile(r"[0-9A-Fa-f]{2}")
+_ROLES: Final[dict[int, OrganisationRole]] = {
+    int(role): role for kind in (RemotePartyRole, XMLSigningRole) for role in kind
+}
 ExtensionT = TypeVar("ExtensionT", bound=x509.ExtensionType)
 ReadT = TypeVar("ReadT")
 
@@ -66,6 +82,22 @@ class GBCSCertificate:
         """
         return _parse(bytes(der))
 
+    @staticmethod
+    def all_from_pem(text: bytes) -> tuple[GBCSCertificate, ...]:
+        """Parse every certificate of a PEM text; what else stands in it is left alone.
+
+        Raises:
+            DecodeError: Layer "PEM": there is no PEM, none of a certificate, or one that is
+                broken; layer "X.509": as `from_der`. No octet of the text is quoted.
+
+        Source: RFC 7468, 2 and 5.
+        """
+        try:
+            found = x509.load_pem_x509_certificates(text)
+        except (ValueError, x509.InvalidVersion, Warning) as error:
+            raise _no_certificates(text, error) from error
+        return tuple(_parse(each.public_bytes(Encoding.DER)) for each in found)
+
     @classmethod
     def from_x509(cls, certificate: x509.Certificate) -> Self:
         """Wrap a certificate of the library."""
@@ -102,15 +134,26 @@ class GBCSCertificate:
         return self.subject == self.issuer and bool(list(self.subject))
 
     @cached_property
-    def role(self) -> RemotePartyRole | None:
-        """The remote party role of its OU, or None without exactly one known."""
+    def organizational_unit(self) -> str | None:
+        """Its one OU, as it stands there, or None; clean it before printing."""
         values = self._subject_values(NameOID.ORGANIZATIONAL_UNIT_NAME)
-        if len(values) != 1 or not isinstance(values[0], str) or not _ROLE.fullmatch(values[0]):
-            return None
-        try:
-            return RemotePartyRole(int(values[0], 16))
-        except ValueError:
-            return None
+        return values[0] if len(values) == 1 and isinstance(values[0], str) else None
+
+    @cached_property
+    def role_number(self) -> int | None:
+        """The number of its OU, known as a role or not; None unless it has two digits."""
+        unit = self.organizational_unit
+        return int(unit, 16) if unit is not None and _ROLE.fullmatch(unit) else None
+
+    @cached_property
+    def role(self) -> OrganisationRole | None:
+        """The role of its OU, or None without one that is known."""
+        return None if self.role_number is None else _ROLES.get(self.role_number)
+
+    @property
+    def signs_xml(self) -> bool:
+        """Whether its key signs XML and, for that, no GBCS message."""
+        return isinstance(self.role, XMLSigningRole)
 
     @cached_property
     def entity_id(self) -> EntityIdentifier | None:
@@ -133,7 +176,9 @@ class GBCSCertificate:
         try:
             key = self.decoded.public_key()
         except (ValueError, UnsupportedAlgorithm) as error:
-            raise self._rejected("curve", "its public key is not a point of P-256") from error
+            raise self._rejected(
+                "curve", f"its public key is not a point of P-256: {cause_of(error)}"
+            ) from error
         if not isinstance(key, ec.EllipticCurvePublicKey):
             raise self._rejected("curve", "its public key is not an elliptic curve key")
         if not isinstance(key.curve, ec.SECP256R1):
@@ -187,7 +232,11 @@ class GBCSCertificate:
     @cached_property
     def extensions(self) -> tuple[x509.Extension[x509.ExtensionType], ...]:
         """All its extensions, in order."""
-        return self._read("extensions", lambda: tuple(self.decoded.extensions))
+        try:
+            return tuple(self.decoded.extensions)
+        except _UNREADABLE as error:
+            written = extensions_in(self.decoded.tbs_certificate_bytes)
+            raise unreadable_extensions(written, error) from error
 
     def __str__(self) -> str:
         """Name it for a person, in characters safe to print, whatever it contains."""
@@ -197,10 +246,21 @@ class GBCSCertificate:
                 return (
                     f"{printable(self.business_name or 'nobody', _NAME_SHOWN_CHARACTERS)} ({usage})"
                 )
-            who = "device" if self.role is None else self.role.gbcs_name
+            who = self._standing
         except CertificateRejected:
             return "an unreadable subject"
         return f"{self.entity_id} ({who}, {usage})"
+
+    @property
+    def _standing(self) -> str:
+        if self.profile is CertificateProfile.DEVICE:
+            return "device"
+        if self.role is not None:
+            return self.role.gbcs_name
+        unit = self.organizational_unit
+        if unit is None:
+            return "organisation without a role"
+        return f"organisation of unknown role {printable(unit, _NAME_SHOWN_CHARACTERS)}"
 
     def _subject_values(self, oid: x509.ObjectIdentifier) -> list[str | bytes]:
         return [attribute.value for attribute in self.subject.get_attributes_for_oid(oid)]
@@ -208,13 +268,10 @@ class GBCSCertificate:
     def _read(self, rule: str, read: Callable[[], ReadT]) -> ReadT:
         try:
             return read()
-        except (
-            ValueError,
-            TypeError,
-            x509.DuplicateExtension,
-            x509.UnsupportedGeneralNameType,
-        ) as error:
-            raise CertificateRejected(rule=rule, reason="it cannot be decoded") from error
+        except _UNREADABLE as error:
+            raise CertificateRejected(
+                rule=rule, reason=f"it cannot be read: {cause_of(error)}"
+            ) from error
 
     def _rejected(self, rule: str, reason: str) -> CertificateRejected:
         return CertificateRejected(rule=rule, reason=reason, subject=str(self))
@@ -225,10 +282,40 @@ def _parse(der: bytes) -> GBCSCertificate:
     try:
         certificate = x509.load_der_x509_certificate(der)
     except (ValueError, x509.InvalidVersion, Warning) as error:
-        raise DecodeError(
-            "not one DER certificate", layer="X.509", clause="RFC 5280, 4.1", excerpt=der
+        raise unreadable(
+            der, error, what="certificate", layer="X.509", clause="RFC 5280, 4.1"
         ) from error
     return GBCSCertificate(der=der, decoded=certificate)
+
+
+def _no_certificates(text: bytes, error: Exception) -> DecodeError:
+    """Return why a text has no certificate; it may be a private key, so nothing is quoted."""
+    labels = [each.decode("ascii", "replace") for each in _PEM_BEGINS.findall(text)]
+    if not labels:
+        what = "DER, not PEM" if text[:1] == b"\x30" else "no PEM: no line begins -----BEGIN"
+        return DecodeError(what, layer="PEM", clause="RFC 7468, 2")
+    of_certificates = [each for each in labels if each in _PEM_LABELS]
+    if not of_certificates:
+        named = printable(labels[0], _NAME_SHOWN_CHARACTERS)
+        return DecodeError(
+            f"a {named}, where a CERTIFICATE belongs", layer="PEM", clause="RFC 7468, 5"
+        )
+    blocks = list(_PEM_CERTIFICATE.finditer(text))
+    if len(blocks) < len(of_certificates):
+        return DecodeError(
+            "the -----END line of a certificate is missing", layer="PEM", clause="RFC 7468, 2"
+        )
+    for block in blocks:
+        try:
+            der = binascii.a2b_base64(b"".join(block[2].split()), strict_mode=True)
+            _parse(der)
+        except binascii.Error:
+            return DecodeError(
+                "what stands between the lines is not base64", layer="PEM", clause="RFC 7468, 3"
+            )
+        except DecodeError as refused:
+            return refused
+    return DecodeError(f"it cannot be read: {cause_of(error)}", layer="PEM")
 
 
 def _entity_in_unique_identifier(values: list[str | bytes]) -> EntityIdentifier:

@@ -9,6 +9,12 @@ ACCEPTED_CERTIFICATE_POLICIES: Final[frozenset[str] | None] = None
 
 The identifiers of the live environments are unconfirmed; only the test set's were seen."""
 
+POLICY_QUALIFIERS_ACCEPTED: Final = True
+"""Whether a certificate policy may carry qualifiers, such as the address of its statement.
+
+The test set's have none; those of the live environments are unconfirmed. A qualifier must be DER
+and is used for nothing."""
+
 TEST_CERTIFICATE_POLICY: Final = "1.2.826.0.1.8641679.1.2.1.4"
 """Policy of organisation and authority certificates in RTDS 4.5.0, put in those issued here."""
 

@@ -14,10 +14,14 @@ from gbcs._certificate import CertificateProfile, GBCSCertificate
 from gbcs.errors import CertificateRejected
 from gbcs.extensions import (
     KEY_IDENTIFIER_OCTETS,
+    PROCESSED_EXTENSIONS,
+    check_encoding,
     entity_in_alternative_name,
+    extensions_in,
     subject_key_identifier_of,
 )
-from gbcs.roles import KeyUsage, RemotePartyRole
+from gbcs.printable import printable
+from gbcs.roles import KeyUsage, OrganisationRole, RemotePartyRole
 
 __all__ = [
     "AUTHORITY_KEY_USAGES",
@@ -42,16 +46,7 @@ AUTHORITY_KEY_USAGES: Final = (
 """What an authority's key may be for."""
 
 _SERIAL_MAXIMUM_BITS = 159
-_PROCESSED_EXTENSIONS = frozenset(
-    {
-        x509.KeyUsage.oid,
-        x509.SubjectKeyIdentifier.oid,
-        x509.AuthorityKeyIdentifier.oid,
-        x509.CertificatePolicies.oid,
-        x509.BasicConstraints.oid,
-        x509.SubjectAlternativeName.oid,
-    }
-)
+_UNIT_SHOWN_CHARACTERS = 40
 
 
 def check_profile(certificate: GBCSCertificate, profile: CertificateProfile | None = None) -> None:
@@ -121,10 +116,15 @@ def _check_curve(certificate: GBCSCertificate, _: CertificateProfile) -> None:
 def _check_critical_extensions(certificate: GBCSCertificate, _: CertificateProfile) -> None:
     for extension in certificate.extensions:
         _require(
-            not extension.critical or extension.oid in _PROCESSED_EXTENSIONS,
+            not extension.critical or extension.oid in PROCESSED_EXTENSIONS,
             "unknown-critical-extension",
             f"its critical extension {extension.oid.dotted_string} is unknown here",
         )
+
+
+def _check_encoding(certificate: GBCSCertificate, _: CertificateProfile) -> None:
+    written = extensions_in(certificate.decoded.tbs_certificate_bytes)
+    check_encoding(certificate.extensions, written)
 
 
 def _check_key_usage(certificate: GBCSCertificate, profile: CertificateProfile) -> None:
@@ -144,6 +144,11 @@ def _check_key_usage(certificate: GBCSCertificate, profile: CertificateProfile) 
             "key-usage",
             "its keyUsage is not exactly one of digitalSignature and keyAgreement,"
             f" but {certificate.key_usage.gbcs_name}",
+        )
+        _require(
+            not certificate.signs_xml or certificate.key_usage == KeyUsage.DIGITAL_SIGNATURE,
+            "key-usage",
+            f"a key that signs XML is for digitalSignature, not {certificate.key_usage.gbcs_name}",
         )
 
 
@@ -166,7 +171,10 @@ def _check_authority_key_identifier(
     rule = "authority-key-identifier"
     extension = certificate.extension(x509.AuthorityKeyIdentifier)
     if extension is None:
-        is_exempt = profile is CertificateProfile.ROOT and certificate.is_self_issued
+        # No XML-signing certificate of DCC Boxed has one.
+        is_exempt = certificate.signs_xml or (
+            profile is CertificateProfile.ROOT and certificate.is_self_issued
+        )
         _require(is_exempt, rule, "it has no authorityKeyIdentifier")
         return
     _require(not extension.critical, rule, "its authorityKeyIdentifier is critical")
@@ -244,11 +252,11 @@ def _check_role(certificate: GBCSCertificate, profile: CertificateProfile) -> No
         return
     attributes = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
     role = certificate.role
-    _require(
-        role is not None or not attributes, "role", "its OU is no role of two hexadecimal digits"
-    )
+    if role is None and attributes:
+        unit = printable(certificate.organizational_unit or "not text", _UNIT_SHOWN_CHARACTERS)
+        raise CertificateRejected("role", f"the role that its OU names ({unit}) is unknown here")
     if profile.is_authority:
-        allowed: tuple[RemotePartyRole | None, ...] = _AUTHORITY_ROLES[profile]
+        allowed: tuple[OrganisationRole | None, ...] = _AUTHORITY_ROLES[profile]
         _require(
             role in allowed,
             "role",
@@ -256,7 +264,7 @@ def _check_role(certificate: GBCSCertificate, profile: CertificateProfile) -> No
         )
         return
     if role is None:
-        raise CertificateRejected("role", "it has no OU with a remote party role")
+        raise CertificateRejected("role", "it has no OU with the role of an organisation")
     _require(
         role not in {RemotePartyRole.ROOT, RemotePartyRole.ISSUING_AUTHORITY},
         "role",
@@ -306,6 +314,7 @@ _CHECKS: Final = (
     _check_signature_algorithm,
     _check_curve,
     _check_critical_extensions,
+    _check_encoding,
     _check_key_usage,
     _check_subject_key_identifier,
     _check_authority_key_identifier,

@@ -16,12 +16,16 @@ from cryptography.x509.oid import SignatureAlgorithmOID
 from gbcs.certificates import END_ENTITY_KEY_USAGES
 from gbcs.errors import CertificateRejected, DecodeError
 from gbcs.extensions import (
+    check_encoding,
     device_alternative_name,
     entity_in_alternative_name,
     has_unused_bits,
     key_usage_in,
+    requested_extensions_in,
+    unreadable_extensions,
     x509_key_usage,
 )
+from gbcs.x509_der import cause_of, unreadable
 
 if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
@@ -94,8 +98,8 @@ class CertificationRequest:
         try:
             decoded = x509.load_der_x509_csr(der)
         except (ValueError, x509.InvalidVersion, Warning) as error:
-            raise DecodeError(
-                "not one PKCS#10 request", layer="PKCS#10", clause="RFC 2986, 4", excerpt=der
+            raise unreadable(
+                der, error, what="PKCS#10 request", layer="PKCS#10", clause="RFC 2986, 4"
             ) from error
         return CertificationRequest(der=bytes(der), decoded=decoded)
 
@@ -105,7 +109,9 @@ class CertificationRequest:
         try:
             key = self.decoded.public_key()
         except (ValueError, UnsupportedAlgorithm) as error:
-            raise _rejected("curve", "its public key is not a point of P-256") from error
+            raise _rejected(
+                "curve", f"its public key is not a point of P-256: {cause_of(error)}"
+            ) from error
         if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(
             key.curve, ec.SECP256R1
         ):
@@ -143,20 +149,30 @@ class CertificationRequest:
     @cached_property
     def _extensions(self) -> tuple[x509.Extension[x509.ExtensionType], ...]:
         try:
-            return tuple(self.decoded.extensions)
-        except (
-            ValueError,
-            TypeError,
-            x509.DuplicateExtension,
-            x509.UnsupportedGeneralNameType,
-        ) as error:
-            raise _rejected("extensions", "its requested extensions cannot be decoded") from error
+            written = requested_extensions_in(self.decoded.tbs_certrequest_bytes)
+            try:
+                extensions = tuple(self.decoded.extensions)
+            except (
+                ValueError,
+                TypeError,
+                x509.DuplicateExtension,
+                x509.UnsupportedGeneralNameType,
+            ) as error:
+                raise unreadable_extensions(written, error) from error
+            check_encoding(extensions, written)
+        except CertificateRejected as error:
+            raise _rejected(error.rule, error.reason) from error
+        except DecodeError as error:
+            raise _rejected(
+                "extension-request", f"its attributes cannot be read: {error}"
+            ) from error
+        return extensions
 
     def verify(self, *, entity: EntityIdentifier, key_usage: KeyUsage) -> None:
         """Verify that device `entity` asks, with proof of the key, for a use of `key_usage`.
 
         Raises:
-            CertificationRequestRejected: Its rule is one of extensions,
+            CertificationRequestRejected: Its rule is one of extension-request, extensions,
                 unknown-critical-extension, curve, signature-algorithm, signature, subject,
                 key-usage, wrong-use, subject-alternative-name, entity-identifier and
                 wrong-entity.
@@ -208,7 +224,7 @@ class CertificationRequest:
         try:
             attributes = list(self.decoded.subject)
         except (ValueError, TypeError) as error:
-            raise _rejected("subject", "its subject cannot be decoded") from error
+            raise _rejected("subject", f"it cannot be read: {cause_of(error)}") from error
         if attributes:
             raise _rejected("subject", "the subject of a device's request is empty")
 

@@ -8,22 +8,38 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from gbcs import assumptions
+from gbcs.der import tlv
 from gbcs.entity import ENTITY_IDENTIFIER_OCTETS, EntityIdentifier
-from gbcs.errors import CertificateRejected
+from gbcs.errors import CertificateRejected, DecodeError
 from gbcs.keys import public_octets
 from gbcs.roles import KeyUsage
+from gbcs.x509_der import (
+    BIT_STRING,
+    OBJECT_IDENTIFIER,
+    OCTET_STRING,
+    SEQUENCE,
+    cause_of,
+    elements,
+    encode_extension,
+    encode_object_identifier,
+    require_der,
+)
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cryptography.hazmat.primitives.asymmetric import ec
 
 KEY_IDENTIFIER_OCTETS: Final = 8
 HARDWARE_MODULE_NAME: Final = x509.ObjectIdentifier("1.3.6.1.5.5.7.8.4")
 """Type of the otherName that carries a device's Entity Identifier (RFC 4108, 5)."""
 
-_SEQUENCE = 0x30
-_OBJECT_IDENTIFIER = 0x06
-_OCTET_STRING = 0x04
-_SHORT_LENGTH_MAXIMUM = 0x7F
+_EXTENSIONS_TAG: Final = 0xA3
+_ATTRIBUTES_TAG: Final = 0xA0
+_UTC_TIME: Final = 0x17
+_EXTENSION_REQUEST: Final = encode_object_identifier("1.2.840.113549.1.9.14")
+_MICROSOFT_EXTENSION_REQUEST: Final = encode_object_identifier("1.3.6.1.4.1.311.2.1.14")
+_OCTETS_SHOWN: Final = 32
 
 
 def subject_key_identifier_of(public_key: ec.EllipticCurvePublicKey) -> bytes:
@@ -90,9 +106,9 @@ def device_alternative_name(entity_id: EntityIdentifier) -> x509.SubjectAlternat
 
     Source: GBCS v0.8.1, 12 (device certificates); RFC 4108, 5.
     """
-    hardware_type = _encode_object_identifier(assumptions.HARDWARE_TYPE)
-    contents = hardware_type + _tlv(_OCTET_STRING, entity_id)
-    name = x509.OtherName(HARDWARE_MODULE_NAME, _tlv(_SEQUENCE, contents))
+    hardware_type = encode_object_identifier(assumptions.HARDWARE_TYPE)
+    contents = hardware_type + tlv(OCTET_STRING, entity_id)
+    name = x509.OtherName(HARDWARE_MODULE_NAME, tlv(SEQUENCE, contents))
     return x509.SubjectAlternativeName([name])
 
 
@@ -112,19 +128,203 @@ def entity_in_alternative_name(extension: x509.SubjectAlternativeName) -> Entity
     name = names[0]
     if not isinstance(name, x509.OtherName) or name.type_id != HARDWARE_MODULE_NAME:
         raise _malformed("its name is no HardwareModuleName")
-    contents, rest = _split(name.value, _SEQUENCE)
-    if rest:
-        raise _malformed("octets follow its HardwareModuleName")
-    _, after_type = _split(contents, _OBJECT_IDENTIFIER)
-    serial_number, rest = _split(after_type, _OCTET_STRING)
-    if rest:
-        raise _malformed("octets follow its hwSerialNum")
+    try:
+        require_der(name.value)
+        (module,) = elements(name.value)
+        parts = elements(module.contents)
+    except DecodeError as error:
+        raise _malformed(f"its HardwareModuleName is not in DER ({error})") from error
+    if module.tag != SEQUENCE or [each.tag for each in parts] != [OBJECT_IDENTIFIER, OCTET_STRING]:
+        raise _malformed("its HardwareModuleName is no SEQUENCE of hwType and hwSerialNum")
+    serial_number = parts[1].contents
     if len(serial_number) != ENTITY_IDENTIFIER_OCTETS:
         raise CertificateRejected(
             rule="entity-identifier",
             reason=f"hwSerialNum has {len(serial_number)} octets, not {ENTITY_IDENTIFIER_OCTETS}",
         )
     return EntityIdentifier(serial_number)
+
+
+def _malformed(reason: str) -> CertificateRejected:
+    return CertificateRejected(rule="subject-alternative-name", reason=reason)
+
+
+_RULES: Final = {
+    x509.KeyUsage.oid: ("key-usage", "keyUsage"),
+    x509.SubjectKeyIdentifier.oid: ("subject-key-identifier", "subjectKeyIdentifier"),
+    x509.AuthorityKeyIdentifier.oid: ("authority-key-identifier", "authorityKeyIdentifier"),
+    x509.CertificatePolicies.oid: ("certificate-policies", "certificatePolicies"),
+    x509.BasicConstraints.oid: ("basic-constraints", "basicConstraints"),
+    x509.SubjectAlternativeName.oid: ("subject-alternative-name", "subjectAltName"),
+}
+"""The extensions that a profile knows: the rule that each breaks, and its name."""
+
+PROCESSED_EXTENSIONS: Final = frozenset(_RULES)
+
+
+def extensions_in(certificate_fields: bytes) -> tuple[bytes, ...]:
+    """Return the octets of each Extension of a TBSCertificate, in order.
+
+    Raises:
+        DecodeError: The octets are not DER.
+    """
+    (fields,) = elements(certificate_fields)
+    found = [each for each in elements(fields.contents) if each.tag == _EXTENSIONS_TAG]
+    if not found:
+        return ()
+    (listed,) = elements(found[0].contents)
+    return tuple(each.octets for each in elements(listed.contents))
+
+
+def unreadable_extensions(written: Sequence[bytes], error: Exception) -> CertificateRejected:
+    """Return the rejection of extensions that the library refused, by the one it cannot read.
+
+    Args:
+        written: The octets of each Extension.
+        error: What the library raised of them all.
+    """
+    for octets in written:
+        identifier, *_, value = elements(elements(octets)[0].contents)
+        names = {encode_object_identifier(oid.dotted_string): oid for oid in _RULES}
+        oid = names.get(identifier.octets)
+        rule, name = ("extensions", "unknown extension") if oid is None else _RULES[oid]
+        try:
+            _ = list(x509.load_der_x509_certificate(_skeleton(octets)).extensions)
+        except (ValueError, TypeError, x509.UnsupportedGeneralNameType) as alone:
+            cause = cause_of(alone)
+        else:
+            continue
+        try:
+            require_der(value.contents)
+        except DecodeError as fault:
+            cause = str(fault)
+        return CertificateRejected(rule, f"its {name} cannot be read: {cause}")
+    return CertificateRejected("extensions", f"they cannot be read: {cause_of(error)}")
+
+
+_ECDSA_SHA256: Final = tlv(SEQUENCE, encode_object_identifier("1.2.840.10045.4.3.2"))
+_NO_NAME: Final = tlv(SEQUENCE, b"")
+
+
+def _skeleton(extension: bytes) -> bytes:
+    """Return a certificate of nobody with one Extension, for the library to read that alone."""
+    algorithm = encode_object_identifier("1.2.840.10045.2.1")
+    curve = encode_object_identifier("1.2.840.10045.3.1.7")
+    instant = tlv(_UTC_TIME, b"260101000000Z")
+    fields = (
+        bytes.fromhex("A003020102 020101"),
+        _ECDSA_SHA256,
+        _NO_NAME,
+        tlv(SEQUENCE, instant + instant),
+        _NO_NAME,
+        tlv(SEQUENCE, tlv(SEQUENCE, algorithm + curve) + tlv(BIT_STRING, bytes(66))),
+        tlv(_EXTENSIONS_TAG, tlv(SEQUENCE, extension)),
+    )
+    contents = tlv(SEQUENCE, b"".join(fields)) + _ECDSA_SHA256 + tlv(BIT_STRING, bytes(1))
+    return tlv(SEQUENCE, contents)
+
+
+def check_encoding(
+    extensions: Sequence[x509.Extension[x509.ExtensionType]], written: Sequence[bytes]
+) -> None:
+    """Check that extensions that a profile knows are written as they are written here.
+
+    The library reads bits that are written otherwise than DER has them; a device compares
+    octets. A policy's qualifiers are DER of whatever their type: nothing here uses them.
+
+    Args:
+        extensions: What the library read.
+        written: The octets of each.
+
+    Raises:
+        CertificateRejected: By the extension's rule.
+
+    Source: ITU-T X.690, 11; RFC 5280, 4.1.1.3 and 4.2.1.
+    """
+    for extension, octets in zip(extensions, written, strict=True):
+        if extension.oid not in _RULES:
+            continue
+        rule, name = _RULES[extension.oid]
+        try:
+            value = elements(elements(octets)[0].contents)[-1].contents
+            expected_value = _value_octets(extension.value, value)
+        except (DecodeError, ValueError) as error:
+            raise CertificateRejected(rule, f"its {name} is not as it must be: {error}") from error
+        expected = encode_extension(
+            extension.oid.dotted_string, expected_value, critical=extension.critical
+        )
+        if octets != expected:
+            raise CertificateRejected(
+                rule,
+                f"its {name} is written {_shown(value)}, where DER has {_shown(expected_value)}",
+            )
+
+
+def _shown(octets: bytes) -> str:
+    hexadecimal = octets[:_OCTETS_SHOWN].hex().upper()
+    return f"{hexadecimal}…" if len(octets) > _OCTETS_SHOWN else hexadecimal
+
+
+def _value_octets(value: x509.ExtensionType, written: bytes) -> bytes:
+    """Return the DER of what an extension means."""
+    if isinstance(value, x509.KeyUsage):
+        return x509_key_usage(key_usage_in(value)).public_bytes()
+    if isinstance(value, x509.CertificatePolicies):
+        return _policies_octets(value, written)
+    return value.public_bytes()
+
+
+def _policies_octets(policies: x509.CertificatePolicies, written: bytes) -> bytes:
+    (listed,) = elements(written)
+    encoded = []
+    for policy, element in zip(policies, elements(listed.contents), strict=True):
+        _, *qualifiers = elements(element.contents)
+        if qualifiers and not assumptions.POLICY_QUALIFIERS_ACCEPTED:
+            msg = "a policy has qualifiers"
+            raise ValueError(msg)
+        for each in qualifiers:
+            require_der(each.octets)
+            if not each.contents:
+                msg = "a policy has an empty list of qualifiers"
+                raise ValueError(msg)
+        identifier = encode_object_identifier(policy.policy_identifier.dotted_string)
+        encoded.append(tlv(SEQUENCE, identifier + b"".join(each.octets for each in qualifiers)))
+    return tlv(SEQUENCE, b"".join(encoded))
+
+
+def requested_extensions_in(request_fields: bytes) -> tuple[bytes, ...]:
+    """Return the octets of each Extension that a CertificationRequestInfo asks for, in order.
+
+    They stand in one attribute extensionRequest of one value; Microsoft's attribute, which some
+    libraries take for it, is none.
+
+    Raises:
+        CertificateRejected: Rule "extension-request", where they do not stand so.
+        DecodeError: The octets are not DER.
+
+    Source: RFC 2985, 5.4.2 (single value); RFC 2986, 4.1.
+    """
+    (fields,) = elements(request_fields)
+    found = [each for each in elements(fields.contents) if each.tag == _ATTRIBUTES_TAG]
+    requests = []
+    for attributes in found:
+        for attribute in elements(attributes.contents):
+            require_der(attribute.octets)
+            kind, values = elements(attribute.contents)
+            if kind.octets == _MICROSOFT_EXTENSION_REQUEST:
+                raise _misplaced("its extensions stand in Microsoft's attribute, not in PKCS #9's")
+            if kind.octets == _EXTENSION_REQUEST:
+                requests.append(values)
+    if len(requests) != 1:
+        raise _misplaced(f"it has {len(requests) or 'no'} attributes extensionRequest, not one")
+    listed = elements(requests[0].contents)
+    if len(listed) != 1:
+        raise _misplaced(f"its extensionRequest has {len(listed)} values, not one")
+    return tuple(each.octets for each in elements(listed[0].contents))
+
+
+def _misplaced(reason: str) -> CertificateRejected:
+    return CertificateRejected(rule="extension-request", reason=reason)
 
 
 def has_unused_bits(der: bytes, signature: bytes) -> bool:
@@ -134,35 +334,3 @@ def has_unused_bits(der: bytes, signature: bytes) -> bool:
     encodings.
     """
     return der[-len(signature) - 1] != 0
-
-
-def _malformed(reason: str) -> CertificateRejected:
-    return CertificateRejected(rule="subject-alternative-name", reason=reason)
-
-
-def _tlv(tag: int, contents: bytes) -> bytes:
-    if len(contents) > _SHORT_LENGTH_MAXIMUM:
-        msg = f"a HardwareModuleName of {len(contents)} octets is not supported (at most 127)"
-        raise ValueError(msg)
-    return bytes([tag, len(contents)]) + contents
-
-
-def _split(octets: bytes, tag: int) -> tuple[bytes, bytes]:
-    """Take one element of `tag` off the front: its contents, and what follows it."""
-    if len(octets) < 2 or octets[0] != tag:
-        raise _malformed(f"its HardwareModuleName lacks an element of tag {tag:#04x}")
-    length = octets[1]
-    if length > _SHORT_LENGTH_MAXIMUM or len(octets) < 2 + length or not length:
-        raise _malformed("a length in its HardwareModuleName does not fit")
-    return octets[2 : 2 + length], octets[2 + length :]
-
-
-def _encode_object_identifier(dotted: str) -> bytes:
-    first, second, *rest = (int(arc) for arc in dotted.split("."))
-    contents = bytearray()
-    for arc in (first * 40 + second, *rest):
-        groups = [arc & 0x7F]
-        while arc := arc >> 7:
-            groups.append(0x80 | (arc & 0x7F))
-        contents.extend(reversed(groups))
-    return _tlv(_OBJECT_IDENTIFIER, bytes(contents))

@@ -21,7 +21,7 @@ from gbcs.certificates import (
 from gbcs.errors import CertificateRejected
 from gbcs.extensions import device_alternative_name, subject_key_identifier_of, x509_key_usage
 from gbcs.keys import public_octets
-from gbcs.roles import KeyUsage, RemotePartyRole
+from gbcs.roles import KeyUsage, OrganisationRole, RemotePartyRole
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -142,7 +142,7 @@ def organisation_certificate(
     issuer: Issuer,
     issuance: Issuance,
     *,
-    role: RemotePartyRole,
+    role: OrganisationRole,
     entity_id: EntityIdentifier,
     key_usage: KeyUsage,
     public_key: ec.EllipticCurvePublicKey,
@@ -155,7 +155,7 @@ def organisation_certificate(
         issuance: Serial number and validity.
         role: Its OU.
         entity_id: Its uniqueIdentifier.
-        key_usage: Exactly digitalSignature or keyAgreement.
+        key_usage: Exactly digitalSignature or keyAgreement; the former where the role signs XML.
         public_key: Its key.
         business_name: Its common name, or None for none.
 

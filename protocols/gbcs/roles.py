@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import TypeAlias
 
 
 class RemotePartyRole(enum.IntEnum):
@@ -27,6 +28,28 @@ class RemotePartyRole(enum.IntEnum):
         """The name that the ASN.1 module gives it, such as `networkOperator`."""
         first, *rest = self.name.lower().split("_")
         return "transitionalCoS" if self == 5 else first + "".join(w.capitalize() for w in rest)
+
+
+class XMLSigningRole(enum.IntEnum):
+    """Role of whoever signs XML, as in certificates' OU; in no trust anchor cell and no message.
+
+    A key under such a certificate signs DUIS documents, and nothing on a device's way.
+
+    Source: the DCC's public clients for DCC Boxed (`XmlSign`, `DspXmlSign`).
+    """
+
+    XML_SIGN = 0x87
+    DSP_XML_SIGN = 0x89
+
+    @property
+    def gbcs_name(self) -> str:
+        """The name that the DCC's clients give it, spelled as the others: `xmlSign`."""
+        first, *rest = self.name.lower().split("_")
+        return first + "".join(word.capitalize() for word in rest)
+
+
+OrganisationRole: TypeAlias = RemotePartyRole | XMLSigningRole
+"""What the OU of an organisation's certificate may name."""
 
 
 class KeyUsage(enum.IntFlag):
@@ -73,6 +96,11 @@ class CellUsage(enum.IntEnum):
 
     MANAGEMENT = 0
     PREPAYMENT_TOP_UP = 1
+
+    @property
+    def gbcs_name(self) -> str:
+        """The name that the ASN.1 module gives it, such as `management`."""
+        return "prePaymentTopUp" if self == 1 else "management"
 
 
 class DeviceType(enum.Enum):

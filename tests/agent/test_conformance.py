@@ -18,7 +18,7 @@ from gbcs.entity import EntityIdentifier
 from gbcs.errors import MACMismatch, ProtectionMissing, SignatureMismatch
 from gbcs.message import CRAFlag, Header, Message, OtherInformation, compose_pre_command
 from gbcs.protection import protect
-from gbcs.roles import KeyUsage, RemotePartyRole
+from gbcs.roles import KeyUsage, RemotePartyRole, XMLSigningRole
 from keyrig.cli.conformance import conformance
 from keyrig.conformance import (
     ACCESS_CONTROL_BROKER,
@@ -31,6 +31,8 @@ from keyrig.conformance import (
 )
 from keyrig.errors import KeyLocked, KeyMissing
 from keyrig.keystore import open_keystore
+from keyrig.local_delivery.certificates import PublicCertificates
+from keyrig.report.evidence_signers import signers_of
 from vectors.keys import HeldKey
 from vectors.reference import KEYSTORE, MESSAGES, needs_reference, octets_of
 
@@ -136,6 +138,23 @@ def test_command_is_maced_by_the_broker_and_signed_by_its_originator(bench: Benc
     assert result.payload is PayloadState.REENCODED
     assert not result.is_wrong
     assert result.reasons == ()
+
+
+def test_no_message_verifies_under_a_certificate_that_signs_xml(bench: Bench) -> None:
+    key = HeldKey()
+    certificate = bench.authorities.organisation(
+        entity_id=SUPPLIER, role=XMLSigningRole.XML_SIGN, public_key=key.public_key
+    )
+    pem = certificate.decoded.public_bytes(Encoding.PEM)
+    (bench.folder / f"{SUPPLIER.stem}-xml.pem").write_bytes(pem)
+    message = protect(unprotected(SUPPLIER, METER), signer=key)
+    assert check_message(message, bench.verifier()).signature is ProtectionState.NOT_CHECKABLE
+    bench.add(SUPPLIER, DS)
+    assert check_message(message, bench.verifier()).signature is ProtectionState.INVALID
+    assert PublicCertificates([certificate]).signing(SUPPLIER) == ()
+    assert PublicCertificates([certificate]).all_signing() == (certificate,)
+    with pytest.raises(SignatureMismatch):
+        signers_of(message, [certificate])
 
 
 @pytest.mark.parametrize("cra_flag", [CRAFlag.RESPONSE, CRAFlag.ALERT])

@@ -61,12 +61,17 @@ def test_every_party_has_its_certificates_and_keys(made: Path) -> None:
             expected.add(f"{party.entity_id.stem}-ka")
         if party.has_top_up:
             expected.add(f"{party.entity_id.stem}-pp-ka")
+        xml = store.xml_signing_certificates(party.entity_id)
+        assert [each.certificate.role for each in xml] == [party.xml_signing] * len(xml)
+        assert len(xml) == (party.xml_signing is not None)
+        if xml:
+            expected.add(f"{party.entity_id.stem}-xml")
         certificate = store.certificate(party.entity_id, key_usage=SIGNS, role=party.role)
         signer = store.signer(party.entity_id)
         assert public_octets(signer.public_key) == public_octets(certificate.public_key)
         assert certificate.business_name == party.business_name
     assert {path.stem for path in made.iterdir()} == expected
-    assert len(list(made.iterdir())) == 34
+    assert len(list(made.iterdir())) == 42
 
 
 def test_parties_are_those_of_the_reference_set(made: Path) -> None:
@@ -74,7 +79,7 @@ def test_parties_are_those_of_the_reference_set(made: Path) -> None:
     roles = {
         str(each.certificate.entity_id.stem): each.certificate.role
         for each in store.stored()
-        if each.certificate.entity_id is not None
+        if each.certificate.entity_id is not None and not each.certificate.signs_xml
     }
     assert roles == {
         "90b3d51f30000001": RemotePartyRole.RECOVERY,
@@ -96,7 +101,7 @@ def test_made_pki_passes_its_own_check_from_its_first_day_on(made: Path) -> None
     for at in (first_day, DURING, None):
         report = pki.check(store, at)
         assert report.findings == ()
-        assert (report.certificates, report.keys) == (17, 17)
+        assert (report.certificates, report.keys) == (21, 21)
     for at in (first_day - timedelta(seconds=1), DURING + timedelta(days=4000)):
         assert {finding.rule for finding in pki.check(store, at).findings} == {"validity"}
 
@@ -156,13 +161,13 @@ pki.initialise(Path(sys.argv[1]), datetime(2026, 6, 1, tzinfo=UTC), source)
 """
 
 
-@pytest.mark.parametrize("certificates", [0, 1, 8, 16])
+@pytest.mark.parametrize("certificates", [0, 1, 8, 20])
 def test_process_killed_half_way_leaves_no_pki_in_place(tmp_path: Path, certificates: int) -> None:
     directory = tmp_path / "pki"
     command = [sys.executable, "-c", KILLED, str(directory), str(certificates)]
     assert subprocess.run(command, check=False).returncode == 9
     assert not directory.exists()
-    assert len(pki.initialise(directory, DURING, seeded()).stored()) == 17
+    assert len(pki.initialise(directory, DURING, seeded()).stored()) == 21
 
 
 def test_device_is_certified_under_the_root(made: Path) -> None:
@@ -219,11 +224,11 @@ def test_export_is_the_same_store_with_or_without_keys(
     made: Path, tmp_path: Path, *, private: bool
 ) -> None:
     to = tmp_path / "exported"
-    report = pki.export(made, to, private=private)
-    assert (len(report.copied), report.refused) == (17, ())
+    report = pki.export(open_keystore(made), to, private=private)
+    assert (len(report.copied), report.refused) == (21, ())
     store = open_keystore(to)
     assert set(store.certificates()) == set(open_keystore(made).certificates())
-    assert len(list(to.glob("*.key"))) == (17 if private else 0)
+    assert len(list(to.glob("*.key"))) == (21 if private else 0)
     assert pki.check(store, DURING).findings == ()
     if not private:
         with pytest.raises(KeyMissing):
@@ -233,7 +238,7 @@ def test_export_is_the_same_store_with_or_without_keys(
 def test_export_into_a_folder_with_something_in_it_is_refused(made: Path, tmp_path: Path) -> None:
     (tmp_path / "note").write_text("x")
     with pytest.raises(KeyStoreError, match="exists already"):
-        pki.export(made, tmp_path, private=False)
+        pki.export(open_keystore(made), tmp_path, private=False)
 
 
 def as_boxed(made: Path) -> dict[str, dict[str, dict[str, dict[str, str]]]]:
@@ -255,11 +260,11 @@ def test_keystore_json_is_imported_into_the_same_folder_form(made: Path, tmp_pat
     source.write_text(json.dumps(as_boxed(made)))
     directory = tmp_path / "imported"
     report = pki.import_(source, directory)
-    assert (len(report.copied), report.refused) == (14, ())
+    assert (len(report.copied), report.refused) == (18, ())
     for path in directory.iterdir():
         assert path.read_bytes() == (made / path.name).read_bytes()
     again = pki.import_(source, directory)
-    assert (again.copied, len(again.already_there)) == ((), 14)
+    assert (again.copied, len(again.already_there)) == ((), 18)
 
 
 def test_import_adds_a_renewal_beside_what_is_there(made: Path, tmp_path: Path) -> None:
@@ -272,15 +277,15 @@ def test_import_adds_a_renewal_beside_what_is_there(made: Path, tmp_path: Path) 
     store = open_keystore(directory)
     newest = open_keystore(renewed).certificate(SUPPLIER, key_usage=SIGNS)
     assert store.certificate(SUPPLIER, key_usage=SIGNS) == newest
-    assert len(store.stored()) == 34
+    assert len(store.stored()) == 42
     assert f"{SUPPLIER.stem}-ds.{newest.serial:032x}" in report.copied
 
 
 def test_import_adds_a_key_to_a_certificate_that_was_alone(made: Path, tmp_path: Path) -> None:
     public, directory = tmp_path / "public", tmp_path / "imported"
-    pki.export(made, public, private=False)
+    pki.export(open_keystore(made), public, private=False)
     pki.import_(public, directory)
-    assert len(pki.import_(made, directory).copied) == 17
+    assert len(pki.import_(made, directory).copied) == 21
     open_keystore(directory).signer(SUPPLIER)
 
 
@@ -291,7 +296,7 @@ def test_import_refuses_a_key_of_another_certificate_and_copies_the_rest(
     shutil.copytree(made, source)
     shutil.copy(source / "root.key", source / f"{SUPPLIER.stem}-ds.key")
     report = pki.import_(source, directory)
-    assert len(report.copied) == 16
+    assert len(report.copied) == 20
     assert "not that of the certificate" in report.refused[0]
     assert not (directory / f"{SUPPLIER.stem}-ds.pem").exists()
 

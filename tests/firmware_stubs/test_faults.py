@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from firmware_stubs.support import DS, SUPPLIER_CELLS, Bench, Role, without_power
+from firmware_stubs.support import DS, KA, SUPPLIER_CELLS, Bench, Role, without_power
 from gbcs.message import Message
 from gbcs.security_credentials import (
     IssueCredentialsResponseCode,
@@ -12,6 +14,9 @@ from gbcs.security_credentials import (
 )
 from meterstub.faults import FaultKind, Faults
 from meterstub.memory import WriteStep
+
+if TYPE_CHECKING:
+    from gbcs.roles import KeyUsage
 
 
 def test_dropped_responses_were_carried_out() -> None:
@@ -147,3 +152,29 @@ def test_failure_takes_effect_so_many_times(kind: FaultKind) -> None:
     faults.inject(f"{kind.value}=2")
     assert [faults.takes_effect(kind) for _ in range(3)] == [True, True, False]
     assert not any(faults.takes_effect(other) for other in FaultKind)
+
+
+@pytest.mark.parametrize("usage", [DS, KA])
+def test_device_that_keeps_its_old_key_stores_the_certificate_and_says_success(
+    usage: KeyUsage,
+) -> None:
+    bench = Bench()
+    bench.device.faults.inject(f"keeps-old-key={'ds' if usage == DS else 'ka'}")
+    before = bench.state.key_pairs
+    certificates = {each: certified(bench, number, each) for number, each in ((1, DS), (3, KA))}
+    assert dict(bench.state.certificates) == certificates
+    assert not bench.state.pending
+    assert [each for each in (DS, KA) if bench.state.key_pairs[each] == before[each]] == [usage]
+
+
+def certified(bench: Bench, number: int, usage: KeyUsage) -> bytes:
+    der = bench.pki.certify(bench.payload_of(bench.issue(number, usage)))
+    answered = bench.payload_of(bench.install(number + 1, der))
+    assert answered is UpdateDeviceCertificateResponseCode.SUCCESS
+    return der
+
+
+@pytest.mark.parametrize("text", ["keeps-old-key=", "keeps-old-key=1", "keeps-old-key=DS"])
+def test_kept_key_is_named_by_its_use(text: str) -> None:
+    with pytest.raises(ValueError, match="keeps-old-key=ds or ka"):
+        Faults().inject(text)

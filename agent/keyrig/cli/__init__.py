@@ -29,7 +29,7 @@ COMMANDS: Final = {
     "serve": "Serve the HTTP API for handheld tools and dashboards.",
     "token": "Make, list and revoke tokens of the API.",
     "settings": "Show every setting: what it does, what it is, where that comes from.",
-    "doctor": "Look at ports, radios, keys, ledger and clock.",
+    "doctor": "Look at ports, radios, keys, ledger and clock; ask devices who they are.",
 }
 """Each command's name, which with _ for - is its module's and its function's; its short help."""
 

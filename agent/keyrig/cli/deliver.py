@@ -221,13 +221,14 @@ def _signing(rig: Rig, party: EntityIdentifier | None) -> Callable[[bytes], byte
     if party is None:
         return None
     from duis.signatures import sign  # noqa: PLC0415 - not for --help
-    from gbcs.roles import KeyUsage  # noqa: PLC0415 - as above
     from keyrig.assembly import places_of  # noqa: PLC0415 - as above
     from keyrig.keystore.opening import open_keystore  # noqa: PLC0415 - as above
+    from keyrig.keystore.xml_signing import xml_signing_key  # noqa: PLC0415 - as above
+    from keyrig.settings import load_settings  # noqa: PLC0415 - as above
 
     store = open_keystore(places_of(rig).keystore)
-    certificate = store.certificate(party, key_usage=KeyUsage.DIGITAL_SIGNATURE)
-    signer = store.signer(party, certificate=certificate)
+    named = load_settings().duis.serials.get(party)
+    signer, certificate = xml_signing_key(store, party, named)
     return lambda document: sign(document, signer, certificate)
 
 

@@ -21,6 +21,7 @@ def exit_code(error: Exception) -> ExitCode | None:
     from duis.errors import DocumentInvalid  # noqa: PLC0415 - not for --help
     from gbcs.errors import KeyrigError, ProtocolError, SecurityError  # noqa: PLC0415 - as above
     from keyrig.errors import (  # noqa: PLC0415 - as above
+        AuthorityError,
         EvidenceBroken,
         KeyStoreError,
         LedgerError,
@@ -35,7 +36,7 @@ def exit_code(error: Exception) -> ExitCode | None:
         return None
     if isinstance(error, (SettingsError, RigFileInvalid, RulesInvalid, DocumentInvalid)):
         return ExitCode.USAGE
-    if isinstance(error, (RigError, LinkError, KeyStoreError, LedgerError)):
+    if isinstance(error, (RigError, LinkError, KeyStoreError, AuthorityError, LedgerError)):
         return ExitCode.NEEDS_PERSON
     if isinstance(error, (SecurityError, ProtocolError, EvidenceBroken)):
         return ExitCode.FAILED

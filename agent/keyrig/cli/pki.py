@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
+    from keyrig.certification.requests import WaitingRequest
+    from keyrig.keystore import KeyStore
+    from keyrig.keystore.pem import Passphrase
     from keyrig.pki import CopyReport
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -41,6 +44,40 @@ def _keystore_option(function: F) -> F:
         show_default="pki in the home folder",
         help="Folder of <eui>-{ds,ka}.{pem,key}, or a DCC Boxed keystore.json.",
     )(function)
+
+
+def _keystore_or_rig_options(function: F) -> F:
+    """Take the key store, or the rig whose key store and tokens are meant."""
+    return _keystore_option(
+        click.option(
+            "--rig",
+            type=click.Path(dir_okay=False, exists=True, path_type=Path),
+            help="A rig file: its key store, with the tokens that it names.",
+        )(function)
+    )
+
+
+def _open(keystore: Path, rig: Path | None, passphrase: Passphrase | None) -> KeyStore:
+    """Open the key store that the options name.
+
+    Raises:
+        KeyStoreError: It, or a token of the rig, cannot be used.
+        RigFileInvalid: The rig file cannot be used.
+    """
+    if rig is None:
+        from keyrig.keystore import open_keystore  # noqa: PLC0415 - not for --help
+
+        return open_keystore(keystore, passphrase)
+    from click.core import ParameterSource  # noqa: PLC0415 - as above
+
+    source = click.get_current_context().get_parameter_source("keystore")
+    if source is not ParameterSource.DEFAULT:
+        raise click.UsageError("name either --keystore or --rig")
+    from keyrig.home import home_directory  # noqa: PLC0415 - as above
+    from keyrig.keystore.opening import open_rig_keystore  # noqa: PLC0415 - as above
+    from keyrig.rig import load_rig  # noqa: PLC0415 - as above
+
+    return open_rig_keystore(home_directory(), load_rig(rig).pki, passphrase)
 
 
 def _print_json(kind: str, **fields: Any) -> None:
@@ -84,14 +121,13 @@ def init(keystore: Path, *, as_json: bool) -> None:
 
 
 @pki.command()
-@_keystore_option
+@_keystore_or_rig_options
 @json_option
-def show(keystore: Path, *, as_json: bool) -> None:
+def show(keystore: Path, rig: Path | None, *, as_json: bool) -> None:
     """List certificates: whose they are, for what, until when."""
-    from keyrig.keystore import open_keystore  # noqa: PLC0415
     from keyrig.keystore.listing import certificate_document  # noqa: PLC0415
 
-    store = open_keystore(keystore)
+    store = _open(keystore, rig, None)
     rows = [certificate_document(stored) for stored in store.stored()]
     for problem in store.problems:
         click.echo(f"left out: {problem}", err=True)
@@ -142,16 +178,30 @@ def import_command(source: Path, keystore: Path, *, as_json: bool) -> None:
 
 
 @pki.command("export")
-@click.argument("directory", type=click.Path(path_type=Path))
+@click.argument("to", metavar="PATH", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["folder", "dcc-boxed"]),
+    default="folder",
+    show_default=True,
+    help="PATH is a folder of PEM files, or a DCC Boxed keystore.json.",
+)
 @click.option("--private", is_flag=True, help="Copy the private keys too.")
-@_keystore_option
+@_keystore_or_rig_options
 @json_option
-def export_command(directory: Path, keystore: Path, *, private: bool, as_json: bool) -> None:
-    """Copy the key store's certificates into DIRECTORY, a new folder."""
-    from keyrig.pki import export  # noqa: PLC0415
+def export_command(
+    to: Path, form: str, keystore: Path, rig: Path | None, *, private: bool, as_json: bool
+) -> None:
+    """Copy the key store's certificates to PATH, a new folder or file."""
+    from keyrig.pki import export, export_dcc_boxed  # noqa: PLC0415
 
-    report = export(keystore, directory, private=private, passphrase=_ask_passphrase)
-    _print_copy("pki-exported", directory, report, as_json=as_json)
+    if form == "dcc-boxed":
+        # An encrypted key cannot be written there, so nobody is asked for its passphrase.
+        report = export_dcc_boxed(_open(keystore, rig, None), to, private=private)
+    else:
+        report = export(_open(keystore, rig, _ask_passphrase), to, private=private)
+    _print_copy("pki-exported", to, report, as_json=as_json)
 
 
 def _print_copy(kind: str, to: Path, report: CopyReport, *, as_json: bool) -> None:
@@ -162,13 +212,14 @@ def _print_copy(kind: str, to: Path, report: CopyReport, *, as_json: bool) -> No
             copied=report.copied,
             already_there=report.already_there,
             refused=report.refused,
+            without_place=report.without_place,
         )
     else:
-        for reason in report.refused:
+        for reason in (*report.refused, *report.without_place):
             click.echo(f"left out: {reason}", err=True)
         click.echo(
             f"{to}: {len(report.copied)} copied, {len(report.already_there)} there already, "
-            f"{len(report.refused)} left out"
+            f"{len(report.refused) + len(report.without_place)} left out"
         )
     if report.refused:
         raise click.exceptions.Exit(ExitCode.FAILED)
@@ -176,14 +227,13 @@ def _print_copy(kind: str, to: Path, report: CopyReport, *, as_json: bool) -> No
 
 @pki.command("check")
 @click.option("--ignore-time", is_flag=True, help="Accept certificates outside their validity.")
-@_keystore_option
+@_keystore_or_rig_options
 @json_option
-def check_command(keystore: Path, *, ignore_time: bool, as_json: bool) -> None:
+def check_command(keystore: Path, rig: Path | None, *, ignore_time: bool, as_json: bool) -> None:
     """Check every certificate's profile and path, and that each key is its certificate's."""
-    from keyrig.keystore import open_keystore  # noqa: PLC0415
     from keyrig.pki import check  # noqa: PLC0415
 
-    store = open_keystore(keystore, _ask_passphrase)
+    store = _open(keystore, rig, _ask_passphrase)
     report = check(store, None if ignore_time else _now())
     for finding in report.findings:
         if as_json:
@@ -196,10 +246,10 @@ def check_command(keystore: Path, *, ignore_time: bool, as_json: bool) -> None:
         "findings": len(report.findings),
     }
     if as_json:
-        _print_json("pki-checked", keystore=str(keystore), **counts)
+        _print_json("pki-checked", keystore=store.location, **counts)
     else:
         counted = ", ".join(f"{number} {what}" for what, number in counts.items())
-        click.echo(f"{keystore}: {counted}")
+        click.echo(f"{store.location}: {counted}")
     if report.findings:
         raise click.exceptions.Exit(ExitCode.FAILED)
 
@@ -247,3 +297,112 @@ def bundle_command(keystore: Path, *, as_json: bool) -> None:
 
     report = fetch_bundle(keystore, home_directory(), _ask_passphrase)
     _print_copy("pki-bundle-imported", keystore, report, as_json=as_json)
+
+
+@pki.command("requests")
+@click.option(
+    "--to",
+    "folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="FOLDER",
+    help="Also write each request there, as PEM and DER, with a list.",
+)
+@json_option
+def requests_command(folder: Path | None, *, as_json: bool) -> None:
+    """List the devices' certification requests that wait for an authority, and since when."""
+    from keyrig.certification.by_hand import write_request  # noqa: PLC0415
+    from keyrig.certification.requests import waiting_requests  # noqa: PLC0415
+    from keyrig.home import ledger_path  # noqa: PLC0415
+    from keyrig.ledger import Ledger  # noqa: PLC0415
+
+    waiting: tuple[WaitingRequest, ...] = ()
+    if ledger_path().exists():
+        with Ledger(ledger_path(), create=False) as ledger:
+            waiting = waiting_requests(ledger, _now())
+    for request in waiting:
+        if folder is not None:
+            write_request(folder, request.order)
+        if as_json:
+            _print_json("certification-request", **request.document())
+        else:
+            click.echo(f"{request.order.line}")
+            click.echo(f"  since {request.since:%Y-%m-%dT%H:%M:%SZ}: {request.answer}")
+    if not as_json:
+        click.echo(f"{len(waiting)} requests wait" if waiting else "no request waits")
+
+
+@pki.command("certified")
+@click.argument(
+    "files",
+    nargs=-1,
+    required=True,
+    metavar="FILE...",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+)
+@_keystore_option
+@json_option
+def certified_command(files: tuple[Path, ...], keystore: Path, *, as_json: bool) -> None:
+    """Take in certificates that an authority gave for requests that wait.
+
+    FILE may be PEM, DER, PKCS#7 or a zip, with any number of certificates. Each is checked
+    against its request, its profile and its path to the root; a wrong one changes nothing.
+    """
+    from keyrig.certification.checking import IssuedCertificates  # noqa: PLC0415
+    from keyrig.certification.given import read_given  # noqa: PLC0415
+    from keyrig.certification.taking_in import take_in  # noqa: PLC0415
+    from keyrig.home import ledger_path  # noqa: PLC0415
+    from keyrig.keystore import open_keystore  # noqa: PLC0415
+    from keyrig.ledger import Ledger  # noqa: PLC0415
+
+    given = [certificate for file in files for certificate in read_given(file)]
+    with Ledger(ledger_path(), create=False) as ledger:
+        issued = IssuedCertificates(open_keystore(keystore))
+        taken = take_in(ledger, given, issued, _now())
+        left = len(ledger.key_changes.all_waiting())
+    for each in taken:
+        if as_json:
+            _print_json("certificate-taken-in", **each.document())
+        else:
+            click.echo(f"{each.source}: {each.outcome}")
+    refused = sum(each.is_refused for each in taken)
+    if not as_json:
+        counts = sum(each.is_taken for each in taken)
+        click.echo(f"{counts} certificates taken, {refused} refused; {left} requests wait")
+    if refused:
+        raise click.exceptions.Exit(ExitCode.FAILED)
+
+
+@pki.command("void")
+@click.argument("key_identifier", metavar="KEY_IDENTIFIER")
+@click.option("--reason", required=True, help="Why; it is kept.")
+@json_option
+def void_command(key_identifier: str, reason: str, *, as_json: bool) -> None:
+    """Give up a request that waits, by the key identifier that `keyrig pki requests` shows.
+
+    The next run has the device make another key and asks for its certificate.
+    """
+    from gbcs.printable import printable  # noqa: PLC0415
+    from keyrig.certification.requests import void, waiting_requests  # noqa: PLC0415
+    from keyrig.errors import SettingsError  # noqa: PLC0415
+    from keyrig.home import ledger_path  # noqa: PLC0415
+    from keyrig.ledger import Ledger  # noqa: PLC0415
+
+    wanted = key_identifier.strip().replace(":", "").replace("-", "").lower()
+    with Ledger(ledger_path(), create=False) as ledger:
+        now = _now()
+        found = [
+            request
+            for request in waiting_requests(ledger, now)
+            if request.order.key_identifier.hex() == wanted
+        ]
+        if not found:
+            raise SettingsError(
+                f"key identifier {printable(key_identifier, 40)}",
+                "no request of that key waits",
+                "`keyrig pki requests` lists those that do",
+            )
+        void(ledger, found[0], printable(reason, 400), now)
+    if as_json:
+        _print_json("certification-request-void", **found[0].document())
+    else:
+        click.echo(f"{found[0].order}: void; the next run asks anew")

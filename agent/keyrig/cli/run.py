@@ -40,6 +40,11 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Go on although the clock disagrees with what is on record; it is right now.",
 )
+@click.option(
+    "--all-or-nothing",
+    is_flag=True,
+    help="Reach no device where anything that a due duty needs is missing.",
+)
 @json_option
 def run(
     rig: Path | None,
@@ -49,11 +54,14 @@ def run(
     *,
     dry_run: bool,
     accept_clock: bool,
+    all_or_nothing: bool,
     as_json: bool,
 ) -> int:
     """Carry out every duty that is due on RIG; the emulated home without one.
 
-    What is done is not done again; what an earlier run left open goes on. With --json, each
+    What is done is not done again; what an earlier run left open goes on. A duty that lacks
+    something is not begun, and the others are carried out; `keyrig doctor` says beforehand what
+    is lacking. With --json, each
     event is one JSON object on a line. Upstreams are told of it for after_run_s of the
     settings; exit code 5 says that the work is done and that one of them was not told all.
     """
@@ -82,7 +90,11 @@ def run(
             opened, observe=observe, transcript=record, only=only, execute_at=execute_at
         ) as ready:
             result = run_rig(
-                ready.bench, ready.devices, run_id=uuid.uuid4().hex, accept_clock=accept_clock
+                ready.bench,
+                ready.devices,
+                run_id=uuid.uuid4().hex,
+                accept_clock=accept_clock,
+                all_or_nothing=all_or_nothing,
             )
             _show(ready.places, observe, "after the run", ())
         is_reported = report_upstream(
@@ -99,5 +111,4 @@ def _show(
     from keyrig.clock import utc_now  # noqa: PLC0415 - as above
 
     outlook = outlook_of(places, now=utc_now(), only=only, observe=observe)
-    made = outlook.plan
-    show_plan(made, outlook.statuses, observe, title=f"{places.rig.name}: {title} ({made.edition})")
+    show_plan(outlook, observe, title=f"{places.rig.name}: {title}")

@@ -41,8 +41,7 @@ def show(
     opened.require(only)
     with watching(as_json=as_json) as observe:
         outlook = outlook_of(places_of(opened), now=utc_now(), only=only, observe=observe)
-        made = outlook.plan.only_due() if only_due else outlook.plan
         for name, standing in radios_of(places_of(opened)).items():
             observe("radio-standing", radio=name, **standing)
-        show_plan(made, outlook.statuses, observe, title=f"{opened.name}: {title} ({made.edition})")
+        show_plan(outlook, observe, title=f"{opened.name}: {title}", only_due=only_due)
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from pathlib import Path
@@ -40,9 +41,8 @@ class _Root(click.ParamType["str"]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if _FINGERPRINT.fullmatch(_plain(value)):
             return _plain(value)
-        from cryptography import x509  # noqa: PLC0415 - not for --help
-        from cryptography.hazmat.primitives import hashes  # noqa: PLC0415 - as above
-
+        from gbcs.certificates import GBCSCertificate  # noqa: PLC0415 - not for --help
+        from gbcs.errors import DecodeError  # noqa: PLC0415 - as above
         from keyrig.outside_files import Unreadable, pem_of, read_octets  # noqa: PLC0415 - as above
 
         try:
@@ -51,10 +51,12 @@ class _Root(click.ParamType["str"]):
             self.fail(f"{value!r:.80} is neither a fingerprint nor a file to read", param, ctx)
         try:
             if b"-----BEGIN" in octets:
-                return x509.load_pem_x509_certificate(octets).fingerprint(hashes.SHA256()).hex()
-            return x509.load_der_x509_certificate(octets).fingerprint(hashes.SHA256()).hex()
-        except ValueError:
-            self.fail(f"{value!r:.80} holds no certificate in PEM or DER", param, ctx)
+                certificate = GBCSCertificate.all_from_pem(octets)[0]
+            else:
+                certificate = GBCSCertificate.from_der(octets)
+        except DecodeError as error:
+            self.fail(f"{value!r:.80} holds no certificate in PEM or DER: {error}", param, ctx)
+        return hashlib.sha256(certificate.der).hexdigest()
 
 
 def _plain(text: str) -> str:

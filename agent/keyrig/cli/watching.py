@@ -13,11 +13,9 @@ from keyrig.clock import utc_now
 from keyrig.display import JSONLines, TerminalDisplay, plan_document, plan_table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from gbcs.entity import EntityIdentifier
-    from keyrig.duties.plan import Plan
-    from keyrig.duties.smi_status import Standing
+    from keyrig.assembly import Outlook
     from keyrig.observing import Observer
 
 
@@ -59,15 +57,17 @@ def console() -> Any:
     return Console() if sys.stdout.isatty() else Console(width=160)
 
 
-def show_plan(
-    plan: Plan,
-    statuses: Mapping[EntityIdentifier, Standing],
-    observe: Observer,
-    *,
-    title: str,
-) -> None:
-    """Print the table of a plan, or give it as the last event."""
+def show_plan(outlook: Outlook, observe: Observer, *, title: str, only_due: bool = False) -> None:
+    """Print the table of a rig's plan with the requests that wait, or give it as the last event."""
+    made = outlook.plan.only_due() if only_due else outlook.plan
     if isinstance(observe, JSONLines):
-        observe("plan", **plan_document(plan, statuses))
-    else:
-        console().print(plan_table(plan, statuses, title))
+        observe("plan", **plan_document(made, outlook.statuses, outlook.requests))
+        return
+    console().print(plan_table(made, outlook.statuses, f"{title} ({made.edition})"))
+    for request in outlook.requests:
+        console().print(
+            f"{request.order} waits since {request.since:%Y-%m-%dT%H:%M:%SZ}: {request.answer}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )

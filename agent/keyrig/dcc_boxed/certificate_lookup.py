@@ -63,6 +63,8 @@ class CertificateLookup:
     ) -> GBCSCertificate:
         """Give the certificate in use of a party for one use; a folder of keys keeps it.
 
+        It is for messages to devices: one that signs XML is passed over.
+
         Nothing in a key agreement certificate of an organisation tells whether it is for
         management or for prepayment top-ups, so one of several is not guessed.
 
@@ -76,7 +78,7 @@ class CertificateLookup:
         found = [
             each
             for each in self.in_use(entity, is_device=is_device, at=at)
-            if each.key_usage == key_usage
+            if each.key_usage == key_usage and not each.signs_xml
         ]
         if not found:
             raise KeyMissing(f"{self._store.location} and {SOURCE}", what)

@@ -122,7 +122,7 @@ def connected(
     with duis_client(settings, home) as http:
         yield DCCService(
             client=DUISClient(http),
-            signer=RequestSigner(keys, settings.signer),
+            signer=RequestSigner(keys, settings.signer, load_settings().duis.serials),
             verifier=verifier,
             inbox=Inbox(ledger, verifier, clock),
             address=f"{settings.address}:{settings.duis_port}",

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from duis import signatures
 from gbcs.errors import SecurityError
-from gbcs.roles import KeyUsage
+from gbcs.roles import KeyUsage, XMLSigningRole
 from keyrig.errors import KeyStoreError, SettingsError
 from keyrig.keystore.folder import read_certificate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from gbcs.certificates import GBCSCertificate
@@ -24,47 +24,45 @@ if TYPE_CHECKING:
 class SigningKeys(Protocol):
     """Has organisations' certificates, and signs for them; gives no private key out."""
 
-    def certificate(self, entity: EntityIdentifier, key_usage: KeyUsage) -> GBCSCertificate:
-        """Give the newest certificate of an organisation for one use."""
-        ...
-
-    def signer(
-        self, entity: EntityIdentifier, subject_key_identifier: bytes | None = None
-    ) -> Signer:
-        """Give the signer of an organisation: of one certificate, or of the newest."""
+    def xml_signer(
+        self, entity: EntityIdentifier, named: int | None
+    ) -> tuple[Signer, GBCSCertificate]:
+        """Return what signs an organisation's XML, and its certificate."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RequestSigner:
-    """Signs service requests with the acting party's key.
+    """Signs service requests with the acting party's XML-signing key, or one that is named.
 
     Args:
         keys: Signs for organisations.
         instead: Who signs in the place of every acting party; None for the party itself.
+        named: The serial number of the certificate that the settings name for a party.
     """
 
     keys: SigningKeys
     instead: EntityIdentifier | None = None
+    named: Mapping[EntityIdentifier, int] = field(default_factory=dict)
 
     def sign(self, document: bytes, party: EntityIdentifier) -> bytes:
         """Sign a service request of `party`.
 
         Raises:
-            KeyStoreError: The signing key or its certificate is missing or locked.
+            KeyStoreError: The signing key or its certificate is missing or locked, or which it
+                is has to be named.
         """
         by = self.instead or party
-        certificate = self.keys.certificate(by, KeyUsage.DIGITAL_SIGNATURE)
-        signer = self.keys.signer(by, certificate.subject_key_identifier)
+        signer, certificate = self.keys.xml_signer(by, self.named.get(by))
         return signatures.sign(document, signer, certificate)
 
 
 class Unverified(enum.Enum):
     """What becomes of an answer whose XML signature cannot be verified.
 
-    The box's signing certificate is not known from any text at hand. Refused, an answer may be
-    lost whose signer is merely unknown; accepted, what it says rests on the line to the box,
-    though what a device signed in it is verified all the same.
+    Refused, an answer may be lost whose signer's certificate is merely not here; accepted, what
+    it says rests on the line to the box, though what a device signed in it is verified all the
+    same.
     """
 
     REFUSE = "refuse"
@@ -131,7 +129,8 @@ def response_certificates(
     """Give the certificates by which the DCC's answers may be signed.
 
     Args:
-        folder: Where they are; None takes the access control broker's among `known`.
+        folder: Where they are; None takes those among `known` that sign the DCC's XML (the
+            DSP's), and the access control broker's for signatures.
         broker: The access control broker, which in DCC Boxed is the DSP too.
         known: The certificates of the key store.
 
@@ -142,7 +141,8 @@ def response_certificates(
         return tuple(
             each
             for each in known
-            if each.entity_id == broker and each.key_usage == KeyUsage.DIGITAL_SIGNATURE
+            if each.key_usage == KeyUsage.DIGITAL_SIGNATURE
+            and (each.role is XMLSigningRole.DSP_XML_SIGN or each.entity_id == broker)
         )
     where = "dcc_boxed.response_certificates"
     try:

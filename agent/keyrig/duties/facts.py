@@ -77,11 +77,43 @@ class DeviceFacts:
 
 
 class Outcome(enum.Enum):
-    """How an attempt at a duty ended; an interrupted one neither succeeded nor failed."""
+    """How an attempt at a duty ended; what is interrupted or waits has not failed."""
 
     DONE = "done"
     FAILED = "failed"
     INTERRUPTED = "interrupted"
+    WAITING = "waiting"
+    """It waits for the certificate authority; a later attempt goes on with it."""
+
+
+class Cause(enum.Enum):
+    """What kept a duty from being begun; none of them is the device's doing."""
+
+    RIG = "rig"
+    """The rig file, or the facts of the device."""
+    KEYS = "keys"
+    """A key or certificate that is not at hand, or is not sound."""
+    AUTHORITY = "authority"
+    """The certificate authority."""
+    LINE = "line"
+    """The way to the device: its port, radio or service, or nobody who answers there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotBegun:
+    """Why a duty that was due was not begun.
+
+    Args:
+        at: When that was found.
+        cause: What kept it from being begun.
+        reason: What is missing or wrong, in one line.
+        mend: What to do about it, in one line; a command where one mends it.
+    """
+
+    at: datetime
+    cause: Cause
+    reason: str
+    mend: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,12 +133,20 @@ class LedgerFacts:
     Args:
         attempts: The attempts at each, oldest first.
         scheduled: When the device is to carry out the replacement that it holds for a duty.
+        waiting: Since when certification requests of a device wait for the authority, by device.
+        not_begun: Why the duty was not begun when it was last held back.
     """
 
     attempts: Mapping[tuple[EntityIdentifier, str], tuple[AttemptFact, ...]] = field(
         default_factory=lambda: MappingProxyType({})
     )
     scheduled: Mapping[tuple[EntityIdentifier, str], datetime] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    waiting: Mapping[EntityIdentifier, datetime] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
+    not_begun: Mapping[tuple[EntityIdentifier, str], NotBegun] = field(
         default_factory=lambda: MappingProxyType({})
     )
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Final
 from gbcs.roles import DeviceType
 from keyrig.duties.deadlines import duty_deadline
 from keyrig.duties.facts import DCC, SCHEDULED_GRACE, Outcome, aware_utc
-from keyrig.duties.rules import Actor, Exemption, Owed
+from keyrig.duties.rules import Actor, Exemption, Owed, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from gbcs.entity import EntityIdentifier
-    from keyrig.duties.facts import AttemptFact, DeviceFacts, LedgerFacts
-    from keyrig.duties.rules import Requirement, Rules, StepKind
+    from keyrig.duties.facts import AttemptFact, DeviceFacts, LedgerFacts, NotBegun
+    from keyrig.duties.rules import Requirement, Rules
 
 _METERS: Final = 2
 _RANK: Final = {
@@ -40,6 +40,8 @@ class DutyState(enum.Enum):
     """An attempt failed; the duty is still to be done."""
     SCHEDULED = "scheduled"
     """The device holds a replacement for later; what it will say of it is awaited."""
+    WAITING = "waiting"
+    """The device's certification requests wait for the certificate authority."""
     DONE = "done"
     EXEMPT = "exempt"
     VOID = "void"
@@ -49,6 +51,7 @@ class DutyState(enum.Enum):
 
 
 _TO_DO: Final = frozenset({DutyState.DUE, DutyState.FAILED})
+_OPEN: Final = _TO_DO | {DutyState.WAITING}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +76,7 @@ class Duty:
         done_at: When it was done, or None.
         failed_at_attempt: When an attempt first failed, or None: one reading of "fails".
         failed_at_deadline: The deadline, where it passed before the duty was done: the other.
+        not_begun: Why it was not begun, where the last run held it back; else None.
         order: Its place among the steps of its device.
     """
 
@@ -91,6 +95,7 @@ class Duty:
     done_at: datetime | None
     failed_at_attempt: datetime | None
     failed_at_deadline: datetime | None
+    not_begun: NotBegun | None
     order: int
 
     @property
@@ -134,6 +139,10 @@ class Plan:
             )
         )
 
+    def open(self) -> tuple[Duty, ...]:
+        """Return the duties that are still to be met: those to carry out, and those that wait."""
+        return tuple(duty for duty in self.duties if duty.state in _OPEN)
+
     def only_due(self) -> Plan:
         """Give the plan with the duties to carry out alone, in the order of the devices."""
         return replace(self, duties=tuple(d for d in self.duties if d.state in _TO_DO))
@@ -175,9 +184,15 @@ def plan(
                 device, ledger_facts.of(device.entity_id, requirement.id)
             )
             scheduled = ledger_facts.scheduled.get((device.entity_id, requirement.id))
-            duties.append(
-                _duty(rules, requirement, device, attempts, scheduled, now, parties, order)
+            standing = _Standing(
+                attempts=attempts,
+                scheduled=scheduled,
+                waiting_since=ledger_facts.waiting.get(device.entity_id)
+                if requirement.step is StepKind.REGENERATE_KEYS
+                else None,
+                not_begun=ledger_facts.not_begun.get((device.entity_id, requirement.id)),
             )
+            duties.append(_duty(rules, requirement, device, standing, now, parties, order))
     return Plan(edition=rules.edition, made_at=now, duties=tuple(duties))
 
 
@@ -192,16 +207,26 @@ def since_commissioning(
     return tuple(a for a in attempts if begun is not None and a.started_at >= begun)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Standing:
+    """What the ledger knows of one duty."""
+
+    attempts: tuple[AttemptFact, ...]
+    scheduled: datetime | None
+    waiting_since: datetime | None
+    not_begun: NotBegun | None
+
+
 def _duty(
     rules: Rules,
     requirement: Requirement,
     device: DeviceFacts,
-    attempts: tuple[AttemptFact, ...],
-    scheduled: datetime | None,
+    standing: _Standing,
     now: datetime,
     parties: Collection[Actor],
     order: int,
 ) -> Duty:
+    attempts, scheduled = standing.attempts, standing.scheduled
     until = duty_deadline(rules, requirement, device.commissioned_at)
     done_at = next((a.finished_at for a in attempts if a.outcome is Outcome.DONE), None)
     failed_at = next((a.finished_at for a in attempts if a.outcome is Outcome.FAILED), None)
@@ -209,7 +234,14 @@ def _duty(
     if state in _TO_DO and scheduled is not None and now <= scheduled + SCHEDULED_GRACE:
         state = DutyState.SCHEDULED
         reason = f"the device holds it until {_instant(scheduled)}"
-    owed = state in {*_TO_DO, DutyState.SCHEDULED, DutyState.NOT_OURS}
+    elif state in _TO_DO and standing.waiting_since is not None:
+        state = DutyState.WAITING
+        since = _instant(standing.waiting_since)
+        reason = f"its certification requests wait for the authority since {since}"
+    not_begun = _still_held_back(standing) if state in _TO_DO else None
+    if not_begun is not None:
+        reason = f"not begun at {_instant(not_begun.at)}: {not_begun.reason}; {not_begun.mend}"
+    owed = state in {*_OPEN, DutyState.SCHEDULED, DutyState.NOT_OURS}
     is_late = until is not None and (
         done_at > until if done_at is not None else owed and now > until
     )
@@ -229,8 +261,17 @@ def _duty(
         done_at=done_at,
         failed_at_attempt=failed_at,
         failed_at_deadline=until if is_late else None,
+        not_begun=not_begun,
         order=order,
     )
+
+
+def _still_held_back(standing: _Standing) -> NotBegun | None:
+    """Return why a duty was held back, unless an attempt began since."""
+    held = standing.not_begun
+    if held is None or any(attempt.started_at >= held.at for attempt in standing.attempts):
+        return None
+    return held
 
 
 def _state(
@@ -268,6 +309,8 @@ def _state_by_attempts(
     if failed is not None:
         why = f": {failed.detail}" if failed.detail else ""
         return DutyState.FAILED, f"failed at {_instant(failed.finished_at)}{why}"
+    if attempts and attempts[-1].outcome is Outcome.WAITING:
+        return DutyState.DUE, "the authority has certified what it was asked for; to be stored"
     if attempts and attempts[-1].outcome is Outcome.INTERRUPTED:
         ended = _instant(attempts[-1].finished_at)
         return DutyState.DUE, f"an attempt was interrupted, found at {ended}"

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 import enum
+from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from gbcs.certificates import CertificateProfile
+from gbcs.errors import CertificateRejected
 from gbcs.issuing import Issuer
 from gbcs.roles import CellUsage, KeyUsage
-from keyrig.errors import KeyMissing
+from keyrig.errors import KeyMissing, KeyStoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
+    from pathlib import Path
+
+    from cryptography import x509
 
     from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
     from gbcs.issuing import CertificateSigner
     from gbcs.keys import KeyAgreer, Signer
     from gbcs.roles import RemotePartyRole
-    from keyrig.keystore.pem import PEMKey
+
+    Use = tuple[EntityIdentifier, KeyUsage, CellUsage, bool]
+    """Whose, for what, what its key serves, and whether it signs XML."""
 
 
 class Authority(enum.Enum):
@@ -28,6 +37,77 @@ class Authority(enum.Enum):
     ROOT = "root"
     ISSUING = "issuing"
     DEVICE_ISSUING = "device-issuing"
+
+
+class HeldKey(Protocol):
+    """A private key that a store holds, wherever it is: it can be used and not be read."""
+
+    @property
+    def stays(self) -> bool:
+        """True if it never leaves the place where it is, so that no copy of it can be had."""
+        ...
+
+    def signer(self) -> Signer:
+        """Return it as a signer of messages.
+
+        Raises:
+            KeyLocked: It needs a passphrase that was not given.
+            KeyStoreError: It cannot be used, or its certificate is not for digitalSignature.
+        """
+        ...
+
+    def agreer(self) -> KeyAgreer:
+        """Return it as a key agreer, the same one each time, as `SharedSecrets` would have it.
+
+        Raises:
+            KeyLocked: It needs a passphrase that was not given.
+            KeyStoreError: It cannot be used, or its certificate is not for keyAgreement.
+        """
+        ...
+
+    def certificate_signer(self) -> CertificateSigner:
+        """Return it as a signer of certificates.
+
+        Raises:
+            KeyLocked: It needs a passphrase that was not given.
+            KeyStoreError: It cannot be used, or its certificate is not for keyCertSign.
+        """
+        ...
+
+    def check(self) -> None:
+        """Check that it can be used, and that it is the key of its certificate.
+
+        Raises:
+            KeyLocked: It needs a passphrase that was not given.
+            KeyStoreError: It cannot be used, or is another certificate's.
+        """
+        ...
+
+    def write_to(self, write: Callable[[bytes], None]) -> None:
+        """Hand its PEM text, encrypted if it was, to `write` after `check`; for copying a store.
+
+        Raises:
+            KeyLocked: As `check`.
+            KeyStoreError: As `check`, or it never leaves the place where it is.
+        """
+        ...
+
+
+def require_use(name: str, certificate: GBCSCertificate, key_usage: KeyUsage) -> None:
+    """Raise unless a key's certificate says that the key is for `key_usage`.
+
+    Args:
+        name: The key's name, for people.
+        certificate: Its certificate.
+        key_usage: What it is to be used for.
+
+    Raises:
+        KeyStoreError: The certificate says otherwise.
+    """
+    if key_usage not in certificate.key_usage:
+        raise KeyStoreError(
+            f"{name}: its certificate is not for {key_usage.gbcs_name}; use another key"
+        )
 
 
 @dataclass(frozen=True)
@@ -46,7 +126,7 @@ class StoredCertificate:
     cell_usage: CellUsage
     source: str
     authority: Authority | None = None
-    key: PEMKey | None = field(default=None, repr=False, compare=False)
+    key: HeldKey | None = field(default=None, repr=False, compare=False)
 
     @property
     def has_private_key(self) -> bool:
@@ -68,6 +148,11 @@ class KeyStore(Protocol):
         ...
 
     @property
+    def directory(self) -> Path | None:
+        """The folder that further certificates are added to, or None where there is none."""
+        ...
+
+    @property
     def problems(self) -> Sequence[str]:
         """One line for each file or entry that was left out because it cannot be used."""
         ...
@@ -78,6 +163,30 @@ class KeyStore(Protocol):
 
     def certificates(self) -> Iterable[GBCSCertificate]:
         """Give every certificate, in a stable order."""
+        ...
+
+    def organisation_certificates(self) -> Sequence[GBCSCertificate]:
+        """Return the certificates of organisations and authorities; none of a device."""
+        ...
+
+    def held_for(
+        self, entity: EntityIdentifier, key_usage: KeyUsage
+    ) -> Sequence[StoredCertificate]:
+        """Return every certificate of `entity` for one use but those that sign XML."""
+        ...
+
+    def certificate_of_key(
+        self, entity: EntityIdentifier, key_usage: KeyUsage, subject_key_identifier: bytes
+    ) -> GBCSCertificate | None:
+        """Return the certificate of `entity` for one use that has this key, or None."""
+        ...
+
+    def issuer_certificate(self, certificate: GBCSCertificate) -> GBCSCertificate | None:
+        """Return the authority's certificate that `certificate` names as its issuer, or None.
+
+        It is found by name and key identifier; whether its key made the signature is the path
+        validation's to say.
+        """
         ...
 
     def certificate(
@@ -116,6 +225,14 @@ class KeyStore(Protocol):
             KeyMissing: The store has no such key.
             KeyLocked: The key needs a passphrase that was not given.
             KeyStoreError: The key cannot be read, or is not that of its certificate.
+        """
+        ...
+
+    def xml_signing_certificates(self, entity: EntityIdentifier) -> Sequence[StoredCertificate]:
+        """Return the certificates by which `entity` signs XML, in a stable order.
+
+        No other look-up by party finds them, or their keys: `certificate` and `signer` are for
+        what goes to devices. `signer` has the key of one that is given to it.
         """
         ...
 
@@ -178,11 +295,23 @@ class IndexedKeyStore:
         self._location = location
         self._stored = _distinct(stored)
         self._problems = tuple(problems)
+        # Look-ups stand in the path of every message, so none may walk through the store.
+        self._by_use: Mapping[Use, Sequence[StoredCertificate]] = _by_use(self._stored)
 
     @property
     def location(self) -> str:
         """Where the store is, for people."""
         return self._location
+
+    @property
+    def _places(self) -> str:
+        """Where it looked, for whoever is told that something is missing."""
+        return self._location
+
+    @property
+    def directory(self) -> Path | None:
+        """The folder that further certificates are added to, or None where there is none."""
+        return None
 
     @property
     def problems(self) -> Sequence[str]:
@@ -195,7 +324,51 @@ class IndexedKeyStore:
 
     def certificates(self) -> Iterable[GBCSCertificate]:
         """Give every certificate, in a stable order."""
+        return self._certificates
+
+    @cached_property
+    def _certificates(self) -> tuple[GBCSCertificate, ...]:
         return tuple(each.certificate for each in self._stored)
+
+    def organisation_certificates(self) -> Sequence[GBCSCertificate]:
+        """Return the certificates of organisations and authorities; see `KeyStore`."""
+        return self._organisation_certificates
+
+    @cached_property
+    def _organisation_certificates(self) -> tuple[GBCSCertificate, ...]:
+        return tuple(
+            each for each in self._certificates if each.profile is not CertificateProfile.DEVICE
+        )
+
+    def held_for(
+        self, entity: EntityIdentifier, key_usage: KeyUsage
+    ) -> Sequence[StoredCertificate]:
+        """Return every certificate of `entity` for one use; see `KeyStore`."""
+        return [
+            each for cell_usage in CellUsage for each in self._of(entity, key_usage, cell_usage)
+        ]
+
+    def certificate_of_key(
+        self, entity: EntityIdentifier, key_usage: KeyUsage, subject_key_identifier: bytes
+    ) -> GBCSCertificate | None:
+        """Return the certificate of `entity` that has this key, or None; see `KeyStore`."""
+        for each in self.held_for(entity, key_usage):
+            if each.certificate.subject_key_identifier == subject_key_identifier:
+                return each.certificate
+        return None
+
+    def issuer_certificate(self, certificate: GBCSCertificate) -> GBCSCertificate | None:
+        """Return the certificate that `certificate` names as its issuer's; see `KeyStore`."""
+        named = (certificate.issuer, certificate.authority_key_identifier)
+        return self._issuers.get(named)
+
+    @cached_property
+    def _issuers(self) -> Mapping[tuple[x509.Name, bytes | None], GBCSCertificate]:
+        issuers: dict[tuple[x509.Name, bytes | None], GBCSCertificate] = {}
+        for each in self._organisation_certificates:
+            if each.profile.is_authority:
+                issuers.setdefault((each.subject, each.subject_key_identifier), each)
+        return issuers
 
     def certificate(
         self,
@@ -229,6 +402,11 @@ class IndexedKeyStore:
         usage = KeyUsage.DIGITAL_SIGNATURE
         return self._key(entity, usage, CellUsage.MANAGEMENT, certificate).signer()
 
+    def xml_signing_certificates(self, entity: EntityIdentifier) -> Sequence[StoredCertificate]:
+        """Return the certificates by which `entity` signs XML; see `KeyStore`."""
+        usage = KeyUsage.DIGITAL_SIGNATURE
+        return self._of(entity, usage, CellUsage.MANAGEMENT, signs_xml=True)
+
     def agreer(
         self,
         entity: EntityIdentifier,
@@ -248,7 +426,7 @@ class IndexedKeyStore:
         """Give the holder of an authority's key; see `KeyStore`."""
         key = self._authority(authority).key
         if key is None:
-            raise KeyMissing(self._location, f"private key of the {authority.value} authority")
+            raise KeyMissing(self._places, f"private key of the {authority.value} authority")
         return key.certificate_signer()
 
     def issuer(self, authority: Authority) -> Issuer:
@@ -260,16 +438,14 @@ class IndexedKeyStore:
         return f"{type(self).__name__}({self._location!r}, {len(self._stored)} certificates)"
 
     def _of(
-        self, entity: EntityIdentifier, key_usage: KeyUsage, cell_usage: CellUsage
-    ) -> list[StoredCertificate]:
-        return [
-            each
-            for each in self._stored
-            if each.authority is None
-            and each.certificate.entity_id == entity
-            and each.certificate.key_usage == key_usage
-            and each.cell_usage is cell_usage
-        ]
+        self,
+        entity: EntityIdentifier,
+        key_usage: KeyUsage,
+        cell_usage: CellUsage,
+        *,
+        signs_xml: bool = False,
+    ) -> Sequence[StoredCertificate]:
+        return self._by_use.get((entity, key_usage, cell_usage, signs_xml), ())
 
     def _key(
         self,
@@ -277,26 +453,39 @@ class IndexedKeyStore:
         key_usage: KeyUsage,
         cell_usage: CellUsage,
         certificate: GBCSCertificate | None,
-    ) -> PEMKey:
-        held = {
-            each.certificate: each.key
-            for each in self._of(entity, key_usage, cell_usage)
-            if each.key is not None and certificate in {None, each.certificate}
-        }
+    ) -> HeldKey:
+        signs_xml = certificate is not None and certificate.signs_xml
+        held = [
+            (each.certificate, each.key)
+            for each in self._of(entity, key_usage, cell_usage, signs_xml=signs_xml)
+            if each.key is not None and (certificate is None or certificate == each.certificate)
+        ]
         if not held:
             raise self._missing(f"private key {_described(entity, key_usage, cell_usage)}", entity)
-        return held[max(held, key=_age)]
+        return max(held, key=lambda pair: _age(pair[0]))[1]
 
     def _authority(self, authority: Authority) -> StoredCertificate:
-        held = [each for each in self._stored if each.authority is authority]
-        if not held:
-            raise KeyMissing(self._location, f"certificate of the {authority.value} authority")
-        return max(held, key=lambda each: _age(each.certificate))
+        held = self._authorities.get(authority)
+        if held is None:
+            raise KeyMissing(self._places, f"certificate of the {authority.value} authority")
+        return held
+
+    @cached_property
+    def _authorities(self) -> Mapping[Authority, StoredCertificate]:
+        """The newest of each."""
+        held: defaultdict[Authority, list[StoredCertificate]] = defaultdict(list)
+        for each in self._stored:
+            if each.authority is not None:
+                held[each.authority].append(each)
+        return {
+            authority: max(each, key=lambda stored: _age(stored.certificate))
+            for authority, each in held.items()
+        }
 
     def _missing(self, what: str, entity: EntityIdentifier) -> KeyMissing:
         """Say what is missing, and why if a file or entry of that party was left out."""
         reasons = [each for each in self._problems if entity.stem in each]
-        return KeyMissing(self._location, f"{what} ({reasons[0]})" if reasons else what)
+        return KeyMissing(self._places, f"{what} ({reasons[0]})" if reasons else what)
 
 
 def _age(certificate: GBCSCertificate) -> tuple[datetime, int]:
@@ -306,6 +495,24 @@ def _age(certificate: GBCSCertificate) -> tuple[datetime, int]:
 def _described(entity: EntityIdentifier, key_usage: KeyUsage, cell_usage: CellUsage) -> str:
     top_up = " for prepayment top-up" if cell_usage is CellUsage.PREPAYMENT_TOP_UP else ""
     return f"of {entity} for {key_usage.gbcs_name}{top_up}"
+
+
+def _by_use(stored: Iterable[StoredCertificate]) -> Mapping[Use, Sequence[StoredCertificate]]:
+    """Sort the certificates of organisations and devices by whose they are and what for."""
+    held: defaultdict[Use, list[StoredCertificate]] = defaultdict(list)
+    for each in stored:
+        if each.authority is not None:
+            continue
+        try:
+            certificate = each.certificate
+            entity, key_usage = certificate.entity_id, certificate.key_usage
+            signs_xml = certificate.signs_xml
+        except CertificateRejected:
+            # Nobody can ask for it; what is wrong with it is `keyrig pki check`'s to say.
+            continue
+        if entity is not None:
+            held[entity, key_usage, each.cell_usage, signs_xml].append(each)
+    return dict(held)
 
 
 def _distinct(stored: Iterable[StoredCertificate]) -> tuple[StoredCertificate, ...]:

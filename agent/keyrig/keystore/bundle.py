@@ -15,7 +15,12 @@ from gbcs.roles import CellUsage, KeyUsage
 from keyrig.errors import KeyStoreError
 from keyrig.keystore.base import Authority, IndexedKeyStore, StoredCertificate
 from keyrig.keystore.dcc_boxed import TOP_UP_NAME
-from keyrig.keystore.folder import CERTIFICATE_SUFFIX, KEY_SUFFIX, certificate_in
+from keyrig.keystore.folder import (
+    CERTIFICATE_SUFFIX,
+    KEY_SUFFIX,
+    certificate_in,
+    problem_of,
+)
 from keyrig.keystore.pem import PEMKey
 from keyrig.outside_files import pem_of
 
@@ -80,7 +85,7 @@ class BundleKeyStore(IndexedKeyStore):
             try:
                 stored.append(_stored(pem, name, keys.get(place), passphrase))
             except (KeyStoreError, CertificateRejected, ValueError) as error:
-                problems.append(f"{name}: {error}")
+                problems.append(problem_of(name, error))
         if not stored and not problems:
             raise KeyStoreError(
                 f"{location}: no certificate below a folder cert; name a DCC Boxed key bundle"

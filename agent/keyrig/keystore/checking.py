@@ -10,7 +10,7 @@ from gbcs.errors import CertificateRejected
 from gbcs.path_validation import NO_TRUST_ANCHOR, validate_path
 from keyrig.errors import KeyStoreError
 from keyrig.keystore.base import Authority
-from keyrig.keystore.folder import FolderKeyStore
+from keyrig.keystore.folder import KEY_SUFFIX
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -85,10 +85,10 @@ def _of_problem(problem: str) -> Finding:
 
 
 def _readable_keys(store: KeyStore) -> list[Finding]:
-    if not isinstance(store, FolderKeyStore):
+    if store.directory is None:
         return []
     return [
         Finding(path.name, "file-mode", "others than its owner may read it; chmod 600")
-        for path in sorted(store.directory.glob("*.key"))
+        for path in sorted(store.directory.glob(f"*{KEY_SUFFIX}"))
         if path.stat().st_mode & 0o077
     ]

@@ -7,17 +7,20 @@ import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from gbcs.certificates import check_profile
 from gbcs.errors import CertificateRejected
-from keyrig.errors import KeyStoreError
+from keyrig.errors import KeyLocked, KeyStoreError
+from keyrig.keystore.dcc_boxed import DCCBoxedDocument
 from keyrig.keystore.folder import (
+    PRIVATE_MODE,
+    PUBLIC_MODE,
     file_stem,
     key_beside,
     read_certificate,
     write_certificate,
+    write_new,
     write_private_key,
 )
 from keyrig.keystore.opening import open_keystore
@@ -25,6 +28,7 @@ from keyrig.private_files import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from keyrig.keystore.base import KeyStore, StoredCertificate
     from keyrig.keystore.pem import Passphrase
@@ -74,11 +78,19 @@ def _sync_directory(directory: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CopyReport:
-    """What became of each certificate of a store that was copied; file stems and reasons."""
+    """What became of each certificate of a store that was copied; places and reasons.
+
+    Args:
+        copied: Where each new one stands.
+        already_there: Where each stands that was there.
+        refused: Why one, or its private key, was not copied.
+        without_place: Those that the form has no place for, which is no fault of theirs.
+    """
 
     copied: tuple[str, ...]
     already_there: tuple[str, ...]
     refused: tuple[str, ...]
+    without_place: tuple[str, ...] = ()
 
 
 def import_(source: Path, directory: Path, passphrase: Passphrase | None = None) -> CopyReport:
@@ -118,23 +130,78 @@ def import_store(store: KeyStore, directory: Path) -> CopyReport:
     return _copy(store, directory, private=True)
 
 
-def export(
-    source: Path, to: Path, *, private: bool, passphrase: Passphrase | None = None
-) -> CopyReport:
+def export(store: KeyStore, to: Path, *, private: bool) -> CopyReport:
     """Copy a key store into a new folder, wholly or not at all.
 
     Args:
-        source: A folder or a DCC Boxed `keystore.json`.
+        store: The key store.
         to: The folder to make; it must not exist, or be empty.
-        private: Whether private keys go along.
-        passphrase: Asked for the passphrase of an encrypted key; it stays encrypted.
+        private: Whether private keys go along; encrypted ones stay so.
 
     Raises:
-        KeyStoreError: Either cannot be read or written, or `to` is not empty.
+        KeyStoreError: It cannot be written, or `to` is not empty.
     """
-    store = open_keystore(source, passphrase)
     with whole_directory(to) as new:
         return _copy(store, new, private=private)
+
+
+def export_dcc_boxed(store: KeyStore, to: Path, *, private: bool) -> CopyReport:
+    """Copy a key store into a new DCC Boxed `keystore.json`, wholly or not at all.
+
+    The form has no place for authorities. A private key that is encrypted or stays in a token
+    is left out and named; its certificate is there all the same.
+
+    Args:
+        store: The key store; nobody is asked for a passphrase.
+        to: The file to make, for its owner alone where it has private keys.
+        private: Whether private keys go along.
+
+    Raises:
+        KeyStoreError: It exists already or cannot be written.
+    """
+    document = DCCBoxedDocument()
+    copied: list[str] = []
+    refused = list(store.problems)
+    without_place: list[str] = []
+    has_keys = False
+    for stored in store.stored():
+        if stored.authority is not None:
+            without_place.append(
+                f"{stored.source}: a keystore.json has no place for an authority's certificate"
+            )
+            continue
+        try:
+            check_profile(stored.certificate)
+            key = _plain_key(stored, refused) if private else None
+            copied.append(document.add(stored, key))
+        except KeyStoreError as error:
+            refused.append(str(error))
+            continue
+        except CertificateRejected as error:
+            refused.append(f"{stored.source}: {error}")
+            continue
+        has_keys |= key is not None
+    write_new(to, document.octets(), PRIVATE_MODE if has_keys else PUBLIC_MODE)
+    return CopyReport(tuple(copied), (), tuple(refused), tuple(without_place))
+
+
+def _plain_key(stored: StoredCertificate, refused: list[str]) -> str | None:
+    """Return the PEM text of a private key that can be written as it is; else say why not."""
+    if stored.key is None:
+        return None
+    texts: list[bytes] = []
+    try:
+        stored.key.write_to(texts.append)
+    except KeyLocked as error:
+        refused.append(
+            f"{error.where}: the private key is encrypted, and a keystore.json has no place for "
+            "its passphrase; its certificate alone is copied"
+        )
+    except KeyStoreError as error:
+        if not stored.key.stays:
+            raise
+        refused.append(str(error))
+    return texts[0].decode("ascii") if texts else None
 
 
 def _copy(store: KeyStore, directory: Path, *, private: bool) -> CopyReport:
@@ -146,7 +213,7 @@ def _copy(store: KeyStore, directory: Path, *, private: bool) -> CopyReport:
             check_profile(stored.certificate)
             stem, is_new = _place(stored, directory)
             # The key first: a certificate then never stands there waiting for it.
-            has_new_key = private and _copy_key(stored, directory, stem)
+            has_new_key = private and _copy_key(stored, directory, stem, refused)
             if is_new:
                 write_certificate(directory, stem, stored.certificate)
             (copied if is_new or has_new_key else already_there).append(stem)
@@ -155,15 +222,25 @@ def _copy(store: KeyStore, directory: Path, *, private: bool) -> CopyReport:
     return CopyReport(tuple(copied), tuple(already_there), tuple(refused))
 
 
-def _copy_key(stored: StoredCertificate, directory: Path, stem: str) -> bool:
-    """Copy a private key that is not there yet; tell whether it was copied."""
+def _copy_key(stored: StoredCertificate, directory: Path, stem: str, refused: list[str]) -> bool:
+    """Copy a private key that is not there yet; tell whether it was copied.
+
+    One that cannot leave the place where it is is named in `refused`, and its certificate is
+    copied all the same: there is nothing to wait for.
+    """
     if stored.key is None:
         return False
     there = key_beside(directory / f"{stem}.pem", stored.certificate, None)
     if there is not None:
         there.check()
         return False
-    stored.key.write_to(partial(write_private_key, directory, stem))
+    try:
+        stored.key.write_to(partial(write_private_key, directory, stem))
+    except KeyStoreError as error:
+        if not stored.key.stays:
+            raise
+        refused.append(str(error))
+        return False
     return True
 
 
@@ -188,9 +265,11 @@ def add_certificate(store: KeyStore, stored: StoredCertificate) -> bool:
     Raises:
         KeyStoreError: It is no folder, or cannot be written.
     """
-    directory = Path(store.location)
-    if not directory.is_dir():
-        raise KeyStoreError(f"{directory}: no folder to add a certificate to; import it into one")
+    directory = store.directory
+    if directory is None:
+        raise KeyStoreError(
+            f"{store.location}: no folder to add a certificate to; import it into one"
+        )
     stem, is_new = _place(stored, directory)
     if is_new:
         write_certificate(directory, stem, stored.certificate)

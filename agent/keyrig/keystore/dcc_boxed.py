@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import CertificateRejected
-from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
+from gbcs.roles import CellUsage, KeyUsage
 from keyrig.errors import KeyStoreError
 from keyrig.keystore.base import IndexedKeyStore, StoredCertificate
-from keyrig.keystore.folder import certificate_in
+from keyrig.keystore.folder import certificate_in, problem_of
 from keyrig.keystore.pem import PEMKey
 from keyrig.outside_files import Unreadable, parse_json, pem_of, read_octets
 
@@ -72,7 +73,7 @@ class DCCBoxedKeyStore(IndexedKeyStore):
                     try:
                         stored.append(_stored(place, entry, passphrase))
                     except (KeyStoreError, CertificateRejected, ValueError) as error:
-                        problems.append(f"{place}: {error}")
+                        problems.append(problem_of(place, error))
         super().__init__(str(path), stored, problems)
 
 
@@ -116,7 +117,60 @@ def _contradiction(place: str, entry: _Entry, certificate: GBCSCertificate) -> s
         return f"holds the certificate of {certificate}"
     if str(certificate.serial) != serial:
         return "its certificate has another serial number"
-    role: RemotePartyRole | None = certificate.role
+    role = certificate.role_number
     if entry.role is not None and entry.role != role:
-        return f"says role {entry.role}, its certificate says otherwise"
+        says = "none" if role is None else f"role {role}"
+        return f"says role {entry.role}, its certificate says {says}"
     return None
+
+
+class DCCBoxedDocument:
+    """A `keystore.json` in the making; see `DCCBoxedKeyStore`."""
+
+    def __init__(self) -> None:
+        self._uses: dict[str, dict[str, dict[str, _Entry]]] = {}
+
+    def add(self, stored: StoredCertificate, private_key: str | None = None) -> str:
+        """Add a certificate, and return its place: Entity Identifier, use and serial number.
+
+        Args:
+            stored: An organisation's or device's.
+            private_key: Its private key, PEM that is not encrypted; None leaves it out.
+
+        Raises:
+            KeyStoreError: It identifies nobody, is for another use than the form has, or has
+                the serial number of another of the same party and use.
+        """
+        certificate = stored.certificate
+        use = next((name for name, usage in _USES.items() if usage == certificate.key_usage), None)
+        if certificate.entity_id is None or use is None:
+            raise KeyStoreError(
+                f"{stored.source}: {certificate} has no place in a keystore.json; leave it out"
+            )
+        party, serial = certificate.entity_id.stem, str(certificate.serial)
+        entries = self._uses.setdefault(party, {}).setdefault(use, {})
+        if serial in entries:
+            raise KeyStoreError(
+                f"{stored.source}: another certificate of {certificate} has serial number "
+                f"{serial}, by which a keystore.json tells them apart; leave one out"
+            )
+        entries[serial] = _Entry(
+            certificate=certificate.decoded.public_bytes(Encoding.PEM).decode("ascii"),
+            privateKey=private_key,
+            role=certificate.role_number,
+            name=_name(stored),
+        )
+        return f"{party}/{use}/{serial}"
+
+    def octets(self) -> bytes:
+        """Return the document, JSON in UTF-8."""
+        return _DOCUMENT.dump_json(self._uses, indent=2, by_alias=True, exclude_none=True) + b"\n"
+
+
+def _name(stored: StoredCertificate) -> str:
+    """Return the entry's name, which has the mark of a top-up key for one and for no other."""
+    role = stored.certificate.role
+    who = "device" if role is None else role.gbcs_name
+    top_up = "-pp" if stored.cell_usage is CellUsage.PREPAYMENT_TOP_UP else ""
+    use = "ds" if stored.certificate.key_usage == KeyUsage.DIGITAL_SIGNATURE else "ka"
+    return f"{who}{top_up}-{use}"

@@ -1,4 +1,7 @@
-"""A folder of PEM files named `<eui>-{ds,ka}.{pem,key}`, as the reference test data set has."""
+"""A folder of PEM files named `<eui>-{ds,ka}.{pem,key}`, as the reference test data set has.
+
+A pair that signs XML is named `<eui>-xml.{pem,key}`.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gbcs.certificates import CertificateProfile, GBCSCertificate
 from gbcs.entity import EntityIdentifier
-from gbcs.errors import CertificateRejected
+from gbcs.errors import CertificateRejected, DecodeError
 from gbcs.roles import CellUsage, KeyUsage
 from keyrig.errors import KeyStoreError
 from keyrig.keystore.base import Authority, IndexedKeyStore, StoredCertificate
@@ -28,30 +30,38 @@ if TYPE_CHECKING:
 CERTIFICATE_SUFFIX = ".pem"
 KEY_SUFFIX = ".key"
 PRIVATE_MODE = 0o600
+PUBLIC_MODE = 0o644
 PEM_MAXIMUM_OCTETS = 1 << 20
 """One certificate or key with whatever text a person keeps around it."""
 
 _PARTY = re.compile(
-    r"(?P<eui>[0-9a-f]{16})(?P<top_up>-pp)?-(?P<use>ds|ka)(?:\.(?P<label>[0-9A-Za-z-]+))?"
+    r"(?P<eui>[0-9a-f]{16})(?P<top_up>-pp(?!-xml))?-(?P<use>ds|ka|xml)(?:\.(?P<label>[0-9A-Za-z-]+))?"
 )
 _AUTHORITY = re.compile(
     r"(?P<authority>root|issuing|device-issuing)(?:\.(?P<label>[0-9A-Za-z-]+))?"
 )
-_USES = {"ds": KeyUsage.DIGITAL_SIGNATURE, "ka": KeyUsage.KEY_AGREEMENT}
+_XML = "xml"
+_USES = {
+    "ds": KeyUsage.DIGITAL_SIGNATURE,
+    "ka": KeyUsage.KEY_AGREEMENT,
+    _XML: KeyUsage.DIGITAL_SIGNATURE,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class FileStem:
     """What the name of a pair of files says.
 
-    The form is `<16 digits>[-pp]-{ds,ka}[.<label>]` or `{root,issuing,device-issuing}[.<label>]`;
-    the label tells further certificates of one party and use apart.
+    The form is `<16 digits>[-pp]-{ds,ka}[.<label>]`, `<16 digits>-xml[.<label>]` or
+    `{root,issuing,device-issuing}[.<label>]`; the label tells further certificates of one party
+    and use apart.
     """
 
     entity: EntityIdentifier | None
     key_usage: KeyUsage
     cell_usage: CellUsage
     authority: Authority | None
+    signs_xml: bool = False
 
     @classmethod
     def parse(cls, stem: str) -> FileStem | None:
@@ -61,7 +71,9 @@ class FileStem:
             return cls(None, KeyUsage.KEY_CERT_SIGN, CellUsage.MANAGEMENT, authority)
         if match := _PARTY.fullmatch(stem):
             cell_usage = CellUsage.PREPAYMENT_TOP_UP if match["top_up"] else CellUsage.MANAGEMENT
-            return cls(EntityIdentifier.parse(match["eui"]), _USES[match["use"]], cell_usage, None)
+            use = match["use"]
+            entity = EntityIdentifier.parse(match["eui"])
+            return cls(entity, _USES[use], cell_usage, None, signs_xml=use == _XML)
         return None
 
     def contradiction(self, certificate: GBCSCertificate) -> str | None:
@@ -73,6 +85,9 @@ class FileStem:
             return None if is_right else f"holds {certificate}, no {expected.value} certificate"
         if certificate.entity_id != self.entity or certificate.key_usage != self.key_usage:
             return f"holds the certificate of {certificate}, not of what its name says"
+        # Folders from before XML signing had a name of its own have such pairs under -ds.
+        if self.signs_xml and not certificate.signs_xml:
+            return f"holds the certificate of {certificate}, which does not sign XML"
         return None
 
 
@@ -85,6 +100,8 @@ def file_stem(stored: StoredCertificate) -> str:
         raise KeyStoreError(f"{stored.source}: {certificate} identifies nobody; leave it out")
     top_up = "-pp" if stored.cell_usage is CellUsage.PREPAYMENT_TOP_UP else ""
     use = "ds" if certificate.key_usage == KeyUsage.DIGITAL_SIGNATURE else "ka"
+    if certificate.signs_xml:
+        use = _XML
     return f"{certificate.entity_id.stem}{top_up}-{use}"
 
 
@@ -112,7 +129,7 @@ class FolderKeyStore(IndexedKeyStore):
                 certificate = read_certificate(path)
                 contradiction = stem.contradiction(certificate)
             except (KeyStoreError, CertificateRejected) as error:
-                problems.append(f"{path.name}: {error}")
+                problems.append(problem_of(path.name, error))
                 continue
             if contradiction is not None:
                 problems.append(f"{path.name}: {contradiction}")
@@ -127,7 +144,12 @@ class FolderKeyStore(IndexedKeyStore):
                 )
             )
         super().__init__(str(directory), stored, problems)
-        self.directory = directory
+        self._directory = directory
+
+    @property
+    def directory(self) -> Path:
+        """The folder itself."""
+        return self._directory
 
 
 def _certificate_files(directory: Path) -> list[Path]:
@@ -155,15 +177,26 @@ def certificate_in(pem: bytes, name: str) -> GBCSCertificate:
     """Read PEM text that holds one certificate.
 
     Raises:
-        KeyStoreError: It holds anything else; the text calls it `name`.
+        KeyStoreError: It holds anything else; the text calls it `name`, and says whether it is
+            no PEM, PEM of something else, no certificate, or one that is not read here, and why.
     """
     try:
-        found = x509.load_pem_x509_certificates(pem)
-    except (ValueError, x509.InvalidVersion, Warning) as error:
-        raise KeyStoreError(f"{name}: not a certificate in PEM; replace it") from error
+        found = GBCSCertificate.all_from_pem(pem)
+    except DecodeError as error:
+        mend = (
+            "put a certificate in PEM there"
+            if error.layer == "PEM"
+            else "have it written anew by whoever issued it, or leave it out"
+        )
+        raise KeyStoreError(f"{name}: {error}; {mend}") from error
     if len(found) != 1:
         raise KeyStoreError(f"{name}: {len(found)} certificates in one place; keep one in each")
-    return GBCSCertificate.from_der(found[0].public_bytes(Encoding.DER))
+    return found[0]
+
+
+def problem_of(name: str, error: Exception) -> str:
+    """Return the line about what was left out of a store; `name` stands in it once."""
+    return f"{name}: {str(error).removeprefix(f'{name}: ')}"
 
 
 def key_beside(
@@ -195,7 +228,7 @@ def write_certificate(directory: Path, stem: str, certificate: GBCSCertificate) 
         KeyStoreError: It exists or cannot be written.
     """
     pem = certificate.decoded.public_bytes(Encoding.PEM)
-    _write_new(directory / f"{stem}{CERTIFICATE_SUFFIX}", pem, 0o644)
+    write_new(directory / f"{stem}{CERTIFICATE_SUFFIX}", pem, PUBLIC_MODE)
 
 
 def write_private_key(directory: Path, stem: str, pem: bytes) -> None:
@@ -204,11 +237,17 @@ def write_private_key(directory: Path, stem: str, pem: bytes) -> None:
     Raises:
         KeyStoreError: It exists or cannot be written.
     """
-    _write_new(directory / f"{stem}{KEY_SUFFIX}", pem, PRIVATE_MODE)
+    write_new(directory / f"{stem}{KEY_SUFFIX}", pem, PRIVATE_MODE)
 
 
-def _write_new(path: Path, octets: bytes, mode: int) -> None:
-    """Write beside the place and link it there, so that nothing half-written is ever found."""
+def write_new(path: Path, octets: bytes, mode: int) -> None:
+    """Write a file that must not exist yet, and have it on the disk, wholly or not at all.
+
+    It is written beside its place and linked there, so that nothing half-written is ever found.
+
+    Raises:
+        KeyStoreError: It exists or cannot be written.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         # An agent that was killed here may have had the same process number, as in a container.

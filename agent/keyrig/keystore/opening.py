@@ -1,4 +1,4 @@
-"""Opening a key store by what its path is."""
+"""Opening a key store by what its path is, and a rig's with the tokens that it names."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from keyrig.keystore.base import KeyStore
     from keyrig.keystore.pem import Passphrase
+    from keyrig.rig import PKISettings, TokenSettings
 
 _ZIP_STARTS: Final = (b"PK\x03\x04", b"PK\x05\x06")
 """A zip's first entry, or the end of one without any. Source: PKWARE APPNOTE 6.3.10, 4.3."""
@@ -37,6 +38,47 @@ def open_keystore(path: str | os.PathLike[str], passphrase: Passphrase | None = 
     if where.is_file():
         return _of_file(where, passphrase)
     raise KeyStoreError(f"{where}: no key store there; make one with `keyrig pki init`")
+
+
+def open_rig_keystore(
+    home: Path, settings: PKISettings, passphrase: Passphrase | None = None
+) -> KeyStore:
+    """Open the key store of a rig: its folder or file, and the tokens that it names.
+
+    Args:
+        home: What relative paths are below.
+        settings: The rig's.
+        passphrase: Asked for the passphrase of an encrypted key when it is first used.
+
+    Raises:
+        KeyStoreError: There is no such folder or file, a token cannot be used, or what tokens
+            need is not installed.
+    """
+    files = open_keystore(home / settings.keystore, passphrase)
+    if not settings.token:
+        return files
+    try:
+        # An optional part of the installation, which rigs without tokens are spared.
+        from keyrig.keystore.mixed import MixedKeyStore  # noqa: PLC0415 - as said
+        from keyrig.keystore.pkcs11 import TokenPlace, token_at  # noqa: PLC0415 - as said
+    except ModuleNotFoundError as error:
+        if error.name != "pkcs11":
+            raise
+        raise KeyStoreError(
+            "[[pki.token]] needs python-pkcs11, which is not installed; "
+            "run `pip install 'keyrig[pkcs11]'`"
+        ) from None
+
+    def place(token: TokenSettings) -> TokenPlace:
+        return TokenPlace(
+            library=token.library,
+            label=token.token,
+            serial=token.serial,
+            read_pin=lambda: token.pin.read(home).get_secret_value(),
+            pin_kept_in=str(token.pin),
+        )
+
+    return MixedKeyStore(files, [token_at(place(each)) for each in settings.token])
 
 
 def _of_file(path: Path, passphrase: Passphrase | None) -> KeyStore:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from gbcs.keys import public_octets
 from gbcs.roles import KeyUsage
 from keyrig.errors import KeyLocked, KeyStoreError
+from keyrig.keystore.base import require_use
 from keyrig.outside_files import pem_of
 
 if TYPE_CHECKING:
@@ -117,13 +118,18 @@ class PEMKey:
         self._private_key: ec.EllipticCurvePrivateKey | None = None
         self._agreer: PEMKeyAgreer | None = None
 
+    @property
+    def stays(self) -> bool:
+        """False: its text may be copied, encrypted if it is."""
+        return False
+
     def signer(self) -> PEMSigner:
         """Give it as a signer of messages.
 
         Raises:
             KeyStoreError: Its certificate is not for digitalSignature, or as `check`.
         """
-        self._require_use(KeyUsage.DIGITAL_SIGNATURE)
+        require_use(self._name, self._certificate, KeyUsage.DIGITAL_SIGNATURE)
         return PEMSigner(self._unlocked(), self._name)
 
     def agreer(self) -> PEMKeyAgreer:
@@ -133,7 +139,7 @@ class PEMKey:
             KeyStoreError: Its certificate is not for keyAgreement, or as `check`.
         """
         if self._agreer is None:
-            self._require_use(KeyUsage.KEY_AGREEMENT)
+            require_use(self._name, self._certificate, KeyUsage.KEY_AGREEMENT)
             self._agreer = PEMKeyAgreer(self._unlocked(), self._name)
         return self._agreer
 
@@ -143,7 +149,7 @@ class PEMKey:
         Raises:
             KeyStoreError: Its certificate is not for keyCertSign, or as `check`.
         """
-        self._require_use(KeyUsage.KEY_CERT_SIGN)
+        require_use(self._name, self._certificate, KeyUsage.KEY_CERT_SIGN)
         return PEMCertificateSigner(self._unlocked(), self._name)
 
     def check(self) -> None:
@@ -171,12 +177,6 @@ class PEMKey:
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         msg = f"{self!r} holds a private key and is not copied"
         raise TypeError(msg)
-
-    def _require_use(self, key_usage: KeyUsage) -> None:
-        if key_usage not in self._certificate.key_usage:
-            raise KeyStoreError(
-                f"{self._name}: its certificate is not for {key_usage.gbcs_name}; use another key"
-            )
 
     def _unlocked(self) -> ec.EllipticCurvePrivateKey:
         if self._private_key is None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from sqlalchemy import URL, create_engine, event, func, insert, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateTable
 
 from keyrig.errors import (
     LedgerCorrupt,
@@ -241,11 +242,42 @@ class Database:
             self._bring_up()
 
     def _bring_up(self) -> None:
-        """Add the tables that an older version of the ledger lacks."""
+        """Add the tables that an older version of the ledger lacks, and allow its columns more."""
         with self.transaction() as connection:
             if self._version(connection) < SCHEMA_VERSION:
                 metadata.create_all(connection)
+                self._widen_checks(connection)
                 connection.execute(insert(ledger_schema).values(version=SCHEMA_VERSION))
+        # SQLite goes by the tables as it read them when it opened the file, until told otherwise.
+        self._pragma("writable_schema=RESET")
+
+    def _widen_checks(self, connection: Connection) -> None:
+        """Give each table the checks that it has now, without touching its rows.
+
+        The columns are those that stand there; only which words a column may hold is wider. SQLite
+        documents this way for constraints: nothing on the disk but the table's text changes.
+
+        Source: SQLite, "Making Other Kinds Of Table Schema Changes" (lang_altertable, 7).
+        """
+        stands = {
+            row.name: row.sql
+            for row in connection.exec_driver_sql(
+                "SELECT name, sql FROM sqlite_master WHERE type = 'table'"
+            )
+        }
+        wanted = {
+            table.name: str(CreateTable(table).compile(connection)).strip()
+            for table in metadata.sorted_tables
+        }
+        connection.exec_driver_sql("PRAGMA writable_schema=ON")
+        for name, sql in wanted.items():
+            if stands[name] != sql:
+                connection.exec_driver_sql(
+                    "UPDATE sqlite_master SET sql = ? WHERE type = 'table' AND name = ?",
+                    (sql, name),
+                )
+        version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA schema_version={version + 1}")
 
     def _identify(self) -> None:
         """Refuse a file that is not a ledger, before anything in it is changed.

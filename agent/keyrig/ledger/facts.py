@@ -6,12 +6,18 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sqlalchemy import insert, select
+from sqlalchemy import func, insert, select
 
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
-from keyrig.duties.facts import AttemptFact, LedgerFacts
-from keyrig.ledger.schema import attempts, cell_snapshots, scheduled_replacements
-from keyrig.ledger.states import ScheduledState
+from keyrig.duties.facts import AttemptFact, LedgerFacts, NotBegun
+from keyrig.ledger.schema import (
+    attempts,
+    cell_snapshots,
+    duties_not_begun,
+    key_changes,
+    scheduled_replacements,
+)
+from keyrig.ledger.states import KeyChangeState, ScheduledState
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -51,7 +57,7 @@ class Facts:
         self._database = database
 
     def ledger_facts(self, devices: Collection[EntityIdentifier]) -> LedgerFacts:
-        """Gather what was tried of the duties of `devices`, and what they hold for later."""
+        """Return what was tried of the duties of `devices`, what waits, and what held them back."""
         query = (
             select(
                 attempts.c.device,
@@ -86,7 +92,57 @@ class Facts:
             scheduled = {
                 (row.device, row.requirement): row.execution_at for row in connection.execute(held)
             }
-        return LedgerFacts({duty: tuple(tried) for duty, tried in gathered.items()}, scheduled)
+            asked = (
+                select(key_changes.c.device, func.min(key_changes.c.changed_at).label("since"))
+                .where(
+                    key_changes.c.device.in_(list(devices)),
+                    key_changes.c.state == KeyChangeState.WAITING_FOR_AUTHORITY,
+                )
+                .group_by(key_changes.c.device)
+            )
+            waiting = {row.device: row.since for row in connection.execute(asked)}
+            table = duties_not_begun
+            back = select(table).where(table.c.device.in_(list(devices))).order_by(table.c.id)
+            not_begun = {
+                (row.device, row.requirement): NotBegun(
+                    at=row.at, cause=row.cause, reason=row.reason, mend=row.mend
+                )
+                for row in connection.execute(back)
+            }
+        return LedgerFacts(
+            {duty: tuple(tried) for duty, tried in gathered.items()}, scheduled, waiting, not_begun
+        )
+
+    def record_not_begun(
+        self, device: EntityIdentifier, requirement: str, run_id: str, why: NotBegun
+    ) -> None:
+        """Record why a run did not begin a duty that was due; no attempt, and no consequence."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                insert(duties_not_begun).values(
+                    run_id=run_id,
+                    device=device,
+                    requirement=requirement,
+                    at=why.at,
+                    cause=why.cause,
+                    reason=why.reason,
+                    mend=why.mend,
+                )
+            )
+
+    def not_begun_in(self, run_id: str) -> tuple[tuple[EntityIdentifier, str, NotBegun], ...]:
+        """Return what a run did not begin: device, requirement and why, in order."""
+        table = duties_not_begun
+        query = select(table).where(table.c.run_id == run_id).order_by(table.c.id)
+        with self._database.reading() as connection:
+            return tuple(
+                (
+                    row.device,
+                    row.requirement,
+                    NotBegun(at=row.at, cause=row.cause, reason=row.reason, mend=row.mend),
+                )
+                for row in connection.execute(query)
+            )
 
     def record_cells(
         self, device: EntityIdentifier, cells: Iterable[Cell], run_id: str, now: datetime

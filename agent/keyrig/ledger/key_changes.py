@@ -9,10 +9,16 @@ from sqlalchemy import insert, select, update
 
 from gbcs.roles import KeyUsage
 from keyrig.errors import LedgerRefused
-from keyrig.ledger.schema import device_certificates, key_change_moves, key_changes
+from keyrig.ledger.schema import (
+    certification_requests,
+    device_certificates,
+    key_change_moves,
+    key_changes,
+)
 from keyrig.ledger.states import KEY_CHANGE_ENDS, KEY_CHANGE_MOVES, KeyChangeState
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     from sqlalchemy import ColumnElement, Connection, RowMapping, Table
@@ -54,6 +60,16 @@ class DeviceCertificate:
     since: datetime
     until: datetime | None
     key_change_id: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuthorityAsked:
+    """Which authority has a request, what it said when it was asked last, and when that was."""
+
+    authority: str
+    answer: str
+    folder: str | None
+    at: datetime
 
 
 class KeyChanges:
@@ -100,6 +116,61 @@ class KeyChanges:
         """Record the certification request that the device gave, before anything is made of it."""
         return self._advance(change_id, KeyChangeState.CSR_RECEIVED, now, csr=csr)
 
+    def waiting_for_authority(
+        self, change_id: int, now: datetime, *, authority: str, answer: str, folder: str | None
+    ) -> KeyChange:
+        """Record that an authority has the request and has not certified it yet, or still not.
+
+        Args:
+            change_id: The change.
+            now: The present instant; the change waits since it was first recorded so.
+            authority: The authority's name.
+            answer: What it says, in one line; safe to print.
+            folder: Where the request lies as files, or None.
+        """
+        table = certification_requests
+        values = {"authority": authority, "answer": answer, "folder": folder, "asked_at": now}
+        with self._database.transaction() as connection:
+            if self.change(change_id).state is not KeyChangeState.WAITING_FOR_AUTHORITY:
+                self._advance(
+                    change_id, KeyChangeState.WAITING_FOR_AUTHORITY, now, detail=authority
+                )
+            changed = connection.execute(
+                update(table).where(table.c.key_change_id == change_id).values(**values)
+            )
+            if not changed.rowcount:
+                connection.execute(insert(table).values(key_change_id=change_id, **values))
+            return self.change(change_id)
+
+    def asked(self, change_id: int) -> AuthorityAsked:
+        """Return which authority has the request of a change, and what it said last.
+
+        Raises:
+            LedgerRefused: None has it.
+        """
+        table = certification_requests
+        with self._database.reading() as connection:
+            row = connection.execute(
+                select(table).where(table.c.key_change_id == change_id)
+            ).one_or_none()
+        if row is None:
+            raise LedgerRefused(f"no authority has the request of key change {change_id}")
+        return AuthorityAsked(
+            authority=row.authority, answer=row.answer, folder=row.folder, at=row.asked_at
+        )
+
+    def all_waiting(self, devices: Collection[EntityIdentifier] = ()) -> tuple[KeyChange, ...]:
+        """Return the changes whose requests wait for the authority, the longest waiting first.
+
+        Args:
+            devices: The devices; all where empty.
+        """
+        waits = key_changes.c.state == KeyChangeState.WAITING_FOR_AUTHORITY
+        if devices:
+            waits &= key_changes.c.device.in_(list(devices))
+        found = self._select(waits)
+        return tuple(sorted(found, key=lambda change: (change.changed_at, change.id)))
+
     def certificate_issued(self, change_id: int, certificate: bytes, now: datetime) -> KeyChange:
         """Record the certificate that the authority issued."""
         return self._advance(
@@ -107,7 +178,9 @@ class KeyChanges:
             KeyChangeState.CERTIFICATE_ISSUED,
             now,
             certificate=certificate,
-            allowed_from=frozenset({KeyChangeState.CSR_RECEIVED}),
+            allowed_from=frozenset(
+                {KeyChangeState.CSR_RECEIVED, KeyChangeState.WAITING_FOR_AUTHORITY}
+            ),
         )
 
     def storing(self, change_id: int, now: datetime) -> KeyChange:
@@ -129,13 +202,17 @@ class KeyChanges:
         return self._advance(change_id, KeyChangeState.STORED, now)
 
     def confirmed(self, change_id: int, now: datetime) -> KeyChange:
-        """Record that CS02e gave the certificate back; older ones are out of use."""
+        """Record that the device gave the certificate back and used its key.
+
+        Older certificates are out of use from now on, and not before.
+        """
         return self._advance(change_id, KeyChangeState.CONFIRMED, now)
 
     def abandoned(self, change_id: int, now: datetime, *, detail: str) -> KeyChange:
         """Give a change up.
 
-        A certificate that the device may have stored stays among its candidates.
+        A certificate that the device may have stored stays among its candidates, after those that
+        it is known to use.
         """
         return self._advance(change_id, KeyChangeState.ABANDONED, now, detail=detail)
 
@@ -363,6 +440,8 @@ def _move_certificates(
             certain=False,
             change=change.id,
         )
+    elif to is KeyChangeState.ABANDONED:
+        connection.execute(update(table).where(its_own).values(certain=False))
     elif to is KeyChangeState.CERTIFICATE_ISSUED:
         connection.execute(update(table).where(its_own).values(until=now))
     elif to in {KeyChangeState.STORED, KeyChangeState.CONFIRMED}:

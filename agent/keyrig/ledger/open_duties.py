@@ -111,7 +111,7 @@ class OpenDuties:
             if found is None:
                 return
             planned, facts, known = found
-            due = {duty.requirement: duty.deadline or NO_DEADLINE for duty in planned.to_do()}
+            due = {duty.requirement: duty.deadline or NO_DEADLINE for duty in planned.open()}
             table = open_duties
             stand = connection.execute(
                 select(table.c.requirement, table.c.due_by).where(table.c.device == device)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import insert, select, update
@@ -11,7 +13,7 @@ from gbcs.printable import printable
 from keyrig.duties.facts import Outcome
 from keyrig.duties.plan import duty_id
 from keyrig.errors import LedgerRefused, SettingsError
-from keyrig.ledger.schema import attempts, exchanges, runs
+from keyrig.ledger.schema import attempts, exchanges, run_contexts, runs
 from keyrig.ledger.states import ExchangeOutcome, RunOutcome
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from keyrig.ledger.database import Database
 
 LAST: Final = "last"
-"""Names the newest run."""
+"""Names the newest run that was made to carry duties out."""
 _SHOWN_RUNS: Final = 3
 
 
@@ -110,12 +112,15 @@ class Runs:
     def named(self, name: str) -> Run:
         """Give a run by its id, by the beginning of its id, or the newest by "last".
 
+        The newest is one that was made for somebody's duties; one that only asked devices who
+        they are is named by its id.
+
         Raises:
             SettingsError: No run is called so, or several are.
         """
         newest = self.runs()
         if name == LAST:
-            found = newest[:1]
+            found = tuple(islice((run for run in newest if not self._only_asked(run.id)), 1))
         else:
             found = tuple(run for run in newest if name and run.id.startswith(name.lower()))
         if len(found) == 1:
@@ -124,6 +129,14 @@ class Runs:
         reason = f"{len(found)} runs begin so" if found else "the ledger has no such run"
         mend = f"name one, such as {known}" if known else "run a rig first"
         raise SettingsError(f"run {printable(name, 40)}", reason, mend)
+
+    def _only_asked(self, run_id: str) -> bool:
+        """True if a run was made to carry out nobody's duties."""
+        table = run_contexts
+        query = select(table.c.parties).where(table.c.run_id == run_id)
+        with self._database.reading() as connection:
+            parties = connection.execute(query).scalar_one_or_none()
+        return parties is not None and json.loads(parties).get("carried_out") == []
 
     def runs(self, rig_name: str | None = None) -> tuple[Run, ...]:
         """Give the runs, of one rig or of all, newest first."""

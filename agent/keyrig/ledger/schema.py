@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from keyrig.clock_trust import ClockFault
-from keyrig.duties.facts import Outcome
+from keyrig.duties.facts import Cause, Outcome
 from keyrig.duties.smi_status import SMIStatus
 from keyrig.ledger.columns import Counter, Entity, Instant, RowId, choice
 from keyrig.ledger.states import (
@@ -38,8 +38,8 @@ from keyrig.ledger.states import (
     Verification,
 )
 
-SCHEMA_VERSION: Final = 4
-"""Counted up with every change of the tables; so far each has only added some."""
+SCHEMA_VERSION: Final = 5
+"""Counted up with every change of the tables: each adds some, or allows more words in a column."""
 
 APPLICATION_ID: Final = 0x4B52_4C47
 """SQLite's application_id of a ledger: "KRLG"."""
@@ -112,6 +112,21 @@ attempts = Table(
     Index("ix_attempts_device_requirement", "device", "requirement"),
 )
 
+duties_not_begun = Table(
+    "duties_not_begun",
+    metadata,
+    Column("id", RowId, primary_key=True),
+    Column("run_id", ForeignKey("runs.id"), nullable=False, index=True),
+    Column("device", Entity, nullable=False),
+    Column("requirement", String(20), nullable=False),
+    Column("at", Instant, nullable=False),
+    Column("cause", choice(Cause), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("mend", Text, nullable=False),
+    Index("ix_duties_not_begun_device_requirement", "device", "requirement"),
+)
+"""Duties that were due and were held back before anything was sent for them, and why."""
+
 exchanges = Table(
     "exchanges",
     metadata,
@@ -178,6 +193,17 @@ key_change_moves = Table(
     Column("detail", Text, nullable=False, default=""),
     Column("at", Instant, nullable=False),
 )
+
+certification_requests = Table(
+    "certification_requests",
+    metadata,
+    Column("key_change_id", ForeignKey("key_changes.id"), primary_key=True),
+    Column("authority", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("folder", Text),
+    Column("asked_at", Instant, nullable=False),
+)
+"""Which authority has the request of a key change, and what it said when it was asked last."""
 
 device_certificates = Table(
     "device_certificates",

@@ -36,20 +36,23 @@ class KeyChangeState(enum.Enum):
     REQUESTED = "requested"
     """CS02c is about to be sent or was."""
     CSR_RECEIVED = "csr-received"
+    WAITING_FOR_AUTHORITY = "waiting-for-authority"
+    """The authority has the request, and has not certified it yet."""
     CERTIFICATE_ISSUED = "certificate-issued"
     STORING = "storing"
     """CS02d is about to be sent or was; the device may hold either certificate."""
     STORED = "stored"
     """The device said that it stored the certificate."""
     CONFIRMED = "confirmed"
-    """CS02e gave the certificate back."""
+    """CS02e gave the certificate back, and the device used its key in an exchange."""
     ABANDONED = "abandoned"
 
 
 _S = KeyChangeState
 KEY_CHANGE_MOVES: Final[dict[KeyChangeState, frozenset[KeyChangeState]]] = {
     _S.REQUESTED: frozenset({_S.CSR_RECEIVED, _S.ABANDONED}),
-    _S.CSR_RECEIVED: frozenset({_S.CERTIFICATE_ISSUED, _S.ABANDONED}),
+    _S.CSR_RECEIVED: frozenset({_S.WAITING_FOR_AUTHORITY, _S.CERTIFICATE_ISSUED, _S.ABANDONED}),
+    _S.WAITING_FOR_AUTHORITY: frozenset({_S.CERTIFICATE_ISSUED, _S.ABANDONED}),
     _S.CERTIFICATE_ISSUED: frozenset({_S.STORING, _S.ABANDONED}),
     _S.STORING: frozenset({_S.STORED, _S.CONFIRMED, _S.CERTIFICATE_ISSUED, _S.ABANDONED}),
     _S.STORED: frozenset({_S.CONFIRMED, _S.ABANDONED}),
@@ -155,6 +158,8 @@ class EventType(enum.Enum):
     NOTICE = "notice"
     FLAG = "flag"
     SECURITY_INCIDENT = "security-incident"
+    CERTIFICATION_REQUEST = "certification-request"
+    """A device's certification request waits for the authority, or does no more."""
 
 
 class ServiceDocumentKind(enum.Enum):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import fcntl
 import os
 import select
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 import serial
 
-from keyrig.errors import DeviceUnavailable, LinkClosed, PortBusy, PortMissing, SettingsError
+from keyrig.errors import LinkClosed
+from keyrig.links.refusals import refusal
 
 if TYPE_CHECKING:
     from socket import socket
@@ -22,11 +22,6 @@ WRITE_TIMEOUT_S: Final = 30.0
 """Longest wait for a port to take what is written."""
 UNWATCHED_WAIT_S: Final = 0.02
 """How long one read waits on a port that cannot be watched together with the wake-up pipe."""
-
-_BUSY: Final = frozenset({errno.EBUSY, errno.EAGAIN})
-_MISSING: Final = frozenset(
-    {errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.ECONNREFUSED, errno.EHOSTUNREACH}
-)
 
 
 class Port:
@@ -61,28 +56,36 @@ class Port:
     def open(self) -> None:
         """Open the port for this process alone, by flock and, on a terminal, TIOCEXCL.
 
+        A network port is given 5 s for each of its host's addresses to be connected, and one of
+        RFC 2217 3 s more for each thing that its server must agree to.
+
         Raises:
             PortMissing: There is no such port, or nothing listens at its address.
             PortBusy: Another program has it.
             DeviceUnavailable: It is there and cannot be opened.
-            SettingsError: The URL or the baud rate makes no sense.
+            RigFileInvalid: The URL or the baud rate makes no sense.
         """
         if self._serial is not None:
             return
         try:
-            opened = serial.serial_for_url(
+            self._serial = serial.serial_for_url(
                 self.url,
                 baudrate=self.baud,
                 timeout=0,
                 exclusive=True,
+                do_not_open=True,
             )
-        except serial.SerialException as error:
-            raise _open_error(self.url, error) from error
-        except (ValueError, OverflowError) as error:
-            raise SettingsError(
-                self.url, f"not a port: {error}", "write a device path or a pyserial URL"
-            ) from error
-        self._serial = opened
+            self._serial.open()
+            self._set_up(self._serial)
+        # Drivers, URL handlers and termios raise what they like; none of it may end a run.
+        except Exception as error:
+            self.close()
+            raise refusal(self.url, self.baud, error) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def _set_up(self, opened: serial.Serial) -> None:
         self._fd = _descriptor(opened)
         if self._fd is None:
             # Ports of this kind, rfc2217:// among them, know no write time-out.
@@ -108,7 +111,7 @@ class Port:
         self._fd = None
         # pyserial leaves the socket open where the peer has gone before.
         connection: socket | None = getattr(opened, "_socket", None)
-        with contextlib.suppress(OSError, serial.SerialException):
+        with contextlib.suppress(OSError, termios.error):
             opened.close()
         if connection is not None:
             connection.close()
@@ -190,19 +193,3 @@ def _descriptor(opened: serial.Serial) -> int | None:
         return int(opened.fileno())
     except (OSError, AttributeError, TypeError):
         return None
-
-
-def _open_error(
-    url: str, error: serial.SerialException
-) -> PortBusy | PortMissing | DeviceUnavailable:
-    cause = error if error.errno is not None else error.__context__
-    number = cause.errno if isinstance(cause, OSError) else None
-    if number in _BUSY:
-        return PortBusy(url)
-    if number in _MISSING:
-        return PortMissing(url, os.strerror(number or 0).lower())
-    if number in {errno.EACCES, errno.EPERM}:
-        return DeviceUnavailable(
-            url, "no permission to open the port", "add the user to the port's group"
-        )
-    return DeviceUnavailable(url, f"cannot be opened: {error}")

@@ -120,6 +120,15 @@ class PumpedLink(abc.ABC, Generic[C]):
             self.close()
             raise
 
+    def try_port(self) -> None:
+        """Open the port as `open` does, and close it; nothing is sent to the device.
+
+        Raises:
+            RigError: As by `open`.
+        """
+        self._port.open()
+        self._port.close()
+
     def close(self) -> None:
         """End the connection and give up the port; a link that is not open stays so."""
         thread, connection = self._thread, self._connection

@@ -47,11 +47,11 @@ class PublicCertificates:
             self._signing[entity].append(certificate)
 
     def signing(self, entity: EntityIdentifier) -> tuple[GBCSCertificate, ...]:
-        """Give the digital signature certificates of an organisation or device."""
-        return tuple(self._signing.get(entity, ()))
+        """Give the certificates by which an organisation or device signs GBCS messages."""
+        return tuple(each for each in self._signing.get(entity, ()) if not each.signs_xml)
 
     def all_signing(self) -> tuple[GBCSCertificate, ...]:
-        """Give every digital signature certificate."""
+        """Give every digital signature certificate, those that sign XML among them."""
         return tuple(each for held in self._signing.values() for each in held)
 
     def vouch_for_device(self, certificate: GBCSCertificate, device: EntityIdentifier) -> bool:

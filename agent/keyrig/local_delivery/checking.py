@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime, timedelta
 
-    from cryptography import x509
-
+    from duis.distinguished_names import DistinguishedName
     from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
     from keyrig.local_delivery.certificates import PublicCertificates
@@ -198,7 +197,7 @@ def _check_document(given: GivenCommand, certificates: PublicCertificates) -> st
     signers: list[GBCSCertificate] = []
     find = among(certificates.all_signing())
 
-    def find_signer(issuer: x509.Name, serial: int) -> GBCSCertificate | None:
+    def find_signer(issuer: DistinguishedName, serial: int) -> GBCSCertificate | None:
         found = find(issuer, serial)
         signers.extend([found] if found else [])
         return found

@@ -125,7 +125,12 @@ class EvidenceFile:
         for attempt in self.attempts:
             tried.setdefault((attempt.device, attempt.requirement), []).append(attempt.fact)
         attempts = {duty: tuple(each) for duty, each in tried.items()}
-        return LedgerFacts(attempts, self.scheduled)
+        waiting = {
+            device: tried[-1].finished_at
+            for (device, _), tried in attempts.items()
+            if tried and tried[-1].outcome is Outcome.WAITING and tried[-1].finished_at is not None
+        }
+        return LedgerFacts(attempts, self.scheduled, waiting)
 
 
 def read_evidence(octets: bytes, source: str) -> EvidenceFile:

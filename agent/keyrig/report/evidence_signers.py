@@ -97,7 +97,7 @@ def signers_of(
     """
     signers = []
     for certificate in certificates:
-        if (certificate.entity_id, certificate.key_usage) != (
+        if certificate.signs_xml or (certificate.entity_id, certificate.key_usage) != (
             message.header.originator,
             KeyUsage.DIGITAL_SIGNATURE,
         ):

@@ -61,7 +61,7 @@ class PartyNames:
                 continue
             if entity is None:
                 continue
-            if role in _BY_ROLE:
+            if isinstance(role, RemotePartyRole) and role in _BY_ROLE:
                 self._of_role.setdefault(entity, _BY_ROLE[role])
             if own:
                 self._own.setdefault(entity, own)

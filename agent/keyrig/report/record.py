@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import KeyUsage
-from keyrig.duties.facts import AttemptFact, LedgerFacts
+from keyrig.duties.facts import AttemptFact, LedgerFacts, Outcome
 from keyrig.duties.rules import built_in_rules
 
 if TYPE_CHECKING:
@@ -88,7 +88,12 @@ class DeviceHistory:
             for each in self.scheduled
             if started[each.attempt_id] <= at and each.waits_at(at)
         }
-        return LedgerFacts({duty: tuple(each) for duty, each in tried.items()}, scheduled)
+        waiting = {
+            device: attempts[-1].finished_at
+            for (device, _), attempts in tried.items()
+            if attempts[-1].outcome is Outcome.WAITING and attempts[-1].finished_at is not None
+        }
+        return LedgerFacts({duty: tuple(each) for duty, each in tried.items()}, scheduled, waiting)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

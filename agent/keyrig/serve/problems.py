@@ -13,6 +13,7 @@ from duis.errors import DocumentInvalid
 from gbcs.errors import KeyrigError, ProtocolError, SecurityError
 from gbcs.printable import printable
 from keyrig.errors import (
+    AuthorityError,
     ClockWrong,
     DCCNotBelieved,
     DCCUnreachable,
@@ -31,6 +32,7 @@ from keyrig.errors import (
     PortMissing,
     RadioError,
     ReceiverUnusable,
+    RecoveryUntrusted,
     RigBusy,
     RigError,
     RigFileInvalid,
@@ -131,6 +133,18 @@ _KINDS: Final[Sequence[tuple[type[Exception], _Kind]]] = (
     (
         KeyStoreError,
         _Kind("key-store-unusable", HTTPStatus.SERVICE_UNAVAILABLE, "The key store is unusable"),
+    ),
+    (
+        AuthorityError,
+        _Kind(
+            "authority-unusable",
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            "The certificate authority does not do what is asked",
+        ),
+    ),
+    (
+        RecoveryUntrusted,
+        _Kind("recovery-untrusted", HTTPStatus.CONFLICT, "No Recovery Certificate to go by"),
     ),
     (PortBusy, _Kind("port-busy", HTTPStatus.CONFLICT, "The port is in use")),
     (PortMissing, _Kind("port-missing", HTTPStatus.SERVICE_UNAVAILABLE, "There is no such port")),

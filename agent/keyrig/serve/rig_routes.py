@@ -198,13 +198,13 @@ def _link(device: RigDevice) -> str:
 def _plan(service: Service, served: ServedRig, *, only_due: bool) -> bytes:
     outlook = outlook_of(served.places(), now=service.clock(), ledger=service.ledgers.reading)
     made = outlook.plan.only_due() if only_due else outlook.plan
-    return json.dumps(plan_document(made, outlook.statuses)).encode()
+    return json.dumps(plan_document(made, outlook.statuses, outlook.requests)).encode()
 
 
 def _devices(service: Service, served: ServedRig) -> bytes:
     rig = served.usable()
     outlook = outlook_of(served.places(), now=service.clock(), ledger=service.ledgers.reading)
-    document = plan_document(outlook.plan, outlook.statuses)
+    document = plan_document(outlook.plan, outlook.statuses, outlook.requests)
     links = {str(device.entity_id): _link(device) for device in rig.device}
     open_duties = outlook.plan.to_do()
     for device in document["devices"]:

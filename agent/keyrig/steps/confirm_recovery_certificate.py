@@ -26,6 +26,8 @@ def confirm_recovery_certificate(context: StepContext) -> Script:
     read = yield from read_cells(context, RemotePartyRole.RECOVERY)
     cell = read.at(RECOVERY_CELL)
     expected = context.parties.recovery_certificate
+    # A duty whose certificate is not at hand is held back before its step begins.
+    assert expected is not None
     identifier, expected_identifier = cell.subject_key_identifier, key_identifier(expected)
     if cell.entity_id != expected.entity_id or identifier != expected_identifier:
         raise StepFailed(

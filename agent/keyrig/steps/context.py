@@ -48,12 +48,15 @@ class Parties:
     Args:
         access_control_broker: Signs and MACs.
         transitional_cos: Replaces one supplier's credentials with another's.
-        recovery_certificate: The one certificate that a Recovery cell must hold.
+        recovery_certificate: The one certificate that a Recovery cell must hold; None where it is
+            not at hand.
+        recovery_missing: Why it is not at hand, in one line; "" where it is.
     """
 
     access_control_broker: EntityIdentifier
     transitional_cos: EntityIdentifier
-    recovery_certificate: GBCSCertificate
+    recovery_certificate: GBCSCertificate | None
+    recovery_missing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,8 @@ class Ask:
         detail: What it is about, for people.
         signing_key_identifier: Which of the originator's certificates the device holds, where
             that is known; else its newest signs.
+        agreement_certificate: The device's key agreement certificate (DER) under which alone the
+            command is MACed; None for each that the device may use, one after another.
 
     Answer: an `Answer`. Errors thrown: `NoResponse`, `gbcs.errors.SecurityError`.
     """
@@ -64,6 +66,7 @@ class Ask:
     repeatable: bool
     detail: str = ""
     signing_key_identifier: bytes | None = None
+    agreement_certificate: bytes | None = field(default=None, repr=False)
 
     @property
     def what(self) -> str:
@@ -79,10 +82,21 @@ class Answer:
     Args:
         payload: The payload's value.
         exchange_id: The exchange in the ledger, for evidence.
+        signed_under: The device's certificate (DER) by whose key its signature verified, or None
+            where it carries none.
+        maced_under: The device's certificate (DER) by whose key its MAC verified, or None where
+            it carries none, or one that only the DCC can verify.
+        agreed_under: The device's certificate (DER) by whose key the command was MACed, or None
+            where it carried no MAC, or the DCC made it.
+        is_by_the_dcc: The DCC made or MACed the command and takes its answer's MAC.
     """
 
     payload: Any
     exchange_id: int
+    signed_under: bytes | None = field(default=None, repr=False)
+    maced_under: bytes | None = field(default=None, repr=False)
+    agreed_under: bytes | None = field(default=None, repr=False)
+    is_by_the_dcc: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +110,8 @@ class ReserveCounter:
 class Certify:
     """Have the certificate authority issue the certificate of a key change.
 
-    Answer: the `KeyChange`, with the certificate in it and kept in the ledger.
-    Error thrown: `gbcs.errors.CertificateRejected`, where request or certificate is not right.
+    Answer: the `KeyChange`: with the certificate in it and kept in the ledger, or waiting for the
+    authority. What the authority does not do or does wrong ends the step, and is not its failure.
     """
 
     change: KeyChange
@@ -148,11 +162,14 @@ class StepResult:
         detail: What was found or done, in one line.
         evidence: The exchanges that show it, in the order they were made.
         scheduled_at: When the device is to do it, where it has only accepted it.
+        waits_for_authority: Certification requests wait for the authority; a later attempt at the
+            step goes on with them.
     """
 
     detail: str
     evidence: tuple[int, ...]
     scheduled_at: datetime | None = None
+    waits_for_authority: bool = False
 
 
 def ask(
@@ -163,6 +180,7 @@ def ask(
     repeatable: bool,
     detail: str = "",
     signing_key_identifier: bytes | None = None,
+    agreement_certificate: bytes | None = None,
 ) -> Generator[Effect, Any, Answer]:
     """Yield one `Ask` and give its `Answer`."""
     answer = yield Ask(
@@ -172,6 +190,7 @@ def ask(
         repeatable=repeatable,
         detail=detail,
         signing_key_identifier=signing_key_identifier,
+        agreement_certificate=agreement_certificate,
     )
     assert isinstance(answer, Answer)
     return answer

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from gbcs.entity import EntityIdentifier
@@ -32,11 +32,16 @@ class CellsRead:
         cells: What each cell holds; of roles that the device does not hold, nothing.
         statuses: What the device said of each role.
         exchange_id: The exchange that shows it.
+        maced_under: The device's certificate (DER) by whose key the response's MAC verified, or
+            None where it cannot be verified here.
+        is_by_the_dcc: The DCC made the command, and its answer's MAC is for the DCC.
     """
 
     cells: tuple[Cell, ...]
     statuses: dict[RemotePartyRole, StatusCode]
     exchange_id: int
+    maced_under: bytes | None = field(default=None, repr=False)
+    is_by_the_dcc: bool = False
 
     def of(self, role: RemotePartyRole) -> tuple[Cell, ...]:
         """Give the cells of one role.
@@ -85,8 +90,16 @@ def key_identifier(certificate: GBCSCertificate) -> bytes:
     return certificate.subject_key_identifier
 
 
-def read_cells(context: StepContext, *roles: RemotePartyRole) -> Generator[Effect, Any, CellsRead]:
+def read_cells(
+    context: StepContext, *roles: RemotePartyRole, agreement_certificate: bytes | None = None
+) -> Generator[Effect, Any, CellsRead]:
     """Ask a device for the cells of `roles`, by the broker's authority, MAC only.
+
+    Args:
+        context: The device, and the parties around it.
+        roles: The roles, in the order in which the device must answer.
+        agreement_certificate: The device's key agreement certificate (DER) whose key alone MACs
+            the command; None for each that the device may use.
 
     Source: GBCS 13.2.
     """
@@ -102,6 +115,7 @@ def read_cells(context: StepContext, *roles: RemotePartyRole) -> Generator[Effec
         lambda _counter: command,
         repeatable=True,
         detail=", ".join(role.gbcs_name for role in roles),
+        agreement_certificate=agreement_certificate,
     )
     details: tuple[RemotePartyDetails, ...] = answer.payload
     answered = [item.remote_party_role for item in details]
@@ -112,7 +126,13 @@ def read_cells(context: StepContext, *roles: RemotePartyRole) -> Generator[Effec
     cells = tuple(_cells(details))
     yield RecordCells(cells)
     statuses = {item.remote_party_role: item.status_code for item in details}
-    return CellsRead(cells, statuses, answer.exchange_id)
+    return CellsRead(
+        cells,
+        statuses,
+        answer.exchange_id,
+        maced_under=answer.maced_under,
+        is_by_the_dcc=answer.is_by_the_dcc,
+    )
 
 
 def _cells(details: tuple[RemotePartyDetails, ...]) -> Generator[Cell, None, None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -122,12 +122,29 @@ class SecurityIncidentData(_Data):
     evidence: EvidenceReference
 
 
+class CertificationRequestData(_Data):
+    """A device's certification request waits for the certificate authority, or does no more."""
+
+    state: Annotated[
+        Literal["waiting", "certified", "void"],
+        Field(description="Void where the request was given up; another follows."),
+    ]
+    key_usage: Annotated[str, Field(description="digitalSignature or keyAgreement.")]
+    key_identifier: Annotated[str, Field(description="Of the key to be certified; 16 digits.")]
+    due_by: Annotated[
+        datetime | None, Field(description="By when the duty is to be done; null for no deadline.")
+    ]
+    authority: Annotated[str, Field(description="Who certifies it.")]
+    reason: Annotated[str, Field(description="What the authority says, or why it is void.")]
+
+
 DATA_MODELS: Final[dict[EventType, type[_Data]]] = {
     EventType.DUTY_OUTCOME: DutyOutcomeData,
     EventType.SMI_STATUS_CHANGED: SMIStatusChangedData,
     EventType.NOTICE: NoticeData,
     EventType.FLAG: FlagData,
     EventType.SECURITY_INCIDENT: SecurityIncidentData,
+    EventType.CERTIFICATION_REQUEST: CertificationRequestData,
 }
 
 

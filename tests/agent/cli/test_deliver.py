@@ -201,17 +201,41 @@ def test_device_that_is_absent_needs_a_person_and_the_batch_goes_on_later(
     assert (listed["states"], listed["left"]) == ({"answered": 1}, 0)
 
 
-def test_answers_are_signed_where_the_party_has_a_key(handheld: Handheld) -> None:
+def has_keys(handheld: Handheld, *uses: str) -> Path:
     pki = handheld.home / "pki"
     pki.mkdir()
-    for suffix in ("pem", "key"):
-        shutil.copy(handheld.elsewhere / "pki" / f"{SUPPLIER.stem}-ds.{suffix}", pki)
+    for name in (f"{SUPPLIER.stem}-{use}.{suffix}" for use in uses for suffix in ("pem", "key")):
+        shutil.copy(handheld.elsewhere / "pki" / name, pki)
+    return pki
+
+
+def test_key_that_is_not_for_documents_signs_one_where_it_is_named(handheld: Handheld) -> None:
+    pki = has_keys(handheld, "ds")
+    output = handheld.home / "answers"
+    command = handheld.hex_file(handheld.dcc().issue())
+    asked = ["deliver", command, "--device", str(ESME), "--rig", str(handheld.rig)]
+    assert run_command([*asked, "--sign-as", str(SUPPLIER), "--output", str(output)]) == 4
+    told = handheld.capsys.readouterr().err
+    certificate = open_keystore(pki).certificate(SUPPLIER, key_usage=DS)
+    assert f"{SUPPLIER} has no XML-signing key" in told
+    assert f"duis.signing_certificates ({certificate.serial:x})" in told
+    with (handheld.home / "keyrig.toml").open("a") as settings:
+        settings.write(f'\n[duis.signing_certificates]\n"{SUPPLIER}" = "{certificate.serial:X}"\n')
+    code, _ = handheld.run(command, "--sign-as", str(SUPPLIER), "--output", str(output))
+    assert code == 0
+    (path,) = output.iterdir()
+    verify(path.read_bytes(), among([certificate]), path.name)
+
+
+def test_answers_are_signed_where_the_party_has_a_key(handheld: Handheld) -> None:
+    pki = has_keys(handheld, "ds", "xml")
     output = handheld.home / "answers"
     command = handheld.hex_file(handheld.dcc().issue())
     code, _ = handheld.run(command, "--sign-as", str(SUPPLIER), "--output", str(output))
     assert code == 0
     (path,) = output.iterdir()
-    held = among([open_keystore(pki).certificate(SUPPLIER, key_usage=DS)])
+    (signing,) = open_keystore(pki).xml_signing_certificates(SUPPLIER)
+    held = among([signing.certificate])
     request = parse_request(verify(path.read_bytes(), held, path.name), path.name)
     assert request.header.request_id.originator == SUPPLIER
     assert_valid(path.read_bytes())

@@ -31,12 +31,12 @@ def test_init_makes_the_pki_in_the_home_folder_once(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_command(["pki", "init"]) == 0
-    assert "17 certificates made" in capsys.readouterr().out
+    assert "21 certificates made" in capsys.readouterr().out
     assert (home / "pki" / "root.key").is_file()
     assert run_command(["pki", "init"]) == 4
     assert "exists already" in capsys.readouterr().err
     assert run_command(["pki", "check"]) == 0
-    assert "17 certificates, 17 keys, 0 findings" in capsys.readouterr().out
+    assert "21 certificates, 21 keys, 0 findings" in capsys.readouterr().out
 
 
 def test_show_lists_every_certificate(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,7 +45,7 @@ def test_show_lists_every_certificate(home: Path, capsys: pytest.CaptureFixture[
     capsys.readouterr()
     assert run_command(["pki", "show", "--keystore", keystore]) == 0
     table = capsys.readouterr().out.splitlines()
-    assert len(table) == 18
+    assert len(table) == 22
     supplier = [line.split() for line in table if "prePaymentTopUp" in line]
     assert [row[:4] for row in supplier] == [
         ["90-B3-D5-1F-30-01-00-00", "supplier", "keyAgreement", "prePaymentTopUp"],
@@ -60,10 +60,10 @@ def test_json_carries_its_schema_on_every_line(
     source = str(home / "pki")
     run_command(["pki", "init", "--json"])
     (made,) = lines(capsys)
-    assert made == {"schema": 1, "kind": "pki-made", "keystore": source, "certificates": 17}
+    assert made == {"schema": 1, "kind": "pki-made", "keystore": source, "certificates": 21}
     run_command(["pki", "show", "--json"])
     shown = lines(capsys)
-    assert len(shown) == 17
+    assert len(shown) == 21
     assert all(line["schema"] == 1 and line["kind"] == "certificate" for line in shown)
     named = {line["source"]: line for line in shown}
     supplier = named["90b3d51f30010000-ds.pem"]
@@ -72,7 +72,7 @@ def test_json_carries_its_schema_on_every_line(
     assert supplier["private_key"] is True
     run_command(["pki", "export", "--json", str(home / "out")])
     (exported,) = lines(capsys)
-    assert len(exported["copied"]) == 17
+    assert len(exported["copied"]) == 21
     run_command(["pki", "check", "--json"])
     assert lines(capsys)[-1]["findings"] == 0
 
@@ -84,7 +84,7 @@ def test_export_leaves_private_keys_behind_unless_asked(
     assert run_command(["pki", "export", str(home / "public")]) == 0
     assert run_command(["pki", "export", "--private", str(home / "whole")]) == 0
     assert not list((home / "public").glob("*.key"))
-    assert len(list((home / "whole").glob("*.key"))) == 17
+    assert len(list((home / "whole").glob("*.key"))) == 21
     assert run_command(["pki", "export", str(home / "whole")]) == 4
     assert "exists already" in capsys.readouterr().err
 
@@ -101,7 +101,7 @@ def test_import_copies_and_says_what_was_left_out(
     target = ["--keystore", str(home / "third")]
     assert run_command(["pki", "import", str(source), *target]) == 3
     captured = capsys.readouterr()
-    assert "16 copied, 0 there already, 1 left out" in captured.out
+    assert "20 copied, 0 there already, 1 left out" in captured.out
     assert "left out: issuing.pem" in captured.err
 
 

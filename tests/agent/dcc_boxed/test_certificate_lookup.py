@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import httpx
@@ -17,7 +18,7 @@ from duis.smki import (
     build_smki,
     parse_smki,
 )
-from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
+from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole, XMLSigningRole
 from keyrig.dcc_boxed.certificate_lookup import CertificateLookup
 from keyrig.dcc_boxed.http import HTTPClient
 from keyrig.dcc_boxed.smki import SMKI
@@ -114,6 +115,20 @@ def test_newest_certificate_in_use_that_leads_to_a_root_is_given(
     lookup = lookup_of(repository, authorities)
     assert lookup.certificate(DEVICE, KA, is_device=True, at=DURING) == new
     assert lookup.certificate(DEVICE, DS, is_device=True, at=DURING) == signing
+
+
+def test_what_signs_xml_is_in_use_and_never_for_messages(authorities: Authorities) -> None:
+    gbcs = authorities.organisation()
+    xml = authorities.organisation(role=XMLSigningRole.XML_SIGN, start=DURING - timedelta(days=1))
+    repository = Repository(
+        [(gbcs, CertificateStatus.IN_USE), (xml, CertificateStatus.IN_USE)], is_device=False
+    )
+    lookup = lookup_of(repository, authorities)
+    assert lookup.in_use(SUPPLIER, is_device=False, at=DURING) == (xml, gbcs)
+    assert lookup.certificate(SUPPLIER, DS, is_device=False, at=DURING) == gbcs
+    repository.certificates.pop(0)
+    with pytest.raises(KeyMissing):
+        lookup.certificate(SUPPLIER, DS, is_device=False, at=DURING)
 
 
 def test_certificate_of_a_foreign_root_is_refused(authorities: Authorities) -> None:

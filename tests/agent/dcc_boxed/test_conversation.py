@@ -88,9 +88,11 @@ class Keys:
         self._signer = PEMSigner(key, "the supplier")
         self._certificate = Authorities().organisation(public_key=key.public_key())
 
-    def certificate(self, entity: EntityIdentifier, key_usage: KeyUsage) -> GBCSCertificate:
-        assert (entity, key_usage) == (SUPPLIER, KeyUsage.DIGITAL_SIGNATURE)
-        return self._certificate
+    def xml_signer(
+        self, entity: EntityIdentifier, named: int | None
+    ) -> tuple[Signer, GBCSCertificate]:
+        assert (entity, named) == (SUPPLIER, None)
+        return self._signer, self._certificate
 
     def signer(
         self, entity: EntityIdentifier, subject_key_identifier: bytes | None = None

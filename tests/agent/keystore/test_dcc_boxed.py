@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import stat
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from jsonschema import Draft202012Validator
 
-from authorities import SUPPLIER, Authorities, new_key
+from authorities import DURING, SUPPLIER, Authorities, new_key
 from gbcs.keys import public_octets
 from gbcs.roles import CellUsage, KeyUsage
 from keyrig.errors import KeyMissing, KeyStoreError
 from keyrig.keystore import open_keystore
+from keyrig.keystore.copying import export_dcc_boxed
 from keyrig.keystore.dcc_boxed import DCCBoxedKeyStore
+from keyrig.keystore.folder import write_certificate
+from keyrig.pki import initialise
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,3 +153,114 @@ def test_file_of_another_form_is_refused_without_quoting_keys(
         open_keystore(path)
     assert "SECRET" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+THE_FORM = {
+    "type": "object",
+    "additionalProperties": False,
+    "patternProperties": {
+        "^[0-9a-f]{16}$": {
+            "type": "object",
+            "additionalProperties": False,
+            "patternProperties": {
+                "^(digitalSignature|keyAgreement)$": {
+                    "type": "object",
+                    "additionalProperties": False,
+                    "patternProperties": {
+                        "^[1-9][0-9]*$": {
+                            "type": "object",
+                            "required": ["certificate"],
+                            "additionalProperties": False,
+                            "properties": {
+                                "certificate": {"type": "string"},
+                                "privateKey": {"type": "string"},
+                                "role": {"type": "integer"},
+                                "name": {"type": "string"},
+                            },
+                        }
+                    },
+                }
+            },
+        }
+    },
+}
+"""What dccboxed-keystore 0.4.2 reads and writes, by its KeyStoreDB."""
+
+
+def made_at(folder: Path) -> Path:
+    initialise(folder, DURING, os.urandom)
+    return folder
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_an_export_has_the_tools_form_and_is_the_same_store_again(
+    tmp_path: Path, *, private: bool
+) -> None:
+    store = open_keystore(made_at(tmp_path / "pki"))
+    to = tmp_path / "keystore.json"
+    report = export_dcc_boxed(store, to, private=private)
+    assert (len(report.copied), report.refused, len(report.without_place)) == (18, (), 3)
+    document = json.loads(to.read_bytes())
+    Draft202012Validator(THE_FORM).validate(document)
+    assert stat.S_IMODE(to.stat().st_mode) == (0o600 if private else 0o644)
+    again = open_keystore(to)
+    assert isinstance(again, DCCBoxedKeyStore)
+    assert again.problems == ()
+    expected = {
+        (each.certificate, each.cell_usage) for each in store.stored() if each.authority is None
+    }
+    assert {(each.certificate, each.cell_usage) for each in again.stored()} == expected
+    assert {each.has_private_key for each in again.stored()} == {private}
+    supplier = document[SUPPLIER.stem]["keyAgreement"].values()
+    assert sorted(each["name"] for each in supplier) == ["supplier-ka", "supplier-pp-ka"]
+    assert {each["role"] for each in supplier} == {2}
+    if private:
+        again.signer(SUPPLIER).sign(b"m")
+        text = next(iter(supplier))["privateKey"]
+        assert re.match("-----BEGIN PRIVATE KEY-----\n", text)
+        load_pem_private_key(text.encode(), None)
+    else:
+        assert b"PRIVATE KEY" not in to.read_bytes()
+
+
+def test_an_encrypted_key_is_left_out_and_named_and_its_certificate_is_there(
+    tmp_path: Path,
+) -> None:
+    folder = made_at(tmp_path / "pki")
+    path = folder / f"{SUPPLIER.stem}-ds.key"
+    key = load_pem_private_key(path.read_bytes(), None)
+    path.write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret"))
+    )
+    to = tmp_path / "keystore.json"
+    report = export_dcc_boxed(open_keystore(folder), to, private=True)
+    (told,) = report.refused
+    assert told.startswith(f"{path}: the private key is encrypted")
+    assert len(report.copied) == 18
+    entries = json.loads(to.read_bytes())[SUPPLIER.stem]["digitalSignature"].values()
+    assert {each["role"]: "privateKey" in each for each in entries} == {2: False, 135: True}
+    assert b"ENCRYPTED" not in to.read_bytes()
+
+
+def test_an_export_overwrites_nothing(tmp_path: Path) -> None:
+    store = open_keystore(made_at(tmp_path / "pki"))
+    to = tmp_path / "keystore.json"
+    to.write_text("mine")
+    with pytest.raises(KeyStoreError, match="exists already"):
+        export_dcc_boxed(store, to, private=True)
+    assert to.read_text() == "mine"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["keystore.json", "pki"]
+
+
+def test_two_certificates_that_the_form_cannot_tell_apart_are_named(tmp_path: Path) -> None:
+    authorities, others = Authorities("A"), Authorities("B")
+    folder = tmp_path / "pki"
+    folder.mkdir()
+    first, second = authorities.organisation(), others.organisation()
+    assert first.serial == second.serial
+    write_certificate(folder, f"{SUPPLIER.stem}-ds", first)
+    write_certificate(folder, f"{SUPPLIER.stem}-ds.other", second)
+    report = export_dcc_boxed(open_keystore(folder), tmp_path / "keystore.json", private=False)
+    (told,) = report.refused
+    assert f"has serial number {first.serial}" in told
+    assert len(report.copied) == 1

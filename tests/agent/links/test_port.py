@@ -11,7 +11,7 @@ import pytest
 import serial
 from serial import rfc2217
 
-from keyrig.errors import DeviceUnavailable, LinkClosed, PortBusy, PortMissing, SettingsError
+from keyrig.errors import LinkClosed, PortBusy, PortMissing
 from keyrig.links.port import Port
 
 if TYPE_CHECKING:
@@ -78,18 +78,6 @@ def test_terminal_is_marked_exclusive_while_it_is_open(pair: tuple[int, str]) ->
     marked.append(fcntl.ioctl(watcher, 0x80045440, bytes(4)))
     os.close(watcher)
     assert marked == [(1).to_bytes(4, "little"), bytes(4)]
-
-
-def test_file_that_is_no_port_is_told(tmp_path: Path) -> None:
-    path = tmp_path / "plain"
-    path.write_bytes(b"")
-    with pytest.raises(DeviceUnavailable, match="cannot be opened"):
-        Port(str(path)).open()
-
-
-def test_url_that_makes_no_sense_is_a_matter_of_settings() -> None:
-    with pytest.raises(SettingsError, match="not a port"):
-        Port("carrier-pigeon://home").open()
 
 
 def test_port_that_went_away_is_closed_to_the_reader() -> None:

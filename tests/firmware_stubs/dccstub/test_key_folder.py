@@ -14,7 +14,7 @@ from dccstub.key_folder import HeldCertificate, KeyFolder, KeyFolderUnusable
 from firmware_stubs.dccstub.bench import BROKER, PARTIES, SUPPLIER, Role, StandInBench
 from firmware_stubs.support import DS, cell
 from gbcs.entity import EntityIdentifier
-from gbcs.roles import CellUsage
+from gbcs.roles import CellUsage, XMLSigningRole
 from meterstub.key_pair import KeyPair
 
 if TYPE_CHECKING:
@@ -58,6 +58,27 @@ def test_newest_certificate_of_a_party_is_taken(folder: Path) -> None:
     ]
     assert len(serials) == 2
     assert keys.certificate(SUPPLIER, "ds").serial == max(serials)
+
+
+@pytest.mark.parametrize("name", ["ds.xml-sign", "xml"])
+def test_what_signs_xml_is_known_by_its_certificate(folder: Path, name: str) -> None:
+    before = KeyFolder.read(folder).certificate(SUPPLIER, "ds")
+    credential = StandInBench().pki.new_credential(
+        cell(Role.SUPPLIER, DS), entity_id=SUPPLIER, role=XMLSigningRole.XML_SIGN
+    )
+    write(
+        folder,
+        HeldCertificate(
+            f"{SUPPLIER.stem}-{name}",
+            credential.certificate,
+            "xml",
+            CellUsage.MANAGEMENT,
+            credential.pair,
+        ),
+    )
+    keys = KeyFolder.read(folder)
+    assert keys.xml_signing(SUPPLIER)[1] == credential.certificate
+    assert keys.certificate(SUPPLIER, "ds") == before
 
 
 def test_xml_is_signed_with_the_xml_key_where_there_is_one() -> None:

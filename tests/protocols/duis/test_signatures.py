@@ -35,6 +35,8 @@ from .examples import DCC, METER, REQUESTS, SUPPLIER
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from duis.distinguished_names import DistinguishedName
+
 VECTORS = Path(__file__).parents[2] / "vectors" / "duis"
 DS = f"{{{SIGNATURE_NAMESPACE}}}"
 SIGNER = HeldKey()
@@ -279,7 +281,7 @@ def test_document_without_signature_is_told_from_one_with_a_wrong_one() -> None:
 def test_signature_under_another_key_is_refused() -> None:
     other = Authorities().organisation(public_key=HeldKey().public_key, issuer=None)
 
-    def find(_issuer: x509.Name, _serial: int) -> GBCSCertificate:
+    def find(_issuer: DistinguishedName, _serial: int) -> GBCSCertificate:
         return other
 
     with pytest.raises(SignatureMismatch, match="does not verify"):
@@ -314,6 +316,61 @@ def test_serial_number_that_is_none_is_refused(serial: str) -> None:
     root.find(f".//{DS}X509SerialNumber").text = serial  # type: ignore[union-attr]
     with pytest.raises(SignatureMismatch, match="no serial number"):
         verify(etree.tostring(root), KNOWN, "a.xml")
+
+
+def renamed(issuer: str, serial: str | None = None) -> bytes:
+    """Name the signer otherwise; KeyInfo is nothing that the signature covers."""
+    root = etree.fromstring(SIGNED)
+    root.find(f".//{DS}X509IssuerName").text = issuer  # type: ignore[union-attr]
+    if serial is not None:
+        root.find(f".//{DS}X509SerialNumber").text = serial  # type: ignore[union-attr]
+    return etree.tostring(root)
+
+
+@pytest.mark.parametrize(
+    "issuer",
+    [
+        "CN=T1,OU=07",
+        "CN=T1, OU=07",
+        " CN = T1 , OU = 07 ",
+        "cn=T1,ou=07",
+        "CN=T1,2.5.4.11=07",
+        "CN=T1,2.5.4.11=#0c023037",
+        "CN=#13025431,2.5.4.11=#13023037",
+        "CN=#1E0400540031,ou=#1C080000003000000037",
+        "OID.2.5.4.3=T1,oid.2.5.4.11=07",
+        'CN="T1",OU="07"',
+        "CN=T1;OU=07",
+        "CN=T1 ;\tOU=07",
+        r"CN=\54\31,OU=0\37",
+        "CN=t1,OU=07",
+        "commonName=T1,organizationalUnitName=07",
+    ],
+)
+def test_issuer_is_found_in_every_form_of_its_name(issuer: str) -> None:
+    assert CERTIFICATE.issuer.rfc4514_string() == "CN=T1,OU=07"
+    verify(renamed(issuer), KNOWN, "a.xml")
+
+
+@pytest.mark.parametrize("issuer", ["OU=07,CN=T1", "OU=07+CN=T1", "CN=T1", "CN=T1,OU=07,C=GB"])
+def test_issuer_of_another_name_is_not_found(issuer: str) -> None:
+    with pytest.raises(CertificateRejected, match="signer"):
+        verify(renamed(issuer), KNOWN, "a.xml")
+
+
+def test_issuer_in_reverse_order_is_told_the_order_that_is_taken() -> None:
+    with pytest.raises(CertificateRejected, match=r"reverse of RFC 4514's order, .* CN=T1,OU=07"):
+        verify(renamed("OU=07, CN=T1"), KNOWN, "a.xml")
+
+
+def test_issuer_that_is_not_read_is_told_where() -> None:
+    with pytest.raises(SignatureMismatch, match=r"such as CN=Z1,OU=07: .*at character 0 \(/OU=07"):
+        verify(renamed("/OU=07/CN=T1"), KNOWN, "a.xml")
+
+
+@pytest.mark.parametrize("form", ["{}", "+{}", "000{}", " {}\n", "+00{}"])
+def test_serial_number_is_found_in_every_form_of_an_integer(form: str) -> None:
+    verify(renamed("CN=T1,OU=07", form.format(CERTIFICATE.serial)), KNOWN, "a.xml")
 
 
 def test_hostile_document_is_no_signature_failure() -> None:
