@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import codecs
 import json
+import os
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from agent.keystore.test_hostile_bundle import zipped
 from agent.local_delivery.test_reading import COMMAND, DOCUMENT
 from agent.test_inventory import HUB_ENTRY, answer
 from authorities import SUPPLIER, Authorities, new_key
 from gbcs.errors import KeyrigError
 from gbcs.roles import KeyUsage
 from keyrig import radios
+from keyrig.certification.by_hand import ByHandAuthority
+from keyrig.certification.given import certificates_in
 from keyrig.clock import monotonic
 from keyrig.conformance import check_file
 from keyrig.duties import rules
 from keyrig.emulation import commissioned_at
+from keyrig.errors import FileInvalid
 from keyrig.inventory import read_inventory
 from keyrig.keystore import open_keystore
 from keyrig.local_delivery.reading import read_commands
@@ -239,3 +244,31 @@ def test_file_that_is_made_to_do_harm_ends_soon_by_the_projects_own_error(
             pass
         assert monotonic() - began < 2.0
         assert read_octets(path.parent / next(path.parent.iterdir()).name) == octets
+
+
+def test_what_an_authority_gave_is_read_soon_and_in_any_form(tmp_path: Path) -> None:
+    pem = keystore_files()[f"{SUPPLIER.stem}-ka.pem"]
+    (certificate,) = certificates_in(pem, "x")
+    for kept in (
+        pem.decode().encode("utf-16"),
+        b"".join(b"> \t".replace(b">", b" ") + line + b"\r" for line in pem.splitlines()),
+        b"Gr\xfc\xdfe\n" + pem + b"\x1a",
+        pem + b"-----BEGIN CERTIFICATE-----\ncut",
+    ):
+        assert [each.certificate for each in certificates_in(kept, "x")] == [
+            certificate.certificate
+        ]
+    began = monotonic()
+    with pytest.raises(FileInvalid, match="no certificate in it"):
+        certificates_in(b"-----BEGIN CERTIFICATE-----\n" * 140_000, "x")
+    assert monotonic() - began < 1.0
+    inner = zipped({"a.pem": pem})
+    assert len(certificates_in(inner, "x")) == 1
+    with pytest.raises(FileInvalid, match="no certificate"):
+        certificates_in(zipped({"b.zip": inner}), "x")
+    before = os.umask(0)
+    try:
+        ByHandAuthority(tmp_path / "a" / "requests").probe()
+    finally:
+        os.umask(before)
+    assert {each.stat().st_mode & 0o777 for each in tmp_path.rglob("*")} == {0o755}
