@@ -48,6 +48,9 @@ TYPES = {
 }
 API_KEY = "stand-in-key-8d1f"
 RIG = """
+[certification]
+by = "test"
+
 [rig]
 name = "{name}"
 parties = ["lead-supplier"]

@@ -187,6 +187,9 @@ def test_box_that_is_off_needs_a_person_and_nothing_is_said_of_the_device(
 
 
 HUB = """
+[certification]
+by = "test"
+
 [rig]
 name = "hub"
 parties = {parties}
