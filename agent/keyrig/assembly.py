@@ -393,15 +393,7 @@ def assembled(
                     keys=keys,
                     authority=authority,
                     issued=IssuedCertificates(store),
-                    preflight=Preflight(
-                        rig=rig.name,
-                        store=store,
-                        keys=keys,
-                        parties=parties,
-                        authority=authority,
-                        ledger=ledger,
-                        through_dcc=[device.entity_id for device in by_service],
-                    ),
+                    preflight=preflight_of(places, store, ledger, keys),
                     parties=parties,
                     rules=rules_of(places),
                     carried_out=frozenset(rig.rig.parties),
@@ -581,6 +573,34 @@ def parties_of(places: Places, store: KeyStore) -> Parties:
         transitional_cos=dcc.transitional_cos,
         recovery_certificate=recovery,
         recovery_missing=missing,
+    )
+
+
+def preflight_of(
+    places: Places, store: KeyStore, ledger: Ledger | None, keys: RigKeys | None = None
+) -> Preflight:
+    """Return what says what a rig's duties need; nothing is looked at yet.
+
+    Args:
+        places: Where the rig keeps things.
+        store: Its key store.
+        ledger: The ledger, or None before the first run.
+        keys: Finds keys and certificates, in the DCC too; the key store alone without.
+
+    Raises:
+        KeyStoreError: The file that the rig names for the Recovery Certificate cannot be read.
+    """
+    return Preflight(
+        store=store,
+        keys=keys or RigKeys(store),
+        parties=parties_of(places, store),
+        authority=authority_of(places.rig, places.home, store),
+        ledger=ledger,
+        through_dcc=[
+            device.entity_id
+            for device in places.rig.device
+            if isinstance(device.link, ServiceSettings)
+        ],
     )
 
 

@@ -12,29 +12,34 @@ from typing import TYPE_CHECKING, Final
 
 from gbcs.errors import KeyrigError
 from keyrig.asking import askable, framing_of
-from keyrig.assembly import is_driven, link_to, radios_of
+from keyrig.assembly import is_driven, link_to, outlook_of, preflight_of, radios_of
 from keyrig.clock import monotonic
 from keyrig.clock_trust import judge_clock
 from keyrig.device_locks import holder_of
-from keyrig.errors import KeyStoreError, RadioError, RigError
-from keyrig.keystore.opening import open_keystore
+from keyrig.errors import KeyStoreError, RadioError, RigError, SettingsError
+from keyrig.keystore.opening import open_rig_keystore
 from keyrig.ledger.ledger import Ledger
 from keyrig.lock_files import open_lock, take_lock
 from keyrig.pki import check
+from keyrig.preflight import NeedRule
 from keyrig.private_files import exposure_of
 from keyrig.rig import LineSettings, ServiceSettings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Generator, Iterator
     from datetime import datetime
     from pathlib import Path
 
     from gbcs.entity import EntityIdentifier
     from keyrig.assembly import Places
+    from keyrig.keystore.base import KeyStore
+    from keyrig.preflight import Need, Preflight
     from keyrig.rig import RadioSettings, RigDevice
 
 PORTS_AT_ONCE: Final = 8
 """How many ports are tried at a time."""
+_DUTIES_SHOWN: Final = 4
+_LOOKED_UP: Final = frozenset({NeedRule.DEVICE_CERTIFICATE, NeedRule.ORGANISATION_CERTIFICATE})
 
 
 class Health(enum.Enum):
@@ -47,11 +52,21 @@ class Health(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at, what was seen, and how it is."""
+    """One thing that was looked at, what was seen, and how it is.
+
+    Args:
+        what: What was looked at.
+        health: How it is.
+        detail: What was seen, in one line.
+        rule: The need that is not met; "" where it is none.
+        duties: The duties that need it, by id.
+    """
 
     what: str
     health: Health
     detail: str
+    rule: str = ""
+    duties: tuple[str, ...] = ()
 
 
 def examine(
@@ -72,8 +87,10 @@ def examine(
         is_asking: The devices are about to be asked, which opens their ports and radios.
     """
     yield _home(places.home)
-    yield from _keys(places, now)
+    store = yield from _keys(places, now)
     yield from _ledger(places, now)
+    if store is not None:
+        yield from _needs(places, store, now, only)
     if not is_asking:
         yield from _ports(places, only)
     asked = askable(places.rig, only) if is_asking else ()
@@ -97,17 +114,18 @@ def _home(home: Path) -> Finding:
     return Finding("home", health, f"{home}: writable, and {exposure}")
 
 
-def _keys(places: Places, now: datetime) -> Iterator[Finding]:
+def _keys(places: Places, now: datetime) -> Generator[Finding, None, KeyStore | None]:
+    """Look at the key store, and return it where it can be used."""
     if not places.keystore.exists():
         health = Health.NOTE if places.rig.has_emulated_devices else Health.BAD
         yield Finding("keys", health, f"{places.keystore}: none yet")
-        return
+        return None
     try:
-        store = open_keystore(places.keystore)
+        store = open_rig_keystore(places.home, places.rig.pki)
         report = check(store, now)
-    except KeyStoreError as error:
+    except (KeyStoreError, SettingsError) as error:
         yield Finding("keys", Health.BAD, str(error))
-        return
+        return None
     wrong = report.findings
     yield Finding(
         "keys",
@@ -117,6 +135,59 @@ def _keys(places: Places, now: datetime) -> Iterator[Finding]:
     )
     for problem in store.problems:
         yield Finding("keys", Health.NOTE, problem)
+    return store
+
+
+def _needs(
+    places: Places, store: KeyStore, now: datetime, only: Collection[EntityIdentifier]
+) -> Iterator[Finding]:
+    """Look at what each open duty needs, as a run does before it sends anything."""
+    try:
+        outlook = outlook_of(places, now=now, only=only)
+        duties = outlook.plan.open()
+        with ExitStack() as stack:
+            ledger = None
+            if places.ledger.exists():
+                ledger = stack.enter_context(Ledger(places.ledger, create=False))
+            preflight = preflight_of(places, store, ledger)
+            facts = [record.facts for record in outlook.records.values()]
+            needs = preflight.needs(duties, facts, now)
+    except KeyrigError as error:
+        yield Finding("needs", Health.BAD, str(error))
+        return
+    emulated = {each.entity_id for each in places.rig.device if places.rig.is_emulated(each)}
+    # A run makes emulated devices, with their certificates, before it looks.
+    lacking = [
+        need
+        for need in needs
+        if need.lack is not None
+        and not (need.rule is NeedRule.DEVICE_CERTIFICATE and need.device in emulated)
+    ]
+    if any(need.rule is NeedRule.AUTHORITY and need.lack is None for need in needs):
+        name = preflight.authority_name
+        yield Finding("authority", Health.GOOD, f"{name}: {preflight.authority_says}")
+    if not any(_health(preflight, need) is Health.BAD for need in lacking):
+        yield Finding("needs", Health.GOOD, f"what {len(duties)} open duties need is at hand")
+    together: dict[tuple[str, str, Health], list[Need]] = {}
+    for need in lacking:
+        key = (need.rule.value, str(need.lack), _health(preflight, need))
+        together.setdefault(key, []).append(need)
+    for (rule, lack, health), of_it in together.items():
+        held = "holds back" if health is Health.BAD else "may be needed by"
+        ids = tuple(dict.fromkeys(need.duty for need in of_it))
+        yield Finding("needs", health, f"{lack} ({rule}; {held} {_some(ids)})", rule, ids)
+
+
+def _health(preflight: Preflight, need: Need) -> Health:
+    """Return how bad a lack is; what a run looks up through the DCC may still be found."""
+    looked_up = need.rule in _LOOKED_UP and preflight.is_through_dcc(need.device)
+    return Health.BAD if need.holds_back and not looked_up else Health.NOTE
+
+
+def _some(ids: tuple[str, ...]) -> str:
+    shown = ", ".join(ids[:_DUTIES_SHOWN])
+    more = len(ids) - _DUTIES_SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _ledger(places: Places, now: datetime) -> Iterator[Finding]:

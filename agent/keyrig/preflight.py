@@ -118,7 +118,6 @@ class Preflight:
     """Says what duties need, and what is missing.
 
     Args:
-        rig: The rig's name.
         store: The rig's key store.
         keys: Finds its certificates and keys; looks the former up in the DCC, where it may.
         parties: The DCC's organisations.
@@ -130,7 +129,6 @@ class Preflight:
     def __init__(
         self,
         *,
-        rig: str,
         store: KeyStore,
         keys: RigKeys,
         parties: Parties,
@@ -138,7 +136,6 @@ class Preflight:
         ledger: Ledger | None,
         through_dcc: Collection[EntityIdentifier] = (),
     ) -> None:
-        self._rig = rig
         self._store = store
         self._keys = keys
         self._parties = parties
@@ -221,15 +218,24 @@ class Preflight:
         return None if reason is None else Lack(cause=Cause.KEYS, reason=reason, mend=IMPORT)
 
     @cached_property
-    def authority(self) -> Lack | None:
-        """Why the certificate authority cannot be asked, or None; asked once."""
+    def _probed(self) -> str | Lack:
+        """What the certificate authority says to its probe, or why it cannot be asked."""
         try:
-            self._authority.probe()
+            return self._authority.probe()
         except AuthorityError as error:
             return Lack(
                 cause=Cause.AUTHORITY, reason=f"{error.where}: {error.reason}", mend=error.mend
             )
-        return None
+
+    @property
+    def authority(self) -> Lack | None:
+        """Why the certificate authority cannot be asked, or None; asked once."""
+        return self._probed if isinstance(self._probed, Lack) else None
+
+    @property
+    def authority_says(self) -> str:
+        """What the certificate authority says to its probe; "" where it cannot be asked."""
+        return self._probed if isinstance(self._probed, str) else ""
 
     @property
     def authority_name(self) -> str:

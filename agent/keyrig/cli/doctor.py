@@ -199,7 +199,13 @@ def _document(findings: list[Finding], asked: list[Asked], *, is_asking: bool) -
     document: dict[str, Any] = {
         "schema": 1,
         "findings": [
-            {"what": each.what, "health": each.health.value, "detail": each.detail}
+            {
+                "what": each.what,
+                "health": each.health.value,
+                "detail": each.detail,
+                "rule": each.rule or None,
+                "duties": list(each.duties),
+            }
             for each in findings
         ],
     }
