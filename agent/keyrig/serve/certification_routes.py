@@ -121,7 +121,7 @@ def _read(pem: str) -> list[GivenCertificate]:
     if "PRIVATE KEY" in pem:
         raise FileInvalid(_GIVEN, "a private key is among them", "give the certificates alone")
     try:
-        octets = pem.encode("ascii")
+        octets = pem.encode()
     except UnicodeEncodeError:
         raise FileInvalid(_GIVEN, "not PEM", "give certificates in PEM") from None
     return certificates_in(octets, _GIVEN)

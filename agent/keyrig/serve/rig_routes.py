@@ -206,7 +206,7 @@ def _devices(service: Service, served: ServedRig) -> bytes:
     outlook = outlook_of(served.places(), now=service.clock(), ledger=service.ledgers.reading)
     document = plan_document(outlook.plan, outlook.statuses, outlook.requests)
     links = {str(device.entity_id): _link(device) for device in rig.device}
-    open_duties = outlook.plan.to_do()
+    open_duties = outlook.plan.open()
     for device in document["devices"]:
         mine = [duty for duty in open_duties if str(duty.device) == device["entity_id"]]
         deadlines = [duty.deadline for duty in mine if duty.deadline is not None]

@@ -96,7 +96,7 @@ def test_only_a_token_for_keys_may_give_certificates(waiting: Serving) -> None:
     [
         ("no certificate", "no certificate in it"),
         ("-----BEGIN EC PRIVATE KEY-----", "a private key is among them"),
-        ("\N{SNOWMAN}", "not PEM"),
+        ("\ud800", "not PEM"),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "cannot be read"),
     ],
 )

@@ -66,7 +66,7 @@ class Card {
       this.standing,
       device.standing === "under way" && hasEnded ? "not finished" : device.standing,
     );
-    this.#show(device, hasEnded ? "not begun" : "waiting");
+    this.#show(device, hasEnded ? "not begun" : "to come");
     this.#waiting = hasEnded ? null : device.waiting;
   }
 

@@ -5,6 +5,7 @@ import {
   button,
   deadline,
   deviceName,
+  dutyReason,
   dutyState,
   instant,
   problemLine,
@@ -13,12 +14,14 @@ import {
   stateMark,
   table,
 } from "./parts.js";
+import { Certification } from "./requests_part.js";
 import { wordsOf } from "./words.js";
 
 export class DevicesView {
   title = "Devices";
   #page;
   #version = null;
+  #certifications = new Map(); // By rig; what was said of certificates given stays to be read.
 
   constructor(page) {
     this.#page = page;
@@ -58,8 +61,15 @@ export class DevicesView {
       problem && problemLine(problem),
       found && element("p", { class: "small-print" }, found.edition),
       this.#radios(rig),
+      found && this.#certification(rig).show(found.devices),
       found?.devices.map((device) => this.#device(rig, device)),
     );
+  }
+
+  #certification(rig) {
+    const made = this.#certifications.get(rig.name) ?? new Certification(this.#page, rig.name);
+    this.#certifications.set(rig.name, made);
+    return made;
   }
 
   #radios(rig) {
@@ -87,6 +97,7 @@ export class DevicesView {
         Instruction: this.#instruction(device.status_instruction),
         Line: this.#line(rig, device),
       }),
+      this.#certification(rig).list(device, this.#page.clock.now()),
       this.#duties(device),
       element(
         "div",
@@ -150,7 +161,7 @@ export class DevicesView {
         ],
         dutyState(duty),
         deadline(duty, this.#page.clock.now()),
-        duty.reason,
+        dutyReason(duty),
       ]),
       "duties",
     );

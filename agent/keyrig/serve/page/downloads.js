@@ -48,13 +48,18 @@ export function fileName(run, suffix) {
   return `keyrig-${rig || "rig"}-${at}Z-${run.operation_id.slice(0, 8)}.${suffix}`;
 }
 
-async function fetchFile(api, run, file) {
-  const { blob, headers } = await api.file(`/runs/${run.operation_id}/${file.path}`);
-  const name = fileName(run, file.suffix);
+/** Have the browser save a file. */
+export function save(blob, name) {
   const address = URL.createObjectURL(blob);
   element("a", { href: address, download: name }).click();
   // The browser reads it after the click; how soon, nobody says.
   setTimeout(() => URL.revokeObjectURL(address), KEEP_MS);
+}
+
+async function fetchFile(api, run, file) {
+  const { blob, headers } = await api.file(`/runs/${run.operation_id}/${file.path}`);
+  const name = fileName(run, file.suffix);
+  save(blob, name);
   const key = headers.get("X-Evidence-Key");
   return [
     element("p", {}, "Saved as ", code(name), "."),

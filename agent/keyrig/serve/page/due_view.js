@@ -5,6 +5,7 @@ import {
   button,
   deadline,
   deviceName,
+  dutyReason,
   dutyState,
   problemLine,
   refreshUntil,
@@ -91,7 +92,7 @@ export class DueView {
       ],
       dutyState(duty),
       deadline(duty, now),
-      duty.reason ?? "",
+      dutyReason(duty),
     ];
   }
 

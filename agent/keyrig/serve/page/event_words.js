@@ -40,7 +40,17 @@ const LINES = {
   "duty-started": (e) => ["step", `${e.requirement} ${e.clause}: ${wordsOf(e.step)}`],
   "command-sent": (e) => ["quiet", `sent ${e.what}, counter ${e.counter}`],
   "response-verified": (e) => ["quiet", `verified ${e.what}, ${e.octets} octets`],
-  certifying: (e) => ["quiet", `certificate authority: ${e.key_usage}`],
+  certifying: (e) => ["quiet", `certifying the ${e.key_usage} key: ${e.authority}`],
+  "request-waiting": (e) => ["warn", `${e.device} ${e.key_usage} request waits: ${e.answer}`],
+  "request-certified": (e) => [
+    "step",
+    `${e.device} ${e.key_usage} request certified: ${e.authority}`,
+  ],
+  "duty-not-begun": (e) => [
+    "warn",
+    `${e.device} ${e.requirement} not begun: ${e.reason}; ${e.mend}`,
+  ],
+  "run-refused": (e) => ["bad", `nothing was sent: ${e.reason}`],
   "no-response": (e) => ["warn", `no response to counter ${e.counter} in ${e.waited_s} s`],
   noise: (e) => ["warn", `set aside: ${e.reason}`],
   alert: (e) => [

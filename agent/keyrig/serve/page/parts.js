@@ -44,6 +44,18 @@ export function dutyState(duty) {
     : stateMark("overdue", `, ${wordsOf(duty.state)}`);
 }
 
+/** Say why a duty stands where it does; of one that was held back, what is missing and what to do. */
+export function dutyReason(duty) {
+  const held = duty.not_begun;
+  if (!held) return duty.reason ?? "";
+  return [
+    element("strong", {}, "Not begun: "),
+    held.reason,
+    element("span", { class: "mend" }, `What to do: ${held.mend}`),
+    element("span", { class: "small-print" }, "Found ", instant(held.at)),
+  ];
+}
+
 /** Give an instant in local time and in UTC. */
 export function instant(iso) {
   return element(

@@ -2,7 +2,7 @@
 
 import { downloads } from "./downloads.js";
 import { element } from "./elements.js";
-import { code, deviceName, dutyState, stateMark } from "./parts.js";
+import { code, deviceName, dutyReason, dutyState, stateMark } from "./parts.js";
 import { unreported } from "./upstream_view.js";
 import { resultSentence, signOf } from "./words.js";
 
@@ -43,6 +43,18 @@ export function matterList(matters) {
   );
 }
 
+/** Give what a run did not begin, for `matterList`: the duties of a device that lack one thing. */
+export function notBegunMatters(run) {
+  const found = new Map();
+  for (const { entity_id: device, requirement, reason, mend } of run.not_begun ?? []) {
+    const key = JSON.stringify([device, reason, mend]);
+    const matter = found.get(key) ?? { device, requirements: [], text: `${reason}; ${mend}` };
+    matter.requirements.push(requirement);
+    found.set(key, { ...matter, kind: `not begun: ${matter.requirements.join(" ")}` });
+  }
+  return [...found.values()];
+}
+
 /** Give what can be downloaded of a run. */
 export function evidencePart(api, run) {
   return [
@@ -68,7 +80,8 @@ export function leftPart(rows) {
               deviceName(device),
               ` ${duty.requirement} `,
               dutyState(duty),
-              `: ${duty.reason}`,
+              ": ",
+              dutyReason(duty),
             ),
           ),
         )

@@ -9,6 +9,8 @@ const MATTERS = {
   flag: (e) => [wordsOf(e.flag), e.reason],
   clock: (e) => ["clock", e.detail],
   "radio-still-lost": (e) => ["radio lost", `${e.radio}: ${e.reason}`],
+  "request-waiting": (e) => ["waits for the authority", `${e.key_usage} request: ${e.answer}`],
+  "run-refused": (e) => ["nothing was sent", e.reason],
 };
 
 /** A run, as its events so far tell. */
@@ -17,6 +19,7 @@ export class RunProgress {
     this.devices = new Map();
     this.matters = [];
     this.duties = null;
+    this.heldBack = 0;
     this.deviceCount = null;
     this.stoppedBy = null;
     this.stillDue = null;
@@ -57,7 +60,8 @@ export class RunProgress {
       this.duties = event.duties;
       this.deviceCount = event.devices;
       this.general = null;
-    } else if (event.type === "stop-requested") this.stoppedBy = event.by;
+    } else if (event.type === "duty-not-begun") this.heldBack += 1;
+    else if (event.type === "stop-requested") this.stoppedBy = event.by;
     else if (event.type === "run-finished") this.stillDue = event.still_due;
     else if (event.type === "operation-finished") {
       this.result = event.result;
@@ -102,8 +106,10 @@ function ofDevice(device, event) {
       wait(event.state, null);
       break;
     case "certifying":
-      wait(`waiting for the certificate authority (${event.key_usage})`, null);
+      wait(`certifying its ${event.key_usage} key: ${event.authority}`, null);
       break;
+    case "request-waiting":
+    case "request-certified":
     case "response-verified":
     case "no-response":
     case "security-incident":

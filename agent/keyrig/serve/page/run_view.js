@@ -13,6 +13,7 @@ import {
   evidencePart,
   leftPart,
   matterList,
+  notBegunMatters,
   verdict,
 } from "./run_end.js";
 import { RunLog } from "./run_log.js";
@@ -205,6 +206,7 @@ export class RunView {
     if (event.type === "device-started") announce(`${event.device_type} begun`);
     if (event.type === "duty-finished") announce(`${event.requirement} ${event.outcome}`);
     if (event.type === "person-needed") announce(`A person must act: ${event.reason}`);
+    if (event.type === "run-refused") announce(`Nothing was sent: ${event.reason}`);
   }
 
   #showRun(run) {
@@ -221,6 +223,7 @@ export class RunView {
         Rig: code(run.rig),
         Devices: request && (request.devices?.join(", ") || "all of the rig"),
         "For later": request?.execute_at ? instant(request.execute_at) : null,
+        "Where anything is missing": request?.all_or_nothing ? "no device is reached" : null,
         Started: instant(run.started_at),
         Took: this.elapsed,
         "Asked for by": run.requested_by ?? "the command line",
@@ -236,8 +239,12 @@ export class RunView {
     this.overall.hidden = !progress.duties;
     if (progress.duties) {
       this.bar.max = progress.duties;
-      this.bar.value = Math.min(progress.ended(), progress.duties);
-      setText(this.counted, `${progress.ended()} of ${count(progress.duties, "duty")} ended`);
+      this.bar.value = Math.min(progress.ended() + progress.heldBack, progress.duties);
+      const held = progress.heldBack ? `, ${progress.heldBack} not begun` : "";
+      setText(
+        this.counted,
+        `${progress.ended()} of ${count(progress.duties, "duty")} ended${held}`,
+      );
     }
     if (progress.stoppedBy && progress.result === null) this.#stopping();
     this.devices.tick(this.#page.clock.now());
@@ -273,7 +280,7 @@ export class RunView {
       this.result,
       verdict(run.state, sentence),
       run.problem && problemLine(problemOf(run.problem)),
-      matterList(this.#progress.matters),
+      matterList([...this.#progress.matters, ...notBegunMatters(run)]),
     );
     replaceContents(this.end, evidencePart(api, run), leftPart(left), attemptsPart(run));
   }

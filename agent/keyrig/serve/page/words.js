@@ -15,12 +15,16 @@ const SIGNS = {
   interrupted: "◫",
   error: "✕",
   "under way": "▸",
-  waiting: "○",
+  waiting: "◔",
+  "to come": "○",
   "not begun": "○",
+  taken: "✓",
+  refused: "✕",
+  "passed-over": "−",
 };
 
 /** States in which a duty is still to be done, or its end is awaited. */
-const OPEN_STATES = new Set(["due", "failed", "scheduled"]);
+const OPEN_STATES = new Set(["due", "failed", "scheduled", "waiting"]);
 
 /** Give the sign of a state. */
 export function signOf(state) {
