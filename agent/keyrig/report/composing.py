@@ -10,7 +10,7 @@ from gbcs.entity import EntityIdentifier
 from gbcs.use_cases import use_case_name
 from keyrig.duties.consequences import replacement_permission
 from keyrig.duties.known_facts import FactName, encode_value, fold
-from keyrig.duties.rules import Actor
+from keyrig.duties.rules import Actor, StepKind
 from keyrig.errors import LedgerRefused
 from keyrig.ledger.states import EventType
 from keyrig.report import document as parts
@@ -112,6 +112,7 @@ def _device(
         duties=duties,
         cells=cell_parts(record, device, facts, names),
         key_changes=tuple(_key_changes(record, device)),
+        certification_requests=tuple(_requests(device, duties, ended_at)),
         messages=tuple(_messages(record, device)),
         alerts=tuple(_alerts(record, device)),
         smi_status_history=tuple(_statuses(device)),
@@ -247,6 +248,22 @@ def _key_changes(record: RunRecord, device: DeviceHistory) -> Iterator[parts.Key
                 state=change.state,
                 requested_at=change.requested_at,
                 changed_at=change.changed_at,
+            )
+
+
+def _requests(
+    device: DeviceHistory, duties: Collection[parts.DutyPart], ended_at: datetime
+) -> Iterator[parts.RequestPart]:
+    renewing = [duty.deadline for duty in duties if duty.step is StepKind.REGENERATE_KEYS]
+    due_by = min((until for until in renewing if until is not None), default=None)
+    for request in device.requests:
+        if request.waits_at(ended_at):
+            yield parts.RequestPart(
+                key_usage=request.key_usage.gbcs_name,
+                key_identifier=request.key_identifier.hex().upper(),
+                since=request.since,
+                due_by=due_by,
+                authority=request.authority,
             )
 
 

@@ -11,7 +11,16 @@ from keyrig.report.timeline import time_line
 from keyrig.report.wording import NONE, clock_time, code, moment, sign, state, table
 
 if TYPE_CHECKING:
-    from keyrig.report.document import AlertPart, DevicePart, DutyPart, MessagePart, Report
+    from collections.abc import Iterator
+
+    from keyrig.report.document import (
+        AlertPart,
+        DevicePart,
+        DutyPart,
+        MessagePart,
+        NotBegunPart,
+        Report,
+    )
 
 
 def device_anchor(device: DevicePart) -> str:
@@ -30,6 +39,7 @@ def device_section(report: Report, device: DevicePart) -> Markup:
         _duties(device),
         cell_picture(device),
         _own_keys(device),
+        _requests(device),
         _messages(device),
         _statuses(device),
         _facts(device),
@@ -118,6 +128,12 @@ def _duty_row(duty: DutyPart) -> list[object]:
     ]
     told_by_attempts = standing.state is DutyState.FAILED and tried
     reason = None if told_by_attempts else element("p", standing.reason, class_="small-print")
+    held = duty.not_begun
+    if held is not None and standing.state is not DutyState.DONE:
+        reason = joined(
+            element("p", f"not begun ({held.cause.value}): {held.reason}", class_="small-print"),
+            element("p", f"what to do: {held.mend}", class_="small-print"),
+        )
     return [
         joined(duty.requirement, " ", duty.clause),
         joined(
@@ -149,6 +165,38 @@ def _own_keys(device: DevicePart) -> Markup | None:
         element("h3", "The device's own keys"),
         table("Re-generations that the run began or moved", columns, rows),
     )
+
+
+def _requests(device: DevicePart) -> Markup | None:
+    if not device.certification_requests:
+        return None
+    rows = [
+        [
+            request.key_usage,
+            element("code", request.key_identifier),
+            moment(request.since),
+            moment(request.due_by),
+            request.authority,
+        ]
+        for request in device.certification_requests
+    ]
+    columns = ["request for", "key identifier", "since (UTC)", "due (UTC)", "authority"]
+    return element(
+        "div",
+        element("h3", "Certification requests"),
+        table("Those that waited for an authority as the run ended", columns, rows),
+    )
+
+
+def not_begun(device: DevicePart) -> Iterator[tuple[str, NotBegunPart]]:
+    """Give what kept duties of a device from being begun, each with the duties' names."""
+    found: dict[tuple[str, str], tuple[list[str], NotBegunPart]] = {}
+    for duty in device.duties:
+        why = duty.not_begun
+        if why is not None and duty.standing.state is not DutyState.DONE:
+            found.setdefault((why.reason, why.mend), ([], why))[0].append(duty.requirement)
+    for names, why in found.values():
+        yield " ".join(names), why
 
 
 def _messages(device: DevicePart) -> Markup:

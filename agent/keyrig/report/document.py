@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from gbcs.printable import printable
 from gbcs.roles import DeviceType
 from keyrig.clock_trust import ClockFault
-from keyrig.duties.facts import Outcome
+from keyrig.duties.facts import Cause, Outcome
 from keyrig.duties.known_facts import FactName
 from keyrig.duties.plan import DutyState
 from keyrig.duties.rules import Actor, StepKind
@@ -112,7 +112,9 @@ class CountsPart(_Part):
     due: Count = Field(description="Duties to be done when the run began.")
     done: Count = Field(description="Of the due: done in the run.")
     failed: Count = Field(description="Of the due: standing as failed after the run.")
-    left: Count = Field(description="Of the due: neither done nor failed.")
+    left: Count = Field(
+        description="Of the due: neither done nor failed; not begun and waiting among them."
+    )
     overdue: Count = Field(description="Not done and past the deadline, whoever owes them.")
     not_due: Count = Field(description="Done before, exempt, void, another party's, or to come.")
 
@@ -151,6 +153,15 @@ class AttemptPart(_Part):
     )
 
 
+class NotBegunPart(_Part):
+    """Why the run did not begin a duty that was due; not the device's failure."""
+
+    at: Instant
+    cause: Cause
+    reason: Told
+    mend: Told = Field(description="What to do about it.")
+
+
 class StandingPart(_Part):
     """Where a duty stands at one instant."""
 
@@ -183,6 +194,9 @@ class DutyPart(_Part):
     standing_now: StandingPart = Field(description="As the report was made.")
     attempts: tuple[AttemptPart, ...] = Field(
         description="Since Commissioning and up to the end of the run, oldest first."
+    )
+    not_begun: NotBegunPart | None = Field(
+        description="What kept this run from beginning it; null where it did, or it was not due."
     )
 
 
@@ -280,6 +294,16 @@ class KeyChangePart(_Part):
     changed_at: Instant
 
 
+class RequestPart(_Part):
+    """A certification request of the device that waited for an authority as the run ended."""
+
+    key_usage: str
+    key_identifier: KeyIdentifier = Field(description="Of the key to be certified.")
+    since: Instant
+    due_by: Instant | None = Field(description="By when the duty is to be done, where days run.")
+    authority: Told
+
+
 class NoticePart(_Part):
     """A notice that a Responsible Supplier is owed."""
 
@@ -325,6 +349,9 @@ class DevicePart(_Part):
     duties: tuple[DutyPart, ...]
     cells: tuple[CellPart, ...]
     key_changes: tuple[KeyChangePart, ...]
+    certification_requests: tuple[RequestPart, ...] = Field(
+        description="Those that waited for an authority as the run ended."
+    )
     messages: tuple[MessagePart, ...]
     alerts: tuple[AlertPart, ...] = Field(description="Those received in the run.")
     smi_status_history: tuple[StatusPart, ...] = Field(description="The whole, oldest first.")

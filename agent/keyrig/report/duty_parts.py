@@ -7,13 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keyrig.duties.plan import DutyState, plan
-from keyrig.report.document import AttemptPart, CountsPart, DutyPart, StandingPart
+from keyrig.report.document import (
+    AttemptPart,
+    CountsPart,
+    DutyPart,
+    NotBegunPart,
+    StandingPart,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from datetime import datetime
 
-    from keyrig.duties.facts import DeviceFacts
+    from keyrig.duties.facts import DeviceFacts, NotBegun
     from keyrig.duties.plan import Duty
     from keyrig.duties.rules import Actor, Rules
     from keyrig.ledger.runs import Attempt
@@ -72,6 +78,7 @@ def duty_parts(record: RunRecord, device: DeviceHistory, judging: Judging) -> tu
     for exchange in record.exchanges:
         if exchange.attempt_id is not None:
             messages[exchange.attempt_id].append(exchange.id)
+    held_back = {each.requirement: each.why for each in device.held_back if each.run_id == run.id}
     parts = []
     for requirement, duty in then.items():
         tried = [
@@ -96,6 +103,7 @@ def duty_parts(record: RunRecord, device: DeviceHistory, judging: Judging) -> tu
                     _attempt(each, tuple(messages[each.id]), in_this_run=ours(each))
                     for each in tried
                 ),
+                not_begun=_not_begun(held_back.get(requirement)),
             )
         )
     return tuple(parts)
@@ -133,6 +141,12 @@ def _standing(duty: Duty, at: datetime) -> StandingPart:
         failed_at_attempt=duty.failed_at_attempt,
         failed_at_deadline=duty.failed_at_deadline,
     )
+
+
+def _not_begun(why: NotBegun | None) -> NotBegunPart | None:
+    if why is None:
+        return None
+    return NotBegunPart(at=why.at, cause=why.cause, reason=why.reason, mend=why.mend)
 
 
 def _attempt(attempt: Attempt, messages: tuple[int, ...], *, in_this_run: bool) -> AttemptPart:

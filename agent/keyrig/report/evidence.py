@@ -9,7 +9,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from keyrig.duties.known_facts import encode_value, fold
-from keyrig.duties.plan import plan
+from keyrig.duties.plan import DutyState, plan
 from keyrig.duties.rules import Actor
 from keyrig.errors import LedgerRefused
 from keyrig.report.evidence_lines import SCHEMA, chained, hash_of, sealed_octets
@@ -154,6 +154,9 @@ def _duty_bodies(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     known = [fact for fact in device.known if fact.recorded_at <= ended_at]
     facts = device.ledger_facts(ended_at, lambda attempt: attempt.started_at <= ended_at)
+    held_back = {
+        each.requirement: each.why for each in device.held_back if each.run_id == record.run.id
+    }
     for (_, requirement), at in facts.scheduled.items():
         yield (
             "scheduled",
@@ -181,6 +184,12 @@ def _duty_bodies(
                 "deadline": _instant(duty.deadline),
                 "overdue": duty.overdue,
                 "reason": duty.reason,
+                "waiting_since": _instant(facts.waiting[duty.device])
+                if duty.state is DutyState.WAITING
+                else None,
+                "not_begun": held_back[duty.requirement].document()
+                if duty.requirement in held_back
+                else None,
             },
         )
 

@@ -7,7 +7,7 @@ import binascii
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.exceptions import InvalidSignature
 
@@ -24,6 +24,9 @@ from keyrig.report.evidence_lines import SCHEMA, Line, read_lines, sealed_octets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+
+_LEAVING_REQUESTS: Final = frozenset({Outcome.WAITING, Outcome.INTERRUPTED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,12 @@ class FiledAlert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FiledDuty:
-    """Where a duty stood as the run ended, as the file says."""
+    """Where a duty stood as the run ended, as the file says.
+
+    Args:
+        waiting_since: Since when its certification requests waited for the authority, where they
+            did as the run ended; else None.
+    """
 
     line: int
     device: EntityIdentifier
@@ -84,6 +92,7 @@ class FiledDuty:
     state: str
     deadline: datetime | None
     overdue: bool
+    waiting_since: datetime | None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -120,15 +129,23 @@ class EvidenceFile:
     duties: list[FiledDuty] = field(default_factory=list)
 
     def ledger_facts(self) -> LedgerFacts:
-        """Give the attempts as the planner wants them."""
+        """Give the attempts as the planner wants them.
+
+        That a duty waits for the authority is told with the duty; it counts where an attempt at it
+        ended so, or was cut off, as no other can have left a request waiting.
+        """
         tried: dict[tuple[EntityIdentifier, str], list[AttemptFact]] = {}
         for attempt in self.attempts:
             tried.setdefault((attempt.device, attempt.requirement), []).append(attempt.fact)
         attempts = {duty: tuple(each) for duty, each in tried.items()}
         waiting = {
-            device: tried[-1].finished_at
-            for (device, _), tried in attempts.items()
-            if tried and tried[-1].outcome is Outcome.WAITING and tried[-1].finished_at is not None
+            duty.device: duty.waiting_since
+            for duty in self.duties
+            if duty.waiting_since is not None
+            and any(
+                attempt.outcome in _LEAVING_REQUESTS
+                for attempt in attempts.get((duty.device, duty.requirement), ())
+            )
         }
         return LedgerFacts(attempts, self.scheduled, waiting)
 
@@ -308,6 +325,8 @@ def _take_duty(file: EvidenceFile, number: int, body: Mapping[str, Any]) -> None
             state=str(body["state"]),
             deadline=_maybe_instant(body["deadline"]),
             overdue=body["overdue"] is True,
+            # Keys may be added to a body, and older files have not this one.
+            waiting_since=_maybe_instant(body.get("waiting_since")),
         )
     )
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from keyrig.duties.plan import DutyState
 from keyrig.ledger.states import RunOutcome
-from keyrig.report.device_section import device_anchor, device_section
+from keyrig.report.device_section import device_anchor, device_section, not_begun
 from keyrig.report.markup import Markup, element, joined
 from keyrig.report.wording import code, moment, party, plural, sign, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyrig.report.document import DevicePart, Report
+    from keyrig.report.document import DevicePart, Report, RequestPart
 
 _TO_DO: Final = frozenset({DutyState.DUE, DutyState.FAILED})
 _VERDICTS: Final = {
@@ -173,6 +173,7 @@ def _matters(report: Report) -> Iterator[Markup]:
         unreached = _unreached(device)
         if unreached:
             yield _matter("not reached", unreached, where)
+        yield from _kept_back(device, where)
         for incident in device.incidents:
             yield _matter("security incident", incident.reason, where)
         for flag in device.flags:
@@ -180,7 +181,7 @@ def _matters(report: Report) -> Iterator[Markup]:
         for duty in device.duties:
             if duty.standing.overdue:
                 yield _matter("overdue", f"{duty.requirement} {duty.clause}: {duty.text}", where)
-            elif duty.was_due and duty.standing.state in _TO_DO:
+            elif duty.was_due and duty.standing.state in _TO_DO and duty.not_begun is None:
                 yield _matter("not done", f"{duty.requirement} {duty.clause}: "
                               f"{duty.standing.reason}", where)  # fmt: skip
 
@@ -189,12 +190,33 @@ def _unreached(device: DevicePart) -> str | None:
     """Say why a device with duties left was perhaps not reached, as far as the ledger tells."""
     if not device.summary.left or any(message.verified for message in device.messages):
         return None
+    if any(duty.not_begun for duty in device.duties):
+        # What was recorded says more than what can be guessed.
+        return None
     if not device.messages:
         return "nothing was sent to it; see that its line is there and free"
     return "it answered nothing that verifies; see that it is powered and the only one on its line"
 
 
-def _matter(kind: str, said: str, where: object) -> Markup:
+def _kept_back(device: DevicePart, where: object) -> Iterator[Markup]:
+    """Give what waits for an authority, and what was not begun."""
+    for request in device.certification_requests:
+        yield _matter("waits for the authority", _asked(request), where)
+    for names, why in not_begun(device):
+        yield _matter("not begun", f"{names}: {why.reason}; {why.mend}", where)
+
+
+def _asked(request: RequestPart) -> object:
+    return joined(
+        f"{request.key_usage} request of key ",
+        element("code", request.key_identifier),
+        ", since ",
+        moment(request.since),
+        f": {request.authority}",
+    )
+
+
+def _matter(kind: str, said: object, where: object) -> Markup:
     return element("li", sign("▸"), " ", element("b", kind), " ", where, ": ", said)
 
 

@@ -11,7 +11,14 @@ from keyrig.report.document import instant_text
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyrig.report.document import AttemptPart, DevicePart, DutyPart, Report
+    from keyrig.report.document import (
+        AttemptPart,
+        DevicePart,
+        DutyPart,
+        NotBegunPart,
+        Report,
+        RequestPart,
+    )
 
 _SKIPPED: Final = frozenset(
     {
@@ -20,6 +27,7 @@ _SKIPPED: Final = frozenset(
         DutyState.NOT_OURS,
         DutyState.AWAITING_COMMISSIONING,
         DutyState.SCHEDULED,
+        DutyState.WAITING,
     }
 )
 
@@ -28,7 +36,9 @@ def junit_report(report: Report) -> str:
     """Give the JUnit report; its cases are the duties as the run ended, however often tried.
 
     A duty that is done passes; one that failed or is overdue is a failure; one that was due and
-    not done is an error; one that nobody had to do is skipped, with the reason.
+    not done is an error, "not-begun" where what it needs was missing; one that nobody had to do,
+    or that waits for the device's instant or for the certificate authority, is skipped, with the
+    reason.
     """
     run = report.run
     root = ET.Element("testsuites", name=f"keyrig {run.rig}")
@@ -86,6 +96,11 @@ def _case(report: Report, device: DevicePart, duty: DutyPart) -> ET.Element:
     }
     for number, attempt in enumerate(duty.attempts, 1):
         said |= {f"attempt.{number}.{name}": text for name, text in _told(attempt).items()}
+    if duty.not_begun is not None:
+        said |= {f"not_begun.{name}": text for name, text in _held_back(duty.not_begun).items()}
+    if duty.standing.state is DutyState.WAITING:
+        for number, request in enumerate(device.certification_requests, 1):
+            said |= {f"request.{number}.{name}": text for name, text in _asked(request).items()}
     _properties(case, said)
     _result(case, report, duty)
     return case
@@ -98,6 +113,25 @@ def _told(attempt: AttemptPart) -> dict[str, str]:
         "seconds": f"{_lasted(attempt):.3f}",
         "run": attempt.run,
         "detail": attempt.detail,
+    }
+
+
+def _held_back(why: NotBegunPart) -> dict[str, str]:
+    return {
+        "at": instant_text(why.at),
+        "cause": why.cause.value,
+        "reason": why.reason,
+        "mend": why.mend,
+    }
+
+
+def _asked(request: RequestPart) -> dict[str, str]:
+    return {
+        "key_usage": request.key_usage,
+        "key_identifier": request.key_identifier,
+        "since": instant_text(request.since),
+        "due_by": instant_text(request.due_by) if request.due_by else "none",
+        "authority": request.authority,
     }
 
 
@@ -116,7 +150,8 @@ def _result(case: ET.Element, report: Report, duty: DutyPart) -> None:
         ET.SubElement(case, "skipped", message=f"still to be done: {standing.reason}")
         return
     else:
-        told = ET.SubElement(case, "error", type="not-done", message=standing.reason)
+        kind = "not-done" if duty.not_begun is None else "not-begun"
+        told = ET.SubElement(case, "error", type=kind, message=standing.reason)
     told.text = f"{duty.text}: {standing.reason}"
 
 

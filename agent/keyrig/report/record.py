@@ -6,10 +6,13 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from gbcs.certificates import subject_key_identifier_of
+from gbcs.certification_request import CertificationRequest
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import KeyUsage
-from keyrig.duties.facts import AttemptFact, LedgerFacts, Outcome
+from keyrig.duties.facts import AttemptFact, LedgerFacts
 from keyrig.duties.rules import built_in_rules
+from keyrig.ledger.states import KeyChangeState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from keyrig.duties.rules import Rules
     from keyrig.duties.smi_status import Standing
     from keyrig.ledger.exchanges import Alert, Exchange
-    from keyrig.ledger.facts import CellSnapshot
+    from keyrig.ledger.facts import CellSnapshot, HeldBack
     from keyrig.ledger.key_changes import DeviceCertificate, KeyChange
     from keyrig.ledger.ledger import Ledger
     from keyrig.ledger.outbox import Event
@@ -34,6 +37,29 @@ _OWN_KEYS = (KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RequestHistory:
+    """A certification request of a device that waited for an authority, or waits.
+
+    Args:
+        key_usage: What the key to be certified is for.
+        key_identifier: Its identifier, 8 octets.
+        authority: Who had it last.
+        since: Since when it waited.
+        until: When it waited no more: it was certified, or given up; None while it waits.
+    """
+
+    key_usage: KeyUsage
+    key_identifier: bytes
+    authority: str
+    since: datetime
+    until: datetime | None
+
+    def waits_at(self, at: datetime) -> bool:
+        """True if it waited at an instant."""
+        return self.since <= at and (self.until is None or at < self.until)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceHistory:
     """What the ledger holds of one device; all of it, not of one run only, oldest first.
 
@@ -41,6 +67,8 @@ class DeviceHistory:
         entity_id: The device.
         known: What was said of it, in the order of recording.
         attempts: The attempts at its duties.
+        held_back: Which of its duties were not begun by which runs, and why.
+        requests: Its certification requests that waited for an authority, or wait.
         scheduled: The replacements that it was given for later.
         alerts: The alerts that it sent.
         cells: The trust anchor cells that were read back or replaced.
@@ -54,6 +82,8 @@ class DeviceHistory:
     entity_id: EntityIdentifier
     known: tuple[KnownFact, ...]
     attempts: tuple[Attempt, ...]
+    held_back: tuple[HeldBack, ...]
+    requests: tuple[RequestHistory, ...]
     scheduled: tuple[ScheduledReplacement, ...]
     alerts: tuple[Alert, ...]
     cells: tuple[CellSnapshot, ...]
@@ -69,7 +99,8 @@ class DeviceHistory:
         """Give what the planner asks for, as it stood at an instant.
 
         Args:
-            at: The instant, by which what the device holds for later is judged.
+            at: The instant, by which what the device holds for later, waits for the authority
+                or was held back is judged.
             counts: Says which attempts count.
         """
         tried: dict[tuple[EntityIdentifier, str], list[AttemptFact]] = defaultdict(list)
@@ -88,12 +119,17 @@ class DeviceHistory:
             for each in self.scheduled
             if started[each.attempt_id] <= at and each.waits_at(at)
         }
-        waiting = {
-            device: attempts[-1].finished_at
-            for (device, _), attempts in tried.items()
-            if attempts[-1].outcome is Outcome.WAITING and attempts[-1].finished_at is not None
-        }
-        return LedgerFacts({duty: tuple(each) for duty, each in tried.items()}, scheduled, waiting)
+        since = [request.since for request in self.requests if request.waits_at(at)]
+        return LedgerFacts(
+            {duty: tuple(each) for duty, each in tried.items()},
+            scheduled,
+            {self.entity_id: min(since)} if since else {},
+            {
+                (self.entity_id, each.requirement): each.why
+                for each in self.held_back
+                if each.why.at <= at
+            },
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +231,8 @@ def _history(ledger: Ledger, device: EntityIdentifier) -> DeviceHistory:
         entity_id=device,
         known=ledger.device_facts.history(device),
         attempts=ledger.runs.attempts_on(device),
+        held_back=ledger.facts.held_back(device),
+        requests=tuple(_requests(ledger, device)),
         scheduled=ledger.scheduled.history(device),
         alerts=ledger.exchanges.alerts_of(device),
         cells=ledger.facts.cell_history(device),
@@ -210,3 +248,23 @@ def _history(ledger: Ledger, device: EntityIdentifier) -> DeviceHistory:
         standing=ledger.smi_statuses.standing(device),
         events=ledger.outbox.all(device),
     )
+
+
+def _requests(ledger: Ledger, device: EntityIdentifier) -> Iterator[RequestHistory]:
+    changes = [
+        change for usage in _OWN_KEYS for change in ledger.key_changes.history(device, usage)
+    ]
+    for change in changes:
+        moves = ledger.key_changes.moves(change.id)
+        states = [move.state for move in moves]
+        if change.csr is None or KeyChangeState.WAITING_FOR_AUTHORITY not in states:
+            continue
+        requested = CertificationRequest.from_der(change.csr)
+        begun = states.index(KeyChangeState.WAITING_FOR_AUTHORITY)
+        yield RequestHistory(
+            key_usage=change.key_usage,
+            key_identifier=subject_key_identifier_of(requested.public_key),
+            authority=ledger.key_changes.asked(change.id).authority,
+            since=moves[begun].at,
+            until=next((move.at for move in moves[begun + 1 :]), None),
+        )

@@ -19,6 +19,7 @@ _SIGNS: Final = {
     DutyState.FAILED: "✕",
     DutyState.DUE: "○",
     DutyState.SCHEDULED: "◷",
+    DutyState.WAITING: "◔",
     DutyState.AWAITING_COMMISSIONING: "…",
     DutyState.EXEMPT: "\N{MINUS SIGN}",
     DutyState.VOID: "\N{MINUS SIGN}",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gbcs.roles import DeviceType
 from keyrig.clock_trust import ClockFault
-from keyrig.duties.facts import Outcome
+from keyrig.duties.facts import Cause, Outcome
 from keyrig.duties.known_facts import FactName
 from keyrig.duties.plan import DutyState
 from keyrig.duties.rules import Actor, StepKind
@@ -57,6 +57,7 @@ def duty(
     overdue: bool = False,
     reason: str = "for the test",
     was_due: bool = True,
+    not_begun: parts.NotBegunPart | None = None,
     text: str = "the device does what it must",
 ) -> parts.DutyPart:
     """Make a duty of the hub."""
@@ -84,6 +85,23 @@ def duty(
         standing=standing,
         standing_now=standing,
         attempts=tuple(attempts),
+        not_begun=not_begun,
+    )
+
+
+def not_begun(text: str = "for the test") -> parts.NotBegunPart:
+    """Make why a duty was not begun."""
+    return parts.NotBegunPart(at=after(1), cause=Cause.KEYS, reason=text, mend=text)
+
+
+def request(text: str = "for the test") -> parts.RequestPart:
+    """Make a request that waited as the run ended."""
+    return parts.RequestPart(
+        key_usage="digitalSignature",
+        key_identifier="4C3E0C75A6D13682",
+        since=after(4),
+        due_by=BEGUN + timedelta(days=7),
+        authority=text,
     )
 
 
@@ -140,6 +158,7 @@ def device(text: str = "for the test", duties: Sequence[parts.DutyPart] = ()) ->
         duty("R33a", DutyState.FAILED, attempts=[failed], reason=text, text=text),
         duty("R33b", DutyState.DONE, attempts=[attempt(3, Outcome.DONE, detail=text)]),
         duty("R33c", DutyState.EXEMPT, was_due=False, reason=text),
+        duty("R33d", DutyState.DUE, not_begun=not_begun(text)),
     )
     return parts.DevicePart(
         entity_id=DEVICE,
@@ -179,6 +198,7 @@ def device(text: str = "for the test", duties: Sequence[parts.DutyPart] = ()) ->
                 changed_at=after(3),
             ),
         ),
+        certification_requests=(request(text),),
         messages=(
             message(parts.Direction.COMMAND, 1, name=text, detail=text),
             message(parts.Direction.RESPONSE, 1, verified=False, detail=text,

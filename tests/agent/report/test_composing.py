@@ -13,7 +13,7 @@ from agent.report.documents import RAN, RUN
 from agent.report.homes import ESME, HUB, SWITCH, device_of, duties_of, report_of, run_home
 from agent.report.html_reading import read_page
 from gbcs.entity import EntityIdentifier
-from keyrig.duties.facts import Outcome
+from keyrig.duties.facts import Cause, Outcome
 from keyrig.duties.known_facts import FactName
 from keyrig.duties.plan import DutyState
 from keyrig.duties.smi_status import SMIStatus
@@ -203,7 +203,13 @@ def test_device_that_does_not_answer_is_left_for_a_person(home: Path) -> None:
     assert (switch.summary.due, switch.summary.left) == (1, 1)
     assert {m.outcome for m in switch.messages} == {ExchangeOutcome.NO_RESPONSE}
     assert junit_counts(report) == {"tests": 1, "failures": 0, "errors": 1, "skipped": 0}
-    assert "it answered nothing that verifies" in read_page(html_report(report)).words
+    (duty,) = switch.duties
+    assert duty.not_begun is not None
+    assert (duty.not_begun.cause, duty.attempts) == (Cause.LINE, ())
+    words = read_page(html_report(report)).words
+    assert "not begun HCALCS" in words
+    assert f"R40: {duty.not_begun.reason}; {duty.not_begun.mend}" in words
+    assert "not reached" not in words
 
 
 def test_report_made_after_the_deadline_keeps_how_the_run_ended_and_says_how_it_stands_now(

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from agent.report.documents import DEVICE, attempt, device, duty, report
+from agent.report.documents import DEVICE, attempt, device, duty, not_begun, report
 from agent.report.html_reading import read_page
 from keyrig.duties.facts import Outcome
 from keyrig.duties.plan import DutyState
@@ -79,7 +79,7 @@ def test_time_line_has_commissioning_runs_alerts_statuses_and_deadlines_in_order
         "commissioned", "status", "run", "status", "notice", "alert", "report", "deadline",
     ]  # fmt: skip
     assert "failed: R33a; done: R33b" in found[2].text
-    assert found[-1].text == "Deadline of R33a, R33b, R33c"
+    assert found[-1].text == "Deadline of R33a, R33b, R33c, R33d"
 
 
 def test_attempts_of_earlier_runs_stand_apart_from_those_of_this_one() -> None:
@@ -102,12 +102,34 @@ def test_every_way_a_run_may_end_is_said(outcome: RunOutcome | None) -> None:
     assert "No device was reached." in page.words
 
 
+def test_what_waits_and_what_was_not_begun_is_for_a_person_with_what_to_do() -> None:
+    duties = [
+        duty("R33a", DutyState.WAITING, attempts=[attempt(1, Outcome.WAITING)]),
+        duty("R33b", DutyState.DUE, not_begun=not_begun("no such key")),
+        duty("R33c", DutyState.DUE, not_begun=not_begun("no such key")),
+    ]
+    written = html_report(report([device("by hand", duties)], outcome=RunOutcome.NEEDS_PERSON))
+    words = read_page(written).words
+    matters = words[words.index("For a person") : words.index("Time line")]
+    matters = matters.replace("- ", "-").replace(" ,", ",").replace(" :", ":")
+    assert f"not begun CHF {DEVICE}: R33b R33c: no such key; no such key" in matters
+    assert f"waits for the authority CHF {DEVICE}: digitalSignature request" in matters
+    assert "4C3E0C75A6D13682, since 2026-11-22 09:00:04: by hand" in matters
+    assert "not done" not in matters
+    assert "◔ waiting" in words
+    assert "not begun (keys): no such key" in words
+    assert "what to do: no such key" in words
+    assert "Those that waited for an authority as the run ended" in words
+    assert "failed" not in matters
+
+
 def test_device_without_a_sign_of_life_still_has_its_section() -> None:
     silent = device().model_copy(
         update={
             "commissioned_at": None, "smi_status": None, "smi_status_now": None,
             "suspension": None, "facts": (),
-            "duties": (), "cells": (), "key_changes": (), "messages": (), "alerts": (),
+            "duties": (), "cells": (), "key_changes": (),
+            "certification_requests": (), "messages": (), "alerts": (),
             "smi_status_history": (), "notices": (), "flags": (), "incidents": (),
         }
     )  # fmt: skip

@@ -4,7 +4,7 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from agent.report.documents import attempt, device, duty, report
+from agent.report.documents import attempt, device, duty, not_begun, report
 from keyrig.duties.facts import Outcome
 from keyrig.duties.plan import DutyState
 from keyrig.ledger.states import RunOutcome
@@ -76,6 +76,36 @@ def test_duty_left_over_is_an_error_once_the_run_has_ended() -> None:
     assert result(DutyState.DUE, outcome=RunOutcome.NEEDS_PERSON) == "error not-done"
 
 
+def test_duty_that_waits_for_the_authority_is_neither_failure_nor_error() -> None:
+    told = result(DutyState.WAITING, outcome=RunOutcome.NEEDS_PERSON)
+    assert told == "skipped waiting: the reason"
+    late = result(DutyState.WAITING, overdue=True, outcome=RunOutcome.NEEDS_PERSON)
+    assert late == "skipped waiting: the reason; overdue"
+    tried = [attempt(1, Outcome.WAITING, detail="asked")]
+    hub = device("by hand", [duty("R33a", DutyState.WAITING, attempts=tried)])
+    (case,) = cases(junit_report(report([hub]))).values()
+    said = {p.get("name"): p.get("value") for p in case.iter("property")}
+    assert said["attempt.1.outcome"] == "waiting"
+    assert said["request.1.key_identifier"] == "4C3E0C75A6D13682"
+    assert said["request.1.key_usage"] == "digitalSignature"
+    assert said["request.1.since"] == "2026-11-22T09:00:04.000Z"
+    assert said["request.1.due_by"] == "2026-11-27T09:00:00.000Z"
+    assert said["request.1.authority"] == "by hand"
+
+
+def test_duty_that_was_not_begun_is_an_error_of_its_own_kind_with_what_to_do() -> None:
+    held = duty("R33a", DutyState.DUE, not_begun=not_begun("no such key"))
+    (case,) = cases(
+        junit_report(report([device(duties=[held])], outcome=RunOutcome.NEEDS_PERSON))
+    ).values()
+    error = case.find("error")
+    assert error is not None
+    assert error.get("type") == "not-begun"
+    said = {p.get("name"): p.get("value") for p in case.iter("property")}
+    assert said["not_begun.cause"] == "keys"
+    assert said["not_begun.reason"] == said["not_begun.mend"] == "no such key"
+
+
 def test_done_duty_passes() -> None:
     assert result(DutyState.DONE) == "passed"
 
@@ -85,7 +115,8 @@ def test_hostile_text_is_carried_as_text_in_characters_that_xml_has() -> None:
     hub = device(text)
     root = ET.fromstring(junit_report(report([hub], text)))
     assert {element.tag for element in root.iter()} == {
-        "testsuites", "testsuite", "properties", "property", "testcase", "failure", "skipped",
+        "testsuites", "testsuite", "properties", "property", "testcase",
+        "failure", "error", "skipped",
     }  # fmt: skip
     message = root.find(".//failure")
     assert message is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +102,11 @@ def test_only_a_token_for_keys_may_give_certificates(waiting: Serving) -> None:
     ],
 )
 def test_what_holds_no_certificate_is_refused_whole(waiting: Serving, pem: str, said: str) -> None:
-    answer = waiting.client.post(f"{REQUESTS}/certificates", json={"pem": pem})
+    answer = waiting.client.post(
+        f"{REQUESTS}/certificates",
+        content=json.dumps({"pem": pem}),
+        headers={"Content-Type": "application/json"},
+    )
     assert (answer.status_code, answer.json()["code"]) == (422, "document-invalid")
     assert said in answer.json()["detail"]
 

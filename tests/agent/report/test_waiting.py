@@ -1,0 +1,158 @@
+"""Reports and evidence of runs that wait for an authority, or held duties back."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from jsonschema import Draft202012Validator
+
+from agent.certifying import by_hand_rig, certified, home_without_supplier_key
+from agent.report.forging import bodies, duty_of, forged, of_kind, reasons, verdict_of
+from agent.report.homes import ESME, HUB, device_of, duties_of, report_of, run_home
+from agent.report.html_reading import read_page
+from keyrig.cli import run_command
+from keyrig.duties.facts import Cause, Outcome
+from keyrig.duties.plan import DutyState
+from keyrig.ledger.states import RunOutcome
+from keyrig.report.document import schema_text
+from keyrig.report.evidence_check import Proof
+from keyrig.report.html import html_report
+from keyrig.report.junit import junit_report
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from keyrig.report.document import Report
+
+
+@pytest.fixture(name="home")
+def fixture_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    home = tmp_path / "home"
+    monkeypatch.setenv("KEYRIG_HOME", str(home))
+    return home
+
+
+def check_formats(report: Report) -> None:
+    """See that each format can be made of a report and is what it says it is."""
+    Draft202012Validator(json.loads(schema_text())).validate(json.loads(report.to_json()))
+    read_page(html_report(report))
+    root = ET.fromstring(junit_report(report))
+    assert root.get("failures") == "0"
+
+
+def waiting_run(home: Path, *devices: str) -> Path:
+    """Run devices whose requests wait for a person; return the rig."""
+    rig = by_hand_rig(home.parent)
+    only = [part for device in devices for part in ("--device", device)]
+    assert run_command(["run", str(rig), *only, "--json"]) == 4
+    return rig
+
+
+def certify_all(home: Path) -> None:
+    """Certify whatever waits, and have keyrig take it in."""
+    for number, file in enumerate(sorted(home.rglob("*.csr.der"))):
+        answer = home.parent / f"{number}.pem"
+        answer.write_text(certified(home, file.read_bytes(), ESME), encoding="ascii")
+        assert run_command(["pki", "certified", str(answer)]) == 0
+
+
+def evidence_of(home: Path, run: str = "last") -> bytes:
+    file = home.parent / f"{run}.evidence"
+    assert run_command(["report", run, "--format", "evidence", "--output", str(file)]) == 0
+    return file.read_bytes()
+
+
+def test_requests_that_waited_as_the_run_ended_are_told_also_after_they_were_certified(
+    home: Path,
+) -> None:
+    waiting_run(home, ESME)
+    before = report_of(home)
+    check_formats(before)
+    device = device_of(before, ESME)
+    assert [each.key_usage for each in device.certification_requests] == [
+        "digitalSignature",
+        "keyAgreement",
+    ]
+    renewal = duties_of(device)["R37c"]
+    for each in device.certification_requests:
+        assert each.due_by == renewal.deadline
+        assert each.authority.startswith("by hand")
+        assert renewal.attempts[-1].started_at <= each.since
+        assert list(home.rglob(f"*.{each.key_identifier.lower()}.csr.pem"))
+    assert renewal.standing.state is DutyState.WAITING
+    assert renewal.attempts[-1].outcome is Outcome.WAITING
+    assert renewal.not_begun is None
+    certify_all(home)
+    after = duties_of(device_of(report_of(home), ESME))["R37c"]
+    assert device_of(report_of(home), ESME).certification_requests == device.certification_requests
+    assert after.standing.state is DutyState.WAITING
+    assert after.standing_now.state is DutyState.DUE
+
+
+def test_evidence_of_a_duty_that_waits_holds_and_proves_nothing_of_it(home: Path) -> None:
+    rig = waiting_run(home, ESME)
+    first = evidence_of(home)
+    verdict = verdict_of(first)
+    assert verdict.holds
+    duty = duty_of(verdict, "R37c")
+    assert (duty.state, duty.proof) == ("waiting", None)
+    (attempt,) = [
+        each for each in of_kind(bodies(first), "attempt") if each["requirement"] == "R37c"
+    ]
+    assert attempt["outcome"] == "waiting"
+    certify_all(home)
+    assert run_command(["run", str(rig), "--device", ESME]) == 0
+    assert duty_of(verdict_of(evidence_of(home)), "R37c").proof is Proof.SIGNED
+
+
+def test_duty_that_no_attempt_left_waiting_is_not_believed_to_wait(home: Path) -> None:
+    assert run_home(home, {HUB: "fail-storage=1"}, devices=(HUB,)) == 3
+    told = bodies(evidence_of(home))
+    duty: dict[str, Any] = next(e for e in of_kind(told, "duty") if e["requirement"] == "R33a")
+    assert duty["state"] == "failed"
+    duty |= {"state": "waiting", "waiting_since": told[0][1]["finished_at"]}
+    assert "R33a of 00-DB-12-34-56-78-90-A2 is called waiting" in reasons(verdict_of(forged(told)))
+
+
+def test_certified_duty_that_a_later_run_could_not_begin_does_not_wait(home: Path) -> None:
+    """What was taken in since is known; the report of the next run says what kept it back."""
+    rig = waiting_run(home, ESME)
+    certify_all(home)
+    key = home / "pki" / "90b3d51f30010000-ds.key"
+    key.rename(home / key.name)
+    assert run_command(["run", str(rig), "--device", ESME]) == 4
+    report = report_of(home)
+    check_formats(report)
+    device = device_of(report, ESME)
+    renewal = duties_of(device)["R37c"]
+    assert renewal.standing.state is DutyState.DUE
+    assert device.certification_requests == ()
+    assert renewal.not_begun is not None
+    assert renewal.not_begun.cause is Cause.KEYS
+    assert verdict_of(evidence_of(home)).holds
+
+
+def test_run_that_held_duties_back_says_why_in_every_format(home: Path) -> None:
+    home.mkdir()
+    home_without_supplier_key(home)
+    assert run_home(home, devices=(ESME,)) == 4
+    report = report_of(home)
+    check_formats(report)
+    assert report.run.outcome is RunOutcome.NEEDS_PERSON
+    held = [each for each in device_of(report, ESME).duties if each.not_begun is not None]
+    assert "R37c" in {each.requirement for each in held}
+    words = read_page(html_report(report)).words
+    root = ET.fromstring(junit_report(report))
+    assert {e.get("type") for e in root.iter("error")} == {"not-begun"}
+    octets = evidence_of(home)
+    told = {e["requirement"]: e["not_begun"] for e in of_kind(bodies(octets), "duty")}
+    assert {name for name, why in told.items() if why} == {each.requirement for each in held}
+    for each in held:
+        assert each.not_begun is not None
+        assert each.not_begun.reason in words
+        assert each.not_begun.mend in words
+        assert told[each.requirement]["reason"] == each.not_begun.reason
+    assert verdict_of(octets).holds
