@@ -80,11 +80,14 @@ class Schedule:
     def _begin(self, served: ServedRig, service: Service) -> None:
         if service.operations.on_rig(served.name) is not None:
             return
-        now = service.clock()
+        now, rig = service.clock(), served.usable()
         plan = outlook_of(served.places(), now=now).plan
-        is_awaited = any(duty.state is DutyState.SCHEDULED for duty in plan.duties)
-        if plan.to_do() or is_awaited:
-            service.operations.start(RunOrder(rig=served.usable()), SCHEDULE)
+        awaited = {DutyState.SCHEDULED}
+        if rig.certified_by is not None and rig.certified_by.by != "by-hand":
+            # An authority that said later is asked again by a run; a person brings certificates.
+            awaited.add(DutyState.WAITING)
+        if plan.to_do() or any(duty.state in awaited for duty in plan.duties):
+            service.operations.start(RunOrder(rig=rig), SCHEDULE)
 
     def _wait_s(self, turn: _Turn) -> float:
         assert self._every_s is not None

@@ -79,7 +79,10 @@ def test_devices_show_what_waits_and_the_duty_as_waiting(waiting: Serving) -> No
     ]
     assert shown.pop(ESME) == without_pem
     assert not any(shown.values())
-    (duty,) = [d for each in devices for d in each["duties"] if d["state"] == "waiting"]
+    (esme,) = [each for each in devices if each["entity_id"] == ESME]
+    (duty,) = [each for each in esme["duties"] if each["state"] == "waiting"]
+    # Its days run on, whoever has the request.
+    assert (esme["open_duties"], esme["next_deadline"]) == (1, duty["deadline"])
     assert duty["id"].endswith("/R37c")
     assert duty["not_begun"] is None
 

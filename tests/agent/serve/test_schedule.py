@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from structlog.testing import capture_logs
 
+from agent.certifying import BY_HAND, TEST
 from agent.serve.serving import ESME, HUB, RIG, Serving, serving
 from gbcs.entity import EntityIdentifier
 from keyrig.device_locks import holding
@@ -75,6 +76,32 @@ def test_what_is_due_is_carried_out_once_with_the_same_bookkeeping(home: Path) -
         assert runs_of(served) == [("schedule", "done")]
         (only,) = served.client.get("/api/v1/runs").json()["runs"]
         assert served.client.get(f"/api/v1/runs/{only['operation_id']}").json()["has_report"]
+
+
+def test_authority_that_said_later_is_asked_again_and_a_person_is_not(
+    home: Path, tmp_path: Path
+) -> None:
+    later = 'by = "command"\ncommand = ["/bin/sh", "-c", "[ $1 = probe ] || exit 75", "sh"]'
+    for certification, further in ((later, 1), (BY_HAND, 0)):
+        seconds, rig = Seconds(), tmp_path / "rig.toml"
+        rig.write_text(emulated_home_text().replace(TEST, certification), encoding="utf-8")
+        with serving(home, rigs=[rig], seconds=seconds, run_due_every_s=10) as served:
+            schedule, service = served.service.schedule, served.service
+            before = len(runs_of(served))
+            if not before:
+                served.finished(served.start_run())
+                before = len(runs_of(served))
+            states = {
+                duty["state"]
+                for device in served.client.get(f"/api/v1/rigs/{RIG}/devices").json()["devices"]
+                for duty in device["duties"]
+            }
+            assert states == {"done", "exempt", "waiting"}
+            seconds.now += LONGEST_WAIT_S
+            schedule.tick(service)
+            assert len(runs_of(served)) == before + further
+            newest = served.client.get("/api/v1/runs").json()["runs"][0]
+            assert served.finished(newest["operation_id"])["state"] == "needs-person"
 
 
 def test_rig_that_is_in_use_or_broken_is_passed_over(home: Path, tmp_path: Path) -> None:
