@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from sqlalchemy import Engine, event
 
+import conformance_bench
 import radio_bench
 import serve_bench
 import upstream_bench
@@ -43,6 +44,7 @@ RTDS = ROOT.parent / "shared" / "rtds"
 ROUNDS = 60
 REACH = 0.5
 FLAT = 0.7
+CONFORMANCE_REACH = 0.6
 NEXT_DUE = 1000
 NEXT_ROUNDS = 20
 DEVICES = (10_000, 100_000, 1_000_000)
@@ -265,6 +267,30 @@ def messages() -> Iterator[dict[str, Any]]:
     yield figure("building, share of bare cryptography", ratio, "ratio", REACH)
 
 
+def conformance() -> Iterator[dict[str, Any]]:
+    messages_folder, keystore = RTDS / "messages", RTDS / "keystore"
+    if not RTDS.is_dir():
+        print(f"no reference messages in {RTDS.name}; conformance is left out")
+        return
+    store = open_keystore(keystore)
+    with conformance_bench.reference_mix(messages_folder, store) as (folder, is_whole):
+        of = "the reference set" if is_whole else "the reference set's mix"
+        found = conformance_bench.shares(folder, store)
+        yield figure(f"conformance, {of}, one processor", found["messages"], "per s")
+        yield figure(
+            "  look-up, verification, decoding: share of bare", found["verified"], "ratio",
+            CONFORMANCE_REACH,
+        )  # fmt: skip
+        yield figure("  with reading files and counting: share of bare", found["command"], "ratio")
+        verifying, opening = conformance_bench.growth(folder, keystore)
+        for size in conformance_bench.STORE_SIZES:
+            name = f"{size:,} certificates"
+            yield figure(f"the same verified with a key store of {name}", verifying[size], "ms")
+            yield figure(f"opening a folder of {name}", opening[size], "s")
+        least, most = (verifying[size] for size in conformance_bench.STORE_SIZES)
+        yield figure("  fewest over most: 1 does not grow", least / most, "ratio", FLAT)
+
+
 def runs() -> Iterator[dict[str, Any]]:
     yield figure("six-device run, emulated home over ptys", six_device_run(), "s")
     elapsed, joining = radio_bench.six_device_run()
@@ -321,7 +347,7 @@ def serve() -> Iterator[dict[str, Any]]:
             yield figure(name, value, "s")
 
 
-PARTS = (messages, runs, ledger, upstream, serve)
+PARTS = (messages, conformance, runs, ledger, upstream, serve)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ from duis.responses import DSPInventory, parse_response
 from gbcs.printable import printable
 from keyrig.duties.known_facts import FactName, KnownFact, last_words, plausible_commissioning
 from keyrig.duties.smi_status import SMIStatus
+from keyrig.outside_files import without_padding
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -75,7 +76,7 @@ def read_inventory(octets: bytes, source: str) -> Inventory:
     Raises:
         DocumentInvalid: It is no such answer, refuses the request, or cannot be read safely.
     """
-    response = parse_response(octets, source)
+    response = parse_response(without_padding(octets), source)
     header = response.header
     if header.outcome is Outcome.ERROR:
         raise DocumentInvalid(

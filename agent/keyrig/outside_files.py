@@ -33,12 +33,13 @@ KEY_PARTS_MAXIMUM: Final = 32
 INTEGER_DIGITS_MAXIMUM: Final = 20
 """What 64 bits have, with sign or without."""
 
-_CHUNK_OCTETS: Final = 1 << 20
+_CHUNK_OCTETS: Final = 1 << 16
+"""A larger buffer takes longer to get than a message takes to verify."""
 _NAME_SHOWN: Final = 60
 _UTF_16: Final = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _PADDING: Final = "\0\x1a"
 """What fills a last block up, and what ends a text under CP/M and DOS."""
-_PEM_BEGIN: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]{1,60})-----")
+_PEM_BEGIN: Final = re.compile(r"-----BEGIN ([A-Z0-9 #/]{1,60})-----")
 _PEM_LINE_CHARACTERS: Final = 64
 _INTEGERS: Final = range(-(1 << 63), 1 << 64)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -168,29 +169,44 @@ def without_padding(octets: bytes) -> bytes:
 
 
 def pem_of(octets: bytes) -> bytes:
-    """Return the PEM blocks within text, in the form that every reader of PEM takes.
+    """Return the PEM blocks within text as `pem_blocks`, one behind the other.
+
+    What has none, or one without its end, is returned as it is.
+    """
+    blocks, is_whole = _blocks(octets)
+    return b"".join(block for _, block in blocks) if blocks and is_whole else octets
+
+
+def pem_blocks(octets: bytes) -> list[tuple[str, bytes]]:
+    """Return the PEM blocks within text with their labels, in the form that every reader takes.
 
     Text around them is left out, and so is white space before lines, behind them and within
-    lines of base64. What has no whole block is returned as it is.
+    lines of base64. What follows the beginning of a block that does not end is left out too.
 
     Source: RFC 7468, 2 and 3 (what parsers may take, and what generators write).
     """
+    return _blocks(octets)[0]
+
+
+def _blocks(octets: bytes) -> tuple[list[tuple[str, bytes]], bool]:
+    """Return the blocks, and whether each that begins ends."""
     try:
         text = text_of(octets)
     except Unreadable:
         # What stands around the blocks may be in any encoding; they themselves are ASCII.
         text = _lines(octets.decode("latin-1"))
-    blocks: list[str] = []
+    blocks: list[tuple[str, bytes]] = []
     at = 0
     while begin := _PEM_BEGIN.search(text, at):
         label = begin[1]
         closing = f"-----END {label}-----"
         end = text.find(closing, begin.end())
         if end < 0:
-            return octets
-        blocks += [begin[0], *_pem_content(text[begin.end() : end]), closing]
+            return blocks, False
+        lines = [begin[0], *_pem_content(text[begin.end() : end]), closing]
+        blocks.append((label, ("\n".join(lines) + "\n").encode()))
         at = end + len(closing)
-    return ("\n".join(blocks) + "\n").encode() if blocks else octets
+    return blocks, True
 
 
 def _pem_content(text: str) -> Iterable[str]:
@@ -289,7 +305,7 @@ def parse_toml(text: str) -> dict[str, Any]:
     return values
 
 
-_MARKS: Final = re.compile(r'"""|\'\'\'|["\'#\n\[\]{}=,.]')
+_MARKS: Final = re.compile(r'"""|\'\'\'|["\'#\[\]{}.]|[\n=,]+')
 _DEEPER: Final = {"[": 1, "{": 1, "]": -1, "}": -1}
 _STRING_ENDS: Final = {
     '"': re.compile(r'[^"\\\n]*(?:\\.[^"\\\n]*)*"'),

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from gbcs.certificates import AUTHORITY_KEY_USAGES, GBCSCertificate, check_profile
 from gbcs.errors import CertificateRejected
@@ -91,6 +93,23 @@ def validate_path(
         f"no path leads to a trust anchor ({len(path_certificates)} path certificates given)",
         str(certificate),
     )
+
+
+def is_self_signed(certificate: GBCSCertificate) -> bool:
+    """True if a certificate's signature is by its own key, whomever it names as its issuer.
+
+    The XML-signing certificates of DCC Boxed are so, though they name its issuing authority:
+    nobody vouches for them, and whoever believes them has them from somebody that is trusted.
+    """
+    try:
+        certificate.public_key.verify(
+            certificate.decoded.signature,
+            certificate.decoded.tbs_certificate_bytes,
+            ec.ECDSA(hashes.SHA256()),
+        )
+    except (InvalidSignature, CertificateRejected):
+        return False
+    return True
 
 
 def _check_expected(
@@ -208,6 +227,7 @@ def _verify_signature(certificate: GBCSCertificate, issuer: GBCSCertificate) -> 
     try:
         certificate.decoded.verify_directly_issued_by(issuer.decoded)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError) as error:
-        raise CertificateRejected(
-            "signature", f"its signature is not that of {issuer}", str(certificate)
-        ) from error
+        reason = f"its signature is not that of {issuer}"
+        if is_self_signed(certificate):
+            reason += ", but by its own key"
+        raise CertificateRejected("signature", reason, str(certificate)) from error

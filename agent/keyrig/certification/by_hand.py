@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from keyrig.certification.authority import Later
 from keyrig.errors import AuthorityUnavailable, SettingsError
+from keyrig.private_files import SHARED_FOLDER, make_folder
 from keyrig.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class ByHandAuthority:
         """Check that the folder may be written; see `CertificateAuthority`."""
         trial = self.folder / f".{os.getpid()}.trial"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder, SHARED_FOLDER)
             trial.touch()
             trial.unlink()
         except OSError as error:
@@ -73,7 +74,7 @@ def write_request(folder: Path, order: CertificationOrder) -> None:
     """
     decoded = x509.load_der_x509_csr(order.request)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder, SHARED_FOLDER)
         for suffix, octets in ((_PEM, decoded.public_bytes(Encoding.PEM)), (_DER, order.request)):
             path = folder / f"{order.stem}{suffix}"
             if not path.exists() or path.read_bytes() != octets:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-import zipfile
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING, Final, Self
 
 from cryptography import x509
@@ -17,7 +15,8 @@ from gbcs.certificates import GBCSCertificate
 from gbcs.errors import DecodeError
 from gbcs.printable import printable
 from keyrig.errors import FileInvalid, KeyStoreError
-from keyrig.keystore.bundle import _entries as zip_entries
+from keyrig.keystore.bundle import ZIP_STARTS, zip_entries
+from keyrig.outside_files import Unreadable, pem_blocks, read_octets
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,9 +24,8 @@ if TYPE_CHECKING:
 
 GIVEN_MAXIMUM_OCTETS: Final = 4 * 1024 * 1024
 CERTIFICATES_MAXIMUM: Final = 2000
-_PEM_BLOCK: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----.*?-----END \1-----", re.DOTALL)
-_CERTIFICATE_LABELS: Final = {b"CERTIFICATE", b"X509 CERTIFICATE", b"TRUSTED CERTIFICATE"}
-_PKCS7_LABELS: Final = {b"PKCS7", b"CMS", b"PKCS #7 SIGNED DATA"}
+_CERTIFICATE_LABELS: Final = {"CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"}
+_PKCS7_LABELS: Final = {"PKCS7", "CMS", "PKCS #7 SIGNED DATA"}
 _BASE64: Final = re.compile(rb"[A-Za-z0-9+/=\s]+")
 _ACCEPTED: Final = "PEM, DER, PKCS#7 or a zip of these"
 
@@ -61,12 +59,9 @@ def read_given(path: Path) -> list[GivenCertificate]:
         FileInvalid: It cannot be read, or holds no certificate; names it.
     """
     try:
-        with path.open("rb") as file:
-            octets = file.read(GIVEN_MAXIMUM_OCTETS + 1)
-    except OSError as error:
-        raise FileInvalid(
-            str(path), f"cannot be read: {error.strerror}", "name a file that can be read"
-        ) from error
+        octets = read_octets(path, maximum=GIVEN_MAXIMUM_OCTETS)
+    except Unreadable as error:
+        raise FileInvalid(str(path), str(error), error.mend) from None
     return certificates_in(octets, str(path))
 
 
@@ -85,8 +80,12 @@ def certificates_in(octets: bytes, name: str) -> list[GivenCertificate]:
         raise FileInvalid(
             name, f"more than {GIVEN_MAXIMUM_OCTETS} octets", "give what the authority gave alone"
         )
-    if zipfile.is_zipfile(BytesIO(octets)):
+    if octets.startswith(ZIP_STARTS):
         return _in_zip(octets, name)
+    return _in_file(octets, name)
+
+
+def _in_file(octets: bytes, name: str) -> list[GivenCertificate]:
     found = _in_one(octets, name)
     if not found:
         raise FileInvalid(name, "no certificate in it", f"give {_ACCEPTED}")
@@ -104,7 +103,8 @@ def _in_zip(octets: bytes, name: str) -> list[GivenCertificate]:
             source = f"{name}/{printable(str(path), 80)}"
             if path.suffix.lower() in {".txt", ".md", ".csr"} and b"BEGIN CERT" not in content:
                 continue
-            found += certificates_in(content, source)
+            # A zip within a zip may hold itself.
+            found += _in_file(content, source)
     except KeyStoreError as error:
         raise FileInvalid(name, str(error).partition(": ")[2], "give the files themselves") from (
             error
@@ -115,7 +115,7 @@ def _in_zip(octets: bytes, name: str) -> list[GivenCertificate]:
 
 
 def _in_one(octets: bytes, name: str) -> list[GivenCertificate]:
-    blocks = list(_PEM_BLOCK.finditer(octets))
+    blocks = pem_blocks(octets)
     if blocks:
         return _in_pem(blocks, name)
     if octets[:1] == b"\x30":
@@ -130,18 +130,17 @@ def _in_one(octets: bytes, name: str) -> list[GivenCertificate]:
     return []
 
 
-def _in_pem(blocks: list[re.Match[bytes]], name: str) -> list[GivenCertificate]:
+def _in_pem(blocks: list[tuple[str, bytes]], name: str) -> list[GivenCertificate]:
     found: list[GivenCertificate] = []
-    for number, block in enumerate(blocks, 1):
+    for number, (label, text) in enumerate(blocks, 1):
         source = name if len(blocks) == 1 else f"{name}, block {number}"
-        label, text = block[1], block[0]
         if label in _PKCS7_LABELS:
             found += _loaded(
-                pkcs7.load_pem_pkcs7_certificates, text.replace(label, b"PKCS7"), source
+                pkcs7.load_pem_pkcs7_certificates, text.replace(label.encode(), b"PKCS7"), source
             )
         elif label in _CERTIFICATE_LABELS:
-            text = text.replace(label, b"CERTIFICATE")
-            found += _loaded(x509.load_pem_x509_certificates, text, source)
+            pem = text.replace(label.encode(), b"CERTIFICATE")
+            found += _loaded(x509.load_pem_x509_certificates, pem, source)
     return found
 
 

@@ -147,14 +147,10 @@ def import_(file: Path, *, as_json: bool) -> int:
     from keyrig.home import ledger_path  # noqa: PLC0415 - as above
     from keyrig.inventory import read_inventory, take_in  # noqa: PLC0415 - as above
     from keyrig.ledger import Ledger  # noqa: PLC0415 - as above
-    from keyrig.outside_files import (  # noqa: PLC0415 - as above
-        Unreadable,
-        read_octets,
-        without_padding,
-    )
+    from keyrig.outside_files import Unreadable, read_octets  # noqa: PLC0415 - as above
 
     try:
-        octets = without_padding(read_octets(file))
+        octets = read_octets(file)
     except Unreadable as error:
         raise FileInvalid(str(file), str(error), error.mend) from None
     inventory = read_inventory(octets, str(file))

@@ -38,6 +38,8 @@ KEYS_FOLDER: Final = "key"
 _ENCRYPTED: Final = 0x1
 _ENTRY_SIGNATURE: Final = b"PK\x01\x02"
 """With what each entry of a zip's directory begins. Source: PKWARE APPNOTE 6.3.10, 4.3.12."""
+ZIP_STARTS: Final = (b"PK\x03\x04", b"PK\x05\x06")
+"""A zip's first entry, or the end of one without any. Source: PKWARE APPNOTE 6.3.10, 4.3."""
 _COMPRESSIONS: Final = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 """Those that need little memory, whatever the zip says; bundles have no other."""
 _NAME_SHOWN: Final = 80
@@ -73,7 +75,7 @@ class BundleKeyStore(IndexedKeyStore):
     def __init__(self, octets: bytes, location: str, passphrase: Passphrase | None = None) -> None:
         certificates: dict[_Place, bytes] = {}
         keys: dict[_Place, bytes] = {}
-        for path, content in _entries(octets, location):
+        for path, content in zip_entries(octets, location):
             place = _Place(path.parent.parent, path.stem)
             if path.parent.name == CERTIFICATES_FOLDER and path.suffix == CERTIFICATE_SUFFIX:
                 certificates[place] = content
@@ -93,7 +95,7 @@ class BundleKeyStore(IndexedKeyStore):
         super().__init__(location, stored, problems)
 
 
-def _entries(octets: bytes, location: str) -> Iterator[tuple[PurePosixPath, bytes]]:
+def zip_entries(octets: bytes, location: str) -> Iterator[tuple[PurePosixPath, bytes]]:
     """Return each file of a zip, refusing what unpacks to more than it may.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from gbcs.certificates import check_profile
 from gbcs.errors import CertificateRejected
-from gbcs.path_validation import NO_TRUST_ANCHOR, validate_path
+from gbcs.path_validation import NO_TRUST_ANCHOR, is_self_signed, validate_path
 from keyrig.errors import KeyStoreError
 from keyrig.keystore.base import Authority
 from keyrig.keystore.folder import KEY_SUFFIX
@@ -15,6 +15,7 @@ from keyrig.keystore.folder import KEY_SUFFIX
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from gbcs.certificates import GBCSCertificate
     from keyrig.keystore.base import KeyStore
 
 
@@ -45,7 +46,8 @@ class CheckReport:
 def check(store: KeyStore, at: datetime | None) -> CheckReport:
     """Check every certificate's profile and path, every key, and who may read key files.
 
-    The roots in the store are its trust anchors; without one, every authority in it is.
+    The roots in the store are its trust anchors; without one, every authority in it is. A
+    self-signed certificate that signs XML, as DCC Boxed's are, is one for itself.
 
     Args:
         store: What to check.
@@ -63,7 +65,10 @@ def check(store: KeyStore, at: datetime | None) -> CheckReport:
         try:
             if anchors:
                 validate_path(
-                    each.certificate, path_certificates=authorities, trust_anchors=anchors, at=at
+                    each.certificate,
+                    path_certificates=authorities,
+                    trust_anchors=[*anchors, *_itself(each.certificate)],
+                    at=at,
                 )
             else:
                 check_profile(each.certificate)
@@ -77,6 +82,11 @@ def check(store: KeyStore, at: datetime | None) -> CheckReport:
     findings.extend(_readable_keys(store))
     keys = sum(each.has_private_key for each in stored)
     return CheckReport(certificates=len(stored), keys=keys, findings=tuple(findings))
+
+
+def _itself(certificate: GBCSCertificate) -> list[GBCSCertificate]:
+    """Return an XML-signing certificate that is self-signed: whoever keeps it here trusts it."""
+    return [certificate] if certificate.signs_xml and is_self_signed(certificate) else []
 
 
 def _of_problem(problem: str) -> Finding:

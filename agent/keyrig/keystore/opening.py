@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from keyrig.errors import KeyStoreError
-from keyrig.keystore.bundle import BundleKeyStore
+from keyrig.keystore.bundle import ZIP_STARTS, BundleKeyStore
 from keyrig.keystore.dcc_boxed import DCCBoxedKeyStore
 from keyrig.keystore.folder import FolderKeyStore
 from keyrig.outside_files import Unreadable, read_octets
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from keyrig.keystore.base import KeyStore
     from keyrig.keystore.pem import Passphrase
     from keyrig.rig import PKISettings, TokenSettings
-
-_ZIP_STARTS: Final = (b"PK\x03\x04", b"PK\x05\x06")
-"""A zip's first entry, or the end of one without any. Source: PKWARE APPNOTE 6.3.10, 4.3."""
 
 
 def open_keystore(path: str | os.PathLike[str], passphrase: Passphrase | None = None) -> KeyStore:
@@ -86,6 +83,6 @@ def _of_file(path: Path, passphrase: Passphrase | None) -> KeyStore:
         octets = read_octets(path)
     except Unreadable as error:
         raise KeyStoreError(f"{path}: {error}; {error.mend}") from None
-    if octets.startswith(_ZIP_STARTS):
+    if octets.startswith(ZIP_STARTS):
         return BundleKeyStore(octets, str(path), passphrase)
     return DCCBoxedKeyStore(path, passphrase)

@@ -199,7 +199,7 @@ class PEMKey:
             raise KeyStoreError(f"{self._name}: {reason}; check the file's owner") from error
 
     def _load(self) -> ec.EllipticCurvePrivateKey:
-        text = self._text()
+        text = pem_of(self._text())
         is_encrypted = b"ENCRYPTED" in text
         password = None
         if is_encrypted:
@@ -207,7 +207,7 @@ class PEMKey:
             if password is None:
                 raise KeyLocked(self._name, "the private key")
         try:
-            key = load_pem_private_key(pem_of(text), password)
+            key = load_pem_private_key(text, password)
         except (ValueError, TypeError, UnsupportedAlgorithm):
             # The cause is left out: its text may quote what was read.
             if is_encrypted:

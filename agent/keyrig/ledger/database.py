@@ -213,6 +213,11 @@ class Database:
             yield
         except DBAPIError as error:
             raise _ledger_error(self.path, error) from error
+        except UnicodeEncodeError as error:
+            raise LedgerRefused(
+                f"ledger {self.path}: a text that is no Unicode, such as an argument in another "
+                "encoding; write it in UTF-8"
+            ) from error
 
     def _open(self) -> None:
         with self.reading():

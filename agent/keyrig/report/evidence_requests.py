@@ -10,6 +10,7 @@ from duis.requests import SignedPreCommand, parse_request
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import DecodeError, ProtectionMissing, WrongEntity
 from gbcs.message import Message
+from gbcs.path_validation import is_self_signed
 from gbcs.roles import KeyUsage
 from keyrig.dcc_boxed.asked_commands import asked_command
 from keyrig.dcc_boxed.service_requests import Users
@@ -50,10 +51,13 @@ class ServiceRequests:
 
     def __init__(self, file: EvidenceFile, is_trusted: Callable[[GBCSCertificate], bool]) -> None:
         self._file = file
+        # No root vouches for DCC Boxed's XML-signing certificates, which are self-signed. A
+        # request is the word of whoever made it, who made the file too: by such a key no less.
         self._find = signatures.among(
             each
             for each in file.certificates
-            if each.key_usage == KeyUsage.DIGITAL_SIGNATURE and is_trusted(each)
+            if each.key_usage == KeyUsage.DIGITAL_SIGNATURE
+            and (is_trusted(each) or (each.signs_xml and is_self_signed(each)))
         )
 
     def asked_for(self, exchange: FiledExchange) -> AskedFor:
@@ -61,7 +65,8 @@ class ServiceRequests:
 
         Raises:
             ProtectionMissing: The request is not in the file.
-            SecurityError: It is not signed by a trusted organisation, or is for another device.
+            SecurityError: It is signed neither by a trusted organisation nor by a self-signed
+                XML-signing key, or is for another device.
             DocumentInvalid: It cannot be read.
             LocalProtocolError: The DCC makes no command of such a request.
         """

@@ -218,3 +218,14 @@ def test_a_commissioning_that_stands_for_none_is_refused(said: Any, value: str) 
     assert json.loads(said("plan", "--next", "9", "--json"))["open"] == 0
     assert said("facts", "set", OTHER, "commissioned_at", "2999-12-31")
     said("plan", "--next", "9")
+
+
+def test_argument_that_is_no_text_is_refused_in_one_line(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = ["facts", "set", "00-DB-12-34-56-78-90-A0", "replaced", "true", "--source", "x\udcff"]
+    assert run_command(said) not in {0, 1}
+    told = capsys.readouterr().err
+    assert "a text that is no Unicode" in told
+    assert told.count("\n") == 1
+    assert home.exists()

@@ -52,6 +52,9 @@ RIG = """
 name = "{name}"
 parties = ["lead-supplier"]
 
+[certification]
+by = "test"
+
 [home.electricity]
 supplier = "{supplier}"
 network_operator = "90-B3-D5-1F-30-02-00-00"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from authorities import DEVICE, DURING, SUPPLIER, Authorities
+from authorities import DEVICE, DURING, SUPPLIER, Authorities, Remake, new_key
 from duis.smki import (
     CertificateDataRequest,
     CertificateDataResponse,
@@ -129,6 +129,22 @@ def test_what_signs_xml_is_in_use_and_never_for_messages(authorities: Authoritie
     repository.certificates.pop(0)
     with pytest.raises(KeyMissing):
         lookup.certificate(SUPPLIER, DS, is_device=False, at=DURING)
+
+
+def test_what_signs_xml_and_itself_is_passed_over(authorities: Authorities) -> None:
+    gbcs, key = authorities.organisation(), new_key()
+    xml = Remake(
+        authorities.organisation(role=XMLSigningRole.XML_SIGN, public_key=key.public_key())
+    )
+    repository = Repository(
+        [(xml.signed(key), CertificateStatus.IN_USE), (gbcs, CertificateStatus.IN_USE)],
+        is_device=False,
+    )
+    lookup = lookup_of(repository, authorities)
+    assert lookup.in_use(SUPPLIER, is_device=False, at=DURING) == (gbcs,)
+    repository.certificates[0] = (xml.signed(), CertificateStatus.IN_USE)
+    with pytest.raises(CertificateLookupFailed, match="signature"):
+        lookup.in_use(SUPPLIER, is_device=False, at=DURING)
 
 
 def test_certificate_of_a_foreign_root_is_refused(authorities: Authorities) -> None:

@@ -7,15 +7,18 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from lxml import etree
 
-from agent.dcc_boxed.boxed_home import ESME, BoxedHome
-from authorities import START, SUPPLIER, Authorities, new_key
+from agent.dcc_boxed import boxed_home
+from agent.dcc_boxed.boxed_home import ESME, NOW, BoxedHome
+from authorities import START, SUPPLIER, Authorities, Remake, new_key
 from duis.documents import SIGNATURE_NAMESPACE
 from duis.header import RequestIdentifier
 from duis.requests import DecommissionDevice, build_request, request_of
 from duis.signatures import among, sign, verify
+from gbcs.certificates import GBCSCertificate, subject_key_identifier_of
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import CertificateRejected
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole, XMLSigningRole
@@ -23,15 +26,22 @@ from keyrig.dcc_boxed.signing import RequestSigner, ResponseVerifier, response_c
 from keyrig.errors import KeyStoreError, SettingsError
 from keyrig.keystore.base import IndexedKeyStore, StoredCertificate
 from keyrig.keystore.pem import PEMKey
-from keyrig.pki import ACCESS_CONTROL_BROKER
+from keyrig.pki import ACCESS_CONTROL_BROKER, initialise
+from keyrig.report.evidence import evidence
+from keyrig.report.evidence_check import Proof, check
+from keyrig.report.evidence_file import read_evidence
+from keyrig.report.evidence_key import evidence_key
+from keyrig.report.record import gather
 from keyrig.rig_keys import RigKeys
 from keyrig.runner import RunResult
 from keyrig.settings import Settings, load_settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
     from pathlib import Path
 
-    from gbcs.certificates import GBCSCertificate
+    from keyrig.keystore.folder import FolderKeyStore
 
 AUTHORITIES = Authorities()
 BROKER = ACCESS_CONTROL_BROKER.entity_id
@@ -174,6 +184,34 @@ def test_run_through_the_dcc_signs_and_believes_by_xml_keys(
         documents = [each for exchange in home.exchanges() for each in home.documents(exchange)]
         received = [each for each in documents if not each.is_sent]
         assert {each.signer for each in received} == {f"{BROKER} (dspXmlSign, digitalSignature)"}
+
+
+def self_signed(directory: Path, now: datetime, random: Callable[[int], bytes]) -> FolderKeyStore:
+    """Make the test PKI with the supplier's XML-signing pair as DCC Boxed has it."""
+    store = initialise(directory, now, random)
+    key = new_key()
+    path = directory / f"{SUPPLIER.stem}-xml.pem"
+    remade = Remake(GBCSCertificate.all_from_pem(path.read_bytes())[0])
+    remade.changing(public_key=key.public_key()).without(x509.AuthorityKeyIdentifier)
+    remade.replacing(x509.SubjectKeyIdentifier(subject_key_identifier_of(key.public_key())))
+    path.write_bytes(remade.signed(key).decoded.public_bytes(Encoding.PEM))
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    path.with_suffix(".key").write_bytes(pem)
+    return store
+
+
+def test_evidence_holds_of_commands_that_a_self_signed_xml_key_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boxed_home, "initialise", self_signed)
+    with BoxedHome(tmp_path, monkeypatch, entities=[ESME]) as home:
+        assert home.run(run_id="1" * 32) is RunResult.DONE
+        with home.ledger() as ledger:
+            record = gather(ledger, "1" * 32)
+    file = read_evidence(evidence(record, evidence_key(tmp_path, "boxed"), NOW), "evidence")
+    verdict = check(file)
+    assert verdict.holds
+    assert {each.proof for each in verdict.duties} == {Proof.SIGNED, Proof.MACED}
 
 
 def test_run_without_an_xml_key_sends_nothing_and_says_what_to_name(

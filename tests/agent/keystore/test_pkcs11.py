@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -472,3 +473,42 @@ except KeyStoreError as error:
         [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
     )
     assert "pip install 'keyrig[pkcs11]'" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("flag", "reason"),
+    [("USER_PIN_LOCKED", "its PIN is locked"), ("USER_PIN_FINAL_TRY", "would lock it")],
+)
+def test_no_pin_is_tried_on_a_token_that_is_locked_or_about_to_be(
+    home: Home, tokens: SoftTokens, flag: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import pkcs11  # noqa: PLC0415 - as above
+
+    from keyrig.keystore.pkcs11 import Token  # noqa: PLC0415 - as above
+
+    class Guarded:
+        flags = pkcs11.TokenFlag[flag] | pkcs11.TokenFlag.TOKEN_INITIALIZED
+
+        def open(self, **_: Any) -> Any:
+            pytest.fail("a PIN was tried")
+
+    tokens.make(home.label)
+    monkeypatch.setattr(Token, "_find", lambda *_: Guarded())
+    with pytest.raises(TokenUnusable, match=reason):
+        home.open()
+
+
+def test_a_forked_process_signs_with_a_session_of_its_own(
+    home: Home, tokens: SoftTokens, authorities: Authorities
+) -> None:
+    signer = signing(home, tokens, authorities).signer(SUPPLIER)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = 0 if len(signer.sign(b"child")) == 64 else 2
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    verifies(signer.public_key, signer.sign(b"parent"), b"parent")

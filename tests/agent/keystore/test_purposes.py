@@ -171,6 +171,19 @@ def test_check_finds_nothing_wrong_with_what_signs_xml(tmp_path: Path) -> None:
     assert check(open_keystore(directory), DURING).findings == ()
 
 
+def test_check_takes_what_signs_xml_and_itself_as_dcc_boxed_has_it(tmp_path: Path) -> None:
+    directory = folder(tmp_path / "pki", f"{SUPPLIER.stem}-xml")
+    path = directory / f"{SUPPLIER.stem}-xml.pem"
+    remade = Remake(XML).signed(XML_KEY)
+    path.write_bytes(pem_of(remade))
+    assert check(open_keystore(directory), DURING).findings == ()
+    (late,) = check(open_keystore(directory), DURING + timedelta(days=9000)).findings[-1:]
+    assert late.rule == "validity"
+    path.write_bytes(pem_of(Remake(XML).signed()))
+    (finding,) = check(open_keystore(directory), DURING).findings
+    assert finding.rule == "signature"
+
+
 @pytest.mark.parametrize(
     ("stem", "signs_xml"),
     [

@@ -5,13 +5,15 @@ import sqlite3
 import threading
 from contextlib import closing
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from keyrig.duties.facts import Outcome
 from keyrig.errors import (
     LedgerCorrupt,
     LedgerError,
@@ -32,7 +34,6 @@ from keyrig.ledger.schema import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -160,6 +161,56 @@ def test_ledger_of_the_first_version_gets_what_it_lacks_and_keeps_what_it_has(pa
         ledger.clock.advance(NOON)
     with Database(path) as database:
         assert versions(database) == [1, SCHEMA_VERSION]
+
+
+def test_ledger_of_version_4_takes_the_words_that_came_later_and_keeps_its_rows(
+    path: Path,
+) -> None:
+    script = Path(__file__).with_name("ledger_of_version_4.sql").read_text(encoding="utf-8")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(script)
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute("INSERT INTO runs (id, rig_name, started_at) VALUES ('r', 'bench', 'x')")
+        connection.execute(
+            "INSERT INTO attempts (id, run_id, duty_id, device, requirement, started_at, detail, "
+            "evidence) VALUES (1, 'r', 'd', '00db1234567890a0', 'R37c', "
+            "'2026-11-20T12:00:00.000000Z', '', '')"
+        )
+        connection.commit()
+        with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+            connection.execute("UPDATE attempts SET outcome = 'waiting'")
+    with Database(path) as database:
+        assert versions(database)[-1] == SCHEMA_VERSION
+        with database.transaction() as connection:
+            connection.execute(update(attempts).values(outcome=Outcome.WAITING))
+        database.check()
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT outcome FROM attempts").fetchall() == [("waiting",)]
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+            connection.execute("UPDATE attempts SET outcome = 'wating'")
+        columns = [row[1] for row in connection.execute("PRAGMA table_info(attempts)")]
+    assert columns == [column.name for column in attempts.columns]
+
+
+def test_ledger_of_version_4_has_every_table_as_a_new_one_has_it(
+    path: Path, tmp_path: Path
+) -> None:
+    script = Path(__file__).with_name("ledger_of_version_4.sql").read_text(encoding="utf-8")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(script)
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.commit()
+    new = tmp_path / "new.sqlite"
+    Database(path).close()
+    Database(new).close()
+
+    def tables(of: Path) -> dict[str, str]:
+        with closing(sqlite3.connect(of)) as connection:
+            rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
+            return {name: " ".join(sql.split()) for name, sql in rows}
+
+    assert tables(path) == tables(new)
 
 
 def test_ledger_without_a_version_is_refused(path: Path) -> None:

@@ -21,6 +21,7 @@ from keyrig.errors import EvidenceBroken, KeyStoreError
 from keyrig.report.evidence_check import Proof
 from keyrig.report.evidence_file import read_evidence
 from keyrig.report.evidence_key import evidence_key, fingerprint
+from keyrig.report.evidence_lines import as_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,6 +129,19 @@ def test_lines_cannot_be_taken_away_moved_or_added(
     spoiled = b"".join(spoil(octets.splitlines(keepends=True)))
     with pytest.raises(EvidenceBroken, match=re.escape(told)):
         read_evidence(spoiled, "e.jsonl")
+
+
+def test_file_whose_line_ends_a_transfer_changed_is_the_same_evidence(octets: bytes) -> None:
+    for came in (
+        octets.replace(b"\n", b"\r\n"),
+        octets.replace(b"\n", b"\r"),
+        b"\xef\xbb\xbf" + octets + b"\x1a",
+        octets.decode().encode("utf-16"),
+    ):
+        assert as_written(came) == octets
+    assert as_written(octets) is octets
+    assert as_written(octets[:-1]) == octets[:-1]
+    assert as_written(b"\xff" + octets) == b"\xff" + octets
 
 
 def test_seal_of_another_key_is_found(octets: bytes, home: Path) -> None:

@@ -8,7 +8,10 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from authorities import DEVICE, SUPPLIER, Authorities
+from gbcs.certification_request import build_certification_request
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import CellUsage, DeviceType, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import (
@@ -161,8 +164,9 @@ def change(key_usage: KeyUsage, state: KeyChangeState, **changes: Any) -> KeyCha
     """Give a key change as the ledger has it in `state`, with what is known by then."""
     brought = {
         KeyChangeState.REQUESTED: (None, None),
-        KeyChangeState.CSR_RECEIVED: (b"CSR", None),
-    }.get(state, (b"CSR", issued(key_usage, 1)))
+        KeyChangeState.CSR_RECEIVED: (request(key_usage, 1), None),
+        KeyChangeState.WAITING_FOR_AUTHORITY: (request(key_usage, 1), None),
+    }.get(state, (request(key_usage, 1), issued(key_usage, 1)))
     values: dict[str, Any] = {
         "id": 1,
         "device": DEVICE,
@@ -177,6 +181,20 @@ def change(key_usage: KeyUsage, state: KeyChangeState, **changes: Any) -> KeyCha
     return KeyChange(**values | changes)
 
 
+@cache
+def device_key(number: int) -> ec.EllipticCurvePrivateKey:  # noqa: ARG001 - one for each
+    """Give the `number`-th key pair that the device makes."""
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+@cache
+def request(key_usage: KeyUsage, number: int, device: EntityIdentifier = DEVICE) -> bytes:
+    """Give the device's request to certify its `number`-th key pair of a usage."""
+    return build_certification_request(
+        device_key(2 * number + (key_usage is KA)), key_usage, device
+    )
+
+
 def issued(key_usage: KeyUsage, number: int) -> bytes:
     """Give the octets that stand for the certificate of the `number`-th change."""
     return f"{key_usage.gbcs_name} certificate {number}".encode()
@@ -187,18 +205,18 @@ class Driver:
 
     Args:
         answers: To each `Ask` in turn: a payload's value, or an error to throw.
-        certify: To `Certify`: None issues a certificate, an error is thrown.
+        waits: The usages whose requests wait for the authority.
         cells: Where recorded cells go, as the context of a run sees them.
     """
 
     def __init__(
         self,
         *answers: Any,
-        certify: Exception | None = None,
+        waits: frozenset[KeyUsage] = frozenset(),
         cells: dict[TrustAnchorCellIdentifier, Cell] | None = None,
     ) -> None:
         self._answers = deque(answers)
-        self._certify = certify
+        self._waits = waits
         self._cells = cells
         self._changes = 1
         self.trace: list[str] = []
@@ -236,10 +254,13 @@ class Driver:
                 self._changes += 1
                 return change(key_usage, KeyChangeState.REQUESTED, id=self._changes)
             case Certify(standing):
-                assert standing.state is KeyChangeState.CSR_RECEIVED
-                self.trace.append("certify")
-                if self._certify is not None:
-                    return self._certify
+                assert standing.state in {
+                    KeyChangeState.CSR_RECEIVED,
+                    KeyChangeState.WAITING_FOR_AUTHORITY,
+                }
+                self.trace.append(f"certify {standing.key_usage.gbcs_name}")
+                if standing.key_usage in self._waits:
+                    return replace(standing, state=KeyChangeState.WAITING_FOR_AUTHORITY)
                 return replace(
                     standing,
                     state=KeyChangeState.CERTIFICATE_ISSUED,
@@ -262,7 +283,10 @@ class Driver:
         answer = self._answers.popleft()
         if isinstance(answer, Exception):
             return answer
-        return Answer(payload=answer, exchange_id=FIRST_EXCHANGE - 1 + len(self.asks))
+        exchange_id = FIRST_EXCHANGE - 1 + len(self.asks)
+        if isinstance(answer, Answer):
+            return replace(answer, exchange_id=exchange_id)
+        return Answer(payload=answer, exchange_id=exchange_id)
 
     def _advance(self, effect: AdvanceKeyChange) -> KeyChange:
         assert effect.to in KEY_CHANGE_MOVES[effect.change.state]

@@ -114,6 +114,7 @@ def test_source_is_the_ledgers_and_every_type_has_its_name() -> None:
         "uk.keyrig.notice.v1",
         "uk.keyrig.flag.v1",
         "uk.keyrig.security-incident.v1",
+        "uk.keyrig.certification-request.v1",
     }
 
 

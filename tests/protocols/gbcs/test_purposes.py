@@ -7,10 +7,10 @@ from cryptography import x509
 from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
-from authorities import DURING, SUPPLIER, Authorities, Remake
+from authorities import DURING, SUPPLIER, Authorities, Remake, new_key
 from gbcs.certificates import CertificateProfile, GBCSCertificate, check_profile
 from gbcs.errors import CertificateRejected
-from gbcs.path_validation import validate_path
+from gbcs.path_validation import is_self_signed, validate_path
 from gbcs.roles import KeyUsage, RemotePartyRole, XMLSigningRole
 
 AUTHORITIES = Authorities()
@@ -64,6 +64,24 @@ def test_certificate_for_signing_xml_leads_to_the_root_by_its_issuers_name() -> 
     with pytest.raises(CertificateRejected, match="its role is xmlSign, not supplier") as caught:
         validate_path(certificate, role=RemotePartyRole.SUPPLIER, **arguments)  # type: ignore[arg-type]
     assert caught.value.rule == "wrong-role"
+
+
+def test_self_signed_certificate_is_told_as_such() -> None:
+    key = new_key()
+    remade = Remake(
+        AUTHORITIES.organisation(role=XMLSigningRole.XML_SIGN, public_key=key.public_key())
+    ).without(x509.AuthorityKeyIdentifier)
+    itself, by_another = remade.signed(key), remade.signed()
+    assert is_self_signed(itself)
+    assert not is_self_signed(by_another)
+    for certificate, reason in ((itself, "T1 .*, but by its own key"), (by_another, r"T1 \(.*\)$")):
+        with pytest.raises(CertificateRejected, match=f"its signature is not that of {reason}"):
+            validate_path(
+                certificate,
+                path_certificates=[AUTHORITIES.issuing.certificate],
+                trust_anchors=[AUTHORITIES.root.certificate],
+                at=DURING,
+            )
 
 
 def test_key_for_signing_xml_is_for_nothing_else() -> None:
