@@ -222,11 +222,12 @@ def _signing(rig: Rig, party: EntityIdentifier | None) -> Callable[[bytes], byte
         return None
     from duis.signatures import sign  # noqa: PLC0415 - not for --help
     from keyrig.assembly import places_of  # noqa: PLC0415 - as above
-    from keyrig.keystore.opening import open_keystore  # noqa: PLC0415 - as above
+    from keyrig.keystore.opening import open_rig_keystore  # noqa: PLC0415 - as above
     from keyrig.keystore.xml_signing import xml_signing_key  # noqa: PLC0415 - as above
     from keyrig.settings import load_settings  # noqa: PLC0415 - as above
 
-    store = open_keystore(places_of(rig).keystore)
+    places = places_of(rig)
+    store = open_rig_keystore(places.home, rig.pki)
     named = load_settings().duis.serials.get(party)
     signer, certificate = xml_signing_key(store, party, named)
     return lambda document: sign(document, signer, certificate)

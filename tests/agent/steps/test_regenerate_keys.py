@@ -9,7 +9,6 @@ from agent.steps.driving import (
     KA,
     NO_RESPONSE,
     ROLE,
-    SUPPLIER,
     Driver,
     change,
     contents,
@@ -19,6 +18,7 @@ from agent.steps.driving import (
     issued,
     request,
 )
+from authorities import SUPPLIER
 from gbcs.certification_request import build_certification_request
 from gbcs.keys import public_octets
 from gbcs.security_credentials import UpdateDeviceCertificateResponseCode as Code

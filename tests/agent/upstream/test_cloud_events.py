@@ -183,9 +183,33 @@ def test_what_a_run_tells_is_valid_by_the_published_schemas(
         events = ledger.outbox.all()
         source = cloud_event_source(ledger.outbox.identity())
     kinds = {event.type for event in events}
-    assert kinds >= set(EventType) - {EventType.FLAG}
+    assert kinds >= set(EventType) - {EventType.FLAG, EventType.CERTIFICATION_REQUEST}
     for each in events:
         told = json.loads(outgoing(each, source).octets)
         published(each.type).validate(told["data"])
         instant = datetime.fromisoformat(told["time"])
         assert instant.tzinfo == UTC
+
+
+def test_request_that_waits_for_its_authority_is_told_by_the_published_schema(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig = tmp_path / "rig.toml"
+    text = emulated_home_text()
+    assert 'by = "test"' in text
+    rig.write_text(text.replace('by = "test"', 'by = "by-hand"'), encoding="utf-8")
+    run_command(["run", str(rig), "--device", "00-DB-12-34-56-78-90-A2", "--json"])
+    capsys.readouterr()
+    with Ledger(home / "ledger.sqlite") as ledger:
+        source = cloud_event_source(ledger.outbox.identity())
+        told = [
+            json.loads(outgoing(each, source).octets)["data"]
+            for each in ledger.outbox.all()
+            if each.type is EventType.CERTIFICATION_REQUEST
+        ]
+    for data in told:
+        published(EventType.CERTIFICATION_REQUEST).validate(data)
+    assert [(data["state"], data["key_usage"]) for data in told] == [
+        ("waiting", "digitalSignature"),
+        ("waiting", "keyAgreement"),
+    ]
