@@ -408,14 +408,7 @@ def plan_document(
                 "done_at": duty.done_at.isoformat() if duty.done_at else None,
                 "attempts": duty.attempts,
                 "reason": duty.reason,
-                "not_begun": None
-                if duty.not_begun is None
-                else {
-                    "at": duty.not_begun.at.isoformat(),
-                    "cause": duty.not_begun.cause.value,
-                    "reason": duty.not_begun.reason,
-                    "mend": duty.not_begun.mend,
-                },
+                "not_begun": duty.not_begun.document() if duty.not_begun else None,
             }
         )
     return {

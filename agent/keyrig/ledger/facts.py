@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import func, insert, select
 
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
-from keyrig.duties.facts import AttemptFact, LedgerFacts, NotBegun
+from keyrig.duties.facts import AttemptFact, Cause, LedgerFacts, NotBegun
 from keyrig.ledger.schema import (
     attempts,
     cell_snapshots,
     duties_not_begun,
     key_changes,
+    open_duties,
     scheduled_replacements,
 )
 from keyrig.ledger.states import KeyChangeState, ScheduledState
@@ -25,6 +26,15 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from keyrig.ledger.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldBack:
+    """A duty that a run did not begin, and why."""
+
+    run_id: str
+    requirement: str
+    why: NotBegun
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +153,47 @@ class Facts:
                 )
                 for row in connection.execute(query)
             )
+
+    def held_back(self, device: EntityIdentifier) -> tuple[HeldBack, ...]:
+        """Return which duties of a device were not begun by which runs, oldest first."""
+        table = duties_not_begun
+        query = select(table).where(table.c.device == device).order_by(table.c.id)
+        with self._database.reading() as connection:
+            return tuple(
+                HeldBack(
+                    run_id=row.run_id,
+                    requirement=row.requirement,
+                    why=NotBegun(at=row.at, cause=row.cause, reason=row.reason, mend=row.mend),
+                )
+                for row in connection.execute(query)
+            )
+
+    def held_back_counts(self) -> dict[Cause, int]:
+        """Count the duties still to be done that were held back and not tried since, by cause."""
+        table = duties_not_begun
+        last = select(func.max(table.c.id)).group_by(table.c.device, table.c.requirement)
+        tried_since = (
+            select(attempts.c.id)
+            .where(
+                attempts.c.device == table.c.device,
+                attempts.c.requirement == table.c.requirement,
+                attempts.c.started_at >= table.c.at,
+            )
+            .exists()
+        )
+        query = (
+            select(table.c.cause, func.count().label("duties"))
+            .join(
+                open_duties,
+                (open_duties.c.device == table.c.device)
+                & (open_duties.c.requirement == table.c.requirement),
+            )
+            .where(table.c.id.in_(last), ~tried_since)
+            .group_by(table.c.cause)
+        )
+        with self._database.reading() as connection:
+            counted = {row.cause: row.duties for row in connection.execute(query)}
+        return {cause: counted.get(cause, 0) for cause in Cause}
 
     def record_cells(
         self, device: EntityIdentifier, cells: Iterable[Cell], run_id: str, now: datetime

@@ -21,6 +21,7 @@ from keyrig.serve.access import TokenDemanded
 from keyrig.serve.answers import json_response
 from keyrig.serve.body_limit import BodyLimit, too_large
 from keyrig.serve.certificate_routes import certificate_routes
+from keyrig.serve.certification_routes import certification_routes
 from keyrig.serve.delivery_routes import DELIVERIES_PATH, delivery_routes
 from keyrig.serve.device_routes import INVENTORY_PATH, device_routes
 from keyrig.serve.json_bodies import BodyUnreadable
@@ -87,6 +88,7 @@ def application(service: Service) -> FastAPI:
         delivery_routes(service),
         outbox_routes(service),
         certificate_routes(service),
+        certification_routes(service),
     ):
         # As routes of the application itself each is found at once, and knows its siblings.
         app.router.routes.extend(router.routes)

@@ -17,7 +17,7 @@ from keyrig.keystore.base import Authority, StoredCertificate
 from keyrig.keystore.copying import add_certificate
 from keyrig.keystore.folder import certificate_in
 from keyrig.keystore.listing import certificate_document
-from keyrig.keystore.opening import open_keystore
+from keyrig.keystore.opening import open_keystore, open_rig_keystore
 from keyrig.outside_files import pem_of
 from keyrig.report.evidence_key import fingerprint
 from keyrig.serve import examples
@@ -55,7 +55,7 @@ def certificate_routes(service: Service) -> APIRouter:
         """Give the public certificates of a rig's key store, as `keyrig pki show` does."""
         del token
         served = await run_in_threadpool(served_rig, service, rig)
-        return json_response(await run_in_threadpool(_listed, served))
+        return json_response(await run_in_threadpool(_listed, service, served))
 
     @router.post(
         "",
@@ -77,11 +77,11 @@ def certificate_routes(service: Service) -> APIRouter:
     return router
 
 
-def _listed(served: ServedRig) -> dict[str, Any]:
-    places = served.places()
-    if not places.keystore.exists():
+def _listed(service: Service, served: ServedRig) -> dict[str, Any]:
+    rig = served.usable()
+    if not served.places().keystore.exists():
         return {"rig": served.name, "certificates": [], "left_out": []}
-    store = open_keystore(places.keystore)
+    store = open_rig_keystore(service.home, rig.pki)
     return {
         "rig": served.name,
         "certificates": [_document(stored) for stored in store.stored()],

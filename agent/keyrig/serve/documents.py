@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType
-from keyrig.duties.facts import Fuel
+from keyrig.duties.facts import Cause, Fuel
 from keyrig.duties.known_facts import FactName
 from keyrig.duties.plan import DutyState
 from keyrig.duties.rules import Actor, StepKind
@@ -105,6 +105,32 @@ class RigList(BaseModel):
     rigs: list[RigEntry]
 
 
+class NotBegunEntry(BaseModel):
+    """Why a run did not begin a duty that was due; nothing of it is the device's failure."""
+
+    at: Annotated[datetime, Field(description="When that was found.")]
+    cause: Annotated[Cause, Field(description="Whose matter it is.")]
+    reason: Annotated[str, Field(description="What is missing or wrong, in one line.")]
+    mend: Annotated[str, Field(description="What to do about it, in one line.")]
+
+
+class CertificationRequestEntry(BaseModel):
+    """A certification request of a device that waits for an authority."""
+
+    device: EntityText
+    key_usage: str
+    key_identifier: Annotated[
+        str, Field(pattern=r"^[0-9a-f]{16}$", description="Of the key to be certified.")
+    ]
+    since: Annotated[datetime, Field(description="Since when it waits.")]
+    due_by: Annotated[
+        datetime | None, Field(description="By when the duty is to be done, where days run.")
+    ]
+    authority: Annotated[str, Field(description="Who has it.")]
+    answer: Annotated[str, Field(description="What that said last.")]
+    file: Annotated[str | None, Field(description="Where it lies as a file of the agent.")]
+
+
 class PlannedDuty(BaseModel):
     """One duty of a plan."""
 
@@ -119,6 +145,10 @@ class PlannedDuty(BaseModel):
     done_at: datetime | None
     attempts: Annotated[int, Field(ge=0)]
     reason: Annotated[str, Field(description="Why it stands there.")]
+    not_begun: Annotated[
+        NotBegunEntry | None,
+        Field(description="What kept the last run from beginning it; null after an attempt."),
+    ]
 
 
 class PlannedDevice(BaseModel):
@@ -128,6 +158,10 @@ class PlannedDevice(BaseModel):
     type: DeviceType
     smi_status: Annotated[SMIStatus | None, Field(description="None where it is not known.")]
     suspended_under: Annotated[str | None, Field(description="The clause, while it is suspended.")]
+    certification_requests: Annotated[
+        list[CertificationRequestEntry],
+        Field(description="Those that wait for an authority, the longest waiting first."),
+    ]
     duties: list[PlannedDuty]
 
 
@@ -431,6 +465,13 @@ class RunRequest(Asked):
             "on record.",
         ),
     ] = False
+    all_or_nothing: Annotated[
+        bool,
+        Field(
+            strict=True,
+            description="Reach no device at all where anything that a due duty needs is missing.",
+        ),
+    ] = False
 
 
 class RunAccepted(BaseModel):
@@ -450,6 +491,7 @@ class RunOptions(BaseModel):
     execute_at: datetime | None
     cancel: bool
     accept_clock: bool
+    all_or_nothing: bool = False
 
 
 class RunSummary(BaseModel):
@@ -479,13 +521,23 @@ class RunDuty(BaseModel):
     detail: str
 
 
+class RunNotBegun(NotBegunEntry):
+    """A duty that was due and that the run did not begin."""
+
+    entity_id: EntityText
+    requirement: str
+
+
 class RunDocument(RunSummary):
     """One run, with what came of it."""
 
     stoppable: Annotated[bool, Field(description="Whether this server can stop it.")]
     has_events: Annotated[bool, Field(description="Whether its events are kept.")]
     has_report: Annotated[bool, Field(description="Whether reports and evidence can be had.")]
-    duties: list[RunDuty]
+    duties: Annotated[list[RunDuty], Field(description="What was attempted.")]
+    not_begun: Annotated[
+        list[RunNotBegun], Field(description="What was held back before anything was sent for it.")
+    ]
 
 
 class RunList(BaseModel):
@@ -567,6 +619,52 @@ class CertificateGiven(Asked):
     """A public certificate to add to a rig's key store."""
 
     pem: Annotated[str, Field(max_length=16_384, description="One certificate in PEM.")]
+
+
+class WaitingRequestEntry(CertificationRequestEntry):
+    """A certification request that waits, with the request itself."""
+
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", description="Of its DER.")]
+    pem: Annotated[str, Field(description="The request, PKCS#10.")]
+
+
+class WaitingRequestList(BaseModel):
+    """The certification requests of a rig's devices that wait for an authority."""
+
+    rig: str
+    requests: Annotated[list[WaitingRequestEntry], Field(description="The longest waiting first.")]
+
+
+class IssuedCertificatesGiven(Asked):
+    """What an authority gave for requests that wait."""
+
+    pem: Annotated[
+        str,
+        Field(
+            max_length=1_000_000,
+            description="Certificates in PEM, in any order, or PKCS#7 in PEM; those of "
+            "authorities that come along in a chain are passed over.",
+        ),
+    ]
+
+
+class TakenCertificate(BaseModel):
+    """What became of one certificate that was given."""
+
+    source: Annotated[str, Field(description="Its place among those given.")]
+    certificate: Annotated[str, Field(description="Whom and which use it names, for people.")]
+    taken: Annotated[bool, Field(description="It was recorded for its request now.")]
+    refused: Annotated[bool, Field(description="It is wrong, and nothing was changed for it.")]
+    rule: Annotated[str | None, Field(description="Which rule it breaks, where it is refused.")]
+    outcome: Annotated[str, Field(description="What became of it, in one line.")]
+
+
+class CertificatesTaken(BaseModel):
+    """What became of each certificate that was given, in the order given."""
+
+    rig: str
+    certificates: list[TakenCertificate]
+    waiting: Annotated[int, Field(ge=0, description="How many requests of the rig still wait.")]
 
 
 class CertificateAdded(BaseModel):

@@ -41,13 +41,47 @@ _DUTY: Final[dict[str, Any]] = {
     "done_at": None,
     "attempts": 0,
     "reason": "due by 2026-12-01T09:00:00Z",
+    "not_begun": None,
+}
+_NOT_BEGUN: Final[dict[str, Any]] = {
+    "at": _AT,
+    "cause": "keys",
+    "reason": "/var/lib/keyrig/pki: no key agreement key of 90-B3-D5-1F-30-00-00-02",
+    "mend": "`keyrig pki import FOLDER` adds it",
+}
+_HELD_BACK: Final[dict[str, Any]] = {
+    **_DUTY,
+    "id": "00db1234567890a0/R39",
+    "requirement": "R39",
+    "clause": "H5.39",
+    "step": "ensure-supplier-credentials",
+    "reason": f"not begun at 2026-11-24T09:00:00Z: {_NOT_BEGUN['reason']}; {_NOT_BEGUN['mend']}",
+    "not_begun": _NOT_BEGUN,
+}
+_REQUEST: Final[dict[str, Any]] = {
+    "device": _ESME,
+    "key_usage": "digitalSignature",
+    "key_identifier": "43ba393f3fd5e196",
+    "since": "2026-11-24T09:00:00Z",
+    "due_by": "2026-12-01T09:00:00Z",
+    "authority": "by hand, in /var/lib/keyrig/requests/bench-3",
+    "answer": "to be certified by hand: /var/lib/keyrig/requests/bench-3/"
+    "00db1234567890a0-ds.43ba393f3fd5e196.csr.pem",
+    "file": "/var/lib/keyrig/requests/bench-3/00db1234567890a0-ds.43ba393f3fd5e196.csr.pem",
+}
+_WAITING: Final[dict[str, Any]] = {
+    **_DUTY,
+    "state": "waiting",
+    "attempts": 1,
+    "reason": "its certification requests wait for the authority since 2026-11-24T09:00:00Z",
 }
 _DEVICE: Final[dict[str, Any]] = {
     "entity_id": _ESME,
     "type": "ESME",
     "smi_status": "Commissioned",
     "suspended_under": None,
-    "duties": [_DUTY],
+    "certification_requests": [_REQUEST],
+    "duties": [_WAITING, _HELD_BACK],
 }
 PLAN: Final[dict[str, Any]] = {
     "schema": 1,
@@ -198,7 +232,13 @@ _SUMMARY: Final[dict[str, Any]] = {
     "started_at": _AT,
     "finished_at": "2026-11-24T09:01:30+00:00",
     "requested_by": "handheld-7",
-    "request": {"devices": [], "execute_at": None, "cancel": False, "accept_clock": False},
+    "request": {
+        "devices": [],
+        "execute_at": None,
+        "cancel": False,
+        "accept_clock": False,
+        "all_or_nothing": False,
+    },
     "problem": None,
 }
 RUNS: Final[dict[str, Any]] = {"runs": [_SUMMARY], "next": None}
@@ -217,6 +257,7 @@ RUN: Final[dict[str, Any]] = {
             "detail": "both key pairs re-generated, certified, stored and read back",
         }
     ],
+    "not_begun": [{"entity_id": _ESME, "requirement": "R39", **_NOT_BEGUN}],
 }
 EVENTS: Final = (
     "retry: 2000\n\n"
@@ -264,6 +305,50 @@ CERTIFICATES: Final[dict[str, Any]] = {
 }
 CERTIFICATE_GIVEN: Final[dict[str, Any]] = {"pem": _PEM}
 CERTIFICATE_ADDED: Final[dict[str, Any]] = {"certificate": _CERTIFICATE}
+_REQUEST_PEM: Final = """\
+-----BEGIN CERTIFICATE REQUEST-----
+MIIBFDCBugIBADAAMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEDNl12FClrCxg
+vpW5K7F525amDlNmDrQd09O4x8aqnFCLioD0KUr4BhkIX4uuPIbSh2/7V6owlN+c
+IQUU2nQ8kKBYMFYGCSqGSIb3DQEJDjFJMEcwDgYDVR0PAQH/BAQDAgeAMDUGA1Ud
+EQEB/wQrMCmgJwYIKwYBBQUHCASgGzAZBg0qhjoAAYSPuQ8BAgIBBAgA2xI0VniQ
+oDAKBggqhkjOPQQDAgNJADBGAiEAtb03e0KhMtQ7eHP1KRdjvSX7Wot2zS/66XB1
+Tp8UL/QCIQCEYN45ZUGD/iTIR+OclpQc8z/jDEAYuSXLxCtxpV25Tw==
+-----END CERTIFICATE REQUEST-----
+"""
+"""A request for a key of a test, which was thrown away."""
+WAITING_REQUESTS: Final[dict[str, Any]] = {
+    "rig": "bench-3",
+    "requests": [
+        {
+            **_REQUEST,
+            "sha256": "85f108242fd886303135f294606515f1029215d200decf50c50b230ee7209246",
+            "pem": _REQUEST_PEM,
+        }
+    ],
+}
+CERTIFICATES_GIVEN: Final[dict[str, Any]] = {"pem": _PEM}
+CERTIFICATES_TAKEN: Final[dict[str, Any]] = {
+    "rig": "bench-3",
+    "certificates": [
+        {
+            "source": "the certificates given, block 1",
+            "certificate": f"{_ESME} (device, digitalSignature)",
+            "taken": True,
+            "refused": False,
+            "rule": None,
+            "outcome": f"taken for the digitalSignature request 43ba393f3fd5e196 of {_ESME}",
+        },
+        {
+            "source": "the certificates given, block 2",
+            "certificate": f"{_ESME} (device, keyAgreement)",
+            "taken": False,
+            "refused": True,
+            "rule": "wrong-key",
+            "outcome": "refused: its key is not that of the device's request",
+        },
+    ],
+    "waiting": 1,
+}
 OUTBOX: Final[dict[str, Any]] = {
     "upstreams": [
         {

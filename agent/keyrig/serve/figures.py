@@ -65,6 +65,22 @@ class Figures:
             "SMI Statuses that the inventory has not been seen to hold yet.",
             registry=self._registry,
         )
+        self._requests_waiting = Gauge(
+            "keyrig_certification_requests_waiting",
+            "Certification requests of devices that wait for an authority.",
+            registry=self._registry,
+        )
+        self._longest = Gauge(
+            "keyrig_certification_requests_oldest_waiting_timestamp_seconds",
+            "Since when the longest waiting request waits; 0 where none does.",
+            registry=self._registry,
+        )
+        self._not_begun = Gauge(
+            "keyrig_duties_not_begun",
+            "Duties still to be done that the last run held back, by whose matter it is.",
+            ["cause"],
+            registry=self._registry,
+        )
         self._waiting = Gauge(
             "keyrig_outbox_waiting",
             "Events that an upstream was not told, parked ones among them.",
@@ -131,6 +147,11 @@ class Figures:
         self._overdue.set(deadlines.overdue)
         self._next.set(deadlines.next_deadline.timestamp() if deadlines.next_deadline else 0)
         self._instructions.set(len(ledger.status_instructions.waiting()))
+        requests = ledger.key_changes.all_waiting()
+        self._requests_waiting.set(len(requests))
+        self._longest.set(requests[0].changed_at.timestamp() if requests else 0)
+        for cause, count in ledger.facts.held_back_counts().items():
+            self._not_begun.labels(cause.value).set(count)
         for standing in upstreams:
             name, oldest = standing.upstream.name, standing.oldest_waiting_at
             self._waiting.labels(name).set(standing.waiting)

@@ -97,6 +97,7 @@ class RunOrder:
         execute_at: When devices are to replace their certificates, or None for at once.
         cancel: Carry out no duty; have devices forget what they hold for later.
         accept_clock: A person says that the clock is right.
+        all_or_nothing: Reach no device where anything that a due duty needs is missing.
     """
 
     rig: Rig
@@ -104,6 +105,7 @@ class RunOrder:
     execute_at: datetime | None = None
     cancel: bool = False
     accept_clock: bool = False
+    all_or_nothing: bool = False
     step: ClassVar[str] = "run"
 
     def document(self) -> dict[str, Any]:
@@ -113,6 +115,7 @@ class RunOrder:
             "execute_at": self.execute_at.isoformat() if self.execute_at else None,
             "cancel": self.cancel,
             "accept_clock": self.accept_clock,
+            "all_or_nothing": self.all_or_nothing,
         }
 
     def begin(self, ledger: Ledger, operation_id: str) -> None:
@@ -142,6 +145,7 @@ class RunOrder:
                 run_id=operation_id,
                 accept_clock=self.accept_clock,
                 cancel=self.cancel,
+                all_or_nothing=self.all_or_nothing,
             )
 
 

@@ -132,7 +132,7 @@ def run_routes(service: Service) -> APIRouter:
         responses={200: answer(examples.RUN), **problems(404)},
     )
     async def run(run_id: RunId, token: ReadToken) -> Response:
-        """Give how a run stands, and what came of its duties."""
+        """Give how a run stands, what came of its duties, and why others were not begun."""
         del token
         return json_response(await run_in_threadpool(_run, service, run_id))
 
@@ -267,6 +267,7 @@ def _start(service: Service, asked: RunRequest, name: str) -> Operation:
         execute_at=execute_at,
         cancel=asked.cancel,
         accept_clock=asked.accept_clock,
+        all_or_nothing=asked.all_or_nothing,
     )
     return service.operations.start(order, name)
 
@@ -319,6 +320,7 @@ def _run(service: Service, run_id: str) -> dict[str, Any]:
     with ledger.reading():
         operation, run = _found(ledger, run_id)
         attempts = ledger.runs.attempts(run_id)
+        not_begun = ledger.facts.not_begun_in(run_id)
     return {
         **_summary(service, run_id, operation, run),
         "stoppable": service.operations.is_running(run_id),
@@ -334,6 +336,10 @@ def _run(service: Service, run_id: str) -> dict[str, Any]:
                 "detail": attempt.detail,
             }
             for attempt in attempts
+        ],
+        "not_begun": [
+            {"entity_id": str(device), "requirement": requirement, **why.document()}
+            for device, requirement, why in not_begun
         ],
     }
 

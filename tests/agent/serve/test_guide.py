@@ -27,7 +27,7 @@ def test_examples_of_the_guide_do_what_it_says(
     if shutil.which("curl") is None:
         pytest.skip("curl is not installed")
     blocks = re.findall(r"```sh\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     token = served.token(Scope.READ, Scope.RUN)["Authorization"].removeprefix("Bearer ")
     work = tmp_path / "work"
     work.mkdir()

@@ -29,7 +29,7 @@ BEYOND_A_SCHEMA = [
         "include-operation-id": name,
         "checks": {"positive_data_acceptance": {"expected-statuses": [*ACCEPTED, "422"]}},
     }
-    for name in ("inventory", "add_certificate", "deliver")
+    for name in ("inventory", "add_certificate", "take_certificates", "deliver")
 ]
 
 
