@@ -48,7 +48,21 @@ test-packages:  ## Install Debian's packages for the tests, where root may and a
 			apt-get -qq install --no-install-recommends $$missing; } >/dev/null 2>&1 \
 		|| echo "not installed:$$missing; the tests that need them skip"; fi
 
-test: test-packages lint  ## Run every gate: style, types, tests, coverage.
+# The key store that DCC Boxed's public clients ship: somebody else's, so it is read and not kept.
+PUBLIC_KEYSTORE := build/public-keystore
+PUBLIC_KEYSTORE_PACKAGE := @smartdcc/dccboxed-keystore@0.4.2
+PUBLIC_KEYSTORE_SHA256 := 9cbe3fa3f3ae077c74cb3e584bf0590e069120ac7a49f1dba8d24645b2ffd8a6
+
+$(PUBLIC_KEYSTORE)/keystore.json:
+	@mkdir -p $(@D)
+	@if command -v npm >/dev/null; then \
+		echo "fetching $(PUBLIC_KEYSTORE_PACKAGE) …"; \
+		{ cd $(@D) && npm pack --silent $(PUBLIC_KEYSTORE_PACKAGE) >name \
+			&& echo "$(PUBLIC_KEYSTORE_SHA256)  $$(cat name)" | sha256sum --check --quiet \
+			&& tar -xzf "$$(cat name)" --strip-components=1 package/keystore.json; } >/dev/null 2>&1 \
+		|| echo "not fetched; the test that needs it skips"; fi
+
+test: test-packages $(PUBLIC_KEYSTORE)/keystore.json lint  ## Run every gate: style, types, tests, coverage.
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest -q -n $(TEST_WORKERS)
 	$(BIN)/coverage combine --quiet

@@ -398,7 +398,7 @@ def _ask_authority_again(
         what = f"{change.device} {change.key_usage.gbcs_name}"
         try:
             change = submit(  # noqa: PLW2901 - the change as it stands now
-                bench.ledger, change, bench.authority, bench.issued, bench.clock()
+                bench.ledger, change, bench.authority, bench.issued, bench.clock
             )
         except (AuthorityError, KeyStoreError) as error:
             tally.needs_person.append(f"{what}: {error}")
@@ -980,7 +980,7 @@ class _DeviceRun:
             key_usage=change.key_usage.gbcs_name,
             authority=bench.authority.name,
         )
-        change = submit(bench.ledger, change, bench.authority, bench.issued, bench.clock())
+        change = submit(bench.ledger, change, bench.authority, bench.issued, bench.clock)
         if change.state is KeyChangeState.WAITING_FOR_AUTHORITY:
             _tell_request(bench, change, self._tally)
         return change

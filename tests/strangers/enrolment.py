@@ -6,6 +6,7 @@ import base64
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 
@@ -27,11 +28,14 @@ class Enrolment:
         pki: Certifies.
         status: What `simpleenroll` answers; 200 certifies.
         retry_after: The header's value beside 202.
+        starts_when_given: Whether it waits until the second has come in which a certificate
+            starts to be valid, so that none is valid yet when its request comes.
     """
 
     pki: OpenSSLPKI
     status: int = 200
     retry_after: str = "3600"
+    starts_when_given: bool = False
     url: str = ""
     requests: list[bytes] = field(default_factory=list)
 
@@ -44,7 +48,7 @@ class Enrolment:
         if self.status != 200:
             return self.status, {}, b"this device is not known here"
         certificate = openssl(
-            "x509", "-inform", "DER", given=self.pki.certify(request)
+            "x509", "-inform", "DER", given=self._certified(request)
         ) + self.pki.file("device-issuing").read_bytes()  # fmt: skip
         bag = openssl(
             "crl2pkcs7", "-nocrl", "-certfile", "/dev/stdin", "-outform", "DER", given=certificate
@@ -54,6 +58,15 @@ class Enrolment:
             "Content-Transfer-Encoding": "base64",
         }
         return 200, headers, base64.encodebytes(bag)
+
+    def _certified(self, request: bytes) -> bytes:
+        if not self.starts_when_given:
+            return self.pki.certify(request)
+        now = datetime.now(UTC)
+        start = now.replace(microsecond=0) + timedelta(seconds=1)
+        certificate = self.pki.certify(request, start=start)
+        threading.Event().wait(max(0.0, (start - datetime.now(UTC)).total_seconds()))
+        return certificate
 
 
 @contextmanager

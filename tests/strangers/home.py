@@ -40,7 +40,7 @@ name = "{NAME}"
 parties = ["dcc", "lead-supplier"]
 
 [pki]
-keystore = "{{keystore}}"
+keystore = "pki"
 
 [dcc]
 access_control_broker = "{BROKER.shown}"
@@ -97,7 +97,7 @@ class Asked:
 def states(done: Done) -> dict[tuple[str, str], str]:
     """Return the state of each duty by device and requirement, from the plan that ends a run."""
     plan = done.lines[-1]
-    assert plan["type"] == "plan", done
+    assert plan["type"] == "plan", str(done)
     return {
         (device["entity_id"], duty["requirement"]): duty["state"]
         for device in plan["devices"]
@@ -139,7 +139,7 @@ class StrangersHome:
     folder: Path
     pki: OpenSSLPKI
     certification: str = BY_HAND
-    keystore: str = "pki"
+    tokens: str = ""
 
     @property
     def memories(self) -> Path:
@@ -191,11 +191,11 @@ class StrangersHome:
 
     def _fill_keystore(self) -> None:
         done = self.keyrig("pki", "import", self.pki.agent)
-        assert done.code == 0, done
+        assert done.code == 0, str(done)
 
     def rig_text(self, announced: Sequence[Mapping[str, Any]]) -> str:
         """Compose the rig file."""
-        parts = [_PARTIES.format(keystore=self.keystore), self.certification]
+        parts = [_PARTIES, self.tokens, self.certification]
         parts += [
             f'[[device]]\nentity_id = "{each["entity_id"]}"\ntype = "{each["type"]}"\n'
             f"commissioned_at = {self.commissioned_at}\n"
@@ -234,7 +234,7 @@ class StrangersHome:
     def requests(self) -> list[dict[str, Any]]:
         """Return the requests that the program says wait."""
         done = self.keyrig("pki", "requests", "--json")
-        assert done.code == 0, done
+        assert done.code == 0, str(done)
         return done.lines
 
     def certify_all(self) -> None:
@@ -247,15 +247,15 @@ class StrangersHome:
             file.write_bytes(self.pki.certify(asked.der))
             files.append(file)
         done = self.keyrig("pki", "certified", *files)
-        assert done.code == 0, done
+        assert done.code == 0, str(done)
 
     def verified(self, run: str = "last") -> dict[str, Any]:
         """Write a run's evidence, and have it verified where nothing of the agent's home is."""
         file = self.folder / f"{run}.evidence"
         written = self.keyrig("report", run, "--format", "evidence", "--output", file)
-        assert written.code == 0, written
+        assert written.code == 0, str(written)
         root = self.pki.file("root")
         done = keyrig(self.folder / "elsewhere", "verify-evidence", file, "--root", root, "--json")
-        assert done.code == 0, done
+        assert done.code == 0, str(done)
         verdict: dict[str, Any] = json.loads(done.out)
         return verdict

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from strangers.enrolment import Enrolment
     from strangers.home import Done, StrangersHome
     from strangers.openssl_pki import OpenSSLPKI
 
@@ -35,6 +36,19 @@ def with_openssl(
     return replace(strangers, certification=by_command(path))
 
 
+def with_enrolment(
+    strangers: StrangersHome, server: Enrolment, monkeypatch: pytest.MonkeyPatch
+) -> StrangersHome:
+    needed_program("curl")
+    settings = strangers.folder / "est.conf"
+    settings.touch()
+    monkeypatch.setenv("KEYRIG_EST", server.url)
+    monkeypatch.setenv("KEYRIG_EST_CONFIG", str(settings))
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    path = program("certify-by-est", strangers.folder)
+    return replace(strangers, certification=by_command(path))
+
+
 def makes_no_key(strangers: StrangersHome) -> bool:
     return not any(strangers.state(member.entity).pending for member in CHANGING)
 
@@ -49,9 +63,9 @@ def test_one_run_ends_with_every_duty_done_and_proved(
     home = with_openssl(strangers, pki, monkeypatch)
     with home.devices():
         doctor = home.keyrig("doctor", home.rig)
-        assert doctor.code == 0, doctor
+        assert doctor.code == 0, str(doctor)
         done = home.keyrig("run", home.rig, "--json")
-    assert done.code == 0, done
+    assert done.code == 0, str(done)
     assert set(states(done).values()) <= MET
     verdict = home.verified()
     assert verdict["holds"]
@@ -68,9 +82,9 @@ def test_program_that_cannot_certify_holds_the_change_back_before_a_key_is_made(
         (pki.folder / "authorities" / "device-issuing" / "own.key").unlink()
         doctor = home.keyrig("doctor", home.rig)
         done = run_esme(home)
-    assert doctor.code == 4, doctor
+    assert doctor.code == 4, str(doctor)
     assert "certify-by-openssl" in doctor.out
-    assert done.code == 4, done
+    assert done.code == 4, str(done)
     assert makes_no_key(home)
     assert not done.of("smi-status")
     after = states(done)
@@ -82,26 +96,19 @@ def test_program_that_cannot_certify_holds_the_change_back_before_a_key_is_made(
 def test_enrolment_server_that_takes_longer_is_asked_again_by_the_next_run(
     strangers: StrangersHome, pki: OpenSSLPKI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    needed_program("curl")
-    settings = strangers.folder / "est.conf"
-    settings.touch()
-    monkeypatch.setenv("KEYRIG_EST_CONFIG", str(settings))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    path = program("certify-by-est", strangers.folder)
-    home = replace(strangers, certification=by_command(path))
     with enrolment_server(pki) as server:
-        monkeypatch.setenv("KEYRIG_EST", server.url)
+        home = with_enrolment(strangers, server, monkeypatch)
         server.status = 202
         with home.devices():
             first = run_esme(home)
             waiting = home.requests()
-            assert first.code == 4, first
+            assert first.code == 4, str(first)
             assert states(first)[str(ESME), "R37c"] == "waiting"
             assert len(waiting) == 2
             assert all("3600" in each["answer"] for each in waiting)
             server.status = 200
             second = run_esme(home)
-    assert second.code == 0, second
+    assert second.code == 0, str(second)
     assert home.requests() == []
     assert states(second)[str(ESME), "R37c"] == "done"
     # The same two requests, posted twice.
@@ -112,19 +119,24 @@ def test_enrolment_server_that_takes_longer_is_asked_again_by_the_next_run(
 def test_enrolment_server_that_says_no_is_not_the_devices_failure(
     strangers: StrangersHome, pki: OpenSSLPKI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    needed_program("curl")
-    settings = strangers.folder / "est.conf"
-    settings.touch()
-    monkeypatch.setenv("KEYRIG_EST_CONFIG", str(settings))
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    path = program("certify-by-est", strangers.folder)
-    home = replace(strangers, certification=by_command(path))
     with enrolment_server(pki) as server:
-        monkeypatch.setenv("KEYRIG_EST", server.url)
+        home = with_enrolment(strangers, server, monkeypatch)
         server.status = 403
         with home.devices():
             done = run_esme(home)
-    assert done.code == 4, done
+    assert done.code == 4, str(done)
     assert not done.of("smi-status")
     assert "this device is not known here" in done.out
     assert states(done)[str(ESME), "R37c"] not in {*MET, "failed"}
+
+
+def test_certificate_that_became_valid_while_it_was_made_is_taken(
+    strangers: StrangersHome, pki: OpenSSLPKI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with enrolment_server(pki) as server:
+        home = with_enrolment(strangers, server, monkeypatch)
+        server.starts_when_given = True
+        with home.devices():
+            done = run_esme(home)
+    assert done.code == 0, str(done)
+    assert states(done)[str(ESME), "R37c"] == "done"

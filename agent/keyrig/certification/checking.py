@@ -13,6 +13,7 @@ from gbcs.roles import CellUsage
 from keyrig.errors import AuthorityMistaken
 from keyrig.keystore.base import Authority, StoredCertificate
 from keyrig.keystore.copying import add_certificate
+from keyrig.pki import CLOCK_TOLERANCE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -49,11 +50,13 @@ class IssuedCertificates:
                 "wrong-key", f"its key is not that of the {order}", str(certificate)
             )
         check_profile(certificate, CertificateProfile.DEVICE)
+        # The authority's clock may be somewhat ahead of ours.
+        is_of_now = at < certificate.not_before <= at + CLOCK_TOLERANCE
         validate_path(
             certificate,
             path_certificates=self._authorities,
             trust_anchors=self._roots,
-            at=at,
+            at=certificate.not_before if is_of_now else at,
             key_usage=order.key_usage,
             entity=order.device,
         )

@@ -12,7 +12,7 @@ from keyrig.duties.rules import StepKind
 from keyrig.ledger.states import EventType, KeyChangeState
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
     from datetime import datetime
 
     from gbcs.certificates import GBCSCertificate
@@ -107,9 +107,16 @@ def submit(
     change: KeyChange,
     authority: CertificateAuthority,
     issued: IssuedCertificates,
-    now: datetime,
+    clock: Callable[[], datetime],
 ) -> KeyChange:
     """Ask an authority for the certificate of a key change, for the first time or again.
+
+    Args:
+        ledger: The ledger.
+        change: The key change, whose request has been received.
+        authority: The authority.
+        issued: Checks what it gives.
+        clock: Gives the present instant, which is later once the authority has answered.
 
     Returns:
         The change: with its certificate, or waiting for the authority.
@@ -118,8 +125,9 @@ def submit(
         AuthorityError: The authority cannot be asked, says no, or gives a wrong certificate; the
             change waits on.
     """
-    order = order_of(ledger, change, now)
-    answer = authority.certify(order, now)
+    order = order_of(ledger, change, clock())
+    answer = authority.certify(order, clock())
+    now = clock()
     if isinstance(answer, Later):
         begins = change.state is not KeyChangeState.WAITING_FOR_AUTHORITY
         with ledger.transaction():

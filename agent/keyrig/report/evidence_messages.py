@@ -49,6 +49,7 @@ class Seen:
         command: The command's payload.
         response: The response's payload; None where no verified one is said to have come.
         is_maced: The response is protected by a MAC alone, which no public key can check.
+        signed_under: The device's certificates (DER) by whose key the response's signature holds.
     """
 
     exchange: FiledExchange
@@ -56,6 +57,7 @@ class Seen:
     command: Any = field(repr=False)
     response: Any = field(repr=False)
     is_maced: bool
+    signed_under: frozenset[bytes] = field(default=frozenset(), repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,14 +220,19 @@ class Messages:
                 raise WrongEntity(f"{describe(header)} is not above the answer of line {line}")
             self._answered_to_dcc[answered] = (header.originator_counter, exchange.line)
         needed = response_protection(seen.command)
+        signers: Collection[GBCSCertificate] = ()
         if needed.signature:
-            self._require_trusted(self._signers.signers(response), header)
+            signers = self._signers.signers(response)
+            self._require_trusted(signers, header)
         if needed.mac and not response.mac:
             raise ProtectionMissing(f"{describe(header)} carries no MAC")
         decoded = decode_payload(response)
         if decoded is None:
             raise WrongEntity(f"{describe(header)} is of no use case that a duty needs")
-        if asked.message_code == MessageCode.PROVIDE_DEVICE_CERTIFICATE and needed.signature:
+        # A device that shows a new certificate and signs by its old key has given up neither.
+        if asked.message_code == MessageCode.PROVIDE_DEVICE_CERTIFICATE and any(
+            signer.der == decoded.value for signer in signers
+        ):
             self._signers.gives_back(exchange, decoded.value)
         return Seen(
             exchange=exchange,
@@ -233,6 +240,7 @@ class Messages:
             command=seen.command,
             response=decoded.value,
             is_maced=seen.is_maced,
+            signed_under=frozenset(signer.der for signer in signers),
         )
 
     def _alert(self, alert: FiledAlert) -> SeenAlert | None:

@@ -114,6 +114,11 @@ class Prover:
         given = _last_given(case, usage)
         certificate = self._device_certificate(given.response, case.device, usage)
         key = public_octets(certificate.public_key)
+        if usage is KeyUsage.DIGITAL_SIGNATURE and certificate.der not in given.signed_under:
+            raise Lacking(
+                "the device gives back its new digitalSignature certificate, and goes on signing "
+                "with another key"
+            )
         sent = _last_sent(case, given, name)
         before = {
             public_octets(other.public_key)

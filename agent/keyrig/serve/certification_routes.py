@@ -120,11 +120,7 @@ def _taken(service: Service, served: ServedRig, pem: str) -> dict[str, Any]:
 def _read(pem: str) -> list[GivenCertificate]:
     if "PRIVATE KEY" in pem:
         raise FileInvalid(_GIVEN, "a private key is among them", "give the certificates alone")
-    try:
-        octets = pem.encode()
-    except UnicodeEncodeError:
-        raise FileInvalid(_GIVEN, "not PEM", "give certificates in PEM") from None
-    return certificates_in(octets, _GIVEN)
+    return certificates_in(pem.encode(), _GIVEN)
 
 
 def _of_no_device(rig: Rig, given: GivenCertificate) -> TakenIn | None:

@@ -240,6 +240,22 @@ def test_credentials_need_the_cells_of_both_key_usages(told: Told) -> None:
     assert duty.reason == "the device does not tell of its supplier cells for both key usages"
 
 
+def test_new_certificate_that_is_shown_under_the_old_key_proves_no_change(
+    meter: Meter, told: Told
+) -> None:
+    body, _ = exchange_of(told, MessageCode.PROVIDE_DEVICE_CERTIFICATE, "R37c", SIGNATURE)
+    body["response"] = signed_anew(body["response"], meter.first_key)
+    verdict = verdict_of(forged(told))
+    duty = duty_of(verdict, "R37c")
+    assert duty.proof is Proof.NONE
+    assert duty.reason == (
+        "the device gives back its new digitalSignature certificate, and goes on signing with "
+        "another key"
+    )
+    # What it signs afterwards by either key is no forgery: it never gave one up.
+    assert not any("given up" in reason for reason in reasons(verdict))
+
+
 def test_key_that_the_device_had_before_is_not_generated_anew(told: Told) -> None:
     body, _ = exchange_of(told, MessageCode.PROVIDE_DEVICE_CERTIFICATE, "R37c", SIGNATURE)
     decoded = decode_payload(Message.parse(b64decode(body["response"])))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -100,16 +99,12 @@ def test_only_a_token_for_keys_may_give_certificates(waiting: Serving) -> None:
     [
         ("no certificate", "no certificate in it"),
         ("-----BEGIN EC PRIVATE KEY-----", "a private key is among them"),
-        ("\ud800", "not PEM"),
+        ("\N{SNOWMAN}", "no certificate in it"),
         ("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", "cannot be read"),
     ],
 )
 def test_what_holds_no_certificate_is_refused_whole(waiting: Serving, pem: str, said: str) -> None:
-    answer = waiting.client.post(
-        f"{REQUESTS}/certificates",
-        content=json.dumps({"pem": pem}),
-        headers={"Content-Type": "application/json"},
-    )
+    answer = waiting.client.post(f"{REQUESTS}/certificates", json={"pem": pem})
     assert (answer.status_code, answer.json()["code"]) == (422, "document-invalid")
     assert said in answer.json()["detail"]
 
