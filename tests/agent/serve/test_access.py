@@ -102,7 +102,7 @@ def test_every_route_demands_the_scope_that_it_names_and_no_other(served: Servin
         *("start_run", "stop", "say_fact", "say_status", "inventory"),
         *("deliver", "resume_delivery", "stop_delivery", "withdraw_delivery"),
     }
-    assert scopes["keys"] == {"add_certificate"}
+    assert scopes["keys"] == {"add_certificate", "take_certificates"}
     changes = {o["operationId"] for method, _, o in operations_of(served) if method != "get"}
     assert changes == scopes["run"] | scopes["keys"]
 
