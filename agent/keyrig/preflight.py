@@ -1,12 +1,14 @@
 """What each due duty of a rig needs, and what of it is missing, before anything is sent.
 
 One function, `Preflight.needs`, says it for `keyrig doctor`, for `keyrig run` and for whoever else
-asks. What a need's lack does:
+asks. A run looks twice: before it reaches any device, and before each duty, when the device's cells
+have just been read. What a need's lack does:
 
 | lack | what a run does |
 |---|---|
-| of something that the duty needs in any case | holds the duty back, and carries out the rest |
-| of something that it needs only if the device's cells are to be replaced | says so beforehand |
+| of something that the duty needs in any case | holds the duty back, and reaches no device for it |
+| by what the device's cells held when they were read last | reads them, and looks again |
+| of something that it needs only if the device's cells hold another's | the same |
 | the Recovery Certificate leads to none of the key store's roots | refuses the run |
 
 An irreversible step begins only when everything that it needs is at hand: before CS02c leaves, the
@@ -16,7 +18,7 @@ authority answers its probe, and the path from its certificates to the root is t
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -25,10 +27,20 @@ from gbcs.errors import CertificateRejected
 from gbcs.path_validation import validate_path
 from gbcs.printable import printable
 from gbcs.roles import CellUsage, DeviceType, KeyUsage, RemotePartyRole
+from gbcs.security_credentials import TrustAnchorCellIdentifier
 from keyrig.duties.facts import Cause
 from keyrig.duties.rules import StepKind
 from keyrig.errors import AuthorityError, KeyMissing, KeyStoreError, LinkError, RigError
 from keyrig.keystore.base import Authority
+from keyrig.ledger.states import KeyChangeState
+from keyrig.steps.authorities import (
+    replacing_network_operator,
+    replacing_supplier,
+    same_party_replacement,
+)
+from keyrig.steps.context import StepContext
+from keyrig.steps.reading_cells import cell_identifier
+from keyrig.steps.regenerate_keys import KEY_USAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -40,12 +52,22 @@ if TYPE_CHECKING:
     from keyrig.duties.facts import DeviceFacts
     from keyrig.duties.plan import Duty
     from keyrig.keystore.base import KeyStore
+    from keyrig.ledger.facts import Cell
+    from keyrig.ledger.key_changes import KeyChange
     from keyrig.ledger.ledger import Ledger
     from keyrig.rig_keys import RigKeys
+    from keyrig.steps.authorities import ReplacementAuthority
     from keyrig.steps.context import Parties
 
 IMPORT: Final = "`keyrig pki import FOLDER` adds it"
 _METERS: Final = frozenset({DeviceType.ESME, DeviceType.GSME})
+_WORDS: Final = {
+    RemotePartyRole.SUPPLIER: ("supplier", "lead_supplier"),
+    RemotePartyRole.NETWORK_OPERATOR: ("network operator", "network_operator"),
+}
+"""What people call who is in the cells of a role, and the fact that names it."""
+_MAY_BE_LOST: Final = frozenset({KeyChangeState.CERTIFICATE_ISSUED, KeyChangeState.STORING})
+_CERTIFIED: Final = _MAY_BE_LOST | {KeyChangeState.STORED}
 _KEY_STORE_ERRORS: Final = (KeyStoreError, RigError, LinkError)
 """What looking a key or certificate up may raise; through the DCC, over a network."""
 
@@ -64,6 +86,19 @@ class NeedRule(enum.Enum):
     RECOVERY_CERTIFICATE = "recovery-certificate"
     AUTHORITY = "authority"
     VALIDITY = "validity"
+    CELL_HOLDER = "cell-holder"
+    """The cell by which the device knows who signs holds that party's key."""
+
+
+class Footing(enum.Enum):
+    """What it rests on that a duty needs something."""
+
+    ALWAYS = "always"
+    """The duty needs it, whatever the device's cells hold."""
+    AS_READ = "as-read"
+    """What the device's cells held when they were read last."""
+    PERHAPS = "perhaps"
+    """Whether it is needed shows only on the way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +132,7 @@ class Need:
         duty: The duty's id, such as "00db1234567890a0/R37c".
         what: The thing, for people.
         lack: Why it is not at hand; None where it is.
-        is_certain: False where it is needed only if the device's cells are to be replaced, which
-            shows when they are read.
+        footing: What it rests on that the duty needs it.
     """
 
     rule: NeedRule
@@ -106,12 +140,12 @@ class Need:
     duty: str
     what: str
     lack: Lack | None
-    is_certain: bool = True
+    footing: Footing = Footing.ALWAYS
 
     @property
     def holds_back(self) -> bool:
-        """Whether the duty cannot be begun for it."""
-        return self.lack is not None and self.is_certain
+        """True if the duty cannot be begun, by all that is known now."""
+        return self.lack is not None and self.footing is not Footing.PERHAPS
 
 
 class Preflight:
@@ -144,7 +178,12 @@ class Preflight:
         self._through_dcc = frozenset(through_dcc)
 
     def needs(
-        self, duties: Collection[Duty], facts: Collection[DeviceFacts], now: datetime
+        self,
+        duties: Collection[Duty],
+        facts: Collection[DeviceFacts],
+        now: datetime,
+        *,
+        cells_are_read: bool = False,
     ) -> tuple[Need, ...]:
         """Return everything that duties need, in their order; nothing is sent or changed.
 
@@ -152,12 +191,19 @@ class Preflight:
             duties: The duties that are due.
             facts: What is known of their devices.
             now: The present instant.
+            cells_are_read: The devices' cells have just been read, and the duty is next.
         """
         known = {each.entity_id: each for each in facts}
-        return tuple(need for duty in duties for need in self._of(duty, known[duty.device], now))
+        return tuple(
+            need
+            for duty in duties
+            for need in self._of(duty, known[duty.device], now, cells_are_read=cells_are_read)
+        )
 
-    def _of(self, duty: Duty, device: DeviceFacts, now: datetime) -> Iterator[Need]:
-        looking = _Looking(self, duty, device, now)
+    def _of(
+        self, duty: Duty, device: DeviceFacts, now: datetime, *, cells_are_read: bool
+    ) -> Iterator[Need]:
+        looking = _Looking(self, duty, device, now, cells_are_read=cells_are_read)
         yield from looking.for_any_command()
         match duty.step:
             case StepKind.REGENERATE_KEYS:
@@ -177,23 +223,39 @@ class Preflight:
         """Return whether a device is reached by service requests."""
         return device in self._through_dcc
 
-    def held_cells(self, device: EntityIdentifier, role: RemotePartyRole) -> set[EntityIdentifier]:
-        """Return who was seen last in each cell of a role; empty where it was never read."""
-        if self._ledger is None:
-            return set()
-        last = {
-            (seen.cell.key_usage, seen.cell.cell_usage): seen.cell.entity_id
-            for seen in self._ledger.facts.cell_history(device)
-            if seen.cell.role is role
-        }
-        return set(last.values())
+    def is_dcc(self, party: EntityIdentifier) -> bool:
+        """Return whether a party is one for which the DCC signs what service requests cause."""
+        return party in (self.broker, self._parties.transitional_cos)
+
+    def context(self, device: DeviceFacts) -> StepContext:
+        """Return what a step would go by, with the cells as they were read last."""
+        entity, ledger = device.entity_id, self._ledger
+        cells: dict[TrustAnchorCellIdentifier, Cell] = {}
+        opened: dict[KeyUsage, KeyChange] = {}
+        confirmed: frozenset[KeyUsage] = frozenset()
+        if ledger is not None:
+            for seen in ledger.facts.cell_history(entity):
+                cells[cell_identifier(seen.cell)] = seen.cell
+            for usage in KEY_USAGES:
+                change = ledger.key_changes.open(entity, usage)
+                if change is not None:
+                    opened[usage] = change
+            confirmed = ledger.key_changes.confirmed_usages(entity, device.commissioned_from)
+        return StepContext(
+            facts=device,
+            parties=self._parties,
+            certificates=self._keys,
+            open_key_changes=opened,
+            confirmed_key_usages=confirmed,
+            known_cells=cells,
+            device_public_keys=frozenset(),
+        )
 
     def device_certificate(self, device: EntityIdentifier, usage: KeyUsage) -> Lack | None:
         """Return why a certificate of a device is not at hand, or None."""
         if self._ledger is not None and self._ledger.key_changes.candidates(device, usage):
             return None
-        reason = _raised(lambda: self._keys.certificate(device, usage))
-        return None if reason is None else Lack(cause=Cause.KEYS, reason=reason, mend=IMPORT)
+        return _lack(lambda: self._keys.certificate(device, usage))
 
     @cached_property
     def broker(self) -> EntityIdentifier:
@@ -203,19 +265,27 @@ class Preflight:
     @cached_property
     def broker_key(self) -> Lack | None:
         """Why the broker's key agreement key is not at hand, or None."""
-        reason = _raised(lambda: self._keys.agreer(self.broker))
-        if reason is None:
+        lack = _lack(lambda: self._keys.agreer(self.broker))
+        if lack is None:
             return None
-        return Lack(
-            cause=Cause.KEYS,
-            reason=f"{reason}, so service requests or local delivery only",
-            mend="`keyrig pki import FOLDER` adds the broker's key",
-        )
+        return replace(lack, reason=f"{lack.reason}, so service requests or local delivery only")
 
-    def signing_key(self, party: EntityIdentifier) -> Lack | None:
-        """Return why no signing key of a party is at hand, or None."""
-        reason = _raised(lambda: self._keys.signer(party))
-        return None if reason is None else Lack(cause=Cause.KEYS, reason=reason, mend=IMPORT)
+    def signing_key(
+        self, party: EntityIdentifier, key_identifier: bytes | None = None
+    ) -> Lack | None:
+        """Return why a signing key of a party is not at hand, or None.
+
+        Args:
+            party: The party.
+            key_identifier: The key that the device trusts; None for the party's newest.
+        """
+        return _lack(lambda: self._keys.signer(party, key_identifier))
+
+    def has_signing_key(self, party: EntityIdentifier) -> bool:
+        """Return whether any signing key of a party can be used, be it an older one."""
+        held = self._store.held_for(party, KeyUsage.DIGITAL_SIGNATURE)
+        identifiers = [each.certificate.subject_key_identifier for each in held]
+        return any(self.signing_key(party, each) is None for each in [None, *identifiers])
 
     @cached_property
     def _probed(self) -> str | Lack:
@@ -280,12 +350,12 @@ class Preflight:
             return None
         if lacks and self.roots:
             return lacks[0]
-        what = "issuing authority of devices" if self.roots else "root certificate"
+        what = (
+            "certificate of an issuing authority of devices" if self.roots else "root certificate"
+        )
         return Lack(
             cause=Cause.KEYS,
-            reason=f"{self._store.location}: no certificate of an {what}"
-            if self.roots
-            else f"{self._store.location}: no {what}",
+            reason=f"{self._store.location}: no {what}",
             mend="`keyrig pki import FOLDER` adds the authorities' certificates, without keys",
         )
 
@@ -339,33 +409,44 @@ class Preflight:
         try:
             certificate = self._keys.certificate(party, usage, cell_usage, role)
         except _KEY_STORE_ERRORS as error:
-            lack = Lack(cause=Cause.KEYS, reason=_shown(error), mend=IMPORT)
-            return NeedRule.ORGANISATION_CERTIFICATE, lack
+            return NeedRule.ORGANISATION_CERTIFICATE, _lack_of(error)
         if not certificate.is_valid_at(at):
             return NeedRule.VALIDITY, _out_of_date(certificate, at)
-        reason = _raised(lambda: self._keys.certification_path(certificate))
-        if reason is not None:
-            return NeedRule.CERTIFICATE_PATH, Lack(cause=Cause.KEYS, reason=reason, mend=IMPORT)
-        return NeedRule.ORGANISATION_CERTIFICATE, None
+        lack = _lack(lambda: self._keys.certification_path(certificate))
+        return (
+            NeedRule.ORGANISATION_CERTIFICATE if lack is None else NeedRule.CERTIFICATE_PATH,
+            lack,
+        )
 
 
 class _Looking:
     """Looks at what one duty needs."""
 
     def __init__(
-        self, preflight: Preflight, duty: Duty, device: DeviceFacts, now: datetime
+        self,
+        preflight: Preflight,
+        duty: Duty,
+        device: DeviceFacts,
+        now: datetime,
+        *,
+        cells_are_read: bool,
     ) -> None:
         self._preflight = preflight
         self._duty = duty
         self._device = device
         self._now = now
-        self._is_hub = device.device_type is DeviceType.CHF
+        self._cells_are_read = cells_are_read
+        self._context = preflight.context(device)
         self._through_dcc = preflight.is_through_dcc(device.entity_id)
 
     def for_any_command(self) -> Iterator[Need]:
-        """What every command to a device needs: a MAC, by the broker's key and the device's."""
-        preflight, device = self._preflight, self._device.entity_id
+        """Return what every command needs: a MAC of the broker's, or a supplier who asks the DCC.
+
+        The exchange that makes sure of the device is one.
+        """
+        preflight, device = self._preflight, self._device
         if self._through_dcc:
+            yield self._party(RemotePartyRole.SUPPLIER, device.lead_supplier)
             return
         yield self._need(
             NeedRule.BROKER_KEY,
@@ -375,33 +456,52 @@ class _Looking:
         yield self._need(
             NeedRule.DEVICE_CERTIFICATE,
             "the device's keyAgreement certificate",
-            preflight.device_certificate(device, KeyUsage.KEY_AGREEMENT),
+            preflight.device_certificate(device.entity_id, KeyUsage.KEY_AGREEMENT),
         )
 
     def for_new_keys(self) -> Iterator[Need]:
-        yield from self._signed_by(self._originator())
-        preflight = self._preflight
+        """Return what re-generating keys needs from where an earlier visit left it."""
+        yield from self._signed_by_its_own()
+        preflight, footing = self._preflight, self._certifying()
+        if footing is None:
+            return
         yield self._need(
             NeedRule.AUTHORITY,
             f"a certificate authority for the new keys: {preflight.authority_name}",
             preflight.authority,
+            footing,
         )
         yield self._need(
             NeedRule.CERTIFICATE_PATH,
             "the path from the device's new certificates to the root",
             preflight.device_path(self._now),
+            footing,
         )
 
+    def _certifying(self) -> Footing | None:
+        """Return whether a key is still to be certified, or None where none can be any more.
+
+        A device may have lost the pair that a certificate was issued for, and then begins anew.
+        """
+        opened = self._context.open_key_changes
+        states = [
+            opened[usage].state if usage in opened else None
+            for usage in KEY_USAGES
+            if usage not in self._context.confirmed_key_usages
+        ]
+        if any(state not in _CERTIFIED for state in states):
+            return Footing.ALWAYS
+        return Footing.PERHAPS if any(state in _MAY_BE_LOST for state in states) else None
+
     def for_replacing_its_own(self) -> Iterator[Need]:
-        party = self._originator()
-        role = RemotePartyRole.ACCESS_CONTROL_BROKER if self._is_hub else RemotePartyRole.SUPPLIER
-        yield from self._signed_by(party)
-        if party is not None:
-            yield self._certificate(
-                party, KeyUsage.DIGITAL_SIGNATURE, CellUsage.MANAGEMENT, role, is_certain=True
-            )
+        """Return what replacing a certificate by the same party's newest needs."""
+        yield from self._signed_by_its_own()
+        if self._acts:
+            authority = same_party_replacement(self._context)
+            yield self._certificate(authority.originator, authority.cell, Footing.ALWAYS)
 
     def recovery_certificate(self) -> Need:
+        """Return what confirming the Recovery Certificate needs."""
         return self._need(
             NeedRule.RECOVERY_CERTIFICATE,
             "the Recovery Certificate, and its path to the root",
@@ -411,81 +511,112 @@ class _Looking:
     def for_credentials(
         self, role: RemotePartyRole, party: EntityIdentifier | None
     ) -> Iterator[Need]:
-        """What reading a role's cells needs, and what replacing them would."""
-        yield self._party(party, f"the device's {role.gbcs_name}")
-        if party is None:
+        """Return what reading a role's cells needs, and what replacing them would."""
+        yield self._party(role, party)
+        if party is None or (role is RemotePartyRole.SUPPLIER and not self._acts):
             return
-        held = self._preflight.held_cells(self._device.entity_id, role)
-        if held == {party}:
+        known = self._context.known_cells
+        read = [cell for cell in known if cell.role is role]
+        if read and all(known[cell].entity_id == party for cell in read):
             return
-        holder = next(iter(held - {party}), None)
-        for usage, cell_usage in self._cells(role):
-            yield self._certificate(party, usage, cell_usage, role, is_certain=bool(held))
+        footing = Footing.AS_READ if read else Footing.PERHAPS
+        for cell in read or self._cells(role):
+            yield self._certificate(party, cell, footing)
+        signing = known.get(
+            TrustAnchorCellIdentifier(role=role, key_usage=KeyUsage.DIGITAL_SIGNATURE)
+        )
+        holder = self._preflight.broker if signing is None else signing.entity_id
         yield from self._signed_by(
-            self._preflight.broker if holder is None else holder, is_certain=False
+            replacing_supplier(self._context, holder)
+            if role is RemotePartyRole.SUPPLIER
+            else replacing_network_operator(holder),
+            footing,
         )
 
-    def _cells(self, role: RemotePartyRole) -> list[tuple[KeyUsage, CellUsage]]:
-        cells = [
+    def _cells(self, role: RemotePartyRole) -> list[TrustAnchorCellIdentifier]:
+        """Return the cells of a role that a device of the type has."""
+        usages = [
             (KeyUsage.DIGITAL_SIGNATURE, CellUsage.MANAGEMENT),
             (KeyUsage.KEY_AGREEMENT, CellUsage.MANAGEMENT),
         ]
         if role is RemotePartyRole.SUPPLIER and self._device.device_type in _METERS:
-            cells.append((KeyUsage.KEY_AGREEMENT, CellUsage.PREPAYMENT_TOP_UP))
-        return cells
+            usages.append((KeyUsage.KEY_AGREEMENT, CellUsage.PREPAYMENT_TOP_UP))
+        return [
+            TrustAnchorCellIdentifier(role=role, key_usage=usage, cell_usage=cell_usage)
+            for usage, cell_usage in usages
+        ]
 
-    def _originator(self) -> EntityIdentifier | None:
-        return self._preflight.broker if self._is_hub else self._device.lead_supplier
+    @property
+    def _acts(self) -> bool:
+        """Whether it is known who signs what one party alone does to the device."""
+        return self._context.is_hub_function or self._device.lead_supplier is not None
 
-    def _party(self, party: EntityIdentifier | None, what: str) -> Need:
-        lack = None
-        if party is None:
-            key = "network_operator" if "network" in what else "lead_supplier"
-            lack = Lack(
-                cause=Cause.RIG,
-                reason=f"nothing names {what}",
-                mend=f"name it under [home] in the rig file, or by `keyrig facts set "
-                f"{self._device.entity_id} {key} EUI`",
-            )
-        return self._need(NeedRule.PARTY, f"who is {what}", lack)
-
-    def _signed_by(
-        self, party: EntityIdentifier | None, *, is_certain: bool = True
-    ) -> Iterator[Need]:
-        """What a command needs that a party signs, and whose response the device signs."""
-        preflight = self._preflight
-        if party is None:
-            yield self._party(None, "the device's supplier")
-            return
-        yield self._need(
-            NeedRule.SIGNING_KEY,
-            f"the signing key of {party}",
-            preflight.signing_key(party),
-            is_certain=is_certain,
+    def _party(self, role: RemotePartyRole, party: EntityIdentifier | None) -> Need:
+        word, fact = _WORDS[role]
+        lack = Lack(
+            cause=Cause.RIG,
+            reason=f"nothing names the device's {word}",
+            mend="name it under [home] in the rig file, or by `keyrig facts set "
+            f"{self._device.entity_id} {fact} EUI`",
         )
+        return self._need(
+            NeedRule.PARTY, f"who is the device's {word}", lack if party is None else None
+        )
+
+    def _signed_by_its_own(self) -> Iterator[Need]:
+        """Return what a command needs that the device's own party signs: broker or supplier."""
+        if self._acts:
+            yield from self._signed_by(same_party_replacement(self._context), Footing.ALWAYS)
+        else:
+            yield self._party(RemotePartyRole.SUPPLIER, None)
+
+    def _signed_by(self, authority: ReplacementAuthority, footing: Footing) -> Iterator[Need]:
+        """Return what a command needs that a party signs, and whose response the device signs."""
+        preflight, party = self._preflight, authority.originator
+        if not (self._through_dcc and preflight.is_dcc(party)):
+            known = self._context.known_cells.get(authority.cell)
+            is_held = known is not None and known.entity_id == party
+            if known is not None and not is_held and self._cells_are_read:
+                yield self._holder(authority, known.entity_id)
+                return
+            lack = preflight.signing_key(
+                party, known.subject_key_identifier if known is not None and is_held else None
+            )
+            signing = footing
+            if lack is not None and footing is Footing.ALWAYS and preflight.has_signing_key(party):
+                # Which of its keys the device trusts shows when its cells are read.
+                signing = Footing.AS_READ if is_held else Footing.PERHAPS
+            yield self._need(NeedRule.SIGNING_KEY, f"the signing key of {party}", lack, signing)
         yield self._need(
             NeedRule.DEVICE_CERTIFICATE,
             "the device's digitalSignature certificate",
             preflight.device_certificate(self._device.entity_id, KeyUsage.DIGITAL_SIGNATURE),
-            is_certain=is_certain,
+            footing,
         )
 
+    def _holder(self, authority: ReplacementAuthority, held_by: EntityIdentifier) -> Need:
+        """Return that the device does not know who signs; another duty puts the party there."""
+        party, role = authority.originator, authority.cell.role.gbcs_name
+        lack = Lack(
+            cause=Cause.RIG,
+            reason=f"the device's {role} cell for signing holds {held_by}, not {party}, who signs",
+            mend="have that cell replaced first, or correct who signs for the device",
+        )
+        what = f"that the device knows {party} as {role}"
+        return self._need(NeedRule.CELL_HOLDER, what, lack, Footing.AS_READ)
+
     def _certificate(
-        self,
-        party: EntityIdentifier,
-        usage: KeyUsage,
-        cell_usage: CellUsage,
-        role: RemotePartyRole,
-        *,
-        is_certain: bool,
+        self, party: EntityIdentifier, cell: TrustAnchorCellIdentifier, footing: Footing
     ) -> Need:
-        rule, lack = self._preflight.organisation(party, usage, cell_usage, role, self._now)
-        top_up = " for prepayment top-up" if cell_usage is CellUsage.PREPAYMENT_TOP_UP else ""
-        what = f"the {usage.gbcs_name} certificate{top_up} of {party} as {role.gbcs_name}"
-        return self._need(rule, what, lack, is_certain=is_certain)
+        rule, lack = self._preflight.organisation(
+            party, cell.key_usage, cell.cell_usage, cell.role, self._now
+        )
+        top_up = " for prepayment top-up" if cell.cell_usage is CellUsage.PREPAYMENT_TOP_UP else ""
+        what = f"the {cell.key_usage.gbcs_name} certificate{top_up} of {party}"
+        return self._need(rule, f"{what} as {cell.role.gbcs_name}", lack, footing)
 
     def _need(
-        self, rule: NeedRule, what: str, lack: Lack | None, *, is_certain: bool = True
+        self, rule: NeedRule, what: str, lack: Lack | None, footing: Footing = Footing.ALWAYS
     ) -> Need:
         return Need(
             rule=rule,
@@ -493,23 +624,31 @@ class _Looking:
             duty=self._duty.id,
             what=what,
             lack=lack,
-            is_certain=is_certain,
+            footing=footing,
         )
 
 
-def _raised(look: Callable[[], object]) -> str | None:
+def _lack(look: Callable[[], object]) -> Lack | None:
     """Return why looking a key or certificate up failed, or None where it is there."""
     try:
         look()
     except _KEY_STORE_ERRORS as error:
-        return _shown(error)
+        return _lack_of(error)
     return None
 
 
-def _shown(error: Exception) -> str:
+def _lack_of(error: Exception) -> Lack:
+    """Return what an error of the key store, or of looking up in the DCC, says is missing."""
     if isinstance(error, KeyMissing):
-        return f"{error.where}: no {error.what}"
-    return printable(str(error))
+        return Lack(
+            cause=Cause.KEYS, reason=printable(f"{error.where}: no {error.what}"), mend=IMPORT
+        )
+    reason, _, mend = printable(str(error)).rpartition("; ")
+    return Lack(
+        cause=Cause.LINE if isinstance(error, LinkError) else Cause.KEYS,
+        reason=reason or mend,
+        mend=mend if reason else "see `keyrig pki check`",
+    )
 
 
 def _out_of_date(certificate: GBCSCertificate, at: datetime) -> Lack:

@@ -40,6 +40,7 @@ from keyrig.errors import (
 from keyrig.ledger.run_contexts import RunContext
 from keyrig.ledger.states import KeyChangeState, RunOutcome, ScheduledState
 from keyrig.observing import Observer, StopAsked, never_stopped, unobserved
+from keyrig.preflight import Footing
 from keyrig.steps.cancel_replacement import cancel_replacement
 from keyrig.steps.context import Parties, StepContext
 from keyrig.steps.effects import (
@@ -78,7 +79,7 @@ if TYPE_CHECKING:
     from keyrig.ledger.key_changes import KeyChange
     from keyrig.ledger.ledger import Ledger
     from keyrig.links.base import Link
-    from keyrig.preflight import Need, Preflight
+    from keyrig.preflight import Lack, Need, Preflight
     from keyrig.steps.effects import Effect, Script
 
 
@@ -230,7 +231,8 @@ def run(
         ask: Carry out nobody's duty; only make sure of every device, as before a duty.
         accept_clock: A person says that the clock is right, whatever is on record.
         cancel: Carry out no duty; have each device forget the replacements that it holds.
-        all_or_nothing: Reach no device at all where anything that a due duty needs is missing.
+        all_or_nothing: Reach no device at all where anything that a due duty needs, or may need
+            by what its device's cells hold, is missing.
 
     Returns:
         Whether all that was due is done, a duty failed, a person must act, or it was stopped.
@@ -331,10 +333,11 @@ def _duties_to_begin(
     facts = [device.facts for device in devices]
     _ask_authority_again(bench, [each.entity_id for each in facts], tally)
     to_do = plan_for(bench, facts).to_do()
-    _fail_overdue(bench, facts, to_do)
     lacking = _lacking(bench, run_id, to_do, facts)
     _tell_started(bench, run_id, to_do)
-    held_back = _hold_back(bench, run_id, to_do, lacking, tally)
+    held_back = _hold_back(bench, run_id, to_do, lacking, tally, all_or_nothing=all_or_nothing)
+    # What is held back for ours does not fail by its deadline, so it is recorded before.
+    _fail_overdue(bench, facts, plan_for(bench, facts).to_do())
     if held_back and all_or_nothing:
         tally.is_refused = True
         bench.observe(
@@ -437,52 +440,65 @@ def _lacking(
     refused = next((need.lack for need in lacking if need.lack and need.lack.refuses), None)
     if refused is not None:
         with bench.ledger.transaction():
-            for need in lacking:
-                _not_begun(bench, run_id, need)
+            for duty in to_do:
+                _record_not_begun(bench, run_id, duty, refused)
             bench.ledger.runs.finish_run(run_id, RunOutcome.NEEDS_PERSON, bench.clock())
         raise RecoveryUntrusted(refused.reason, refused.mend)
     return lacking
 
 
 def _hold_back(
-    bench: Bench, run_id: str, to_do: Collection[Duty], lacking: Collection[Need], tally: _Tally
+    bench: Bench,
+    run_id: str,
+    to_do: Collection[Duty],
+    lacking: Collection[Need],
+    tally: _Tally,
+    *,
+    all_or_nothing: bool,
 ) -> set[str]:
-    """Record and tell which duties are not begun, and return their ids."""
+    """Record and tell which duties are not begun, and return their ids.
+
+    What a duty may lack by its device's cells is looked at again once they are read; where all is
+    to be done or nothing, it counts before, since what was begun cannot be taken back.
+    """
     held_back: dict[str, Need] = {}
     for need in lacking:
-        assert need.lack is not None
-        if need.holds_back:
+        if need.footing is Footing.ALWAYS or all_or_nothing:
             held_back.setdefault(need.duty, need)
-    of_duty = {duty.id: duty for duty in to_do}
-    for duty_name, need in held_back.items():
-        assert need.lack is not None
-        duty, lack = of_duty[duty_name], need.lack
-        _not_begun(bench, run_id, need)
-        tally.needs_person.append(f"{duty_name}: {lack}")
-        bench.observe(
-            "duty-not-begun",
-            device=str(need.device),
-            duty=duty_name,
-            requirement=duty.requirement,
-            rule=need.rule.value,
-            cause=lack.cause.value,
-            reason=printable(lack.reason, REASON_SHOWN),
-            mend=lack.mend,
-        )
+    for duty in to_do:
+        if duty.id in held_back:
+            _not_begun(bench, run_id, duty, held_back[duty.id], tally)
     return set(held_back)
 
 
-def _not_begun(bench: Bench, run_id: str, need: Need) -> None:
-    assert need.lack is not None
+def _not_begun(bench: Bench, run_id: str, duty: Duty, need: Need, tally: _Tally) -> None:
+    """Record and tell that a duty is not begun for what it lacks."""
+    lack = need.lack
+    assert lack is not None
+    _record_not_begun(bench, run_id, duty, lack)
+    tally.needs_person.append(f"{duty.id}: {printable(str(lack), REASON_SHOWN)}")
+    bench.observe(
+        "duty-not-begun",
+        device=str(duty.device),
+        duty=duty.id,
+        requirement=duty.requirement,
+        rule=need.rule.value,
+        cause=lack.cause.value,
+        reason=printable(lack.reason, REASON_SHOWN),
+        mend=lack.mend,
+    )
+
+
+def _record_not_begun(bench: Bench, run_id: str, duty: Duty, lack: Lack) -> None:
     bench.ledger.facts.record_not_begun(
-        need.device,
-        need.duty.rpartition("/")[2],
+        duty.device,
+        duty.requirement,
         run_id,
         NotBegun(
             at=bench.clock(),
-            cause=need.lack.cause,
-            reason=printable(need.lack.reason, REASON_SHOWN),
-            mend=need.lack.mend,
+            cause=lack.cause,
+            reason=printable(lack.reason, REASON_SHOWN),
+            mend=lack.mend,
         ),
     )
 
@@ -637,8 +653,10 @@ class _DeviceRun:
             try:
                 self._make_sure()
                 for duty in duties:
-                    if duty.requirement not in self._told_done:
-                        self._bench.go_on()
+                    if duty.requirement in self._told_done:
+                        continue
+                    self._bench.go_on()
+                    if not self._is_held_back(duty):
                         self._attempt(duty)
                 if cancel:
                     self._cancel()
@@ -649,10 +667,22 @@ class _DeviceRun:
             self._hold_back_the_rest(error)
             self._needs_person(error)
         except SecurityError as error:
+            self._hold_back_the_rest(error)
             self._tally.failed.append(f"{self._entity}: {error}")
             observe("device-refused", device=str(self._entity), reason=printable(str(error)))
         finally:
             observe("device-finished", device=str(self._entity))
+
+    def _is_held_back(self, duty: Duty) -> bool:
+        """Look again at what a duty needs, now that the device's cells are read."""
+        bench, facts = self._bench, [self._device.facts]
+        needs = bench.preflight.needs([duty], facts, bench.clock(), cells_are_read=True)
+        lacking = next((need for need in needs if need.holds_back), None)
+        if lacking is None:
+            return False
+        self._not_begun.discard(duty.requirement)
+        _not_begun(bench, self._run_id, duty, lacking, self._tally)
+        return True
 
     def _needs_person(self, error: KeyrigError) -> None:
         self._tally.needs_person.append(f"{self._entity}: {error}")

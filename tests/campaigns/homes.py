@@ -18,7 +18,7 @@ from keyrig.emulation import EmulatedDevices
 from keyrig.observing import Observer, StopAsked, never_stopped, unobserved
 from keyrig.pki import initialise
 from keyrig.rig import LineSettings, load_rig
-from keyrig.runner import RunResult, run
+from keyrig.runner import Bench, RunResult, run
 
 from .disks import RefusingDisk, SmallDisk
 from .lines import Line, VirtualLink, VirtualTime, WireLog, World
@@ -163,6 +163,10 @@ def carry_out(
     faults: Mapping[str, str] | None = None,
     observe: Observer = unobserved,
     should_stop: StopAsked = never_stopped,
+    ask: bool = False,
+    all_or_nothing: bool = False,
+    accept_clock: bool = False,
+    changed: Callable[[Bench], Bench] = lambda bench: bench,
 ) -> RunResult:
     """Carry out what is due in a home, once.
 
@@ -177,6 +181,10 @@ def carry_out(
         faults: By a device's stem, a fault that it has in this run.
         observe: Is told what happens.
         should_stop: Says who asked the run to stop.
+        ask: Whether devices are asked alone.
+        all_or_nothing: Whether nothing is done where anything lacks.
+        accept_clock: Whether a person says that the clock is right.
+        changed: Changes what the run goes by.
     """
     world = World(
         time=VirtualTime(start),
@@ -187,7 +195,14 @@ def carry_out(
         faults=faults or {},
     )
     with trip.watching(), _assembled(home, world, only, observe, should_stop) as ready:
-        return run(ready.bench, ready.devices, run_id=uuid.uuid4().hex)
+        return run(
+            changed(ready.bench),
+            ready.devices,
+            run_id=uuid.uuid4().hex,
+            ask=ask,
+            all_or_nothing=all_or_nothing,
+            accept_clock=accept_clock,
+        )
 
 
 def interrupted_run(

@@ -77,6 +77,8 @@ class Duty:
         failed_at_attempt: When an attempt first failed, or None: one reading of "fails".
         failed_at_deadline: The deadline, where it passed before the duty was done: the other.
         not_begun: Why it was not begun, where the last run held it back; else None.
+        is_delayed_by_ours: What kept it from being done last is not the device: it was held back,
+            waited for the certificate authority, or was cut short by the rig or a stop.
         order: Its place among the steps of its device.
     """
 
@@ -96,6 +98,7 @@ class Duty:
     failed_at_attempt: datetime | None
     failed_at_deadline: datetime | None
     not_begun: NotBegun | None
+    is_delayed_by_ours: bool
     order: int
 
     @property
@@ -262,8 +265,19 @@ def _duty(
         failed_at_attempt=failed_at,
         failed_at_deadline=until if is_late else None,
         not_begun=not_begun,
+        is_delayed_by_ours=_is_delayed_by_ours(state, attempts, not_begun),
         order=order,
     )
+
+
+def _is_delayed_by_ours(
+    state: DutyState, attempts: tuple[AttemptFact, ...], not_begun: NotBegun | None
+) -> bool:
+    """Return whether what kept a duty from being done last is not the device."""
+    if state not in _OPEN:
+        return False
+    cut_short = bool(attempts) and attempts[-1].outcome in {Outcome.WAITING, Outcome.INTERRUPTED}
+    return state is DutyState.WAITING or not_begun is not None or cut_short
 
 
 def _still_held_back(standing: _Standing) -> NotBegun | None:

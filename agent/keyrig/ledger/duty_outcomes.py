@@ -76,7 +76,8 @@ def fail_overdue(
 
     See `Ledger.fail_overdue`.
     """
-    if duty.failed_at_deadline is None or not rules.readings.failing.choice.by_deadline:
+    by_deadline = rules.readings.failing.choice.by_deadline
+    if duty.failed_at_deadline is None or not by_deadline or duty.is_delayed_by_ours:
         return Consequences()
     requirement = rules.requirement_by_id(duty.requirement)
     detail = f"not done by {duty.failed_at_deadline:%Y-%m-%dT%H:%M:%SZ}"

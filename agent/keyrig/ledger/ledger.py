@@ -160,7 +160,8 @@ class Ledger:
     ) -> Consequences:
         """Record what follows from a deadline that passed before a duty was done.
 
-        Nothing does unless the rules read "fails" so; doing it again changes nothing.
+        Nothing does unless the rules read "fails" so, or where what kept the duty from being done
+        last was not the device; doing it again changes nothing.
 
         Args:
             rules: The rule set.

@@ -145,6 +145,11 @@ class ModelDevice:
         still = self.state(name, reading, now) in ("due", "failed")
         return deadline is not None and still and now > deadline
 
+    def cut_short_last(self, name: str) -> bool:
+        """An agent that died, or a rig that gave way, is nothing that the device failed at."""
+        tries = self.counting_tries(name)
+        return bool(tries) and tries[-1].outcome == "interrupted"
+
     def keys_done(self) -> bool:
         began = self.began()
         stored = [self.keys_stored.get("signing"), self.keys_stored.get("agreeing")]

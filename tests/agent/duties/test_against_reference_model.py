@@ -310,10 +310,12 @@ class Duties(RuleBasedStateMachine):
             assert planned is not None
             facts = self.ledger.open_duties.facts(entity, self.now)
             for duty in planned.to_do():
-                late = self.model[kind].late(duty.requirement, self.reading, self.now)
+                model = self.model[kind]
+                late = model.late(duty.requirement, self.reading, self.now)
+                late = late and not model.cut_short_last(duty.requirement)
                 self.ledger.fail_overdue(rules=self.rule_set, device=facts, duty=duty, now=self.now)
                 if late and self.reading.deadline_fails:
-                    self.model[kind].step_fails(duty.requirement, self.now)
+                    model.step_fails(duty.requirement, self.now)
 
     # ------------------------------------------------------------ what must agree
 

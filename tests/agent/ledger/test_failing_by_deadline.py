@@ -9,14 +9,14 @@ import pytest
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType
-from keyrig.duties.facts import DeviceFacts, Outcome
+from keyrig.duties.consequences import Consequences
+from keyrig.duties.facts import Cause, DeviceFacts, NotBegun, Outcome
 from keyrig.duties.plan import Duty, DutyState, plan
 from keyrig.duties.rules import Actor, Rules, built_in_rules, rules_with
 from keyrig.duties.smi_status import SMIStatus
 from keyrig.ledger.states import EventType
 
 if TYPE_CHECKING:
-    from keyrig.duties.consequences import Consequences
     from keyrig.ledger import Ledger
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -103,6 +103,35 @@ def test_deadline_that_passes_untried_suspends_only_where_it_counts_as_failing(
     assert pass_deadline(ledger, rules, LATE - 2 * HOUR).suspend is None
     assert (pass_deadline(ledger, rules, LATE).suspend is not None) is suspends
     assert (status(ledger) is SMIStatus.SUSPENDED) is suspends
+
+
+@pytest.mark.parametrize("choice", ["failed-attempt", "deadline", "either"])
+@pytest.mark.parametrize("cause", Cause)
+def test_deadline_of_what_was_held_back_entails_nothing_until_it_is_begun(
+    ledger: Ledger, choice: str, cause: Cause
+) -> None:
+    begin(ledger)
+    rules = reading(choice)
+    why = NotBegun(at=LATE - 2 * HOUR, cause=cause, reason="no key", mend="import it")
+    ledger.facts.record_not_begun(HUB.entity_id, "R33c", RUN, why)
+    told = ledger.outbox.all()
+    assert pass_deadline(ledger, rules, LATE) == Consequences()
+    assert duty(ledger, rules, LATE).overdue
+    assert (status(ledger), ledger.outbox.all()) == (SMIStatus.COMMISSIONED, told)
+    attempt(ledger, rules, Outcome.FAILED, LATE + HOUR)
+    assert status(ledger) is SMIStatus.SUSPENDED
+
+
+@pytest.mark.parametrize("outcome", [Outcome.WAITING, Outcome.INTERRUPTED])
+def test_deadline_of_what_the_authority_or_the_rig_held_up_entails_nothing(
+    ledger: Ledger, outcome: Outcome
+) -> None:
+    begin(ledger)
+    rules = reading("either")
+    attempt_id = ledger.runs.start_attempt(RUN, HUB.entity_id, "R33c", NOON + HOUR)
+    ledger.runs.finish_attempt(attempt_id, outcome, NOON + HOUR, detail="it waits")
+    assert pass_deadline(ledger, rules, LATE) == Consequences()
+    assert status(ledger) is SMIStatus.COMMISSIONED
 
 
 def test_deadline_entails_everything_once(ledger: Ledger) -> None:
