@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import selectors
 import signal
 import subprocess
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Final
@@ -34,6 +36,12 @@ EXIT_NO: Final = os.EX_NOPERM
 SHOWN_CHARACTERS: Final = 400
 _TEXT_MAXIMUM_OCTETS: Final = 16 * 1024
 _READ_OCTETS: Final = 64 * 1024
+_LOOK_S: Final = 0.05
+"""How often is looked whether a program has ended that keeps its pipes open."""
+_KILL_S: Final = 1.0
+_PRIVATE_KEY: Final = re.compile(
+    rb"-----BEGIN [A-Z0-9 ]{0,20}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,20}-----|\Z)", re.DOTALL
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,32 +139,52 @@ class CommandAuthority:
         Raises:
             AuthorityUnavailable: It cannot be started, takes too long, or writes too much.
         """
-        with tempfile.TemporaryFile() as request:
+        process = self._started(call, given, variables)
+        try:
+            return self._watched(process, call)
+        finally:
+            # Whatever it started may still hold its pipes.
+            _end_all_of(process)
+
+    def _started(
+        self, call: str, given: bytes, variables: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        """Start the program, with a request to read.
+
+        Raises:
+            AuthorityUnavailable: It cannot be started.
+        """
+        try:
             # The pipe of a program that reads nothing would not take it all.
-            request.write(given)
-            request.seek(0)
-            try:
-                process = subprocess.Popen(  # noqa: S603 - the rig's owner names the program
-                    [*self._command, call],
-                    stdin=request,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.PIPE,
-                    cwd=self._folder,
-                    env={**os.environ, **variables},
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise AuthorityUnavailable(
-                    self.name,
-                    f"{printable(self._command[0])} cannot be started: {error.strerror}",
-                    "correct command of [certification] in the rig file",
-                ) from error
-        with process:
-            try:
-                return self._watched(process, call)
-            finally:
-                # Whatever it started may still hold its pipes.
-                _end_all_of(process)
+            request = tempfile.TemporaryFile()  # noqa: SIM115 - closed below
+            with request:
+                request.write(given)
+                request.seek(0)
+                kept = os.dup(request.fileno())
+        except OSError as error:
+            raise AuthorityUnavailable(
+                self.name,
+                f"the request cannot be kept for it in a temporary file: {error.strerror}",
+                "make room on the disk of temporary files",
+            ) from error
+        try:
+            return subprocess.Popen(  # noqa: S603 - the rig's owner names the program
+                [*self._command, call],
+                stdin=kept,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=self._folder,
+                env={**os.environ, **variables},
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise AuthorityUnavailable(
+                self.name,
+                f"{printable(self._command[0])} cannot be started: {error.strerror}",
+                "correct command of [certification] in the rig file",
+            ) from error
+        finally:
+            os.close(kept)
 
     def _watched(self, process: subprocess.Popen[bytes], call: str) -> _Ended:
         deadline = self._monotonic() + self._timeout_s
@@ -168,7 +196,12 @@ class CommandAuthority:
                 remaining_s = deadline - self._monotonic()
                 if remaining_s <= 0:
                     raise self._late(call)
-                for key, _ in selector.select(remaining_s):
+                has_ended = process.poll() is not None
+                ready = selector.select(0 if has_ended else min(remaining_s, _LOOK_S))
+                if has_ended and not ready:
+                    # What it left running, such as a master connection of ssh, keeps its pipes.
+                    break
+                for key, _ in ready:
                     octets = os.read(key.fd, _READ_OCTETS)
                     if not octets:
                         selector.unregister(key.fileobj)
@@ -184,8 +217,8 @@ class CommandAuthority:
             code = process.wait(max(0.0, deadline - self._monotonic()))
         except subprocess.TimeoutExpired:
             raise self._late(call) from None
-        shown = printable(" ".join(text.decode("utf-8", "replace").split()), SHOWN_CHARACTERS)
-        return _Ended(code, bytes(output), shown)
+        said = _PRIVATE_KEY.sub(b"(a private key, left out)", text).decode("utf-8", "replace")
+        return _Ended(code, bytes(output), printable(" ".join(said.split()), SHOWN_CHARACTERS))
 
     def _late(self, call: str) -> AuthorityUnavailable:
         return AuthorityUnavailable(
@@ -202,10 +235,13 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 def _end_all_of(process: subprocess.Popen[bytes]) -> None:
     """End a program with all that it started, which has a session of its own."""
-    try:
+    with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):
-        return
+    for pipe in (process.stdout, process.stderr):
+        _pipe(pipe).close()
+    # One that runs as another user, as by sudo, cannot be ended, and is not waited for.
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_KILL_S)
 
 
 def _said(text: str) -> str:

@@ -6,7 +6,6 @@ import base64
 import binascii
 import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final, Self
 
 from cryptography import x509
@@ -21,7 +20,7 @@ from keyrig.zip_files import ZIP_BEGINS, zip_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from pathlib import Path, PurePosixPath
 
 GIVEN_MAXIMUM_OCTETS: Final = 4 * 1024 * 1024
 CERTIFICATES_MAXIMUM: Final = 2000

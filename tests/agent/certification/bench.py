@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from gbcs.certificates import GBCSCertificate
 from gbcs.certification_request import build_certification_request
 from gbcs.entity import EntityIdentifier
 from gbcs.issuing import device_certificate
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
+    from gbcs.certificates import GBCSCertificate
     from keyrig.certification.authority import CertificateAuthority
     from keyrig.certification.requests import WaitingRequest
     from keyrig.ledger import Ledger
