@@ -116,7 +116,7 @@ def test_exit_75_is_later(folder: Path, script: str, said: str) -> None:
 
 
 def test_exit_77_is_no_and_names_the_request_and_what_was_said(folder: Path) -> None:
-    with pytest.raises(AuthorityRefused, match="no to the digitalSignature request .*: not known"):
+    with pytest.raises(AuthorityRefused, match=r"no to the digitalSignature request .*: not known"):
         shell(folder, "echo not known >&2; exit 77").certify(ORDER, NOW)
 
 
@@ -179,7 +179,7 @@ def test_exit_0_without_a_certificate_is_the_authoritys_mistake(
 )
 def test_program_that_does_not_end_in_time_is_ended(folder: Path, script: str) -> None:
     began = monotonic()
-    with pytest.raises(AuthorityUnavailable, match="has not ended within 0.5 s"):
+    with pytest.raises(AuthorityUnavailable, match=r"has not ended within 0\.5 s"):
         shell(folder, f"echo $$ >pid; {script}", timeout_s=0.5).certify(ORDER, NOW)
     assert monotonic() - began < 10
     with pytest.raises(ProcessLookupError):
