@@ -65,7 +65,13 @@ class ByHandAuthority:
         """Write the request's files, where they are not there; see `CertificateAuthority`."""
         del now
         write_request(self.folder, order)
-        return Later(f"to be certified by hand: {self.folder / order.stem}{_PEM}", str(self.folder))
+        file = request_file(self.folder, order.stem)
+        return Later(f"to be certified by hand: {file}", str(self.folder))
+
+
+def request_file(folder: Path, stem: str) -> Path:
+    """Return the file that has a request in PEM."""
+    return folder / f"{stem}{_PEM}"
 
 
 def write_request(folder: Path, order: CertificationOrder) -> None:
@@ -141,7 +147,7 @@ def _listed(folder: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     listed = (line.partition(f"{_PEM}: ") for line in lines)
-    return {stem: line for stem, _, line in listed if line and (folder / f"{stem}{_PEM}").exists()}
+    return {stem: line for stem, _, line in listed if line and request_file(folder, stem).exists()}
 
 
 def _write_list(folder: Path, lines: dict[str, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from keyrig.ledger.key_changes import KeyChange
 
 DS, KA = KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT
+Answer: TypeAlias = "Sequence[GivenCertificate] | Later | Exception"
 DEVICE = EntityIdentifier.parse("00db1234567890a0")
 OTHER = EntityIdentifier.parse("00db1234567890a1")
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -57,7 +58,7 @@ def given(*certificates: GBCSCertificate) -> list[GivenCertificate]:
 class Saying:
     """An authority that answers what it is told to, or does what a test has it do meanwhile."""
 
-    answer: Sequence[GivenCertificate] | Later | Exception
+    answer: Answer
     meanwhile: Callable[[], object] = field(default=lambda: None)
     name: str = "the authority"
     asked: list[CertificationOrder] = field(default_factory=list)
