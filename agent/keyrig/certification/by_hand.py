@@ -102,7 +102,8 @@ def remove_request(folder: Path, stem: str) -> None:
         return
     try:
         with _alone(folder):
-            for suffix in (_PEM, _DER):
+            # By the file that goes last it is found again where this is cut off.
+            for suffix in (_DER, _PEM):
                 (folder / f"{stem}{suffix}").unlink(missing_ok=True)
             if (folder / LIST_FILE).exists():
                 _write_list(folder, _listed(folder))
