@@ -81,9 +81,14 @@ class Schedule:
         if service.operations.on_rig(served.name) is not None:
             return
         now = service.clock()
-        plan = outlook_of(served.places(), now=now).plan
-        is_awaited = any(duty.state is DutyState.SCHEDULED for duty in plan.duties)
-        if plan.to_do() or is_awaited:
+        places = served.places()
+        plan = outlook_of(places, now=now).plan
+        states = {duty.state for duty in plan.duties}
+        # A person brings certificates by hand; a program has to be asked for them again.
+        certified_by = places.rig.certified_by
+        is_to_be_asked = certified_by is not None and certified_by.by != "by-hand"
+        asks_again = is_to_be_asked and DutyState.WAITING in states
+        if plan.to_do() or DutyState.SCHEDULED in states or asks_again:
             service.operations.start(RunOrder(rig=served.usable()), SCHEDULE)
 
     def _wait_s(self, turn: _Turn) -> float:
