@@ -42,12 +42,6 @@ _KILL_S: Final = 1.0
 _PRIVATE_KEY: Final = re.compile(
     rb"-----BEGIN [A-Z0-9 ]{0,20}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,20}-----|\Z)", re.DOTALL
 )
-_LOOK_S: Final = 0.05
-"""How often is looked whether a program has ended that keeps its pipes open."""
-_KILL_S: Final = 1.0
-_PRIVATE_KEY: Final = re.compile(
-    rb"-----BEGIN [A-Z0-9 ]{0,20}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,20}-----|\Z)", re.DOTALL
-)
 
 
 @dataclass(frozen=True, slots=True)
