@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from keyrig.certification.authority import Later
-from keyrig.errors import AuthorityUnavailable, SettingsError
+from keyrig.clock import monotonic
+from keyrig.errors import AuthorityUnavailable, LockUnusable, SettingsError
+from keyrig.lock_files import open_lock, take_lock
 from keyrig.private_files import SHARED_FOLDER, make_folder
 from keyrig.whole_files import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -22,8 +26,12 @@ if TYPE_CHECKING:
     from keyrig.certification.given import GivenCertificate
 
 LIST_FILE: Final = "requests.txt"
+LOCK_FILE: Final = ".requests.lock"
 _PEM: Final = ".csr.pem"
 _DER: Final = ".csr.der"
+_TRIAL_OCTETS: Final = 32 * 1024
+"""More than the requests of a visit take, with their list."""
+_LOCK_S: Final = 10.0
 
 
 class ByHandAuthority:
@@ -41,13 +49,15 @@ class ByHandAuthority:
 
     def probe(self) -> str:
         """Check that the folder may be written; see `CertificateAuthority`."""
-        trial = self.folder / f".{os.getpid()}.trial"
         try:
             make_folder(self.folder, SHARED_FOLDER)
-            trial.touch()
-            trial.unlink()
+            with tempfile.TemporaryFile(dir=self.folder) as trial:
+                # On a disk without room an empty file can still be made.
+                trial.write(bytes(_TRIAL_OCTETS))
+                trial.flush()
+                os.fsync(trial.fileno())
         except OSError as error:
-            raise self._unwritable(error.strerror or "cannot be written") from error
+            raise _unwritable(self.folder, error.strerror) from error
         return f"requests are written to {self.folder}"
 
     def certify(
@@ -56,14 +66,13 @@ class ByHandAuthority:
         """Write the request's files, where they are not there; see `CertificateAuthority`."""
         del now
         write_request(self.folder, order)
-        return Later(f"to be certified by hand: {self.folder / order.stem}{_PEM}", str(self.folder))
+        file = request_file(self.folder, order.stem)
+        return Later(f"to be certified by hand: {file}", str(self.folder))
 
-    def _unwritable(self, reason: str) -> AuthorityUnavailable:
-        return AuthorityUnavailable(
-            f"folder {self.folder} of certification requests",
-            reason,
-            "make it writable, or name another as folder of [certification]",
-        )
+
+def request_file(folder: Path, stem: str) -> Path:
+    """Return the file that has a request in PEM."""
+    return folder / f"{stem}{_PEM}"
 
 
 def write_request(folder: Path, order: CertificationOrder) -> None:
@@ -73,33 +82,64 @@ def write_request(folder: Path, order: CertificationOrder) -> None:
         AuthorityUnavailable: The folder cannot be written.
     """
     decoded = x509.load_der_x509_csr(order.request)
+    forms = ((_PEM, decoded.public_bytes(Encoding.PEM)), (_DER, order.request))
     try:
         make_folder(folder, SHARED_FOLDER)
-        for suffix, octets in ((_PEM, decoded.public_bytes(Encoding.PEM)), (_DER, order.request)):
-            path = folder / f"{order.stem}{suffix}"
-            if not path.exists() or path.read_bytes() != octets:
-                write_whole(path, octets, "a certification request")
-        _write_list(folder, _listed(folder) | {order.stem: order.line})
-    except (OSError, SettingsError) as error:
-        reason = error.reason if isinstance(error, SettingsError) else error.strerror
-        raise AuthorityUnavailable(
-            f"folder {folder} of certification requests",
-            reason or "cannot be written",
-            "make it writable, or name another as folder of [certification]",
-        ) from error
+        with _alone(folder):
+            for suffix, octets in forms:
+                path = folder / f"{order.stem}{suffix}"
+                if not path.exists() or path.read_bytes() != octets:
+                    write_whole(path, octets, "a certification request")
+            _write_list(folder, _listed(folder) | {order.stem: order.line})
+    except SettingsError as error:
+        raise _unwritable(folder, error.reason) from error
+    except OSError as error:
+        raise _unwritable(folder, error.strerror) from error
 
 
 def remove_request(folder: Path, stem: str) -> None:
     """Remove the files and the line of a request that waits no more; missing ones do no harm."""
+    if not folder.is_dir():
+        return
     try:
-        for suffix in (_PEM, _DER):
-            (folder / f"{stem}{suffix}").unlink(missing_ok=True)
-        if (folder / LIST_FILE).exists():
-            _write_list(folder, _listed(folder))
-    except (OSError, SettingsError):
+        with _alone(folder):
+            # By the file that goes last it is found again where this is cut off.
+            for suffix in (_DER, _PEM):
+                (folder / f"{stem}{suffix}").unlink(missing_ok=True)
+            if (folder / LIST_FILE).exists():
+                _write_list(folder, _listed(folder))
+    except (OSError, SettingsError, AuthorityUnavailable):
         # The ledger knows that the request waits no more; a file that stays is only untidy, and
         # a second certificate for its key is refused.
         return
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the folder's lock: whoever writes to it at the same time would lose lines of the list.
+
+    Raises:
+        AuthorityUnavailable: The lock cannot be had.
+    """
+    try:
+        descriptor = open_lock(folder / LOCK_FILE)
+    except LockUnusable as error:
+        raise _unwritable(folder, f"its lock {LOCK_FILE}: {error.reason}") from error
+    try:
+        until = monotonic() + _LOCK_S
+        if not take_lock(descriptor, until=until, monotonic=monotonic, waiting=lambda: None):
+            raise _unwritable(folder, f"another process has its lock {LOCK_FILE}")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _unwritable(folder: Path, reason: str | None) -> AuthorityUnavailable:
+    return AuthorityUnavailable(
+        f"folder {folder} of certification requests",
+        reason or "cannot be written",
+        "have it ready to be written, or name another folder",
+    )
 
 
 def _listed(folder: Path) -> dict[str, str]:
@@ -109,7 +149,7 @@ def _listed(folder: Path) -> dict[str, str]:
     except FileNotFoundError:
         return {}
     listed = (line.partition(f"{_PEM}: ") for line in lines)
-    return {stem: line for stem, _, line in listed if line and (folder / f"{stem}{_PEM}").exists()}
+    return {stem: line for stem, _, line in listed if line and request_file(folder, stem).exists()}
 
 
 def _write_list(folder: Path, lines: dict[str, str]) -> None:

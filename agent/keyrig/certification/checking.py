@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gbcs.certificates import CertificateProfile, check_profile
@@ -109,7 +108,7 @@ class IssuedCertificates:
         Raises:
             KeyStoreError: It cannot be written.
         """
-        if Path(self._store.location).is_dir():
+        if self._store.directory is not None:
             add_certificate(
                 self._store,
                 StoredCertificate(certificate, CellUsage.MANAGEMENT, source="issued"),

@@ -310,7 +310,7 @@ def bundle_command(keystore: Path, *, as_json: bool) -> None:
 @json_option
 def requests_command(folder: Path | None, *, as_json: bool) -> None:
     """List the devices' certification requests that wait for an authority, and since when."""
-    from keyrig.certification.by_hand import write_request  # noqa: PLC0415
+    from keyrig.certification.by_hand import request_file, write_request  # noqa: PLC0415
     from keyrig.certification.requests import waiting_requests  # noqa: PLC0415
     from keyrig.home import ledger_path  # noqa: PLC0415
     from keyrig.ledger import Ledger  # noqa: PLC0415
@@ -320,10 +320,12 @@ def requests_command(folder: Path | None, *, as_json: bool) -> None:
         with Ledger(ledger_path(), create=False) as ledger:
             waiting = waiting_requests(ledger, _now())
     for request in waiting:
+        document = request.document()
         if folder is not None:
             write_request(folder, request.order)
+            document["file"] = str(request_file(folder, request.order.stem))
         if as_json:
-            _print_json("certification-request", **request.document())
+            _print_json("certification-request", **document)
         else:
             click.echo(f"{request.order.line}")
             click.echo(f"  since {request.since:%Y-%m-%dT%H:%M:%SZ}: {request.answer}")
@@ -339,9 +341,11 @@ def requests_command(folder: Path | None, *, as_json: bool) -> None:
     metavar="FILE...",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
 )
-@_keystore_option
+@_keystore_or_rig_options
 @json_option
-def certified_command(files: tuple[Path, ...], keystore: Path, *, as_json: bool) -> None:
+def certified_command(
+    files: tuple[Path, ...], keystore: Path, rig: Path | None, *, as_json: bool
+) -> None:
     """Take in certificates that an authority gave for requests that wait.
 
     FILE may be PEM, DER, PKCS#7 or a zip, with any number of certificates. Each is checked
@@ -351,23 +355,22 @@ def certified_command(files: tuple[Path, ...], keystore: Path, *, as_json: bool)
     from keyrig.certification.given import read_given  # noqa: PLC0415
     from keyrig.certification.taking_in import take_in  # noqa: PLC0415
     from keyrig.home import ledger_path  # noqa: PLC0415
-    from keyrig.keystore import open_keystore  # noqa: PLC0415
     from keyrig.ledger import Ledger  # noqa: PLC0415
 
     given = [certificate for file in files for certificate in read_given(file)]
+    issued = IssuedCertificates(_open(keystore, rig, None))
+    taken = refused = 0
     with Ledger(ledger_path(), create=False) as ledger:
-        issued = IssuedCertificates(open_keystore(keystore))
-        taken = take_in(ledger, given, issued, _now())
+        for each in take_in(ledger, given, issued, _now()):
+            taken += each.is_taken
+            refused += each.is_refused
+            if as_json:
+                _print_json("certificate-taken-in", **each.document())
+            else:
+                click.echo(f"{each.source}: {each.outcome}")
         left = len(ledger.key_changes.all_waiting())
-    for each in taken:
-        if as_json:
-            _print_json("certificate-taken-in", **each.document())
-        else:
-            click.echo(f"{each.source}: {each.outcome}")
-    refused = sum(each.is_refused for each in taken)
     if not as_json:
-        counts = sum(each.is_taken for each in taken)
-        click.echo(f"{counts} certificates taken, {refused} refused; {left} requests wait")
+        click.echo(f"{taken} certificates taken, {refused} refused; {left} requests wait")
     if refused:
         raise click.exceptions.Exit(ExitCode.FAILED)
 
@@ -387,7 +390,9 @@ def void_command(key_identifier: str, reason: str, *, as_json: bool) -> None:
     from keyrig.home import ledger_path  # noqa: PLC0415
     from keyrig.ledger import Ledger  # noqa: PLC0415
 
-    wanted = key_identifier.strip().replace(":", "").replace("-", "").lower()
+    if not reason.strip():
+        raise SettingsError("--reason", "nothing is said", "say why the request is given up")
+    wanted = "".join(key_identifier.replace(":", " ").replace("-", " ").split()).lower()
     with Ledger(ledger_path(), create=False) as ledger:
         now = _now()
         found = [

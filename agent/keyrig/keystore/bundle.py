@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Final
 
 from gbcs.certificates import CertificateProfile, GBCSCertificate
@@ -22,26 +19,18 @@ from keyrig.keystore.folder import (
     problem_of,
 )
 from keyrig.keystore.pem import PEMKey
-from keyrig.outside_files import pem_of
+from keyrig.outside_files import Unreadable, pem_of
+from keyrig.zip_files import zip_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import PurePosixPath
 
     from keyrig.keystore.pem import Passphrase
 
-ENTRIES_MAXIMUM: Final = 2000
 ENTRY_MAXIMUM_OCTETS: Final = 64 * 1024
-BUNDLE_MAXIMUM_OCTETS: Final = 16 * 1024 * 1024
-"""What all entries together may unpack to."""
 CERTIFICATES_FOLDER: Final = "cert"
 KEYS_FOLDER: Final = "key"
-_ENCRYPTED: Final = 0x1
-_ENTRY_SIGNATURE: Final = b"PK\x01\x02"
-"""With what each entry of a zip's directory begins. Source: PKWARE APPNOTE 6.3.10, 4.3.12."""
-ZIP_STARTS: Final = (b"PK\x03\x04", b"PK\x05\x06")
-"""A zip's first entry, or the end of one without any. Source: PKWARE APPNOTE 6.3.10, 4.3."""
-_COMPRESSIONS: Final = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
-"""Those that need little memory, whatever the zip says; bundles have no other."""
 _NAME_SHOWN: Final = 80
 
 
@@ -75,7 +64,7 @@ class BundleKeyStore(IndexedKeyStore):
     def __init__(self, octets: bytes, location: str, passphrase: Passphrase | None = None) -> None:
         certificates: dict[_Place, bytes] = {}
         keys: dict[_Place, bytes] = {}
-        for path, content in zip_entries(octets, location):
+        for path, content in _entries(octets, location):
             place = _Place(path.parent.parent, path.stem)
             if path.parent.name == CERTIFICATES_FOLDER and path.suffix == CERTIFICATE_SUFFIX:
                 certificates[place] = content
@@ -95,67 +84,16 @@ class BundleKeyStore(IndexedKeyStore):
         super().__init__(location, stored, problems)
 
 
-def zip_entries(octets: bytes, location: str) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Return each file of a zip, refusing what unpacks to more than it may.
+def _entries(octets: bytes, location: str) -> Iterator[tuple[PurePosixPath, bytes]]:
+    """Yield each file of a bundle.
 
     Raises:
-        KeyStoreError: It is no zip, is larger than such a bundle can be, or names a file twice.
+        KeyStoreError: As `zip_entries`.
     """
-    if octets.count(_ENTRY_SIGNATURE) > ENTRIES_MAXIMUM:
-        raise KeyStoreError(
-            f"{location}: more than {ENTRIES_MAXIMUM} files; name a DCC Boxed key bundle"
-        )
     try:
-        with zipfile.ZipFile(io.BytesIO(octets)) as bundle:
-            yield from _contents(bundle, location)
-    except KeyStoreError:
-        raise
-    except Exception as error:  # noqa: BLE001 - see below
-        # For a damaged zip, zipfile and zlib raise whatever their next step happens to meet.
-        raise KeyStoreError(
-            f"{location}: no zip that can be read ({type(error).__name__}); fetch it again"
-        ) from None
-
-
-def _contents(bundle: zipfile.ZipFile, location: str) -> Iterator[tuple[PurePosixPath, bytes]]:
-    left = BUNDLE_MAXIMUM_OCTETS
-    seen: set[str] = set()
-    for entry in bundle.infolist():
-        if entry.is_dir():
-            continue
-        name = entry.filename.replace("\\", "/")
-        if name in seen:
-            raise KeyStoreError(
-                f"{location}: {printable(name, _NAME_SHOWN)} stands twice; fetch the bundle again"
-            )
-        seen.add(name)
-        content = _unpacked(bundle, entry, location)
-        left -= len(content)
-        if left < 0:
-            raise KeyStoreError(
-                f"{location}: unpacks to more than {BUNDLE_MAXIMUM_OCTETS} octets; name a DCC "
-                "Boxed key bundle"
-            )
-        yield PurePosixPath(name), content
-
-
-def _unpacked(bundle: zipfile.ZipFile, entry: zipfile.ZipInfo, location: str) -> bytes:
-    name = printable(entry.filename, _NAME_SHOWN)
-    if entry.flag_bits & _ENCRYPTED:
-        raise KeyStoreError(f"{location}: {name} is encrypted; fetch the bundle as it is offered")
-    if entry.compress_type not in _COMPRESSIONS:
-        raise KeyStoreError(
-            f"{location}: {name} is compressed by method {entry.compress_type}; zip it by deflate"
-        )
-    with bundle.open(entry) as file:
-        # The size that the zip itself states is not believed.
-        content = file.read(ENTRY_MAXIMUM_OCTETS + 1)
-    if len(content) > ENTRY_MAXIMUM_OCTETS:
-        raise KeyStoreError(
-            f"{location}: {name} unpacks to more than {ENTRY_MAXIMUM_OCTETS} octets; name a DCC "
-            "Boxed key bundle"
-        )
-    return content
+        yield from zip_entries(octets, entry_maximum=ENTRY_MAXIMUM_OCTETS)
+    except Unreadable as error:
+        raise KeyStoreError(f"{location}: {error.reason}; {error.mend}") from None
 
 
 def _stored(

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyrig.errors import KeyStoreError
-from keyrig.keystore.bundle import ZIP_STARTS, BundleKeyStore
+from keyrig.keystore.bundle import BundleKeyStore
 from keyrig.keystore.dcc_boxed import DCCBoxedKeyStore
 from keyrig.keystore.folder import FolderKeyStore
 from keyrig.outside_files import Unreadable, read_octets
+from keyrig.zip_files import ZIP_BEGINS
 
 if TYPE_CHECKING:
     import os
@@ -83,6 +84,6 @@ def _of_file(path: Path, passphrase: Passphrase | None) -> KeyStore:
         octets = read_octets(path)
     except Unreadable as error:
         raise KeyStoreError(f"{path}: {error}; {error.mend}") from None
-    if octets.startswith(ZIP_STARTS):
+    if octets.startswith(ZIP_BEGINS):
         return BundleKeyStore(octets, str(path), passphrase)
     return DCCBoxedKeyStore(path, passphrase)

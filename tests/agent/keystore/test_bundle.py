@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from authorities import SUPPLIER, Authorities, new_key
 from gbcs.roles import CellUsage, KeyUsage
+from keyrig import zip_files
 from keyrig.errors import KeyStoreError
-from keyrig.keystore import bundle as bundles
 from keyrig.keystore.base import Authority
 from keyrig.keystore.bundle import BundleKeyStore
 from keyrig.keystore.copying import import_
@@ -101,7 +101,7 @@ def test_what_is_no_bundle_is_refused(octets: bytes, match: str) -> None:
 def test_many_files_that_unpack_to_too_much_together_are_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(bundles, "BUNDLE_MAXIMUM_OCTETS", 100_000)
+    monkeypatch.setattr(zip_files, "ZIP_MAXIMUM_OCTETS", 100_000)
     files = {f"org/cert/{i}.pem": bytes(60_000) for i in range(2)}
     with pytest.raises(KeyStoreError, match="more than 100000 octets"):
         BundleKeyStore(zipped(files, compression=zipfile.ZIP_DEFLATED), "the bundle")

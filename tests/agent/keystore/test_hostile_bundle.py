@@ -14,12 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from authorities import Authorities, new_key
 from keyrig.clock import monotonic
 from keyrig.errors import KeyStoreError
-from keyrig.keystore.bundle import (
-    ENTRIES_MAXIMUM,
-    ENTRY_MAXIMUM_OCTETS,
-    BundleKeyStore,
-)
+from keyrig.keystore.bundle import ENTRY_MAXIMUM_OCTETS, BundleKeyStore
 from keyrig.keystore.opening import open_keystore
+from keyrig.zip_files import ENTRIES_MAXIMUM
 
 if TYPE_CHECKING:
     from pathlib import Path

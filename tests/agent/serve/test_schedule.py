@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from structlog.testing import capture_logs
 
 from agent.certifying import BY_HAND, TEST
@@ -123,3 +124,30 @@ def test_rig_that_is_in_use_or_broken_is_passed_over(home: Path, tmp_path: Path)
         schedule.tick(service)
         served.finished(run_id)
         assert len(runs_of(served)) <= 2
+
+
+@pytest.mark.parametrize(
+    ("certification", "runs"),
+    [('by = "by-hand"', 1), ('by = "command"\ncommand = ["sh", "-c", "LATER", "sh"]', 2)],
+)
+def test_program_is_asked_again_for_what_waits_and_a_person_brings_it(
+    home: Path, tmp_path: Path, certification: str, runs: int
+) -> None:
+    later = "test $1 = probe || exit 75"
+    text = emulated_home_text().replace('by = "test"', certification.replace("LATER", later))
+    rig = tmp_path / "waiting.toml"
+    rig.write_text(text, encoding="utf-8")
+    seconds = Seconds()
+    with serving(home, rigs=[rig], seconds=seconds, run_due_every_s=10) as served:
+        schedule, service = served.service.schedule, served.service
+        for _ in range(2):
+            before = len(runs_of(served))
+            schedule.tick(service)
+            began = served.client.get("/api/v1/runs").json()["runs"]
+            if len(began) > before:
+                events = served.events(began[0]["operation_id"])
+            seconds.now += LONGEST_WAIT_S
+        assert len(runs_of(served)) == runs
+        # What is asked again is asked without a visit.
+        visited = [event for event in events if event["type"] == "device-started"]
+        assert bool(visited) == (runs == 1)
