@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from gbcs.errors import CertificateRejected, DecodeError
 from gbcs.roles import KeyUsage
 from keyrig.certification.checking import IssuedCertificates
 from keyrig.certification.choosing import authority_of
@@ -22,7 +23,7 @@ from keyrig.duties.plan import Plan, plan
 from keyrig.duties.rules import Rules, built_in_rules, load_rules, rules_with
 from keyrig.duties.smi_status import Standing
 from keyrig.emulation import EmulatedDevices, commissioned_at
-from keyrig.errors import KeyMissing, KeyStoreError, RigBusy, SettingsError
+from keyrig.errors import KeyMissing, KeyStoreError, RigBusy, RigFileInvalid, SettingsError
 from keyrig.home import LEDGER_FILE, home_directory, make_home
 from keyrig.keystore.folder import read_certificate
 from keyrig.keystore.opening import open_rig_keystore
@@ -556,13 +557,20 @@ def parties_of(places: Places, store: KeyStore) -> Parties:
     """Return the DCC's organisations of a rig; a Recovery Certificate that lacks is left out.
 
     Raises:
-        KeyStoreError: The file that the rig names for the Recovery Certificate cannot be read.
+        RigFileInvalid: The file that the rig names for the Recovery Certificate cannot be read.
     """
     dcc, path = places.rig.dcc, places.rig.pki.recovery_certificate
     recovery: GBCSCertificate | None = None
     missing = ""
     if path is not None:
-        recovery = read_certificate(places.home / path)
+        try:
+            recovery = read_certificate(places.home / path)
+        except (KeyStoreError, CertificateRejected, DecodeError) as error:
+            raise RigFileInvalid(
+                f"rig {places.rig.name}, recovery_certificate of [pki]",
+                str(error).partition("; ")[0],
+                "name the Recovery Certificate's file",
+            ) from error
     else:
         try:
             recovery = store.certificate(dcc.recovery, key_usage=KeyUsage.DIGITAL_SIGNATURE)
@@ -588,7 +596,7 @@ def preflight_of(
         keys: Finds keys and certificates, in the DCC too; the key store alone without.
 
     Raises:
-        KeyStoreError: The file that the rig names for the Recovery Certificate cannot be read.
+        RigFileInvalid: The file that the rig names for the Recovery Certificate cannot be read.
     """
     return Preflight(
         store=store,

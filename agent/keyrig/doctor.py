@@ -16,7 +16,7 @@ from keyrig.assembly import is_driven, link_to, outlook_of, preflight_of, radios
 from keyrig.clock import monotonic
 from keyrig.clock_trust import judge_clock
 from keyrig.device_locks import holder_of
-from keyrig.errors import KeyStoreError, RadioError, RigError, SettingsError
+from keyrig.errors import KeyStoreError, RadioError, RigError, RigFileInvalid, SettingsError
 from keyrig.keystore.opening import open_rig_keystore
 from keyrig.ledger.ledger import Ledger
 from keyrig.lock_files import open_lock, take_lock
@@ -152,6 +152,8 @@ def _needs(
             preflight = preflight_of(places, store, ledger)
             facts = [record.facts for record in outlook.records.values()]
             needs = preflight.needs(duties, facts, now)
+    except RigFileInvalid:
+        raise
     except KeyrigError as error:
         yield Finding("needs", Health.BAD, str(error))
         return

@@ -99,6 +99,8 @@ class Footing(enum.Enum):
     """What the device's cells held when they were read last."""
     PERHAPS = "perhaps"
     """Whether it is needed shows only on the way."""
+    TOLD = "told"
+    """The duty can do without, and whoever looks should know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +147,7 @@ class Need:
     @property
     def holds_back(self) -> bool:
         """True if the duty cannot be begun, by all that is known now."""
-        return self.lack is not None and self.footing is not Footing.PERHAPS
+        return self.lack is not None and self.footing in {Footing.ALWAYS, Footing.AS_READ}
 
 
 class Preflight:
@@ -269,6 +271,17 @@ class Preflight:
         if lack is None:
             return None
         return replace(lack, reason=f"{lack.reason}, so service requests or local delivery only")
+
+    def expiry(self, party: EntityIdentifier, usage: KeyUsage, at: datetime) -> Lack | None:
+        """Return that the certificate by which a party acts is not valid now, or None.
+
+        A device that has it in a cell goes by it all the same.
+        """
+        try:
+            certificate = self._keys.certificate(party, usage)
+        except _KEY_STORE_ERRORS:
+            return None
+        return None if certificate.is_valid_at(at) else _out_of_date(certificate, at)
 
     def signing_key(
         self, party: EntityIdentifier, key_identifier: bytes | None = None
@@ -452,6 +465,12 @@ class _Looking:
             NeedRule.BROKER_KEY,
             f"the key agreement key of the access control broker {preflight.broker}",
             preflight.broker_key,
+        )
+        yield self._need(
+            NeedRule.VALIDITY,
+            f"that the key agreement certificate of {preflight.broker} is valid",
+            preflight.expiry(preflight.broker, KeyUsage.KEY_AGREEMENT, self._now),
+            Footing.TOLD,
         )
         yield self._need(
             NeedRule.DEVICE_CERTIFICATE,

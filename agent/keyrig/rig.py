@@ -250,7 +250,7 @@ class CertificationSettings(StrictModel):
     by: Literal["test", "by-hand", "command"]
     folder: Annotated[str, Field(min_length=1)] | None = None
     command: Annotated[tuple[Annotated[str, Field(min_length=1)], ...], Field(max_length=100)] = ()
-    timeout_s: Annotated[float, Field(gt=0, le=3600)] = 60.0
+    timeout_s: Annotated[float, Field(gt=0, le=3600, strict=True)] = 60.0
 
     @model_validator(mode="after")
     def _fits(self) -> CertificationSettings:
@@ -258,6 +258,8 @@ class CertificationSettings(StrictModel):
             raise ValueError('command, the program and its arguments, goes with by = "command"')
         if self.folder is not None and self.by != "by-hand":
             raise ValueError('folder goes with by = "by-hand"')
+        if "timeout_s" in self.model_fields_set and self.by != "command":
+            raise ValueError('timeout_s goes with by = "command"')
         return self
 
 

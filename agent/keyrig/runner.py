@@ -463,7 +463,7 @@ def _hold_back(
     """
     held_back: dict[str, Need] = {}
     for need in lacking:
-        if need.footing is Footing.ALWAYS or all_or_nothing:
+        if need.footing is Footing.ALWAYS or (all_or_nothing and need.footing is not Footing.TOLD):
             held_back.setdefault(need.duty, need)
     for duty in to_do:
         if duty.id in held_back:

@@ -152,7 +152,7 @@ def test_doctor_names_what_has_expired(home: Path, tmp_path: Path) -> None:
     assert done.code == 4, str(done)
     said = [each["detail"] for each in done.lines[0]["findings"] if "expired" in each["detail"]]
     named = {stem for stem in stems(home) if any(expiry_of(home, stem) in line for line in said)}
-    assert named >= {f"{SUPPLIER.stem}-ds", f"{SUPPLIER.stem}-ka"}
+    assert named >= {f"{SUPPLIER.stem}-ds", f"{SUPPLIER.stem}-ka", f"{BROKER.stem}-ka"}
     # Nothing is called expired that is not.
     assert {f"{stem}.pem" for stem in named} <= expired
     assert len(said) == len(named)

@@ -48,10 +48,11 @@ class ByHandAuthority:
         self.name = f"by hand, in {folder}"
 
     def probe(self) -> str:
-        """Check that the folder may be written; see `CertificateAuthority`."""
+        """Check that the folder may be written, or made; see `CertificateAuthority`."""
+        above = (self.folder, *self.folder.parents)
+        folder = next(each for each in above if each.exists() or each.is_symlink())
         try:
-            make_folder(self.folder, SHARED_FOLDER)
-            with tempfile.TemporaryFile(dir=self.folder) as trial:
+            with tempfile.TemporaryFile(dir=folder) as trial:
                 # On a disk without room an empty file can still be made.
                 trial.write(bytes(_TRIAL_OCTETS))
                 trial.flush()

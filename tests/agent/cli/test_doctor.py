@@ -549,3 +549,36 @@ def test_key_store_without_an_authority_or_a_recovery_certificate_is_enough_to_a
     esme = next(each for each in found["asked"] if each["device"] == ESME)
     roots = [each for each in esme["cells"] if each["role"] == "root"]
     assert [each["certificate"] for each in roots] == [None]
+
+
+def test_folder_of_requests_is_not_made_by_looking(
+    hosted: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rig = tmp_path / "rig.toml"
+    by_hand = hosted.replace('by = "test"', 'by = "by-hand"')
+    assert by_hand != hosted
+    rig.write_text(by_hand, encoding="utf-8")
+    found = diagnosis(capsys, str(rig))
+    assert [health for health, _ in of(found, "authority")] == ["good"]
+    assert not (home / "requests").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "doctor"])
+@pytest.mark.parametrize("content", [None, b"no certificate"])
+def test_recovery_certificate_whose_file_is_none_is_the_rig_files_fault(
+    command: str,
+    content: bytes | None,
+    hosted: str,
+    home: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    rig = tmp_path / "rig.toml"
+    named = hosted.replace("[pki]\n", '[pki]\nrecovery_certificate = "recovery.pem"\n')
+    assert named != hosted
+    rig.write_text(named, encoding="utf-8")
+    if content is not None:
+        (home / "recovery.pem").write_bytes(content)
+    assert run_command([command, str(rig)]) == 2
+    assert "recovery_certificate of [pki]" in capsys.readouterr().err
+    assert not (home / "ledger.sqlite").exists() or not rows(home, "SELECT * FROM exchanges")
