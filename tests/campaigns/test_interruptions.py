@@ -28,6 +28,13 @@ device's answers depend on it."""
 DUTIES_BEFORE = 3
 """How many duties of the meter have begun when the one that changes its keys has ended."""
 
+MOVES = (
+    *("ds received", "ka received", "ds issued", "ka issued"),
+    *("ds storing", "ds stored", "ds confirmed"),
+    *("ka storing", "ka stored", "ka confirmed"),
+)
+"""What the meter's key changes go through, in order."""
+
 WANTED = {
     Action.KILL: {PointKind.AFTER_COMMIT, PointKind.AFTER_SEND, PointKind.AFTER_RECEIVE},
     Action.POWER: {PointKind.MEMORY, PointKind.FROM_DEVICE},
@@ -45,11 +52,20 @@ def fixture_directory() -> Iterator[Path]:
 
 @pytest.fixture(name="base", scope="module")
 def fixture_base(directory: Path) -> Base:
-    """A home with the meter's run, and its points while the key agreement key is changed."""
+    """A home with the meter's run, and its points while the key agreement key is changed.
+
+    Between its request and its storing the other key is certified and stored; those points are the
+    whole campaign's.
+    """
     base = make_base_of(directory, METER)
     changed = numbers(base, "INSERT INTO key_changes")[KEY_AGREEMENT]
+    moves = numbers(base, "UPDATE key_changes")
+    assert len(moves) == len(MOVES)
+    requested = moves[MOVES.index("ka received")]
+    storing = moves[MOVES.index("ds confirmed")]
     ended = numbers(base, "INSERT INTO attempts")[DUTIES_BEFORE]
-    return Base(base.name, base.home, base.points[changed:ended], base.only)
+    points = base.points[changed:requested] + base.points[storing:ended]
+    return Base(base.name, base.home, points, base.only)
 
 
 def numbers(base: Base, label: str) -> list[int]:

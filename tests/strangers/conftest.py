@@ -26,3 +26,9 @@ def fixture_pki(made_pki: OpenSSLPKI, tmp_path: Path) -> OpenSSLPKI:
 @pytest.fixture(name="strangers")
 def fixture_strangers(pki: OpenSSLPKI, tmp_path: Path) -> StrangersHome:
     return StrangersHome(tmp_path, pki)
+
+
+@pytest.fixture(name="near")
+def fixture_near(pki: OpenSSLPKI, tmp_path: Path) -> StrangersHome:
+    """The same, where the program is called within this process."""
+    return StrangersHome(tmp_path, pki, is_near=True)

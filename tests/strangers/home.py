@@ -6,13 +6,16 @@ import json
 import os
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from unittest import mock
 
 from gbcs.entity import EntityIdentifier
+from keyrig.cli import run_command
 from meterstub.memory import DeviceMemory
 from strangers.devices import HOME, memory_of
 from strangers.openssl_pki import (
@@ -132,14 +135,38 @@ def keyrig(
     return Done(done.returncode, done.stdout, done.stderr)
 
 
+def keyrig_here(home: Path, *arguments: str | Path) -> Done:
+    """Call the program within this process, which spares its start."""
+    out, err = StringIO(), StringIO()
+    with (
+        mock.patch.dict(os.environ, {"KEYRIG_HOME": str(home)}),
+        redirect_stdout(out),
+        redirect_stderr(err),
+    ):
+        code = run_command([str(each) for each in arguments])
+    assert "Traceback" not in err.getvalue(), err.getvalue()
+    return Done(code, out.getvalue(), err.getvalue())
+
+
 @dataclass
 class StrangersHome:
-    """The PKI, the devices' memories, and the agent's home, all below one folder."""
+    """The PKI, the devices' memories, and the agent's home, all below one folder.
+
+    Args:
+        folder: The folder.
+        pki: The PKI.
+        certification: The rig file's table of that name.
+        tokens: The rig file's tables of tokens.
+        is_near: Calls the program within this process.
+        timeout_s: How long a device's answer is waited for, in seconds.
+    """
 
     folder: Path
     pki: OpenSSLPKI
     certification: str = BY_HAND
     tokens: str = ""
+    is_near: bool = False
+    timeout_s: float = 20.0
 
     @property
     def memories(self) -> Path:
@@ -154,7 +181,7 @@ class StrangersHome:
         return self.folder / "rig.toml"
 
     def keyrig(self, *arguments: str | Path) -> Done:
-        return keyrig(self.home, *arguments)
+        return (keyrig_here if self.is_near else keyrig)(self.home, *arguments)
 
     @contextmanager
     def devices(self, *options: str) -> Iterator[None]:
@@ -199,7 +226,8 @@ class StrangersHome:
         parts += [
             f'[[device]]\nentity_id = "{each["entity_id"]}"\ntype = "{each["type"]}"\n'
             f"commissioned_at = {self.commissioned_at}\n"
-            f'link = {{ url = "{each["url"]}", framing = "{each["framing"]}", timeout_s = 2 }}\n'
+            f'link = {{ url = "{each["url"]}", framing = "{each["framing"]}", '
+            f"timeout_s = {self.timeout_s:g} }}\n"
             for each in announced
         ]
         return "\n".join(parts)

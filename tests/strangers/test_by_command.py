@@ -75,9 +75,9 @@ def test_one_run_ends_with_every_duty_done_and_proved(
 
 
 def test_program_that_cannot_certify_holds_the_change_back_before_a_key_is_made(
-    strangers: StrangersHome, pki: OpenSSLPKI, monkeypatch: pytest.MonkeyPatch
+    near: StrangersHome, pki: OpenSSLPKI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    home = with_openssl(strangers, pki, monkeypatch)
+    home = with_openssl(near, pki, monkeypatch)
     with home.devices():
         (pki.folder / "authorities" / "device-issuing" / "own.key").unlink()
         doctor = home.keyrig("doctor", home.rig)
@@ -94,10 +94,10 @@ def test_program_that_cannot_certify_holds_the_change_back_before_a_key_is_made(
 
 
 def test_enrolment_server_that_takes_longer_is_asked_again_by_the_next_run(
-    strangers: StrangersHome, pki: OpenSSLPKI, monkeypatch: pytest.MonkeyPatch
+    near: StrangersHome, pki: OpenSSLPKI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with enrolment_server(pki) as server:
-        home = with_enrolment(strangers, server, monkeypatch)
+        home = with_enrolment(near, server, monkeypatch)
         server.status = 202
         with home.devices():
             first = run_esme(home)
@@ -117,10 +117,10 @@ def test_enrolment_server_that_takes_longer_is_asked_again_by_the_next_run(
 
 
 def test_enrolment_server_that_says_no_is_not_the_devices_failure(
-    strangers: StrangersHome, pki: OpenSSLPKI, monkeypatch: pytest.MonkeyPatch
+    near: StrangersHome, pki: OpenSSLPKI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with enrolment_server(pki) as server:
-        home = with_enrolment(strangers, server, monkeypatch)
+        home = with_enrolment(near, server, monkeypatch)
         server.status = 403
         with home.devices():
             done = run_esme(home)
@@ -131,10 +131,10 @@ def test_enrolment_server_that_says_no_is_not_the_devices_failure(
 
 
 def test_certificate_that_became_valid_while_it_was_made_is_taken(
-    strangers: StrangersHome, pki: OpenSSLPKI, monkeypatch: pytest.MonkeyPatch
+    near: StrangersHome, pki: OpenSSLPKI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with enrolment_server(pki) as server:
-        home = with_enrolment(strangers, server, monkeypatch)
+        home = with_enrolment(near, server, monkeypatch)
         server.starts_when_given = True
         with home.devices():
             done = run_esme(home)
