@@ -14,11 +14,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from agent.keystore.test_hostile_bundle import zipped
 from agent.local_delivery.test_reading import COMMAND, DOCUMENT
 from agent.test_inventory import HUB_ENTRY, answer
-from authorities import SUPPLIER, Authorities, new_key
+from authorities import DEVICE, SUPPLIER, Authorities, new_key
+from gbcs.certification_request import build_certification_request
 from gbcs.errors import KeyrigError
 from gbcs.roles import KeyUsage
 from keyrig import radios
-from keyrig.certification.by_hand import ByHandAuthority
+from keyrig.certification.authority import CertificationOrder
+from keyrig.certification.by_hand import write_request
 from keyrig.certification.given import certificates_in
 from keyrig.clock import monotonic
 from keyrig.conformance import check_file
@@ -246,29 +248,38 @@ def test_file_that_is_made_to_do_harm_ends_soon_by_the_projects_own_error(
         assert read_octets(path.parent / next(path.parent.iterdir()).name) == octets
 
 
-def test_what_an_authority_gave_is_read_soon_and_in_any_form(tmp_path: Path) -> None:
+def test_what_an_authority_gave_is_read_soon_and_in_any_form() -> None:
     pem = keystore_files()[f"{SUPPLIER.stem}-ka.pem"]
     (certificate,) = certificates_in(pem, "x")
     for kept in (
         pem.decode().encode("utf-16"),
         b"".join(b"> \t".replace(b">", b" ") + line + b"\r" for line in pem.splitlines()),
         b"Gr\xfc\xdfe\n" + pem + b"\x1a",
-        pem + b"-----BEGIN CERTIFICATE-----\ncut",
     ):
         assert [each.certificate for each in certificates_in(kept, "x")] == [
             certificate.certificate
         ]
+    with pytest.raises(FileInvalid, match="a PEM block without its end"):
+        certificates_in(pem + b"-----BEGIN CERTIFICATE-----\ncut", "x")
     began = monotonic()
-    with pytest.raises(FileInvalid, match="no certificate in it"):
+    with pytest.raises(FileInvalid, match="a PEM block without its end"):
         certificates_in(b"-----BEGIN CERTIFICATE-----\n" * 140_000, "x")
     assert monotonic() - began < 1.0
     inner = zipped({"a.pem": pem})
     assert len(certificates_in(inner, "x")) == 1
-    with pytest.raises(FileInvalid, match="no certificate"):
+    with pytest.raises(FileInvalid, match="a zip within a zip"):
         certificates_in(zipped({"b.zip": inner}), "x")
+
+
+def test_folder_of_requests_is_for_its_owner_to_write_and_others_to_read(tmp_path: Path) -> None:
+    request = build_certification_request(new_key(), KeyUsage.KEY_AGREEMENT, DEVICE)
+    order = CertificationOrder(DEVICE, KeyUsage.KEY_AGREEMENT, request, None)
+    folder = tmp_path / "a" / "requests"
     before = os.umask(0)
     try:
-        ByHandAuthority(tmp_path / "a" / "requests").probe()
+        write_request(folder, order)
     finally:
         os.umask(before)
-    assert {each.stat().st_mode & 0o777 for each in tmp_path.rglob("*")} == {0o755}
+    modes = {each: each.stat().st_mode & 0o777 for each in (folder.parent, folder)}
+    assert set(modes.values()) == {0o755}
+    assert not any(each.stat().st_mode & 0o022 for each in folder.iterdir())

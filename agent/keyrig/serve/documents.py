@@ -641,7 +641,8 @@ class IssuedCertificatesGiven(Asked):
     pem: Annotated[
         str,
         Field(
-            max_length=1_000_000,
+            # As JSON escapes it at most, it stays below the largest body.
+            max_length=150_000,
             description="Certificates in PEM, in any order, or PKCS#7 in PEM; those of "
             "authorities that come along in a chain are passed over.",
         ),
