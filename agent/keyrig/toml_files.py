@@ -114,6 +114,8 @@ def _fault(
     where = _dotted(_in_file(values, location))
     message = str(fault["msg"]).removeprefix("Value error, ")
     message = message[:1].lower() + message[1:]
+    if fault["type"] == "tuple_type":
+        message = 'it is a list, such as ["…"]'
     if not where:
         return TOMLFault(None, message, "correct it", location)
     if isinstance(cause, Concealed):

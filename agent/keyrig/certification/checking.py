@@ -1,4 +1,4 @@
-"""Whether a certificate that was given for a device's request is the right one."""
+"""Checking a certificate that was given for a device's request."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class CommandAuthority:
     def certify(
         self, order: CertificationOrder, now: datetime
     ) -> Sequence[GivenCertificate] | Later:
-        """Have the program certify one request; see `CertificateAuthority`."""
+        """Ask the program for the certificate of one request; see `CertificateAuthority`."""
         del now
         due_by = "" if order.due_by is None else f"{order.due_by:%Y-%m-%dT%H:%M:%SZ}"
         ended = self._run(

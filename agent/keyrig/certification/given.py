@@ -117,7 +117,7 @@ def _in_zip(octets: bytes, name: str) -> list[GivenCertificate]:
 
 
 def _is_of_a_system(path: PurePosixPath) -> bool:
-    """Whether a file of a zip is what macOS or Windows put there beside what was packed."""
+    """True if a file of a zip is what macOS or Windows put there beside what was packed."""
     return path.parts[0] == "__MACOSX" or path.name.startswith("._")
 
 
