@@ -71,7 +71,7 @@ def test_run_tells_upstreams_and_says_so(home: Path, capsys: pytest.CaptureFixtu
 def test_run_that_is_done_and_not_reported_exits_5_and_a_later_one_makes_it_good(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    configure(home, FILE, AWAY, after_run_s=0.5)
+    configure(home, FILE, AWAY, after_run_s=6)
     assert run_command(ONE_DEVICE) == 5
     out = capsys.readouterr().out
     assert "file was told everything" in out
