@@ -76,6 +76,8 @@ async def _events(
             if not await service.access.holds(token):
                 yield REVOKED
                 return
+            # All was written before the streams were to end, so what is read after shows it.
+            is_closing = service.closing
             found, has_ended = await run_in_threadpool(
                 _news, service.ledgers.reading, operation_id, seen
             )
@@ -85,7 +87,7 @@ async def _events(
                 if found[-1].type == FINISHED:
                     return
                 continue
-            if has_ended or service.closing:
+            if has_ended or is_closing:
                 return
             try:
                 await asyncio.wait_for(news.wait(), service.settings.serve.heartbeat_s)

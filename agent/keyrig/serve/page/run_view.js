@@ -95,6 +95,11 @@ export class RunView {
       hidden: true,
     });
     this.stopDialog = new StopDialog(this.#page.api, this.#id, () => this.#stopping());
+    // The event that tells of the stop may come first, and the focus cannot go back to a button
+    // that is hidden by then.
+    this.stopDialog.dialog.addEventListener("close", () => {
+      if (this.stop.hidden) this.heading.focus({ preventScroll: true });
+    });
     this.devices = new DeviceProgress();
     this.log = new RunLog();
     this.end = element("div");
