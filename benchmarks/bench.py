@@ -31,9 +31,9 @@ from gbcs.protection import protect, verify_mac, verify_signature
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import compose, decode_payload
 from keyrig.cli import run_command
-from keyrig.home import ledger_path
-from keyrig.keystore.opening import open_keystore
-from keyrig.ledger import Ledger
+from keyrig.config.places import ledger_path
+from keyrig.keys.store_opening import open_keystore
+from keyrig.ledger.ledger import Ledger
 from ledger_generator import NOW, disagreements, generate
 
 if TYPE_CHECKING:

@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType, KeyUsage
-from keyrig.duties.facts import Outcome
-from keyrig.duties.known_facts import FactName, KnownFact
+from keyrig.domain.device_facts import Outcome
+from keyrig.domain.known_facts import FactName, KnownFact
+from keyrig.domain.smi_status import SMIStatus
 from keyrig.duties.plan import plan
 from keyrig.duties.rules import Actor, built_in_rules
-from keyrig.duties.smi_status import SMIStatus
-from keyrig.ledger import Ledger
+from keyrig.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
     from pathlib import Path

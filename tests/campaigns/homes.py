@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 from unittest import mock
 
 from gbcs.errors import KeyrigError
-from keyrig import assembly
-from keyrig.emulation import EmulatedDevices
-from keyrig.observing import Observer, StopAsked, never_stopped, unobserved
-from keyrig.pki import initialise
-from keyrig.rig import LineSettings, load_rig
-from keyrig.runner import Bench, RunResult, run
+from keyrig.base.observing import Observer, StopAsked, never_stopped, unobserved
+from keyrig.config.rig_file import LineSettings, load_rig
+from keyrig.keys.lab_pki import initialise
+from keyrig.run import wiring as assembly
+from keyrig.run.device_runs import Bench, RunResult, run
+from keyrig.run.emulation import EmulatedDevices
 
 from .disks import RefusingDisk, SmallDisk
 from .lines import Line, VirtualLink, VirtualTime, WireLog, World
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gbcs.entity import EntityIdentifier
-    from keyrig.links.base import Link
-    from keyrig.rig import RigDevice
+    from keyrig.config.rig_file import RigDevice
+    from keyrig.session.link import Link
     from meterstub.device import EmulatedDevice
 
 MADE_AT: Final = datetime(2026, 11, 24, 9, tzinfo=UTC)

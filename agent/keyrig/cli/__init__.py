@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from keyrig.cli.exit_codes import exit_code
+from keyrig.base.exit_codes import exit_code
 
 COMMANDS: Final = {
     "run": "Carry out every duty that is due on a rig.",
@@ -31,7 +31,7 @@ COMMANDS: Final = {
     "settings": "Show every setting: what it does, what it is, where that comes from.",
     "doctor": "Look at ports, radios, keys, ledger and clock; ask devices who they are.",
 }
-"""Each command's name, which with _ for - is its module's and its function's; its short help."""
+"""Each command's name and short help; with _ for - it names the function, in NAME_command.py."""
 
 
 class LazyGroup(click.Group):
@@ -46,7 +46,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         name = cmd_name.replace("-", "_")
-        module = importlib.import_module(f"keyrig.cli.{name}")
+        module = importlib.import_module(f"keyrig.cli.{name}_command")
         command: click.Command = getattr(module, name)
         return command
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from keyrig.clock import utc_now
-from keyrig.display import JSONLines, TerminalDisplay, plan_document, plan_table
+from keyrig.base.clock import utc_now
+from keyrig.cli.terminal_display import JSONLines, TerminalDisplay, plan_document, plan_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyrig.assembly import Outlook
-    from keyrig.observing import Observer
+    from keyrig.base.observing import Observer
+    from keyrig.run.wiring import Outlook
 
 
 @contextmanager

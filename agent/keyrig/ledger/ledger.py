@@ -4,28 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
-from keyrig.ledger.clock import ClockRecord
-from keyrig.ledger.counters import Counters
+from keyrig.ledger.attempt_facts import Facts
+from keyrig.ledger.clock_record import ClockRecord
 from keyrig.ledger.database import BUSY_TIMEOUT_S, Database
-from keyrig.ledger.device_facts import DeviceFactRecord
-from keyrig.ledger.duty_outcomes import fail_overdue, finish_duty
 from keyrig.ledger.exchanges import Exchanges
-from keyrig.ledger.facts import Facts
-from keyrig.ledger.key_changes import KeyChanges
-from keyrig.ledger.learning import learn, learn_status
+from keyrig.ledger.key_change_record import KeyChanges
+from keyrig.ledger.known_fact_record import DeviceFactRecord
 from keyrig.ledger.local_commands import LocalCommands
 from keyrig.ledger.open_duties import OpenDuties
-from keyrig.ledger.operations import Operations
+from keyrig.ledger.operation_record import Operations
+from keyrig.ledger.originator_counters import Counters
 from keyrig.ledger.outbox import Outbox
 from keyrig.ledger.rule_sets import RuleSets
 from keyrig.ledger.run_contexts import RunContexts
 from keyrig.ledger.runs import Runs
-from keyrig.ledger.scheduled import ScheduledReplacements
+from keyrig.ledger.scheduled_replacements import ScheduledReplacements
 from keyrig.ledger.service_documents import ServiceDocuments
-from keyrig.ledger.smi_status import SMIStatuses
+from keyrig.ledger.smi_status_record import SMIStatuses
 from keyrig.ledger.status_instructions import StatusInstructions
-from keyrig.ledger.tokens import Tokens
+from keyrig.ledger.token_record import Tokens
 from keyrig.ledger.upstreams import Upstreams
+from keyrig.run.duty_outcomes import fail_overdue, finish_duty
+from keyrig.run.outside_facts import learn, learn_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from gbcs.entity import EntityIdentifier
+    from keyrig.domain.device_facts import DeviceFacts, Outcome
+    from keyrig.domain.known_facts import KnownFact
+    from keyrig.domain.smi_status import SMIStatus
     from keyrig.duties.consequences import Consequences
-    from keyrig.duties.facts import DeviceFacts, Outcome
-    from keyrig.duties.known_facts import KnownFact
     from keyrig.duties.plan import Duty
     from keyrig.duties.rules import Rules
-    from keyrig.duties.smi_status import SMIStatus
 
 
 class Ledger:

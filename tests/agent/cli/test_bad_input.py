@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyrig.assembly import emulated_rig
 from keyrig.cli import run_command
+from keyrig.config.rig_file import emulated_home_text, load_rig
 from keyrig.ledger.ledger import Ledger
-from keyrig.rig import emulated_home_text, load_rig
+from keyrig.run.wiring import emulated_rig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

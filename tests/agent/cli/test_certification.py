@@ -8,12 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.certification.bench import DEVICE, DS, KA, OTHER, CertificationBench, pem, private_pem
-from keyrig.certification.by_hand import ByHandAuthority
+from agent.keys.certification.bench import (
+    DEVICE,
+    DS,
+    KA,
+    OTHER,
+    CertificationBench,
+    pem,
+    private_pem,
+)
 from keyrig.cli import run_command
-from keyrig.home import ledger_path
-from keyrig.ledger import Ledger
-from keyrig.ledger.states import KeyChangeState
+from keyrig.config.places import ledger_path
+from keyrig.domain.states import KeyChangeState
+from keyrig.keys.authority_by_hand import ByHandAuthority
+from keyrig.ledger.ledger import Ledger
 from meterstub.key_pair import generate_key
 
 if TYPE_CHECKING:

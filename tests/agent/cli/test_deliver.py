@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.local_delivery.dcc_side import DCCSide
+from agent.delivery.dcc_side import DCCSide
 from authorities import Authorities
 from duis.header import RequestIdentifier, ResponseHeader
 from duis.requests import ReturnLocalCommandResponse, parse_request
@@ -20,17 +20,17 @@ from duis_schemas import assert_valid
 from gbcs.entity import EntityIdentifier
 from gbcs.message import Message
 from gbcs.roles import KeyUsage, RemotePartyRole
-from keyrig.assembly import emulated_rig
+from keyrig.base.clock import utc_now
 from keyrig.cli import run_command
-from keyrig.clock import utc_now
-from keyrig.keystore.opening import open_keystore
-from keyrig.ledger import Ledger
-from keyrig.rig import emulated_home_text, load_rig
+from keyrig.config.rig_file import emulated_home_text, load_rig
+from keyrig.keys.store_opening import open_keystore
+from keyrig.ledger.ledger import Ledger
+from keyrig.run.wiring import emulated_rig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyrig.keystore.base import KeyStore
+    from keyrig.keys.key_store import KeyStore
 
 ESME = EntityIdentifier.parse("00-DB-12-34-56-78-90-A0")
 """On a line of GFI text in the emulated home."""

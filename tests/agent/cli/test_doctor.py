@@ -19,21 +19,21 @@ import pytest
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
-from keyrig.asking import ask
-from keyrig.assembly import assembled, emulated_rig, held, is_driven, outlook_of, places_of
+from keyrig.base.device_locks import holding
+from keyrig.base.errors import RigBusy
 from keyrig.cli import run_command
-from keyrig.device_locks import holding
+from keyrig.config.rig_file import emulated_home_text, load_rig, parse_rig
 from keyrig.duties.plan import DutyState
-from keyrig.errors import RigBusy
-from keyrig.ledger import Ledger
-from keyrig.links.pumped import PumpedLink
-from keyrig.rig import emulated_home_text, load_rig, parse_rig
-from keyrig.runner import RunResult, run
+from keyrig.ledger.ledger import Ledger
+from keyrig.run.asking import ask
+from keyrig.run.device_runs import RunResult, run
+from keyrig.run.wiring import assembled, emulated_rig, held, is_driven, outlook_of, places_of
+from keyrig.transports.line.pumped_link import PumpedLink
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyrig.asking import Asked
+    from keyrig.run.asking import Asked
 
 CHF = "00-DB-12-34-56-78-90-A2"
 ESME = "00-DB-12-34-56-78-90-A0"
@@ -480,7 +480,7 @@ def test_rig_that_another_agent_keeps_is_told(
     def busy(*_: Any, **__: Any) -> Any:
         raise RigBusy("emulated-home")
 
-    monkeypatch.setattr("keyrig.asking.assembled", busy)
+    monkeypatch.setattr("keyrig.run.asking.assembled", busy)
     found = diagnosis(capsys, "--ask", code=4)
     assert found["asked"] == []
     ((health, detail),) = of(found, "ask")
@@ -512,8 +512,8 @@ def test_alert_that_comes_meanwhile_settles_the_replacement_that_it_tells_of(hom
 
 
 def test_key_of_somebody_else_than_the_cell_names_is_told() -> None:
-    from keyrig.asking import HeldCell  # noqa: PLC0415 - beside what it shows
-    from keyrig.ledger.facts import Cell  # noqa: PLC0415 - as above
+    from keyrig.ledger.attempt_facts import Cell  # noqa: PLC0415 - as above
+    from keyrig.run.asking import HeldCell  # noqa: PLC0415 - beside what it shows
 
     class Known:
         entity_id = EntityIdentifier.parse(PPMID)

@@ -13,9 +13,9 @@ from gbcs.message import CRAFlag, Message
 from gbcs.protection import verify_signature
 from gbcs.roles import KeyUsage
 from keyrig.cli import run_command
-from keyrig.keystore.opening import open_keystore
+from keyrig.config.rig_file import emulated_home_text
+from keyrig.keys.store_opening import open_keystore
 from keyrig.ledger.ledger import Ledger
-from keyrig.rig import emulated_home_text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyrig.cli import run_command
-from keyrig.rig import emulated_home_text
+from keyrig.config.rig_file import emulated_home_text
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from keyrig.cli import run_command
-from keyrig.rig import emulated_home_text
+from keyrig.config.rig_file import emulated_home_text
 from softhsm import PIN, SoftTokens, soft_tokens
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def test_a_token_that_goes_away_in_the_midst_fails_no_duty_and_the_next_run_goes
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rig = with_suppliers_keys_in_a_token(home, tokens, "pulled-out")
-    from keyrig.keystore.pkcs11 import TokenSigner  # noqa: PLC0415 - the fixture skips without it
+    from keyrig.keys.pkcs11_tokens import TokenSigner  # noqa: PLC0415 - the fixture skips without it
 
     sign, signed = TokenSigner.sign, 0
 

@@ -11,8 +11,8 @@ import pytest
 from agent.upstream.outboxes import NOON, fill
 from agent.upstream.servers import answer, web_server
 from keyrig.cli import run_command
-from keyrig.ledger import Ledger
-from keyrig.rig import emulated_home_text
+from keyrig.config.rig_file import emulated_home_text
+from keyrig.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyrig.cli import run_command
-from keyrig.home import default_keystore, home_directory
+from keyrig.config.places import default_keystore, home_directory
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from serial.tools import list_ports
 
-from keyrig.assembly import emulated_rig
 from keyrig.cli import run_command
-from keyrig.radios import usb_ports
-from keyrig.rig import load_rig
+from keyrig.config.rig_file import load_rig
+from keyrig.run.radio_inspection import usb_ports
+from keyrig.run.wiring import emulated_rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -184,7 +184,7 @@ def test_ports_are_listed_by_what_they_are(
         SimpleNamespace(device="/dev/ttyS0", vid=None, pid=None),
     ]
     monkeypatch.setattr(list_ports, "comports", lambda: ports)
-    monkeypatch.setattr("keyrig.radios.BY_ID", by_id)
+    monkeypatch.setattr("keyrig.run.radio_inspection.BY_ID", by_id)
     found = {port.path: port for port in usb_ports(by_id)}
     assert set(found) == {str(by_id / "usb-Acme_Stick_0001-if00"), "/dev/ttyACM0"}
     acme = found[str(by_id / "usb-Acme_Stick_0001-if00")]

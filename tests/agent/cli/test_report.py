@@ -9,8 +9,8 @@ from jsonschema import Draft202012Validator
 
 from agent.report.html_reading import read_page
 from keyrig.cli import run_command
+from keyrig.documents.report_document import schema_text
 from keyrig.ledger.ledger import Ledger
-from keyrig.report.document import schema_text
 
 if TYPE_CHECKING:
     from pathlib import Path

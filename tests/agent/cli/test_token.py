@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyrig.cli import run_command
+from keyrig.domain.api_tokens import Scope, is_text_of, read_duration
 from keyrig.ledger.ledger import Ledger
-from keyrig.tokens import Scope, is_text_of, read_duration
 
 if TYPE_CHECKING:
     from pathlib import Path

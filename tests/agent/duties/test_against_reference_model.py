@@ -22,14 +22,14 @@ from hypothesis.stateful import (
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType, KeyUsage
+from keyrig.base.errors import LedgerRefused
+from keyrig.domain.device_facts import Outcome
+from keyrig.domain.known_facts import FactName, KnownFact
+from keyrig.domain.smi_status import SMIStatus
+from keyrig.domain.states import EventType, KeyChangeState
 from keyrig.duties.consequences import replacement_permission
-from keyrig.duties.facts import Outcome
-from keyrig.duties.known_facts import FactName, KnownFact
 from keyrig.duties.rules import Actor, built_in_rules, rules_with
-from keyrig.duties.smi_status import SMIStatus
-from keyrig.errors import LedgerRefused
-from keyrig.ledger import Ledger
-from keyrig.ledger.states import EventType, KeyChangeState
+from keyrig.ledger.ledger import Ledger
 
 from .reference_model import ModelDevice, Reading, Try
 

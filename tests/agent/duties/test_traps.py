@@ -10,14 +10,14 @@ import pytest
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType, KeyUsage
+from keyrig.base.errors import LedgerRefused
+from keyrig.domain.device_facts import DCC, DeviceFacts, Outcome
+from keyrig.domain.smi_status import SMIStatus
+from keyrig.domain.states import EventType
 from keyrig.duties.consequences import replacement_permission
-from keyrig.duties.facts import DCC, DeviceFacts, Outcome
 from keyrig.duties.plan import Duty, DutyState, plan
 from keyrig.duties.rules import Actor, built_in_rules
-from keyrig.duties.smi_status import SMIStatus
-from keyrig.errors import LedgerRefused
-from keyrig.ledger import Ledger
-from keyrig.ledger.states import EventType
+from keyrig.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

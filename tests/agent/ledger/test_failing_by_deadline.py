@@ -9,15 +9,15 @@ import pytest
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType
+from keyrig.domain.device_facts import Cause, DeviceFacts, NotBegun, Outcome
+from keyrig.domain.smi_status import SMIStatus
+from keyrig.domain.states import EventType
 from keyrig.duties.consequences import Consequences
-from keyrig.duties.facts import Cause, DeviceFacts, NotBegun, Outcome
 from keyrig.duties.plan import Duty, DutyState, plan
 from keyrig.duties.rules import Actor, Rules, built_in_rules, rules_with
-from keyrig.duties.smi_status import SMIStatus
-from keyrig.ledger.states import EventType
 
 if TYPE_CHECKING:
-    from keyrig.ledger import Ledger
+    from keyrig.ledger.ledger import Ledger
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

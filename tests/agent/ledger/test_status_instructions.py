@@ -7,17 +7,17 @@ import pytest
 from sqlalchemy import select
 
 from gbcs.entity import EntityIdentifier
-from keyrig.duties.smi_status import (
+from keyrig.domain.smi_status import (
     NOT_SET_BY_USERS,
     SET_BY_USERS,
     SMIStatus,
     StatusInstruction,
 )
+from keyrig.domain.states import EventType, InstructionEnd
 from keyrig.ledger.schema import status_instructions
-from keyrig.ledger.states import EventType, InstructionEnd
 
 if TYPE_CHECKING:
-    from keyrig.ledger import Ledger
+    from keyrig.ledger.ledger import Ledger
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

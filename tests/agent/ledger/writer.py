@@ -18,10 +18,10 @@ from sqlalchemy import event
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType, KeyUsage
-from keyrig.duties.facts import DeviceFacts, Outcome
+from keyrig.domain.device_facts import DeviceFacts, Outcome
+from keyrig.domain.smi_status import SMIStatus
 from keyrig.duties.rules import built_in_rules
-from keyrig.duties.smi_status import SMIStatus
-from keyrig.ledger import Ledger
+from keyrig.ledger.ledger import Ledger
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 BROKER = EntityIdentifier.parse("90b3d51f30000002")

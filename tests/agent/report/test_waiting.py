@@ -14,18 +14,18 @@ from agent.report.forging import bodies, duty_of, forged, of_kind, reasons, verd
 from agent.report.homes import ESME, HUB, device_of, duties_of, report_of, run_home
 from agent.report.html_reading import read_page
 from keyrig.cli import run_command
-from keyrig.duties.facts import Cause, Outcome
+from keyrig.documents.report_document import schema_text
+from keyrig.domain.device_facts import Cause, Outcome
+from keyrig.domain.states import RunOutcome
 from keyrig.duties.plan import DutyState
-from keyrig.ledger.states import RunOutcome
-from keyrig.report.document import schema_text
-from keyrig.report.evidence_check import Proof
-from keyrig.report.html import html_report
-from keyrig.report.junit import junit_report
+from keyrig.evidence.evidence_check import Proof
+from keyrig.report.html_report import html_report
+from keyrig.report.junit_report import junit_report
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from keyrig.report.document import Report
+    from keyrig.documents.report_document import Report
 
 
 @pytest.fixture(name="home")

@@ -12,10 +12,10 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from agent.upstream.outboxes import NOON, batch_of, device
 from keyrig.cli import run_command
-from keyrig.ledger import Ledger
+from keyrig.config.rig_file import emulated_home_text
+from keyrig.domain.states import EventType
+from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.outbox import Event, event_identifier
-from keyrig.ledger.states import EventType
-from keyrig.rig import emulated_home_text
 from keyrig.upstream.cloud_events import (
     batch_octets,
     cloud_event_source,

@@ -1,0 +1,47 @@
+"""`keyrig status`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from keyrig.cli.shared_options import device_option, json_option, parse_devices, rig_argument
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gbcs.entity import EntityIdentifier
+
+
+@click.command()
+@rig_argument
+@device_option
+@json_option
+def status(rig: Path | None, device_texts: tuple[str, ...], *, as_json: bool) -> int:
+    """Show the devices of RIG: every duty, done or not, deadlines and SMI Status."""
+    return show(rig, parse_devices(device_texts), title="status", only_due=False, as_json=as_json)
+
+
+def show(
+    rig: Path | None,
+    only: tuple[EntityIdentifier, ...],
+    *,
+    title: str,
+    only_due: bool,
+    as_json: bool,
+) -> int:
+    """Print a rig's duties; changes nothing."""
+    from keyrig.base.clock import utc_now  # noqa: PLC0415 - as above
+    from keyrig.cli.watching import show_plan, watching  # noqa: PLC0415 - as above
+    from keyrig.config.rig_file import load_rig  # noqa: PLC0415 - as above
+    from keyrig.run.wiring import outlook_of, places_of, radios_of  # noqa: PLC0415 - not for --help
+
+    opened = load_rig(rig)
+    opened.require(only)
+    with watching(as_json=as_json) as observe:
+        outlook = outlook_of(places_of(opened), now=utc_now(), only=only, observe=observe)
+        for name, standing in radios_of(places_of(opened)).items():
+            observe("radio-standing", radio=name, **standing)
+        show_plan(outlook, observe, title=f"{opened.name}: {title}", only_due=only_due)
+    return 0
