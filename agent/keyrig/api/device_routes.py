@@ -31,6 +31,7 @@ from keyrig.documents.due_listing import due_document
 from keyrig.documents.fact_listing import device_document, record_fact
 from keyrig.domain.known_facts import FactName, KnownFact, read_value
 from keyrig.run.inventory_facts import read_inventory, take_in
+from keyrig.run.outside_facts import learn_status
 
 if TYPE_CHECKING:
     from keyrig.api.api_service import Service
@@ -175,8 +176,13 @@ def _record_status(service: Service, text: str, said: StatusSaid, token: Token) 
             f"{at.isoformat()} lies ahead",
             "a status that is yet to come cannot be held; record it when it is",
         )
-    is_news = service.ledgers.writing.learn_status(
-        entity, said.status, at=at or now, source=said.source or f"token {token.name}", now=now
+    is_news = learn_status(
+        service.ledgers.writing,
+        entity,
+        said.status,
+        at=at or now,
+        source=said.source or f"token {token.name}",
+        now=now,
     )
     return {"entity_id": str(entity), "status": said.status.value, "is_news": is_news}
 

@@ -27,9 +27,9 @@ from keyrig.api.api_responses import answer, device_unknown, json_response, prob
 from keyrig.api.json_bodies import JSONRoute
 from keyrig.api.problem_documents import problem_of
 from keyrig.base.device_locks import holder_of
-from keyrig.cli.terminal_display import plan_document
 from keyrig.config.rig_file import EMULATED, ServiceSettings, ZigBeeSettings
 from keyrig.documents.explanations import explanation_document, explanations_of
+from keyrig.documents.plan_listing import plan_document
 from keyrig.run.wiring import outlook_of, radios_of
 
 if TYPE_CHECKING:

@@ -15,6 +15,7 @@ from keyrig.cli.shared_options import (
     json_option,
     parse_devices,
 )
+from keyrig.run.outside_facts import learn_status
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -138,7 +139,7 @@ def status(device: EntityIdentifier, value: str, at: datetime | None, source: st
     if at is not None and at > now:
         raise click.BadParameter("a status that is yet to come cannot be held", param_hint="--at")
     with Ledger(ledger_path(make=True)) as ledger:
-        told = ledger.learn_status(device, new, at=at or now, source=source, now=now)
+        told = learn_status(ledger, device, new, at=at or now, source=source, now=now)
     click.echo(f"{device}: {new.value}" if told else f"{device}: {new.value} already")
     return 0
 

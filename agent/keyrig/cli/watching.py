@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from keyrig.base.clock import utc_now
-from keyrig.cli.terminal_display import JSONLines, TerminalDisplay, plan_document, plan_table
+from keyrig.cli.terminal_display import JSONLines, TerminalDisplay, plan_table
+from keyrig.documents.plan_listing import plan_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,12 +17,7 @@ from keyrig.delivery.delivered_answers import judge, verify_alert
 from keyrig.delivery.device_certificates import learn_before_sending, learn_from_answer
 from keyrig.delivery.returned_answers import write_answer
 from keyrig.documents.delivery_listing import described_command, states_of
-from keyrig.domain.states import (
-    BatchRule,
-    EventType,
-    RunOutcome,
-    Verification,
-)
+from keyrig.domain.states import BatchRule, EventType, RunOutcome, Verification
 from keyrig.run.device_runs import RunResult
 from keyrig.session.conversation import SENDINGS
 from keyrig.session.device_messages import alert_payload

@@ -17,8 +17,9 @@ from keyrig.delivery.batch_validation import Expiry, check_batch
 from keyrig.delivery.delivery_run import Field, deliver
 from keyrig.delivery.public_certificates import PublicCertificates, public_certificates
 from keyrig.delivery.returned_answers import returning_for
-from keyrig.domain.clock_trust import ClockFinding, WatchedClock, check_clock, clock_event
+from keyrig.domain.clock_trust import ClockFinding, WatchedClock, clock_event
 from keyrig.domain.states import BatchRule
+from keyrig.ledger.clock_record import check_clock
 from keyrig.ledger.ledger import Ledger
 from keyrig.run.wiring import places_of, reserved, ways_to_devices
 from keyrig.session.transcript import NoTranscript, Transcript

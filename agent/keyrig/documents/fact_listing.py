@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gbcs.printable import printable
 from keyrig.domain.known_facts import FactName, encode_value, fold
+from keyrig.run.outside_facts import learn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +66,7 @@ def device_lines(document: dict[str, Any]) -> Iterator[str]:
 
 def record_fact(ledger: Ledger, device: EntityIdentifier, told: KnownFact, now: datetime) -> str:
     """Record one thing that is said of a device; say what holds now, in one line."""
-    ledger.learn(device, [told], now)
+    learn(ledger, device, [told], now)
     return what_counts(ledger, device, told, now)
 
 

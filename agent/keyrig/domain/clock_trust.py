@@ -12,12 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from keyrig.base.errors import ClockWrong
-
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from keyrig.ledger.clock_record import ClockRecord
 
 CLOCK_FLOOR: Final = datetime(2026, 11, 1, tzinfo=UTC)
 """An earlier clock has not been set: keyrig is younger."""
@@ -84,27 +80,6 @@ def judge_clock(now: datetime, last_recorded: datetime | None) -> ClockFinding |
             "rig was idle so long",
         )
     return None
-
-
-def check_clock(record: ClockRecord, now: datetime, *, accept: bool) -> ClockFinding | None:
-    """Give what is wrong with the clock, refusing one that nothing may be sent by.
-
-    Args:
-        record: Holds the latest instant that is known; `now` is written down in it.
-        now: What the clock shows.
-        accept: A person says that the clock is right, whatever is on record.
-
-    Raises:
-        ClockWrong: The clock was never set, or has run far ahead of what is on record.
-    """
-    finding = judge_clock(now, record.latest())
-    if finding is not None and finding.fault is not ClockFault.UNSET and accept:
-        record.accept(now)
-        return None
-    if finding is not None and finding.fault.is_refused:
-        raise ClockWrong(finding.detail)
-    record.advance(now)
-    return finding
 
 
 def spoken(span: timedelta) -> str:

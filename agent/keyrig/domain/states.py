@@ -30,41 +30,6 @@ class ExchangeOutcome(enum.Enum):
     """The agent ended before it knew; the device may have executed the command."""
 
 
-class KeyChangeState(enum.Enum):
-    """How far a re-generated key of a device has come."""
-
-    REQUESTED = "requested"
-    """CS02c is about to be sent or was."""
-    CSR_RECEIVED = "csr-received"
-    WAITING_FOR_AUTHORITY = "waiting-for-authority"
-    """The authority has the request, and has not certified it yet."""
-    CERTIFICATE_ISSUED = "certificate-issued"
-    STORING = "storing"
-    """CS02d is about to be sent or was; the device may hold either certificate."""
-    STORED = "stored"
-    """The device said that it stored the certificate."""
-    CONFIRMED = "confirmed"
-    """CS02e gave the certificate back, and the device used its key in an exchange."""
-    ABANDONED = "abandoned"
-
-
-_S = KeyChangeState
-KEY_CHANGE_MOVES: Final[dict[KeyChangeState, frozenset[KeyChangeState]]] = {
-    _S.REQUESTED: frozenset({_S.CSR_RECEIVED, _S.ABANDONED}),
-    _S.CSR_RECEIVED: frozenset({_S.WAITING_FOR_AUTHORITY, _S.CERTIFICATE_ISSUED, _S.ABANDONED}),
-    _S.WAITING_FOR_AUTHORITY: frozenset({_S.CERTIFICATE_ISSUED, _S.ABANDONED}),
-    _S.CERTIFICATE_ISSUED: frozenset({_S.STORING, _S.ABANDONED}),
-    _S.STORING: frozenset({_S.STORED, _S.CONFIRMED, _S.CERTIFICATE_ISSUED, _S.ABANDONED}),
-    _S.STORED: frozenset({_S.CONFIRMED, _S.ABANDONED}),
-    _S.CONFIRMED: frozenset(),
-    _S.ABANDONED: frozenset(),
-}
-"""The moves that are legal; STORING goes back where the device refused the certificate, and
-straight to CONFIRMED where CS02e shows it after the answer to CS02d was lost."""
-
-KEY_CHANGE_ENDS: Final = frozenset({_S.CONFIRMED, _S.ABANDONED})
-
-
 class SuspensionEnd(enum.Enum):
     """How a suspension ended."""
 

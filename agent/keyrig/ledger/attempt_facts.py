@@ -10,7 +10,9 @@ from sqlalchemy import func, insert, select
 
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from keyrig.domain.device_facts import AttemptFact, Cause, LedgerFacts, NotBegun
-from keyrig.domain.states import KeyChangeState, ScheduledState
+from keyrig.domain.key_changes import KeyChangeState
+from keyrig.domain.states import ScheduledState
+from keyrig.domain.trust_anchor import Cell
 from keyrig.ledger.schema import (
     attempts,
     cell_snapshots,
@@ -35,20 +37,6 @@ class HeldBack:
     run_id: str
     requirement: str
     why: NotBegun
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cell:
-    """Whose certificate a trust anchor cell holds, as CS02a gives it.
-
-    `subject_key_identifier` has 8 octets.
-    """
-
-    role: RemotePartyRole
-    key_usage: KeyUsage
-    cell_usage: CellUsage
-    entity_id: EntityIdentifier
-    subject_key_identifier: bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import insert, select, update
 
-from keyrig.domain.clock_trust import ClockFinding
+from keyrig.base.errors import ClockWrong
+from keyrig.domain.clock_trust import ClockFault, ClockFinding, judge_clock
 from keyrig.ledger.schema import clock_findings, clock_marks
 
 if TYPE_CHECKING:
@@ -69,3 +70,24 @@ class ClockRecord:
                 (row.at, ClockFinding(row.fault, row.by_ms * _MILLISECOND, row.detail))
                 for row in connection.execute(query)
             )
+
+
+def check_clock(record: ClockRecord, now: datetime, *, accept: bool) -> ClockFinding | None:
+    """Give what is wrong with the clock, refusing one that nothing may be sent by.
+
+    Args:
+        record: Holds the latest instant that is known; `now` is written down in it.
+        now: What the clock shows.
+        accept: A person says that the clock is right, whatever is on record.
+
+    Raises:
+        ClockWrong: The clock was never set, or has run far ahead of what is on record.
+    """
+    finding = judge_clock(now, record.latest())
+    if finding is not None and finding.fault is not ClockFault.UNSET and accept:
+        record.accept(now)
+        return None
+    if finding is not None and finding.fault.is_refused:
+        raise ClockWrong(finding.detail)
+    record.advance(now)
+    return finding

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select, update
 
 from gbcs.roles import KeyUsage
 from keyrig.base.errors import LedgerRefused
-from keyrig.domain.states import KEY_CHANGE_ENDS, KEY_CHANGE_MOVES, KeyChangeState
+from keyrig.domain.key_changes import (
+    KEY_CHANGE_ENDS,
+    KEY_CHANGE_MOVES,
+    AuthorityAsked,
+    DeviceCertificate,
+    KeyChange,
+    KeyChangeMove,
+    KeyChangeState,
+)
 from keyrig.ledger.schema import (
     certification_requests,
     device_certificates,
@@ -25,51 +32,6 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from keyrig.ledger.database import Database
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyChange:
-    """One re-generation of one key of a device; certificate and request are DER."""
-
-    id: int
-    device: EntityIdentifier
-    key_usage: KeyUsage
-    state: KeyChangeState
-    run_id: str | None
-    csr: bytes | None = field(repr=False)
-    certificate: bytes | None = field(repr=False)
-    requested_at: datetime
-    changed_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KeyChangeMove:
-    """One move of a key change, with the reason that was given for it."""
-
-    state: KeyChangeState
-    at: datetime
-    detail: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeviceCertificate:
-    """A certificate that a device uses, or may use where `certain` is false; DER."""
-
-    certificate: bytes = field(repr=False)
-    certain: bool
-    since: datetime
-    until: datetime | None
-    key_change_id: int | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuthorityAsked:
-    """Which authority has a request, what it said when it was asked last, and when that was."""
-
-    authority: str
-    answer: str
-    folder: str | None
-    at: datetime
 
 
 class KeyChanges:

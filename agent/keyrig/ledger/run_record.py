@@ -11,7 +11,7 @@ from gbcs.certification_request import CertificationRequest
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import KeyUsage
 from keyrig.domain.device_facts import AttemptFact, LedgerFacts
-from keyrig.domain.states import KeyChangeState
+from keyrig.domain.key_changes import KeyChangeState
 from keyrig.duties.rules import built_in_rules
 
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from keyrig.domain.clock_trust import ClockFinding
+    from keyrig.domain.key_changes import DeviceCertificate, KeyChange
     from keyrig.domain.known_facts import KnownFact
     from keyrig.domain.smi_status import Standing
     from keyrig.duties.rules import Rules
     from keyrig.ledger.attempt_facts import CellSnapshot, HeldBack
     from keyrig.ledger.exchanges import Alert, Exchange
-    from keyrig.ledger.key_change_record import DeviceCertificate, KeyChange
     from keyrig.ledger.ledger import Ledger
     from keyrig.ledger.outbox import Event
     from keyrig.ledger.run_contexts import RunContext

@@ -22,13 +22,13 @@ from sqlalchemy import (
 
 from keyrig.domain.clock_trust import ClockFault
 from keyrig.domain.device_facts import Cause, Outcome
+from keyrig.domain.key_changes import KeyChangeState
 from keyrig.domain.smi_status import SMIStatus
 from keyrig.domain.states import (
     BatchRule,
     EventType,
     ExchangeOutcome,
     InstructionEnd,
-    KeyChangeState,
     LocalCommandState,
     RunOutcome,
     ScheduledState,

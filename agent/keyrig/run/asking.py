@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
     from keyrig.config.rig_file import Rig, RigDevice
-    from keyrig.ledger.attempt_facts import Cell
+    from keyrig.domain.trust_anchor import Cell
     from keyrig.run.device_runs import Bench
 
 

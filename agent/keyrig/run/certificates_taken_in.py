@@ -9,8 +9,7 @@ from gbcs.certification_request import CertificationRequest
 from gbcs.errors import CertificateRejected
 from gbcs.keys import public_octets
 from gbcs.printable import printable
-from keyrig.domain.states import KeyChangeState
-from keyrig.ledger.key_change_record import KeyChange
+from keyrig.domain.key_changes import KeyChange, KeyChangeState
 from keyrig.run.certification_requests import (
     AWAITING,
     order_of,

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from keyrig.base.errors import AuthorityError, AuthorityUnavailable, LedgerRefused
-from keyrig.domain.states import EventType, KeyChangeState
+from keyrig.domain.key_changes import KeyChangeState
+from keyrig.domain.states import EventType
 from keyrig.duties.rules import StepKind
 from keyrig.keys.authority_by_hand import remove_request, request_file
 from keyrig.keys.certificate_authority import USE_NAMES, CertificationOrder, Later
@@ -18,9 +19,9 @@ if TYPE_CHECKING:
 
     from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
+    from keyrig.domain.key_changes import KeyChange
     from keyrig.keys.certificate_authority import CertificateAuthority
     from keyrig.keys.issued_certificates import IssuedCertificates
-    from keyrig.ledger.key_change_record import KeyChange
     from keyrig.ledger.ledger import Ledger
 
 AWAITING: Final = frozenset({KeyChangeState.CSR_RECEIVED, KeyChangeState.WAITING_FOR_AUTHORITY})

@@ -27,13 +27,16 @@ from keyrig.base.errors import (
     RunStopped,
 )
 from keyrig.base.observing import Observer, StopAsked, never_stopped, unobserved
-from keyrig.domain.clock_trust import ClockFinding, WatchedClock, check_clock, clock_event
+from keyrig.domain.clock_trust import ClockFinding, WatchedClock, clock_event
 from keyrig.domain.device_facts import Cause, NotBegun, Outcome
+from keyrig.domain.key_changes import KeyChangeState
 from keyrig.domain.smi_status import SMIStatus
-from keyrig.domain.states import KeyChangeState, RunOutcome, ScheduledState
+from keyrig.domain.states import RunOutcome, ScheduledState
 from keyrig.duties.plan import Plan, duty_id, plan
+from keyrig.ledger.clock_record import check_clock
 from keyrig.ledger.run_contexts import RunContext
 from keyrig.run.certification_requests import submit
+from keyrig.run.duty_outcomes import fail_overdue, finish_duty
 from keyrig.run.preflight import Footing
 from keyrig.session.conversation import (
     ConversingLink,
@@ -67,14 +70,14 @@ if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
     from gbcs.security_credentials import TrustAnchorCellIdentifier, UpdateCredentialsAlert
     from keyrig.domain.device_facts import DeviceFacts
+    from keyrig.domain.key_changes import KeyChange
     from keyrig.domain.known_facts import KnownFact
+    from keyrig.domain.trust_anchor import Cell
     from keyrig.duties.consequences import Consequences
     from keyrig.duties.plan import Duty
     from keyrig.duties.rules import Actor, Rules
     from keyrig.keys.certificate_authority import CertificateAuthority
     from keyrig.keys.issued_certificates import IssuedCertificates
-    from keyrig.ledger.attempt_facts import Cell
-    from keyrig.ledger.key_change_record import KeyChange
     from keyrig.ledger.ledger import Ledger
     from keyrig.run.preflight import Lack, Need, Preflight
     from keyrig.session.conversation import Conversation
@@ -564,8 +567,12 @@ def _fail_overdue(bench: Bench, facts: Collection[DeviceFacts], to_do: Collectio
     """Let the deadlines that have passed have their consequences, where the rules say so."""
     of_device = {device.entity_id: device for device in facts}
     for duty in to_do:
-        followed = bench.ledger.fail_overdue(
-            rules=bench.rules, device=of_device[duty.device], duty=duty, now=bench.clock()
+        followed = fail_overdue(
+            bench.ledger,
+            rules=bench.rules,
+            device=of_device[duty.device],
+            duty=duty,
+            now=bench.clock(),
         )
         _tell(bench.observe, duty.device, followed)
 
@@ -864,7 +871,8 @@ class _DeviceRun:
         at = f"{alert.execution_date_time:%Y-%m-%dT%H:%M:%SZ}"
         detail = f"carried out by the device at {at}" if is_done else f"not replaced at {at}: "
         detail += "; ".join(failed)
-        consequences = bench.ledger.finish_duty(
+        consequences = finish_duty(
+            bench.ledger,
             attempt_id=attempt_id,
             outcome=Outcome.DONE if is_done else Outcome.FAILED,
             detail=detail,
@@ -925,7 +933,8 @@ class _DeviceRun:
     ) -> None:
         bench = self._bench
         exchanges = result.evidence if result else ()
-        consequences = bench.ledger.finish_duty(
+        consequences = finish_duty(
+            bench.ledger,
             attempt_id=attempt_id,
             outcome=outcome,
             detail=detail,

@@ -31,9 +31,28 @@ def finish_duty(
     device: DeviceFacts,
     now: datetime,
 ) -> Consequences:
-    """Record an attempt's outcome, its consequence for SMI Status, and what is told of it.
+    """Record an attempt's outcome with all that it entails, in one transaction.
 
-    See `Ledger.finish_duty`.
+    That is: the attempt, the SMI Status suspended or restored, the notices to
+    Responsible Suppliers, the flags for a person, and the events that tell of these.
+
+    Args:
+        ledger: The ledger.
+        attempt_id: The attempt, from `runs.start_attempt`.
+        outcome: How it ended.
+        detail: Why, in one line; safe to print.
+        evidence: The reference to the evidence; needed to be done.
+        rules: The rule set.
+        device: The device on which it was made.
+        now: The present instant.
+
+    Returns:
+        What followed.
+
+    Raises:
+        LedgerRefused: The attempt has ended, is on another device or of an unknown
+            requirement; or it is called done without evidence, or without re-generated
+            keys of both usages that the device was read back to hold.
     """
     with ledger.transaction():
         attempt = ledger.runs.attempt(attempt_id)
@@ -72,9 +91,22 @@ def finish_duty(
 def fail_overdue(
     ledger: Ledger, *, rules: Rules, device: DeviceFacts, duty: Duty, now: datetime
 ) -> Consequences:
-    """Count a duty as failed whose deadline has passed, tried or not.
+    """Record what follows from a deadline that passed before a duty was done.
 
-    See `Ledger.fail_overdue`.
+    Nothing does unless the rules read "fails" so, or where what kept the duty from being done
+    last was not the device; doing it again changes nothing.
+
+    Args:
+        ledger: The ledger.
+        rules: The rule set.
+        device: The device.
+        duty: The duty, as planned now.
+        now: The present instant.
+
+    Returns:
+        What followed.
+
+    Source: SEC H5.34 and H5.38, consultation draft; ambiguity A4.
     """
     by_deadline = rules.readings.failing.choice.by_deadline
     if duty.failed_at_deadline is None or not by_deadline or duty.is_delayed_by_ours:

@@ -15,6 +15,7 @@ from gbcs.printable import printable
 from keyrig.base.outside_files import without_padding
 from keyrig.domain.known_facts import FactName, KnownFact, last_words, plausible_commissioning
 from keyrig.domain.smi_status import SMIStatus
+from keyrig.run.outside_facts import learn, learn_status
 
 if TYPE_CHECKING:
     from datetime import date, datetime
@@ -146,9 +147,10 @@ def take_in(ledger: Ledger, inventory: Inventory, now: datetime) -> dict[str, An
         for entry in inventory.entries:
             held = last_words(ledger.device_facts.history(entry.device), SOURCE)
             fresh = [f for f in entry.said(SOURCE, now) if held.get(f.name) != f.value]
-            ledger.learn(entry.device, fresh, now)
+            learn(ledger, entry.device, fresh, now)
             told = [fact.name.value for fact in fresh]
-            if entry.status is not None and ledger.learn_status(
+            if entry.status is not None and learn_status(
+                ledger,
                 entry.device,
                 entry.status,
                 at=min(inventory.answered_at, now),

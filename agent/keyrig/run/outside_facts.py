@@ -21,9 +21,18 @@ if TYPE_CHECKING:
 def learn(
     ledger: Ledger, device: EntityIdentifier, said: Iterable[KnownFact], now: datetime
 ) -> None:
-    """Record facts of a device and plan it anew.
+    """Record facts of a device that come from outside of a run, and plan it anew.
 
-    See `Ledger.learn`.
+    A device that no rig has had yet is planned by the built-in rules, for every party.
+
+    Args:
+        ledger: The ledger.
+        device: The device.
+        said: The facts.
+        now: The present instant.
+
+    Raises:
+        LedgerRefused: The device's type would not be known any more.
     """
     with ledger.transaction():
         ledger.device_facts.record(device, said)
@@ -52,11 +61,31 @@ def learn_status(
     at: datetime,
     source: str,
     now: datetime,
-    is_snapshot: bool,
+    is_snapshot: bool = False,
 ) -> bool:
     """Record an SMI Status that was set elsewhere, and what it entails.
 
-    See `Ledger.learn_status`.
+    It may confirm what was instructed. A device that becomes Decommissioned owes nothing
+    more. Any other change while a suspension of ours stands is flagged for a person: the
+    text bars it.
+
+    Args:
+        ledger: The ledger.
+        device: The device.
+        status: The status that it holds.
+        at: Since when.
+        source: Who says so.
+        now: The present instant.
+        is_snapshot: Whether it was seen to be held, as in the inventory, and not said to
+            have been set: then it may be one that our instruction has not changed yet.
+
+    Returns:
+        Whether it is news.
+
+    Raises:
+        LedgerRefused: A later status is held already.
+
+    Source: SEC H5.34(d) and H5.38(c), consultation draft.
     """
     with ledger.transaction():
         suspension = ledger.smi_statuses.standing(device).suspension

@@ -30,7 +30,7 @@ from gbcs.roles import CellUsage, DeviceType, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import TrustAnchorCellIdentifier
 from keyrig.base.errors import AuthorityError, KeyMissing, KeyStoreError, LinkError, RigError
 from keyrig.domain.device_facts import Cause
-from keyrig.domain.states import KeyChangeState
+from keyrig.domain.key_changes import KeyChangeState
 from keyrig.duties.rules import StepKind
 from keyrig.keys.key_store import Authority
 from keyrig.session.steps.reading_cells import cell_identifier
@@ -49,12 +49,12 @@ if TYPE_CHECKING:
     from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
     from keyrig.domain.device_facts import DeviceFacts
+    from keyrig.domain.key_changes import KeyChange
+    from keyrig.domain.trust_anchor import Cell
     from keyrig.duties.plan import Duty
     from keyrig.keys.certificate_authority import CertificateAuthority
     from keyrig.keys.key_store import KeyStore
     from keyrig.keys.rig_keys import RigKeys
-    from keyrig.ledger.attempt_facts import Cell
-    from keyrig.ledger.key_change_record import KeyChange
     from keyrig.ledger.ledger import Ledger
     from keyrig.session.steps.signatories import ReplacementAuthority
     from keyrig.session.steps.step_context import Parties

@@ -7,6 +7,7 @@ from gbcs.entity import EntityIdentifier
 from keyrig.api.metrics import Figures
 from keyrig.domain.smi_status import SMIStatus
 from keyrig.ledger.ledger import Ledger
+from keyrig.run.outside_facts import learn_status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +32,7 @@ def test_what_waits_for_upstream_and_inventory_is_counted(tmp_path: Path) -> Non
         assert found["keyrig_status_instructions_waiting"] == 0
         assert found["keyrig_duties_next_deadline_timestamp_seconds"] == 0
 
-        ledger.learn_status(HUB, SMIStatus.COMMISSIONED, at=NOON, source="inventory", now=NOON)
+        learn_status(ledger, HUB, SMIStatus.COMMISSIONED, at=NOON, source="inventory", now=NOON)
         later = NOON + timedelta(hours=1)
         ledger.smi_statuses.suspend(HUB, "H5.34(a)", "failed", later)
         (first, _) = ledger.outbox.all()

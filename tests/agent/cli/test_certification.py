@@ -19,7 +19,7 @@ from agent.keys.certification.bench import (
 )
 from keyrig.cli import run_command
 from keyrig.config.places import ledger_path
-from keyrig.domain.states import KeyChangeState
+from keyrig.domain.key_changes import KeyChangeState
 from keyrig.keys.authority_by_hand import ByHandAuthority
 from keyrig.ledger.ledger import Ledger
 from meterstub.key_pair import generate_key

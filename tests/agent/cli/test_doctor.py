@@ -512,7 +512,7 @@ def test_alert_that_comes_meanwhile_settles_the_replacement_that_it_tells_of(hom
 
 
 def test_key_of_somebody_else_than_the_cell_names_is_told() -> None:
-    from keyrig.ledger.attempt_facts import Cell  # noqa: PLC0415 - as above
+    from keyrig.domain.trust_anchor import Cell  # noqa: PLC0415 - as above
     from keyrig.run.asking import HeldCell  # noqa: PLC0415 - beside what it shows
 
     class Known:

@@ -12,7 +12,7 @@ from keyrig.delivery.batch_validation import Expiry, check_batch
 from keyrig.delivery.public_certificates import PublicCertificates
 
 from .field import NOON, WEEK
-from .test_reading import COMMAND, DOCUMENT
+from .test_batch_reading import COMMAND, DOCUMENT
 
 
 def take(octets: bytes) -> None:

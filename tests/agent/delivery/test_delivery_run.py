@@ -11,13 +11,7 @@ from gbcs.certification_request import CertificationRequest
 from gbcs.message import Message
 from gbcs.use_cases import decode_payload
 from keyrig.base.errors import LinkClosed
-from keyrig.domain.states import (
-    BatchRule,
-    EventType,
-    LocalCommandState,
-    RunOutcome,
-    Verification,
-)
+from keyrig.domain.states import BatchRule, EventType, LocalCommandState, RunOutcome, Verification
 from keyrig.run.device_runs import RunResult
 from keyrig.upstream.event_data import data_of
 

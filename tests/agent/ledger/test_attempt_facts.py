@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from keyrig.domain.device_facts import AttemptFact, Outcome
-from keyrig.ledger.attempt_facts import Cell
+from keyrig.domain.trust_anchor import Cell
 
 if TYPE_CHECKING:
     from keyrig.ledger.ledger import Ledger

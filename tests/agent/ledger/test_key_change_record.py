@@ -9,7 +9,7 @@ import pytest
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import KeyUsage
 from keyrig.base.errors import LedgerRefused
-from keyrig.domain.states import KEY_CHANGE_MOVES, KeyChangeState
+from keyrig.domain.key_changes import KEY_CHANGE_MOVES, KeyChangeState
 from keyrig.ledger.ledger import Ledger
 
 if TYPE_CHECKING:

@@ -13,6 +13,8 @@ from keyrig.domain.known_facts import FactName, KnownFact
 from keyrig.domain.smi_status import SMIStatus
 from keyrig.duties.rules import Actor, built_in_rules, rules_with
 from keyrig.ledger.ledger import Ledger
+from keyrig.run.duty_outcomes import finish_duty
+from keyrig.run.outside_facts import learn, learn_status
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,7 +38,7 @@ def said(name: FactName, value: Any, *, now: datetime = NOON, **more: Any) -> Kn
 def meter(ledger: Ledger, **facts: Any) -> None:
     known = {N.DEVICE_TYPE: DeviceType.ESME, N.COMMISSIONED_AT: NOON, N.LEAD_SUPPLIER: ONE}
     known |= {FactName(name): value for name, value in facts.items()}
-    ledger.learn(METER, [said(name, value) for name, value in known.items()], NOON)
+    learn(ledger, METER, [said(name, value) for name, value in known.items()], NOON)
 
 
 def due(ledger: Ledger, now: datetime = NOON + HOUR, limit: int = 100) -> list[tuple[str, Any]]:
@@ -51,7 +53,7 @@ FIVE = [(name, 7 * DAY) for name in ("R37a", "R37b", "R37c", "R37d", "R37e")]
 
 def test_history_is_added_to_and_survives(ledger: Ledger, path: Path) -> None:
     meter(ledger)
-    ledger.learn(METER, [said(N.LEAD_SUPPLIER, TWO, now=NOON + HOUR)], NOON + HOUR)
+    learn(ledger, METER, [said(N.LEAD_SUPPLIER, TWO, now=NOON + HOUR)], NOON + HOUR)
     ledger.close()
     with Ledger(path) as again:
         history = again.device_facts.history(METER)
@@ -63,16 +65,16 @@ def test_history_is_added_to_and_survives(ledger: Ledger, path: Path) -> None:
 def test_type_of_a_device_is_corrected_and_not_taken_back(ledger: Ledger) -> None:
     meter(ledger)
     with pytest.raises(LedgerRefused, match="nobody would say its type any more"):
-        ledger.learn(METER, [said(N.DEVICE_TYPE, None, now=NOON + HOUR)], NOON + HOUR)
+        learn(ledger, METER, [said(N.DEVICE_TYPE, None, now=NOON + HOUR)], NOON + HOUR)
     assert due(ledger) == FIVE
-    ledger.learn(METER, [said(N.DEVICE_TYPE, DeviceType.GSME, now=NOON + HOUR)], NOON + HOUR)
+    learn(ledger, METER, [said(N.DEVICE_TYPE, DeviceType.GSME, now=NOON + HOUR)], NOON + HOUR)
     assert "R37a" not in {name for name, _ in due(ledger)}
 
 
 def test_device_of_unknown_type_is_remembered_and_owes_nothing_yet(ledger: Ledger) -> None:
-    ledger.learn(METER, [said(N.COMMISSIONED_AT, NOON)], NOON)
+    learn(ledger, METER, [said(N.COMMISSIONED_AT, NOON)], NOON)
     assert due(ledger) == []
-    ledger.learn(METER, [said(N.DEVICE_TYPE, DeviceType.ESME)], NOON)
+    learn(ledger, METER, [said(N.DEVICE_TYPE, DeviceType.ESME)], NOON)
     assert due(ledger) == FIVE
 
 
@@ -80,11 +82,11 @@ def test_open_duties_follow_the_facts(ledger: Ledger) -> None:
     meter(ledger)
     assert due(ledger) == FIVE
     name = N.ORGANISATION_CERTIFICATE_REPLACED
-    ledger.learn(METER, [said(name, value=True)], NOON)
+    learn(ledger, METER, [said(name, value=True)], NOON)
     assert due(ledger) == [duty for duty in FIVE if duty[0] != "R37d"]
-    ledger.learn(METER, [said(name, value=None)], NOON)
+    learn(ledger, METER, [said(name, value=None)], NOON)
     assert due(ledger) == FIVE
-    ledger.learn(METER, [said(N.REPLACED, value=True)], NOON)
+    learn(ledger, METER, [said(N.REPLACED, value=True)], NOON)
     assert due(ledger) == []
 
 
@@ -94,7 +96,8 @@ def test_duty_that_is_done_leaves_and_one_that_failed_stays(ledger: Ledger) -> N
     for name, outcome in (("R37b", Outcome.DONE), ("R37e", Outcome.FAILED)):
         attempt_id = ledger.runs.start_attempt(RUN, METER, name, NOON + HOUR)
         facts = ledger.open_duties.facts(METER, NOON + HOUR)
-        ledger.finish_duty(
+        finish_duty(
+            ledger,
             attempt_id=attempt_id,
             outcome=outcome,
             detail="",
@@ -112,7 +115,7 @@ def test_duties_come_in_the_order_of_their_deadlines_over_all_devices(ledger: Le
         said(N.DEVICE_TYPE, DeviceType.PPMID),
         said(N.COMMISSIONED_AT, NOON - 10 * DAY),
     ]
-    ledger.learn(PPMID, facts, NOON)
+    learn(ledger, PPMID, facts, NOON)
     assert due(ledger, limit=2) == [("R40", 4 * DAY), FIVE[0]]
     assert ledger.open_duties.count() == 6
     at = [ledger.open_duties.deadline_counts(NOON + days * DAY) for days in (0, 4, 5, 8)]
@@ -126,7 +129,7 @@ def test_fact_that_comes_into_force_opens_and_closes_duties_in_its_time(ledger: 
     # The supplier that checked the Recovery cell loses the meter at noon of the next day.
     meter(ledger, recovery_checked_after_receipt_by=ONE)
     change = said(N.LEAD_SUPPLIER, TWO, at=NOON + DAY)
-    ledger.learn(METER, [change], NOON)
+    learn(ledger, METER, [change], NOON)
     assert ("R37e", 7 * DAY) not in due(ledger, NOON + DAY - HOUR)
     assert ("R37e", 7 * DAY) in due(ledger, NOON + DAY)
 
@@ -140,8 +143,8 @@ def test_commissioning_that_is_yet_to_come_opens_the_duties_when_it_comes(
 
 
 def test_rules_of_the_rig_that_has_the_device_decide(ledger: Ledger) -> None:
-    ledger.learn(
-        PPMID, [said(N.DEVICE_TYPE, DeviceType.PPMID), said(N.COMMISSIONED_AT, NOON)], NOON
+    learn(
+        ledger, PPMID, [said(N.DEVICE_TYPE, DeviceType.PPMID), said(N.COMMISSIONED_AT, NOON)], NOON
     )
     assert due(ledger) == [("R40", 14 * DAY)]
     for choices, expected in (
@@ -159,12 +162,12 @@ def test_rules_of_the_rig_that_has_the_device_decide(ledger: Ledger) -> None:
 
 def test_decommissioning_elsewhere_ends_the_duties(ledger: Ledger) -> None:
     meter(ledger)
-    assert ledger.learn_status(
-        METER, SMIStatus.DECOMMISSIONED, at=NOON, source="Read Inventory", now=NOON + HOUR
+    assert learn_status(
+        ledger, METER, SMIStatus.DECOMMISSIONED, at=NOON, source="Read Inventory", now=NOON + HOUR
     )
     assert due(ledger) == []
-    assert not ledger.learn_status(
-        METER, SMIStatus.DECOMMISSIONED, at=NOON, source="Read Inventory", now=NOON + HOUR
+    assert not learn_status(
+        ledger, METER, SMIStatus.DECOMMISSIONED, at=NOON, source="Read Inventory", now=NOON + HOUR
     )
 
 

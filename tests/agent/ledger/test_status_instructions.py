@@ -15,6 +15,7 @@ from keyrig.domain.smi_status import (
 )
 from keyrig.domain.states import EventType, InstructionEnd
 from keyrig.ledger.schema import status_instructions
+from keyrig.run.outside_facts import learn_status
 
 if TYPE_CHECKING:
     from keyrig.ledger.ledger import Ledger
@@ -27,8 +28,8 @@ COMMISSIONED, SUSPENDED = SMIStatus.COMMISSIONED, SMIStatus.SUSPENDED
 
 
 def seen(ledger: Ledger, status: SMIStatus, at: datetime, device: EntityIdentifier = HUB) -> bool:
-    return ledger.learn_status(
-        device, status, at=at, source="Read Inventory", now=at, is_snapshot=True
+    return learn_status(
+        ledger, device, status, at=at, source="Read Inventory", now=at, is_snapshot=True
     )
 
 
@@ -134,7 +135,7 @@ def test_word_that_a_status_was_set_is_no_mere_sight_of_it(ledger: Ledger) -> No
     seen(ledger, COMMISSIONED, NOON - HOUR)
     suspend(ledger)
     at = NOON + HOUR
-    assert ledger.learn_status(HUB, COMMISSIONED, at=at, source="service desk", now=at)
+    assert learn_status(ledger, HUB, COMMISSIONED, at=at, source="service desk", now=at)
     assert ends(ledger) == [("Suspended", "superseded")]
     assert ledger.smi_statuses.standing(HUB).suspension is None
 

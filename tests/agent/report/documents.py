@@ -9,9 +9,10 @@ from gbcs.roles import DeviceType
 from keyrig.documents import report_document as parts
 from keyrig.domain.clock_trust import ClockFault
 from keyrig.domain.device_facts import Cause, Outcome
+from keyrig.domain.key_changes import KeyChangeState
 from keyrig.domain.known_facts import FactName
 from keyrig.domain.smi_status import SMIStatus
-from keyrig.domain.states import ExchangeOutcome, KeyChangeState, RunOutcome
+from keyrig.domain.states import ExchangeOutcome, RunOutcome
 from keyrig.duties.plan import DutyState
 from keyrig.duties.rules import Actor, StepKind
 

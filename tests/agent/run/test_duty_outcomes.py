@@ -18,6 +18,7 @@ from keyrig.domain.states import EventType
 from keyrig.duties.plan import DutyState, plan
 from keyrig.duties.rules import Actor, built_in_rules
 from keyrig.ledger.ledger import Ledger
+from keyrig.run.duty_outcomes import finish_duty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +74,8 @@ def attempt(
     evidence: str = "exchange 1",
 ) -> Consequences:
     attempt_id = ledger.runs.start_attempt(RUN, device.entity_id, name, now)
-    return ledger.finish_duty(
+    return finish_duty(
+        ledger,
         attempt_id=attempt_id,
         outcome=outcome,
         detail="" if outcome is Outcome.DONE else "no answer",
@@ -216,7 +218,8 @@ def test_outcome_for_another_device_or_an_unknown_requirement_is_refused(ledger:
     for device, name, told in ((METER, "R33a", "was made on"), (HUB, "R99", "no requirement")):
         attempt_id = ledger.runs.start_attempt(RUN, HUB.entity_id, name, NOON)
         with pytest.raises(LedgerRefused, match=told):
-            ledger.finish_duty(
+            finish_duty(
+                ledger,
                 attempt_id=attempt_id,
                 outcome=Outcome.FAILED,
                 detail="",
@@ -233,7 +236,8 @@ def test_outcome_is_counted_once(ledger: Ledger) -> None:
     attempt(ledger, HUB, "R33b", Outcome.FAILED)
     before = ledger.outbox.all()
     with pytest.raises(LedgerRefused, match="not under way"):
-        ledger.finish_duty(
+        finish_duty(
+            ledger,
             attempt_id=1,
             outcome=Outcome.DONE,
             detail="",

@@ -17,10 +17,11 @@ from campaigns.lines import Line
 from campaigns.points import Trip
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import KeyUsage
+from keyrig.domain.key_changes import KeyChangeState
 from keyrig.domain.known_facts import FactName, KnownFact
-from keyrig.domain.states import KeyChangeState
 from keyrig.ledger.ledger import Ledger
 from keyrig.run.device_runs import RunResult
+from keyrig.run.outside_facts import learn
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,7 +157,7 @@ def test_second_change_years_later_begins_with_the_keys_of_the_first(home: Home)
             source="a test",
             recorded_at=at,
         )
-        ledger.learn(METER, [said], at)
+        learn(ledger, METER, [said], at)
     with_old = Run(home, years + 1, "keeps-old-key=ka")
     assert with_old.ended["R37c"] == "failed"
     honest = Run(home, years + 2)

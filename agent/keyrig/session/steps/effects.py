@@ -18,9 +18,8 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from gbcs.roles import KeyUsage
-    from keyrig.domain.states import KeyChangeState
-    from keyrig.ledger.attempt_facts import Cell
-    from keyrig.ledger.key_change_record import KeyChange
+    from keyrig.domain.key_changes import KeyChange, KeyChangeState
+    from keyrig.domain.trust_anchor import Cell
 
 
 class StepFailed(KeyrigError):  # noqa: N818 - reads as what it says

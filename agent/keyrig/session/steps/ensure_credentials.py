@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from gbcs.entity import EntityIdentifier
-    from keyrig.ledger.attempt_facts import Cell
+    from keyrig.domain.trust_anchor import Cell
     from keyrig.session.steps.effects import Script
     from keyrig.session.steps.step_context import StepContext
 

@@ -14,7 +14,7 @@ from gbcs.security_credentials import (
     TrustAnchorCellIdentifier,
 )
 from gbcs.use_cases import MessageCode
-from keyrig.ledger.attempt_facts import Cell
+from keyrig.domain.trust_anchor import Cell
 from keyrig.session.steps.effects import Effect, RecordCells, StepFailed, ask
 
 if TYPE_CHECKING:

@@ -39,7 +39,7 @@ from gbcs.security_credentials import (
     UpdateDeviceCertificateResponseCode,
 )
 from gbcs.use_cases import MessageCode
-from keyrig.domain.states import KeyChangeState
+from keyrig.domain.key_changes import KeyChangeState
 from keyrig.session.steps.effects import (
     AdvanceKeyChange,
     Answer,
@@ -57,7 +57,7 @@ from keyrig.session.steps.signatories import device_key_authority
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from keyrig.ledger.key_change_record import KeyChange
+    from keyrig.domain.key_changes import KeyChange
     from keyrig.session.steps.effects import Script
     from keyrig.session.steps.step_context import StepContext
 

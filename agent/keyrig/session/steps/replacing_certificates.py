@@ -17,7 +17,7 @@ from gbcs.security_credentials import (
     UpdateCredentialsCommand,
     UpdateCredentialsResponse,
 )
-from keyrig.ledger.attempt_facts import Cell
+from keyrig.domain.trust_anchor import Cell
 from keyrig.session.steps.effects import Effect, RecordCells, ReserveCounter, StepFailed, ask
 
 if TYPE_CHECKING:

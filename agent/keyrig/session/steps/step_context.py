@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
     from gbcs.security_credentials import TrustAnchorCellIdentifier
     from keyrig.domain.device_facts import DeviceFacts
-    from keyrig.ledger.attempt_facts import Cell
-    from keyrig.ledger.key_change_record import KeyChange
+    from keyrig.domain.key_changes import KeyChange
+    from keyrig.domain.trust_anchor import Cell
 
 
 class Certificates(Protocol):

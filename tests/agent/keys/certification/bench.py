@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     from gbcs.certificates import GBCSCertificate
+    from keyrig.domain.key_changes import KeyChange
     from keyrig.keys.certificate_authority import CertificateAuthority
-    from keyrig.ledger.key_change_record import KeyChange
     from keyrig.ledger.ledger import Ledger
     from keyrig.run.certification_requests import WaitingRequest
 

@@ -11,7 +11,7 @@ from authorities import Authorities, Remake
 from gbcs.issuing import Issuance, Issuer, device_certificate, issuing_certificate
 from gbcs.roles import KeyUsage
 from keyrig.base.errors import KeyStoreError
-from keyrig.domain.states import KeyChangeState
+from keyrig.domain.key_changes import KeyChangeState
 from keyrig.keys.authority_by_hand import LIST_FILE, ByHandAuthority
 from keyrig.keys.folder_store import write_certificate
 from keyrig.keys.key_store import Authority

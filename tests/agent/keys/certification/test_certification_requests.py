@@ -14,7 +14,8 @@ from keyrig.base.errors import (
     KeyStoreError,
     LedgerRefused,
 )
-from keyrig.domain.states import EventType, KeyChangeState
+from keyrig.domain.key_changes import KeyChangeState
+from keyrig.domain.states import EventType
 from keyrig.keys.authority_by_hand import LIST_FILE, ByHandAuthority
 from keyrig.keys.certificate_authority import Later
 from keyrig.run.certification_requests import record_issued, submit, void, waiting_requests

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event
 
 from keyrig.config.places import ledger_path
-from keyrig.domain.states import KeyChangeState
+from keyrig.domain.key_changes import KeyChangeState
 from keyrig.keys.authority_by_hand import LIST_FILE, ByHandAuthority
 from keyrig.ledger.ledger import Ledger
 from keyrig.run.certificates_taken_in import take_in

@@ -21,8 +21,7 @@ from gbcs.security_credentials import (
     TrustAnchorCellIdentifier,
 )
 from keyrig.domain.device_facts import DeviceFacts
-from keyrig.domain.states import KEY_CHANGE_MOVES, KeyChangeState
-from keyrig.ledger.key_change_record import KeyChange
+from keyrig.domain.key_changes import KEY_CHANGE_MOVES, KeyChange, KeyChangeState
 from keyrig.session.steps.effects import (
     AdvanceKeyChange,
     Answer,
@@ -38,7 +37,7 @@ from keyrig.session.steps.step_context import Parties, StepContext
 
 if TYPE_CHECKING:
     from gbcs.certificates import GBCSCertificate
-    from keyrig.ledger.attempt_facts import Cell
+    from keyrig.domain.trust_anchor import Cell
     from keyrig.session.steps.effects import Effect, Script, StepResult
 
 DS, KA = KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT

@@ -23,7 +23,7 @@ from agent.session.steps.driving import (
 )
 from authorities import SUPPLIER, Remake
 from gbcs.security_credentials import ProvideCredentialsCommand, RemotePartyDetails, StatusCode
-from keyrig.ledger.attempt_facts import Cell
+from keyrig.domain.trust_anchor import Cell
 from keyrig.session.steps.effects import Script, StepFailed, StepResult
 from keyrig.session.steps.reading_cells import CellsRead, key_identifier, read_cells
 

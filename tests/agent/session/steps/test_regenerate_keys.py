@@ -22,7 +22,7 @@ from authorities import SUPPLIER
 from gbcs.certification_request import build_certification_request
 from gbcs.keys import public_octets
 from gbcs.security_credentials import UpdateDeviceCertificateResponseCode as Code
-from keyrig.domain.states import KeyChangeState
+from keyrig.domain.key_changes import KeyChangeState
 from keyrig.session.steps.effects import Answer, StepFailed
 from keyrig.session.steps.regenerate_keys import regenerate_keys
 

@@ -5,7 +5,7 @@ import pytest
 from agent.session.steps.driving import ROLE, cell, context
 from authorities import DEVICE, SUPPLIER
 from gbcs.roles import DeviceType
-from keyrig.ledger.attempt_facts import Cell
+from keyrig.domain.trust_anchor import Cell
 
 
 def test_held_key_identifier_is_that_of_the_very_cell_or_unknown() -> None:

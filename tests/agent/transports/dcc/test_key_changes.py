@@ -8,7 +8,7 @@ import pytest
 
 from agent.transports.dcc.boxed_home import ESME, BoxedHome
 from gbcs.roles import KeyUsage
-from keyrig.domain.states import KeyChangeState
+from keyrig.domain.key_changes import KeyChangeState
 from keyrig.run.device_runs import RunResult
 
 if TYPE_CHECKING:
