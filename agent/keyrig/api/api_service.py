@@ -126,7 +126,13 @@ class Service:
         every_s = self.settings.serve.run_due_every_s
         while every_s is not None:
             await asyncio.sleep(min(every_s, 1.0))
-            await run_in_threadpool(self.schedule.tick, self)
+            await run_in_threadpool(
+                self.schedule.tick,
+                self.rigs,
+                self.operations,
+                now=self.clock(),
+                now_s=self.seconds(),
+            )
 
     def end_streams(self) -> None:
         """Have every stream of events end."""

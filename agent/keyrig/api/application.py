@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
@@ -19,6 +22,7 @@ from gbcs.errors import KeyrigError
 from gbcs.printable import printable
 from keyrig.api.access import TokenDemanded
 from keyrig.api.api_responses import json_response
+from keyrig.api.api_service import Service
 from keyrig.api.body_limit import BodyLimit, too_large
 from keyrig.api.certificate_routes import certificate_routes
 from keyrig.api.certification_routes import certification_routes
@@ -39,6 +43,7 @@ from keyrig.api.problem_documents import (
 from keyrig.api.rig_routes import rig_routes
 from keyrig.api.run_routes import run_routes
 from keyrig.api.system_routes import system_routes
+from keyrig.config.settings import Settings
 from keyrig.page.page_files import ASK_FIRST, PageFiles, page_directory
 
 if TYPE_CHECKING:
@@ -46,7 +51,6 @@ if TYPE_CHECKING:
 
     from starlette.types import Scope
 
-    from keyrig.api.api_service import Service
 
 DESCRIPTION: Final = """\
 Post-commissioning duties of GB smart meters and communications hubs: what is due, and carrying it
@@ -238,3 +242,14 @@ def _of_http(error: HTTPException) -> Problem:
         ),
     )
     return problem(code, status, title, detail=cause, step=step, cause=cause, hint=hint)
+
+
+def openapi_text() -> str:
+    """Write the OpenAPI document, as docs/openapi.json has it."""
+    with TemporaryDirectory() as home:
+        service = Service(home=Path(home), settings=Settings(upstream={}))
+        try:
+            document = openapi_document(application(service))
+        finally:
+            service.close()
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
 
 from fastapi.openapi.utils import get_openapi
@@ -74,18 +71,3 @@ def _restore_examples(route: APIRoute, path: dict[str, Any]) -> None:
                 if "example" in media:
                     content = responses[str(status)]["content"]
                     content[media_type]["example"] = media["example"]
-
-
-def openapi_text() -> str:
-    """Write the OpenAPI document, as docs/openapi.json has it."""
-    from keyrig.api.api_service import Service  # noqa: PLC0415 - as above
-    from keyrig.api.application import application  # noqa: PLC0415 - it serves the document
-    from keyrig.config.settings import Settings  # noqa: PLC0415 - as above
-
-    with TemporaryDirectory() as home:
-        service = Service(home=Path(home), settings=Settings(upstream={}))
-        try:
-            document = openapi_document(application(service))
-        finally:
-            service.close()
-    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"

@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from gbcs.errors import KeyrigError
-from keyrig.api.operations import SCHEDULE, RunOrder
+from keyrig.api.operations import SCHEDULE, Operations, RunOrder
 from keyrig.api.problem_documents import ProblemFound
 from keyrig.base.errors import DeviceBusy, RigBusy
 from keyrig.duties.plan import DutyState
 from keyrig.run.wiring import outlook_of
 
 if TYPE_CHECKING:
-    from keyrig.api.api_service import Service
-    from keyrig.api.served_rigs import ServedRig
+    from datetime import datetime
+
+    from keyrig.api.served_rigs import Rigs, ServedRig
 
 LONGEST_WAIT_S: Final = 3600.0
 """How long a rig on which nothing comes to an end is left alone at most, or one interval."""
@@ -65,31 +66,39 @@ class Schedule:
             turn.misses = 0 if result == "done" else turn.misses + 1
             turn.next_at = now_s + self._wait_s(turn)
 
-    def tick(self, service: Service) -> None:
-        """Begin a run on every rig whose turn it is, and on which something is due."""
-        for served in service.rigs.all():
-            if not self.has_turn(served.name, service.seconds()):
+    def tick(self, rigs: Rigs, operations: Operations, *, now: datetime, now_s: float) -> None:
+        """Begin a run on every rig whose turn it is, and on which something is due.
+
+        Args:
+            rigs: The rigs.
+            operations: Begins the runs.
+            now: The present instant.
+            now_s: Seconds that never go back.
+        """
+        for served in rigs.all():
+            if not self.has_turn(served.name, now_s):
                 continue
             try:
-                self._begin(served, service)
+                _begin_due(served, operations, now)
             except (DeviceBusy, RigBusy, ProblemFound) as reason:
                 _log.info("not this time", rig=served.name, reason=str(reason))
             except KeyrigError as error:
                 _log.warning("the schedule passes a rig over", rig=served.name, reason=str(error))
 
-    def _begin(self, served: ServedRig, service: Service) -> None:
-        if service.operations.on_rig(served.name) is not None:
-            return
-        now, rig = service.clock(), served.usable()
-        plan = outlook_of(served.places(), now=now).plan
-        awaited = {DutyState.SCHEDULED}
-        if rig.certified_by is not None and rig.certified_by.by != "by-hand":
-            # An authority that said later is asked again by a run; a person brings certificates.
-            awaited.add(DutyState.WAITING)
-        if plan.to_do() or any(duty.state in awaited for duty in plan.duties):
-            service.operations.start(RunOrder(rig=rig), SCHEDULE)
-
     def _wait_s(self, turn: _Turn) -> float:
         assert self._every_s is not None
         longest = max(LONGEST_WAIT_S, self._every_s)
         return float(min(self._every_s * 2.0 ** min(turn.misses, 20), longest))
+
+
+def _begin_due(served: ServedRig, operations: Operations, now: datetime) -> None:
+    if operations.on_rig(served.name) is not None:
+        return
+    rig = served.usable()
+    plan = outlook_of(served.places(), now=now).plan
+    awaited = {DutyState.SCHEDULED}
+    if rig.certified_by is not None and rig.certified_by.by != "by-hand":
+        # An authority that said later is asked again by a run; a person brings certificates.
+        awaited.add(DutyState.WAITING)
+    if plan.to_do() or any(duty.state in awaited for duty in plan.duties):
+        operations.start(RunOrder(rig=rig), SCHEDULE)

@@ -41,7 +41,7 @@ def serve(rigs: tuple[Path, ...], listening: str | None, *, openapi: bool, as_js
     once it answers. Each request needs a token: `keyrig token create NAME --scope read`.
     """
     if openapi:
-        from keyrig.api.openapi import openapi_text  # noqa: PLC0415 - not for --help
+        from keyrig.api.application import openapi_text  # noqa: PLC0415 - not for --help
 
         click.echo(openapi_text(), nl=False)
         return 0

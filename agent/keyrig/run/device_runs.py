@@ -38,12 +38,8 @@ from keyrig.ledger.run_contexts import RunContext
 from keyrig.run.certification_requests import submit
 from keyrig.run.duty_outcomes import fail_overdue, finish_duty
 from keyrig.run.preflight import Footing
-from keyrig.session.conversation import (
-    ConversingLink,
-    LinkConversation,
-    OrganisationKeys,
-    Surroundings,
-)
+from keyrig.session.conversation import LinkConversation
+from keyrig.session.session_context import ConversingLink, OrganisationKeys, SessionContext
 from keyrig.session.steps.cancel_replacement import cancel_replacement
 from keyrig.session.steps.effects import (
     AdvanceKeyChange,
@@ -80,9 +76,8 @@ if TYPE_CHECKING:
     from keyrig.keys.issued_certificates import IssuedCertificates
     from keyrig.ledger.ledger import Ledger
     from keyrig.run.preflight import Lack, Need, Preflight
-    from keyrig.session.conversation import Conversation
-    from keyrig.session.device_messages import OnAlert
     from keyrig.session.link import Link
+    from keyrig.session.session_context import Conversation, OnAlert
     from keyrig.session.steps.effects import Effect, Script
 
 
@@ -140,14 +135,14 @@ class DeviceOnRig:
     smi_status: SMIStatus = SMIStatus.COMMISSIONED
     news: tuple[KnownFact, ...] = ()
 
-    def conversation(self, surroundings: Surroundings, on_alert: OnAlert) -> Conversation:
+    def conversation(self, session: SessionContext, on_alert: OnAlert) -> Conversation:
         """Give the conversation with it in a run."""
         if isinstance(self.link, ConversingLink):
-            return self.link.conversation(surroundings, on_alert)
+            return self.link.conversation(session, on_alert)
         return LinkConversation(
             device=self.facts.entity_id,
             link=self.link,
-            surroundings=surroundings,
+            session=session,
             timeout_s=self.timeout_s,
             on_alert=on_alert,
         )
@@ -375,7 +370,7 @@ def _visit(
 ) -> None:
     """Reach each device that owes a duty or is expected to tell something, until asked to stop."""
     on_rig = {device.facts.entity_id: device for device in devices}
-    surroundings = Surroundings(
+    session = SessionContext(
         run_id=run_id,
         ledger=bench.ledger,
         keys=bench.keys,
@@ -390,7 +385,7 @@ def _visit(
         for entity in dict.fromkeys([*(duty.device for duty in to_do), *expecting]):
             bench.go_on()
             duties = [duty for duty in to_do if duty.device == entity]
-            _DeviceRun(bench, surroundings, on_rig[entity], tally).carry_out(duties, cancel=cancel)
+            _DeviceRun(bench, session, on_rig[entity], tally).carry_out(duties, cancel=cancel)
     except RunStopped as stopped:
         tally.stopped = str(stopped)
         bench.observe("run-stopped", run=run_id, reason=printable(str(stopped)))
@@ -631,17 +626,17 @@ class _DeviceRun:
     """The duties of one device in one run."""
 
     def __init__(
-        self, bench: Bench, surroundings: Surroundings, device: DeviceOnRig, tally: _Tally
+        self, bench: Bench, session: SessionContext, device: DeviceOnRig, tally: _Tally
     ) -> None:
         self._bench = bench
-        self._run_id = surroundings.run_id
+        self._run_id = session.run_id
         self._device = device
         self._entity = device.facts.entity_id
         self._tally = tally
         self._cells: dict[TrustAnchorCellIdentifier, Cell] = {}
         self._told_done: set[str] = set()
         self._not_begun: set[str] = set()
-        self._conversation = device.conversation(surroundings, self._settle)
+        self._conversation = device.conversation(session, self._settle)
 
     def carry_out(self, duties: list[Duty], *, cancel: bool) -> None:
         """Open the line, make sure of the device, and carry out its duties in order."""

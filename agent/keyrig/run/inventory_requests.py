@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
     from keyrig.config.rig_file import Rig
     from keyrig.run.inventory_facts import Inventory
-    from keyrig.transports.dcc.service_link import DCCService
+    from keyrig.transports.dcc.dcc_service import DCCService
 
 SERVICE = WebService.NON_DEVICE
 

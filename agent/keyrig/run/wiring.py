@@ -53,8 +53,8 @@ if TYPE_CHECKING:
     from keyrig.keys.lab_pki import CertificateAuthority
     from keyrig.run.certification_requests import WaitingRequest
     from keyrig.run.emulation import Line
-    from keyrig.session.conversation import ConversingLink
     from keyrig.session.link import Link
+    from keyrig.session.session_context import ConversingLink
     from keyrig.transports.zigbee.radio_role import RadioRole
     from keyrig.transports.zigbee.radio_thread import Radio
 

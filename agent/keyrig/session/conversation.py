@@ -7,128 +7,66 @@ verified responses leave it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
 
 from gbcs.errors import DecodeError, RemoteProtocolError
-from gbcs.keys import SharedSecrets
-from gbcs.message import CRAFlag, Message
-from gbcs.protection import describe
+from gbcs.message import CRAFlag, Header, Message, OtherInformation
+from gbcs.protection import describe, protect, verify_signature
 from gbcs.roles import KeyUsage
-from gbcs.use_cases import Protection, command_protection
+from gbcs.use_cases import Protection, command_protection, compose
 from keyrig.base.errors import KeyMissing, LinkError, LinkTimeout, RunStopped, WrongDevice
-from keyrig.base.observing import Observer, unobserved
 from keyrig.domain.states import ExchangeOutcome
-from keyrig.session.commands import composed_command, protect_checked
 from keyrig.session.device_messages import DeviceMessages, Sent
 from keyrig.session.steps.effects import NoResponse
-from keyrig.session.transcript import NoTranscript, Transcript
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-    from datetime import datetime
+    from collections.abc import Iterable
 
     from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
-    from gbcs.keys import KeyAgreer, Signer
-    from keyrig.ledger.ledger import Ledger
-    from keyrig.session.device_messages import OnAlert
+    from gbcs.keys import Signer
     from keyrig.session.link import Link
+    from keyrig.session.session_context import OnAlert, SessionContext
     from keyrig.session.steps.effects import Answer, Ask
 
 SENDINGS: Final = 2
 """How often a command is sent before it counts as unanswered."""
 
 
-class OrganisationKeys(Protocol):
-    """Signs and agrees keys for organisations; gives no private key out."""
+def composed_command(ask: Ask, device: EntityIdentifier, counter: int) -> tuple[Message, Any]:
+    """Compose what a step asks for, unprotected; give it with its payload's value.
 
-    def signer(
-        self, entity: EntityIdentifier, subject_key_identifier: bytes | None = None
-    ) -> Signer:
-        """Give the signer of an organisation: of one certificate, or of the newest.
-
-        Raises:
-            KeyStoreError: Its private key is missing or locked.
-        """
-        ...
-
-    def agreer(self, entity: EntityIdentifier) -> KeyAgreer:
-        """Give the key agreement key of an organisation.
-
-        Raises:
-            KeyStoreError: Its private key is missing or locked.
-        """
-        ...
+    Args:
+        ask: What is asked for.
+        device: Whom the command is for.
+        counter: The originator counter that was reserved for it.
+    """
+    payload = ask.payload(counter)
+    header = Header(
+        cra_flag=CRAFlag.COMMAND,
+        originator_counter=counter,
+        originator=ask.originator,
+        recipient=device,
+        other_information=OtherInformation(ask.message_code),
+    )
+    return compose(header, payload), payload
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """What all conversations of one run share."""
+def protect_checked(
+    message: Message, *, signer: Signer | None = None, shared_secret: bytes | None = None
+) -> Message:
+    """Sign and MAC a command, and see that the signature is the signer's own.
 
-    run_id: str
-    ledger: Ledger
-    keys: OrganisationKeys
-    access_control_broker: EntityIdentifier
-    clock: Callable[[], datetime]
-    monotonic: Callable[[], float]
-    observe: Observer = unobserved
-    transcript: Transcript = field(default_factory=NoTranscript)
-    secrets: SharedSecrets = field(default_factory=SharedSecrets)
-    go_on: Callable[[], None] = lambda: None
-    """Raises RunStopped where somebody asked the run to stop; asked before each sending."""
-
-
-class Conversation(Protocol):
-    """Exchanges verified messages with one device, however they travel."""
-
-    def exchange(self, ask: Ask, attempt_id: int | None) -> Answer:
-        """Send a command and give its verified response.
-
-        Raises:
-            NoResponse: None came; the device may have executed the command.
-            SecurityError: One came that fails verification; recorded as an incident.
-            StepFailed: A verified one came that cannot be read.
-            RigError: A person must act.
-            KeyStoreError: A key that the command needs is missing or locked.
-            LinkError: The command could not be carried.
-        """
-        ...
-
-    def receive_alerts(self, wait_s: float = 0) -> bool:
-        """Take what has come unasked; give whether anything had.
-
-        Args:
-            wait_s: How long to wait for the first; what comes with it is taken too.
-        """
-        ...
-
-
-@runtime_checkable
-class ConversingLink(Protocol):
-    """A way to one device that carries more than messages, and has a conversation of its own."""
-
-    @property
-    def name(self) -> str:
-        """What errors and reports call it."""
-        ...
-
-    def open(self) -> None:
-        """Make it ready.
-
-        Raises:
-            RigError: A person must act.
-            LinkError: It does not carry anything.
-        """
-        ...
-
-    def close(self) -> None:
-        """Give up what it holds; one that is not open stays so."""
-        ...
-
-    def conversation(self, surroundings: Surroundings, on_alert: OnAlert) -> Conversation:
-        """Give the conversation with the device in a run."""
-        ...
+    Raises:
+        SignatureMismatch: It is not.
+        LocalProtocolError: Neither is given; no message goes out unprotected.
+    """
+    protected = protect(message, signer=signer, shared_secret=shared_secret)
+    if signer is not None:
+        # A signature that its own key does not verify must not leave: it may betray the key.
+        verify_signature(protected, signer.public_key)
+    return protected
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +84,7 @@ class LinkConversation:
     Args:
         device: Whom the commands are for, and who must have made what comes.
         link: Carries the messages; opened and closed by the caller.
-        surroundings: What the run shares.
+        session: What the run shares.
         timeout_s: How long one sending of a command is waited for, in seconds.
         on_alert: Is given each verified CS02b alert, with whom it is for and its id in the
             ledger, in the transaction that records it.
@@ -157,15 +95,15 @@ class LinkConversation:
         *,
         device: EntityIdentifier,
         link: Link,
-        surroundings: Surroundings,
+        session: SessionContext,
         timeout_s: float,
         on_alert: OnAlert | None = None,
     ) -> None:
         self.device = device
         self._link = link
-        self._run = surroundings
+        self._run = session
         self._timeout_s = timeout_s
-        self._messages = DeviceMessages(device, surroundings, on_alert)
+        self._messages = DeviceMessages(device, session, on_alert)
 
     def exchange(self, ask: Ask, attempt_id: int | None) -> Answer:
         """Send a command and give its verified response.

@@ -7,7 +7,7 @@ what the ledger keeps of it, is the same for all.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from gbcs.certificates import GBCSCertificate
 from gbcs.errors import (
@@ -29,15 +29,10 @@ from keyrig.domain.states import EventType, ExchangeOutcome
 from keyrig.session.steps.effects import Answer, StepFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gbcs.entity import EntityIdentifier
     from gbcs.message import Message
     from gbcs.security_credentials import UpdateCredentialsAlert
-    from keyrig.session.conversation import Surroundings
-
-OnAlert: TypeAlias = "Callable[[EntityIdentifier, UpdateCredentialsAlert, int], None]"
-"""Is given each verified CS02b alert, with whom it is for and its id in the ledger."""
+    from keyrig.session.session_context import OnAlert, SessionContext
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,18 +76,18 @@ class DeviceMessages:
 
     Args:
         device: Who must have made what comes.
-        surroundings: What the run shares.
+        session: What the run shares.
         on_alert: Is called in the transaction that records the alert.
     """
 
     def __init__(
         self,
         device: EntityIdentifier,
-        surroundings: Surroundings,
+        session: SessionContext,
         on_alert: OnAlert | None = None,
     ) -> None:
         self.device = device
-        self._run = surroundings
+        self._run = session
         self._on_alert = on_alert
 
     def candidates(self, key_usage: KeyUsage) -> tuple[GBCSCertificate, ...]:

@@ -14,7 +14,8 @@ from agent.api.serving import ESME, RIG, Serving, serving
 from agent.delivery.dcc_side import DCCSide
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import RemotePartyRole
-from keyrig.api.openapi import OPENAPI_PATH, openapi_text
+from keyrig.api.application import openapi_text
+from keyrig.api.openapi import OPENAPI_PATH
 from keyrig.api.problem_documents import MEDIA_TYPE
 from keyrig.domain.api_tokens import Scope
 from keyrig.keys.store_opening import open_keystore

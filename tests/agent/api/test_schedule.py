@@ -17,6 +17,8 @@ from keyrig.config.rig_file import emulated_home_text
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from keyrig.api.api_service import Service
+
 
 class Seconds:
     """Seconds that the test sets."""
@@ -58,6 +60,10 @@ def test_rig_on_which_nothing_comes_to_an_end_waits_longer_each_time_and_never_f
     assert schedule.has_turn("a", now + 60.0)
 
 
+def tick(schedule: Schedule, service: Service) -> None:
+    schedule.tick(service.rigs, service.operations, now=service.clock(), now_s=service.seconds())
+
+
 def runs_of(served: Serving) -> list[tuple[str | None, str]]:
     runs = served.client.get("/api/v1/runs").json()["runs"]
     return [(run["requested_by"], run["state"]) for run in runs]
@@ -67,13 +73,19 @@ def test_what_is_due_is_carried_out_once_with_the_same_bookkeeping(home: Path) -
     seconds = Seconds()
     with serving(home, seconds=seconds, run_due_every_s=3600) as served:
         schedule, service = served.service.schedule, served.service
-        schedule.tick(service)
+        schedule.tick(
+            service.rigs, service.operations, now=service.clock(), now_s=service.seconds()
+        )
         run_id = served.client.get("/api/v1/runs").json()["runs"][0]["operation_id"]
-        schedule.tick(service)
+        schedule.tick(
+            service.rigs, service.operations, now=service.clock(), now_s=service.seconds()
+        )
         assert served.events(run_id)[0]["requested_by"] == "schedule"
         assert runs_of(served) == [("schedule", "done")]
         seconds.now += 3600
-        schedule.tick(service)
+        schedule.tick(
+            service.rigs, service.operations, now=service.clock(), now_s=service.seconds()
+        )
         assert runs_of(served) == [("schedule", "done")]
         (only,) = served.client.get("/api/v1/runs").json()["runs"]
         assert served.client.get(f"/api/v1/runs/{only['operation_id']}").json()["has_report"]
@@ -99,7 +111,9 @@ def test_authority_that_said_later_is_asked_again_and_a_person_is_not(
             }
             assert states == {"done", "exempt", "waiting"}
             seconds.now += LONGEST_WAIT_S
-            schedule.tick(service)
+            schedule.tick(
+                service.rigs, service.operations, now=service.clock(), now_s=service.seconds()
+            )
             assert len(runs_of(served)) == before + further
             newest = served.client.get("/api/v1/runs").json()["runs"][0]
             assert served.finished(newest["operation_id"])["state"] == "needs-person"
@@ -116,12 +130,16 @@ def test_rig_that_is_in_use_or_broken_is_passed_over(home: Path, tmp_path: Path)
             holding(home, [EntityIdentifier.parse(ESME)], wait_s=0),
             capture_logs() as logs,
         ):
-            schedule.tick(service)
+            schedule.tick(
+                service.rigs, service.operations, now=service.clock(), now_s=service.seconds()
+            )
         assert [each["rig"] for each in logs] == ["broken", RIG]
         assert runs_of(served) == []
         run_id = served.start_run(devices=[HUB])
         seconds.now += 10
-        schedule.tick(service)
+        schedule.tick(
+            service.rigs, service.operations, now=service.clock(), now_s=service.seconds()
+        )
         served.finished(run_id)
         assert len(runs_of(served)) <= 2
 
@@ -142,7 +160,9 @@ def test_program_is_asked_again_for_what_waits_and_a_person_brings_it(
         schedule, service = served.service.schedule, served.service
         for _ in range(2):
             before = len(runs_of(served))
-            schedule.tick(service)
+            schedule.tick(
+                service.rigs, service.operations, now=service.clock(), now_s=service.seconds()
+            )
             began = served.client.get("/api/v1/runs").json()["runs"]
             if len(began) > before:
                 events = served.events(began[0]["operation_id"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keyrig.base.errors import SettingsError
@@ -16,7 +17,6 @@ from keyrig.transports.dcc.duis_signing import (
     Unverified,
     response_certificates,
 )
-from keyrig.transports.dcc.service_link import DCCService
 from keyrig.transports.dcc.smki_client import API_KEY_PARAMETER
 
 if TYPE_CHECKING:
@@ -28,6 +28,25 @@ if TYPE_CHECKING:
     from keyrig.config.settings import DCCBoxedSettings
     from keyrig.keys.rig_keys import RigKeys
     from keyrig.ledger.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DCCService:
+    """What requests and answers go through.
+
+    Args:
+        client: Posts requests.
+        signer: Signs them.
+        verifier: Says which answers are believed.
+        inbox: Has what came by itself.
+        address: Where the DCC's interface is, for people.
+    """
+
+    client: DUISClient
+    signer: RequestSigner
+    verifier: ResponseVerifier
+    inbox: Inbox
+    address: str
 
 
 def dcc_boxed_settings() -> DCCBoxedSettings:

@@ -26,9 +26,9 @@ from keyrig.transports.dcc.duis_client import WebService
 if TYPE_CHECKING:
     from duis.header import RequestIdentifier
     from duis.responses import Response
-    from keyrig.session.conversation import Surroundings
     from keyrig.session.device_messages import DeviceMessages, Sent
-    from keyrig.transports.dcc.service_link import DCCService
+    from keyrig.session.session_context import SessionContext
+    from keyrig.transports.dcc.dcc_service import DCCService
     from keyrig.transports.dcc.service_requests import ServiceRequest
 
 POSTINGS: Final = 2
@@ -67,15 +67,15 @@ class Requesting:
 
     Args:
         service: What the requests go through.
-        surroundings: What the run shares.
+        session: What the run shares.
         messages: Records what becomes of exchanges with the device.
     """
 
     def __init__(
-        self, service: DCCService, surroundings: Surroundings, messages: DeviceMessages
+        self, service: DCCService, session: SessionContext, messages: DeviceMessages
     ) -> None:
         self._service = service
-        self._run = surroundings
+        self._run = session
         self._messages = messages
 
     def record_request(self, going: Going) -> None:

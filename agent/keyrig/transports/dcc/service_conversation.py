@@ -16,7 +16,7 @@ from gbcs.protection import describe
 from gbcs.use_cases import command_protection
 from keyrig.base.errors import RunStopped
 from keyrig.domain.states import ExchangeOutcome, ServiceDocumentKind
-from keyrig.session.commands import composed_command, protect_checked
+from keyrig.session.conversation import composed_command, protect_checked
 from keyrig.session.device_messages import DeviceMessages, Sent
 from keyrig.session.steps.effects import NoResponse
 from keyrig.transports.dcc.dcc_inbox import described
@@ -28,11 +28,10 @@ if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
     from keyrig.base.observing import Observer
     from keyrig.ledger.service_documents import ServiceDocument
-    from keyrig.session.conversation import Surroundings
-    from keyrig.session.device_messages import OnAlert
+    from keyrig.session.session_context import OnAlert, SessionContext
     from keyrig.session.steps.effects import Answer, Ask
     from keyrig.transports.dcc.dcc_inbox import Arrived
-    from keyrig.transports.dcc.service_link import DCCService
+    from keyrig.transports.dcc.dcc_service import DCCService
     from keyrig.transports.dcc.service_requests import ServiceRequest, Users
 
 SENDINGS: Final = 2
@@ -55,7 +54,7 @@ class ServiceConversation:
         device: Whom the commands are for, and who must have made what comes.
         service: What the requests go through.
         users: Who may ask.
-        surroundings: What the run shares.
+        session: What the run shares.
         timeout_s: How long the device's answer to one request may take, in seconds.
         on_alert: As for every conversation.
     """
@@ -66,17 +65,17 @@ class ServiceConversation:
         device: EntityIdentifier,
         service: DCCService,
         users: Users,
-        surroundings: Surroundings,
+        session: SessionContext,
         timeout_s: float,
         on_alert: OnAlert | None = None,
     ) -> None:
         self.device = device
         self._service = service
         self._users = users
-        self._run = surroundings
+        self._run = session
         self._timeout_s = timeout_s
-        self._messages = DeviceMessages(device, surroundings, on_alert)
-        self._requesting = Requesting(service, surroundings, self._messages)
+        self._messages = DeviceMessages(device, session, on_alert)
+        self._requesting = Requesting(service, session, self._messages)
 
     def exchange(self, ask: Ask, attempt_id: int | None) -> Answer:
         """Ask the DCC for a command and give the device's verified response.

@@ -9,33 +9,11 @@ from keyrig.transports.dcc.service_conversation import ServiceConversation
 
 if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
-    from keyrig.session.conversation import Surroundings
-    from keyrig.session.device_messages import OnAlert
-    from keyrig.transports.dcc.dcc_inbox import Inbox
-    from keyrig.transports.dcc.duis_client import DUISClient
-    from keyrig.transports.dcc.duis_signing import RequestSigner, ResponseVerifier
+    from keyrig.session.session_context import OnAlert, SessionContext
+    from keyrig.transports.dcc.dcc_service import DCCService
     from keyrig.transports.dcc.service_requests import Users
 
 NAME: Final = "DCC Boxed"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DCCService:
-    """What requests and answers go through.
-
-    Args:
-        client: Posts requests.
-        signer: Signs them.
-        verifier: Says which answers are believed.
-        inbox: Has what came by itself.
-        address: Where the DCC's interface is, for people.
-    """
-
-    client: DUISClient
-    signer: RequestSigner
-    verifier: ResponseVerifier
-    inbox: Inbox
-    address: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,14 +43,14 @@ class ServiceLink:
     def close(self) -> None:
         """Do nothing, as `open`."""
 
-    def conversation(self, surroundings: Surroundings, on_alert: OnAlert) -> ServiceConversation:
+    def conversation(self, session: SessionContext, on_alert: OnAlert) -> ServiceConversation:
         """Give the conversation with the device in a run."""
-        self.service.inbox.run_id = surroundings.run_id
+        self.service.inbox.run_id = session.run_id
         return ServiceConversation(
             device=self.device,
             service=self.service,
             users=self.users,
-            surroundings=surroundings,
+            session=session,
             timeout_s=self.timeout_s,
             on_alert=on_alert,
         )

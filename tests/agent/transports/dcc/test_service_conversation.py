@@ -36,14 +36,14 @@ from keyrig.base.errors import (
 from keyrig.domain.states import ExchangeOutcome
 from keyrig.keys.pem_keys import PEMSigner
 from keyrig.ledger.ledger import Ledger
-from keyrig.session.conversation import Surroundings
+from keyrig.session.session_context import SessionContext
 from keyrig.session.steps.effects import Ask, NoResponse
 from keyrig.transports.dcc import service_conversation as conversing
 from keyrig.transports.dcc.dcc_inbox import Inbox
+from keyrig.transports.dcc.dcc_service import DCCService
 from keyrig.transports.dcc.duis_client import WebService
 from keyrig.transports.dcc.duis_signing import RequestSigner, ResponseVerifier
 from keyrig.transports.dcc.service_conversation import ServiceConversation
-from keyrig.transports.dcc.service_link import DCCService
 from keyrig.transports.dcc.service_requests import Users
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ class Scripted:
                 address="box",
             ),
             users=Users(supplier=SUPPLIER, access_control_broker=BROKER, transitional_cos=COS),
-            surroundings=Surroundings(
+            session=SessionContext(
                 run_id=self.run_id,
                 ledger=self.ledger,
                 keys=keys,
