@@ -16,9 +16,9 @@ from gbcs.errors import KeyrigError
 from keyrig.base.observing import Observer, StopAsked, never_stopped, unobserved
 from keyrig.config.rig_file import LineSettings, load_rig
 from keyrig.keys.lab_pki import initialise
-from keyrig.run import wiring as assembly
-from keyrig.run.device_runs import Bench, RunResult, run
+from keyrig.run import device_links, hosting, wiring
 from keyrig.run.emulation import EmulatedDevices
+from keyrig.run.rig_run import run
 
 from .disks import RefusingDisk, SmallDisk
 from .lines import Line, VirtualLink, VirtualTime, WireLog, World
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from keyrig.config.rig_file import RigDevice
+    from keyrig.run.bench import Bench, RunResult
     from keyrig.session.link import Link
     from meterstub.device import EmulatedDevice
 
@@ -117,7 +118,7 @@ def _assembled(
     only: Collection[EntityIdentifier],
     observe: Observer,
     should_stop: StopAsked = never_stopped,
-) -> Iterator[assembly.Assembled]:
+) -> Iterator[wiring.Assembled]:
     """Put the rig together as the product does, but for its lines and clocks."""
     lines: dict[EntityIdentifier, Line] = {}
 
@@ -137,14 +138,10 @@ def _assembled(
     with (
         mock.patch.dict(os.environ, KEYRIG_HOME=str(home.agent)),
         mock.patch.object(os, "getpid", return_value=PROCESS),
-        mock.patch.multiple(
-            assembly,
-            EmulatedDevices=Hosted,
-            link_to=link_to,
-            monotonic=time.monotonic,
-            elapsed=time.monotonic,
-        ),
-        assembly.assembled(
+        mock.patch.object(hosting, "EmulatedDevices", Hosted),
+        mock.patch.object(device_links, "link_to", link_to),
+        mock.patch.multiple(wiring, monotonic=time.monotonic, elapsed=time.monotonic),
+        wiring.assembled(
             load_rig(None), clock=time.utc, only=only, observe=observe, should_stop=should_stop
         ) as ready,
     ):

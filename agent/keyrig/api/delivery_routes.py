@@ -40,6 +40,7 @@ from keyrig.api.operations import INTERRUPTED
 from keyrig.api.request_instants import utc_of
 from keyrig.api.rig_routes import served_rig
 from keyrig.base.errors import LedgerRefused, SettingsError
+from keyrig.config.places import lock_of
 from keyrig.delivery.batch_reading import COMMANDS_MAXIMUM, GivenCommand, commands_in
 from keyrig.delivery.field_mode import (
     DeliveryOptions,
@@ -51,7 +52,7 @@ from keyrig.delivery.field_mode import (
 from keyrig.delivery.returned_answers import answer_document, returning_for
 from keyrig.documents.delivery_listing import described_command, states_of
 from keyrig.domain.states import BatchRule
-from keyrig.run.wiring import is_held, lock_of
+from keyrig.run.rig_locks import is_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +65,7 @@ if TYPE_CHECKING:
     from keyrig.ledger.ledger import Ledger
     from keyrig.ledger.local_commands import LocalBatch, LocalCommand, NewLocalCommand
     from keyrig.ledger.operation_record import Operation
-    from keyrig.run.device_runs import RunResult
+    from keyrig.run.bench import RunResult
 
 DELIVERIES_PATH: Final = "/api/v1/deliveries"
 

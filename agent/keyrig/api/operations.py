@@ -23,8 +23,10 @@ from keyrig.base.clock import monotonic, utc_now
 from keyrig.base.errors import DeviceBusy, RigBusy
 from keyrig.base.exit_codes import ExitCode, exit_code
 from keyrig.ledger.operation_record import Operation
-from keyrig.run.device_runs import RunResult, run
-from keyrig.run.wiring import assembled, reserved
+from keyrig.run.bench import RunResult
+from keyrig.run.rig_locks import reserved
+from keyrig.run.rig_run import run
+from keyrig.run.wiring import assembled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -30,7 +30,7 @@ from keyrig.base.device_locks import holder_of
 from keyrig.config.rig_file import EMULATED, ServiceSettings, ZigBeeSettings
 from keyrig.documents.explanations import explanation_document, explanations_of
 from keyrig.documents.plan_listing import plan_document
-from keyrig.run.wiring import outlook_of, radios_of
+from keyrig.run.outlook import outlook_of, radios_of
 
 if TYPE_CHECKING:
     from keyrig.api.api_service import Service

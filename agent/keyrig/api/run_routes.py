@@ -36,9 +36,10 @@ from keyrig.api.operations import INTERRUPTED, RunOrder
 from keyrig.api.request_instants import utc_of
 from keyrig.api.rig_routes import RigText, served_rig
 from keyrig.base.errors import LedgerRefused
+from keyrig.config.places import lock_of
 from keyrig.ledger.run_record import gather
 from keyrig.report.report_formats import report_octets, sealed_evidence
-from keyrig.run.wiring import is_held, lock_of
+from keyrig.run.rig_locks import is_held
 
 if TYPE_CHECKING:
     from keyrig.api.api_service import Service

@@ -13,7 +13,7 @@ from keyrig.api.operations import SCHEDULE, Operations, RunOrder
 from keyrig.api.problem_documents import ProblemFound
 from keyrig.base.errors import DeviceBusy, RigBusy
 from keyrig.duties.plan import DutyState
-from keyrig.run.wiring import outlook_of
+from keyrig.run.outlook import outlook_of
 
 if TYPE_CHECKING:
     from datetime import datetime

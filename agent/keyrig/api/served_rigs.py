@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from keyrig.base.errors import RigFileInvalid
+from keyrig.config.places import Places, places_of
 from keyrig.config.rig_file import EMULATED_HOME, Rig, load_rig
-from keyrig.run.wiring import Places, places_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

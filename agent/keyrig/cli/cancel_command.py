@@ -22,10 +22,10 @@ def cancel(rig: Path | None, device_texts: tuple[str, ...], *, as_json: bool) ->
 
     The duties are due again. What a device carried out before it was told stands.
     """
-    from keyrig.cli.watching import watching  # noqa: PLC0415 - as above
-    from keyrig.config.rig_file import load_rig  # noqa: PLC0415 - as above
-    from keyrig.run.device_runs import run as run_rig  # noqa: PLC0415 - as above
-    from keyrig.run.wiring import assembled  # noqa: PLC0415 - not for --help
+    from keyrig.cli.watching import watching
+    from keyrig.config.rig_file import load_rig
+    from keyrig.run.rig_run import run as run_rig
+    from keyrig.run.wiring import assembled
 
     opened = load_rig(rig)
     only = parse_devices(device_texts)

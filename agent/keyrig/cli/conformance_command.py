@@ -39,9 +39,9 @@ _WRONG_SHOWN = 200
 @json_option
 def conformance(directory: Path, keystore: Path, acb: str, *, as_json: bool) -> None:
     """Check every .HEX file below DIR: signature, MAC, and the payload encoded again."""
-    from gbcs.entity import EntityIdentifier  # noqa: PLC0415 - not for --help
-    from keyrig.keys.store_opening import open_keystore  # noqa: PLC0415
-    from keyrig.session.conformance import Summary, Verifier, check_file, message_files  # noqa: PLC0415
+    from gbcs.entity import EntityIdentifier
+    from keyrig.keys.store_opening import open_keystore
+    from keyrig.session.conformance import Summary, Verifier, check_file, message_files
 
     try:
         broker = EntityIdentifier.parse(acb)
@@ -74,8 +74,8 @@ def conformance(directory: Path, keystore: Path, acb: str, *, as_json: bool) -> 
 
 def _with_progress(files: list[Path]) -> Iterator[Path]:
     """Give the files, and show on a terminal how many are done."""
-    from rich.console import Console  # noqa: PLC0415 - not for --help
-    from rich.progress import track  # noqa: PLC0415
+    from rich.console import Console
+    from rich.progress import track
 
     console = Console(stderr=True)
     yield from track(
@@ -88,13 +88,13 @@ def _with_progress(files: list[Path]) -> Iterator[Path]:
 
 
 def _print_json(kind: str, /, **fields: object) -> None:
-    from keyrig.session.conformance import SCHEMA  # noqa: PLC0415 - as the command's imports
+    from keyrig.session.conformance import SCHEMA
 
     click.echo(json.dumps({"schema": SCHEMA, "type": kind, **fields}))
 
 
 def _printable_name(name: str) -> str:
-    from gbcs.printable import printable  # noqa: PLC0415 - as the command's imports
+    from gbcs.printable import printable
 
     return printable(name, 1000)
 

@@ -77,9 +77,9 @@ def deliver(  # noqa: PLR0913 - as many as there are options
     certificates allow and, with --output, written as DUIS 8.13 requests. After an interruption,
     give the same files again, or name the batch with --resume.
     """
-    from keyrig.cli.watching import watching  # noqa: PLC0415 - not for --help
-    from keyrig.config.rig_file import load_rig  # noqa: PLC0415 - as above
-    from keyrig.delivery import field_mode  # noqa: PLC0415 - as above
+    from keyrig.cli.watching import watching
+    from keyrig.config.rig_file import load_rig
+    from keyrig.delivery import field_mode
 
     _check_usage(files, device, expires, resume, withdraw, is_listing=is_listing, dry_run=dry_run)
     opened = load_rig(rig)
@@ -141,9 +141,9 @@ def _handover(
     expires: datetime | None,
     certificates: tuple[Path, ...],
 ) -> Handover:
-    from keyrig.config.settings import load_settings  # noqa: PLC0415 - as above
-    from keyrig.delivery.batch_reading import read_commands  # noqa: PLC0415 - as above
-    from keyrig.delivery.field_mode import Handover  # noqa: PLC0415 - not for --help
+    from keyrig.config.settings import load_settings
+    from keyrig.delivery.batch_reading import read_commands
+    from keyrig.delivery.field_mode import Handover
 
     return Handover(
         rig=rig,
@@ -156,8 +156,8 @@ def _handover(
 
 
 def _show_checked(handover: Handover, observe: Observer) -> int:
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - not for --help
-    from keyrig.documents.delivery_listing import checked_command  # noqa: PLC0415 - as above
+    from keyrig.base.clock import utc_now
+    from keyrig.documents.delivery_listing import checked_command
 
     for position, command in enumerate(handover.check(utc_now()), 1):
         observe("local-command", **checked_command(command, position, handover.device))
@@ -165,8 +165,8 @@ def _show_checked(handover: Handover, observe: Observer) -> int:
 
 
 def _take_in(handover: Handover, *, go_on: bool) -> str:
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - not for --help
-    from keyrig.delivery.field_mode import field_ledger, take_in  # noqa: PLC0415 - as above
+    from keyrig.base.clock import utc_now
+    from keyrig.delivery.field_mode import field_ledger, take_in
 
     with field_ledger(handover.rig) as ledger:
         rule = _rule(go_on=go_on)
@@ -175,24 +175,24 @@ def _take_in(handover: Handover, *, go_on: bool) -> str:
 
 
 def _rule(*, go_on: bool) -> BatchRule:
-    from keyrig.domain.states import BatchRule  # noqa: PLC0415 - not for --help
+    from keyrig.domain.states import BatchRule
 
     return BatchRule.GO_ON if go_on else BatchRule.STOP
 
 
 def _named(name: str) -> str:
-    from keyrig.config.places import ledger_path  # noqa: PLC0415 - not for --help
-    from keyrig.ledger.ledger import Ledger  # noqa: PLC0415 - as above
+    from keyrig.config.places import ledger_path
+    from keyrig.ledger.ledger import Ledger
 
     with Ledger(ledger_path(), create=False) as ledger:
         return ledger.local_commands.named(name).id
 
 
 def _withdraw(observe: Observer, name: str) -> int:
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - not for --help
-    from keyrig.config.places import home_directory, ledger_path  # noqa: PLC0415 - as above
-    from keyrig.delivery.field_mode import withdraw  # noqa: PLC0415 - as above
-    from keyrig.ledger.ledger import Ledger  # noqa: PLC0415 - as above
+    from keyrig.base.clock import utc_now
+    from keyrig.config.places import home_directory, ledger_path
+    from keyrig.delivery.field_mode import withdraw
+    from keyrig.ledger.ledger import Ledger
 
     with Ledger(ledger_path(), create=False) as ledger:
         batch = ledger.local_commands.named(name)
@@ -202,9 +202,9 @@ def _withdraw(observe: Observer, name: str) -> int:
 
 
 def _list(observe: Observer, device: EntityIdentifier | None) -> int:
-    from keyrig.config.places import ledger_path  # noqa: PLC0415 - not for --help
-    from keyrig.documents.delivery_listing import described_batch  # noqa: PLC0415 - as above
-    from keyrig.ledger.ledger import Ledger  # noqa: PLC0415 - as above
+    from keyrig.config.places import ledger_path
+    from keyrig.documents.delivery_listing import described_batch
+    from keyrig.ledger.ledger import Ledger
 
     path = ledger_path()
     if not path.exists():
@@ -220,11 +220,11 @@ def _signing(rig: Rig, party: EntityIdentifier | None) -> Callable[[bytes], byte
     """Give what signs documents as `party`; the one thing here that needs a private key."""
     if party is None:
         return None
-    from duis.signatures import sign  # noqa: PLC0415 - not for --help
-    from keyrig.config.settings import load_settings  # noqa: PLC0415 - as above
-    from keyrig.keys.store_opening import open_rig_keystore  # noqa: PLC0415 - as above
-    from keyrig.keys.xml_signing_keys import xml_signing_key  # noqa: PLC0415 - as above
-    from keyrig.run.wiring import places_of  # noqa: PLC0415 - as above
+    from duis.signatures import sign
+    from keyrig.config.places import places_of
+    from keyrig.config.settings import load_settings
+    from keyrig.keys.store_opening import open_rig_keystore
+    from keyrig.keys.xml_signing_keys import xml_signing_key
 
     places = places_of(rig)
     store = open_rig_keystore(places.home, rig.pki)
@@ -234,6 +234,6 @@ def _signing(rig: Rig, party: EntityIdentifier | None) -> Callable[[bytes], byte
 
 
 def _transcript(path: Path | None, stack: ExitStack) -> TranscriptFile | None:
-    from keyrig.session.transcript import TranscriptFile  # noqa: PLC0415 - not for --help
+    from keyrig.session.transcript import TranscriptFile
 
     return None if path is None else stack.enter_context(TranscriptFile(path))

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
+    from keyrig.config.places import Places
     from keyrig.run.asking import Asked, HeldCell
     from keyrig.run.doctor import Finding
-    from keyrig.run.wiring import Places
 
 _SHOWN_EVENTS: Final = frozenset(
     {
@@ -65,11 +65,11 @@ def doctor(
 
     Exits 4 if something needs a person.
     """
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - as above
-    from keyrig.base.exit_codes import ExitCode  # noqa: PLC0415 - as above
-    from keyrig.config.rig_file import load_rig  # noqa: PLC0415 - as above
-    from keyrig.run.doctor import Health, examine  # noqa: PLC0415 - as above
-    from keyrig.run.wiring import places_of  # noqa: PLC0415 - not for --help
+    from keyrig.base.clock import utc_now
+    from keyrig.base.exit_codes import ExitCode
+    from keyrig.config.places import places_of
+    from keyrig.config.rig_file import load_rig
+    from keyrig.run.doctor import Health, examine
 
     opened = load_rig(rig)
     only = parse_devices(device_texts)
@@ -107,11 +107,11 @@ def _ask(
     told: Callable[[Asked], None],
     as_json: bool,
 ) -> None:
-    from gbcs.errors import KeyrigError  # noqa: PLC0415 - not for --help
-    from keyrig.base.exit_codes import ExitCode, exit_code  # noqa: PLC0415 - as above
-    from keyrig.cli.watching import watching  # noqa: PLC0415 - as above
-    from keyrig.run.asking import ask, askable, notice  # noqa: PLC0415 - as above
-    from keyrig.run.doctor import Finding, Health  # noqa: PLC0415 - as above
+    from gbcs.errors import KeyrigError
+    from keyrig.base.exit_codes import ExitCode, exit_code
+    from keyrig.cli.watching import watching
+    from keyrig.run.asking import ask, askable, notice
+    from keyrig.run.doctor import Finding, Health
 
     devices = askable(places.rig, only)
     if not devices:
@@ -155,7 +155,7 @@ def _show_finding(finding: Finding) -> None:
 
 
 def _show_asked(asked: Asked) -> None:
-    from keyrig.run.asking import framing_of  # noqa: PLC0415 - not for --help
+    from keyrig.run.asking import framing_of
 
     device = asked.device
     who = f"{device.entity_id} ({device.type.value}) on {asked.link} ({framing_of(device)})"

@@ -46,10 +46,10 @@ def facts() -> None:
 @json_option
 def list_(device_texts: tuple[str, ...], *, history: bool, as_json: bool) -> int:
     """Show what holds of each device, who said it and when."""
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - not for --help
-    from keyrig.config.places import ledger_path  # noqa: PLC0415 - as above
-    from keyrig.documents.fact_listing import device_document, device_lines  # noqa: PLC0415 - as above
-    from keyrig.ledger.ledger import Ledger  # noqa: PLC0415 - as above
+    from keyrig.base.clock import utc_now
+    from keyrig.config.places import ledger_path
+    from keyrig.documents.fact_listing import device_document, device_lines
+    from keyrig.ledger.ledger import Ledger
 
     only = parse_devices(device_texts)
     now = utc_now()
@@ -89,11 +89,11 @@ def set_(
 
     NAME is one of those that `keyrig facts names` shows.
     """
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - not for --help
-    from keyrig.config.places import ledger_path  # noqa: PLC0415 - as above
-    from keyrig.documents.fact_listing import record_fact  # noqa: PLC0415 - as above
-    from keyrig.domain.known_facts import KnownFact, read_value  # noqa: PLC0415 - as above
-    from keyrig.ledger.ledger import Ledger  # noqa: PLC0415 - as above
+    from keyrig.base.clock import utc_now
+    from keyrig.config.places import ledger_path
+    from keyrig.documents.fact_listing import record_fact
+    from keyrig.domain.known_facts import KnownFact, read_value
+    from keyrig.ledger.ledger import Ledger
 
     fact = _fact_name(name)
     if take_back == (value is not None):
@@ -112,7 +112,7 @@ def set_(
 @facts.command()
 def names() -> int:
     """Show the names of the facts, and how each value is written."""
-    from keyrig.domain.known_facts import FactName, form_of  # noqa: PLC0415 - not for --help
+    from keyrig.domain.known_facts import FactName, form_of
 
     for name in FactName:
         click.echo(f"{name.value:62} {form_of(name)}")
@@ -126,10 +126,10 @@ def names() -> int:
 @source_option
 def status(device: EntityIdentifier, value: str, at: datetime | None, source: str) -> int:
     """Record an SMI Status that was set elsewhere."""
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - not for --help
-    from keyrig.config.places import ledger_path  # noqa: PLC0415 - as above
-    from keyrig.domain.smi_status import SMIStatus  # noqa: PLC0415 - as above
-    from keyrig.ledger.ledger import Ledger  # noqa: PLC0415 - as above
+    from keyrig.base.clock import utc_now
+    from keyrig.config.places import ledger_path
+    from keyrig.domain.smi_status import SMIStatus
+    from keyrig.ledger.ledger import Ledger
 
     known = {each.value.lower(): each for each in SMIStatus}
     if value.lower() not in known:
@@ -149,12 +149,12 @@ def status(device: EntityIdentifier, value: str, at: datetime | None, source: st
 @json_option
 def import_(file: Path, *, as_json: bool) -> int:
     """Take types, dates of Commissioning and SMI Status from a DUIS Read Inventory answer."""
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - not for --help
-    from keyrig.base.errors import FileInvalid  # noqa: PLC0415 - as above
-    from keyrig.base.outside_files import Unreadable, read_octets  # noqa: PLC0415 - as above
-    from keyrig.config.places import ledger_path  # noqa: PLC0415 - as above
-    from keyrig.ledger.ledger import Ledger  # noqa: PLC0415 - as above
-    from keyrig.run.inventory_facts import read_inventory, take_in  # noqa: PLC0415 - as above
+    from keyrig.base.clock import utc_now
+    from keyrig.base.errors import FileInvalid
+    from keyrig.base.outside_files import Unreadable, read_octets
+    from keyrig.config.places import ledger_path
+    from keyrig.ledger.ledger import Ledger
+    from keyrig.run.inventory_facts import read_inventory, take_in
 
     try:
         octets = read_octets(file)
@@ -173,9 +173,9 @@ def import_(file: Path, *, as_json: bool) -> int:
 @json_option
 def fetch(rig: Path, device_texts: tuple[str, ...], *, as_json: bool) -> int:
     """Read the inventory through the DCC for the devices of RIG, and take in what it says."""
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - not for --help
-    from keyrig.config.rig_file import load_rig  # noqa: PLC0415 - as above
-    from keyrig.run.inventory_requests import fetch_inventory  # noqa: PLC0415 - as above
+    from keyrig.base.clock import utc_now
+    from keyrig.config.rig_file import load_rig
+    from keyrig.run.inventory_requests import fetch_inventory
 
     opened = load_rig(rig)
     only = parse_devices(device_texts)
@@ -196,9 +196,9 @@ def _show_taken(taken: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _fact_name(text: str) -> FactName:
-    import difflib  # noqa: PLC0415 - not for --help
+    import difflib
 
-    from keyrig.domain.known_facts import FactName  # noqa: PLC0415 - as above
+    from keyrig.domain.known_facts import FactName
 
     known = [name.value for name in FactName]
     wanted = text.replace("-", "_").lower()

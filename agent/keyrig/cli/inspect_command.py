@@ -39,7 +39,7 @@ _HEXADECIMAL = re.compile(r"[0-9A-Fa-f\s:]+")
 @json_option
 def inspect(source: str, keystore: Path | None, acb: str, *, as_json: bool) -> None:
     """Decode GBCS messages: a file of hex or octets, hex digits, or - for standard input."""
-    from keyrig.session.message_inspection import SCHEMA, describe_message, messages_in  # noqa: PLC0415 - not for --help
+    from keyrig.session.message_inspection import SCHEMA, describe_message, messages_in
 
     messages = messages_in(_read(source))
     verifier = None if keystore is None else _verifier(keystore, acb)
@@ -53,7 +53,7 @@ def inspect(source: str, keystore: Path | None, acb: str, *, as_json: bool) -> N
 
 
 def _read(source: str) -> bytes:
-    from keyrig.session.message_inspection import INPUT_MAXIMUM_OCTETS  # noqa: PLC0415 - not for --help
+    from keyrig.session.message_inspection import INPUT_MAXIMUM_OCTETS
 
     if source == "-":
         return sys.stdin.buffer.read(INPUT_MAXIMUM_OCTETS + 1)
@@ -72,9 +72,9 @@ def _read(source: str) -> bytes:
 
 
 def _verifier(keystore: Path, acb: str) -> Verifier:
-    from gbcs.entity import EntityIdentifier  # noqa: PLC0415 - only where messages are verified
-    from keyrig.keys.store_opening import open_keystore  # noqa: PLC0415 - as above
-    from keyrig.session.conformance import Verifier  # noqa: PLC0415 - as above
+    from gbcs.entity import EntityIdentifier
+    from keyrig.keys.store_opening import open_keystore
+    from keyrig.session.conformance import Verifier
 
     try:
         broker = EntityIdentifier.parse(acb)
@@ -84,7 +84,7 @@ def _verifier(keystore: Path, acb: str) -> Verifier:
 
 
 def _print(descriptions: Sequence[Description]) -> None:
-    from keyrig.session.message_inspection import as_lines  # noqa: PLC0415 - not for --help
+    from keyrig.session.message_inspection import as_lines
 
     for number, description in enumerate(descriptions):
         if number:

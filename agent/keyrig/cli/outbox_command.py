@@ -39,7 +39,7 @@ def outbox(context: click.Context, *, as_json: bool) -> int:
     """
     if context.invoked_subcommand is not None:
         return 0
-    from keyrig.upstream.upstream_listing import listing_document, listing_lines  # noqa: PLC0415 - not for --help
+    from keyrig.upstream.upstream_listing import listing_document, listing_lines
 
     with _opened() as (ledger, settings):
         document = listing_document(ledger, settings)
@@ -58,7 +58,7 @@ def show(event: str) -> int:
 
     EVENT is an event's id, or the beginning of it.
     """
-    from keyrig.upstream.upstream_listing import event_document  # noqa: PLC0415 - not for --help
+    from keyrig.upstream.upstream_listing import event_document
 
     with _opened() as (ledger, settings):
         document = event_document(ledger, settings, ledger.outbox.find(event))
@@ -80,10 +80,10 @@ def show(event: str) -> int:
 @json_option
 def deliver(target: str | None, within_s: float, *, as_json: bool) -> int:
     """Tell upstreams what waits, at once; exit code 5 says that something still does."""
-    from keyrig.cli.watching import watching  # noqa: PLC0415 - not for --help
-    from keyrig.config.places import ledger_path  # noqa: PLC0415 - as above
-    from keyrig.config.settings import load_settings  # noqa: PLC0415 - as above
-    from keyrig.upstream.publishing_wait import report_upstream  # noqa: PLC0415 - as above
+    from keyrig.cli.watching import watching
+    from keyrig.config.places import ledger_path
+    from keyrig.config.settings import load_settings
+    from keyrig.upstream.publishing_wait import report_upstream
 
     settings = load_settings()
     only = None if target is None else frozenset({_named(settings, target)})
@@ -116,8 +116,8 @@ def retry(event: str | None, target: str | None) -> int:
 @reason_option
 def park(event: str, target: str | None, reason: str) -> int:
     """Hold EVENT back from an upstream, and with it the later ones of its device."""
-    from gbcs.printable import printable  # noqa: PLC0415 - as above
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - not for --help
+    from gbcs.printable import printable
+    from keyrig.base.clock import utc_now
 
     with _opened() as (ledger, settings):
         name, found = _one(settings, target), ledger.outbox.find(event)
@@ -132,8 +132,8 @@ def park(event: str, target: str | None, reason: str) -> int:
 @reason_option
 def discard(event: str, target: str | None, reason: str) -> int:
     """Have an upstream never told the parked EVENT; what, when and why stays in the ledger."""
-    from gbcs.printable import printable  # noqa: PLC0415 - as above
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - not for --help
+    from gbcs.printable import printable
+    from keyrig.base.clock import utc_now
 
     with _opened() as (ledger, settings):
         name, found = _one(settings, target), ledger.outbox.find(event)
@@ -161,10 +161,10 @@ def replay(target: str | None, since: datetime | None, *, yes: bool) -> int:
 @contextmanager
 def _opened() -> Iterator[tuple[Ledger, Settings]]:
     """Open the ledger, with every upstream of the settings known to it."""
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - not for --help
-    from keyrig.config.places import ledger_path  # noqa: PLC0415 - as above
-    from keyrig.config.settings import load_settings  # noqa: PLC0415 - as above
-    from keyrig.ledger.ledger import Ledger  # noqa: PLC0415 - as above
+    from keyrig.base.clock import utc_now
+    from keyrig.config.places import ledger_path
+    from keyrig.config.settings import load_settings
+    from keyrig.ledger.ledger import Ledger
 
     settings = load_settings()
     with Ledger(ledger_path(), create=False) as ledger:
@@ -173,8 +173,8 @@ def _opened() -> Iterator[tuple[Ledger, Settings]]:
 
 
 def _named(settings: Settings, name: str) -> str:
-    from gbcs.printable import printable  # noqa: PLC0415 - as above
-    from keyrig.base.errors import SettingsError  # noqa: PLC0415 - not for --help
+    from gbcs.printable import printable
+    from keyrig.base.errors import SettingsError
 
     if name not in settings.upstream:
         known = ", ".join(settings.upstream) or "none"

@@ -30,7 +30,7 @@ _COLUMNS = ("who", "role", "use", "for", "valid from", "until", "key identifier"
 
 
 def _default_keystore() -> Path:
-    from keyrig.config.places import default_keystore  # noqa: PLC0415 - only when none is named
+    from keyrig.config.places import default_keystore
 
     return default_keystore()
 
@@ -65,17 +65,17 @@ def _open(keystore: Path, rig: Path | None, passphrase: Passphrase | None) -> Ke
         RigFileInvalid: The rig file cannot be used.
     """
     if rig is None:
-        from keyrig.keys.store_opening import open_keystore  # noqa: PLC0415 - not for --help
+        from keyrig.keys.store_opening import open_keystore
 
         return open_keystore(keystore, passphrase)
-    from click.core import ParameterSource  # noqa: PLC0415 - as above
+    from click.core import ParameterSource
 
     source = click.get_current_context().get_parameter_source("keystore")
     if source is not ParameterSource.DEFAULT:
         raise click.UsageError("name either --keystore or --rig")
-    from keyrig.config.places import home_directory  # noqa: PLC0415 - as above
-    from keyrig.config.rig_file import load_rig  # noqa: PLC0415 - as above
-    from keyrig.keys.store_opening import open_rig_keystore  # noqa: PLC0415 - as above
+    from keyrig.config.places import home_directory
+    from keyrig.config.rig_file import load_rig
+    from keyrig.keys.store_opening import open_rig_keystore
 
     return open_rig_keystore(home_directory(), load_rig(rig).pki, passphrase)
 
@@ -85,7 +85,7 @@ def _print_json(kind: str, **fields: Any) -> None:
 
 
 def _now() -> datetime:
-    from datetime import UTC, datetime  # noqa: PLC0415 - as the command's other imports
+    from datetime import UTC, datetime
 
     return datetime.now(UTC)
 
@@ -108,9 +108,9 @@ def pki() -> None:
 @json_option
 def init(keystore: Path, *, as_json: bool) -> None:
     """Make a whole test PKI in a new folder: authorities, DCC, suppliers, network operator."""
-    import os  # noqa: PLC0415 - the command's imports stand in it, so that `--help` is quick
+    import os
 
-    from keyrig.keys.lab_pki import initialise  # noqa: PLC0415
+    from keyrig.keys.lab_pki import initialise
 
     store = initialise(keystore, _now(), os.urandom)
     count = len(store.stored())
@@ -125,7 +125,7 @@ def init(keystore: Path, *, as_json: bool) -> None:
 @json_option
 def show(keystore: Path, rig: Path | None, *, as_json: bool) -> None:
     """List certificates: whose they are, for what, until when."""
-    from keyrig.documents.certificate_listing import certificate_document  # noqa: PLC0415
+    from keyrig.documents.certificate_listing import certificate_document
 
     store = _open(keystore, rig, None)
     rows = [certificate_document(stored) for stored in store.stored()]
@@ -139,9 +139,9 @@ def show(keystore: Path, rig: Path | None, *, as_json: bool) -> None:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
     for column in _COLUMNS:
@@ -171,7 +171,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
 @json_option
 def import_command(source: Path, keystore: Path, *, as_json: bool) -> None:
     """Copy SOURCE, a folder or a DCC Boxed keystore.json, into the key store, with its keys."""
-    from keyrig.keys.lab_pki import import_  # noqa: PLC0415
+    from keyrig.keys.lab_pki import import_
 
     report = import_(source, keystore, _ask_passphrase)
     _print_copy("pki-imported", keystore, report, as_json=as_json)
@@ -194,7 +194,7 @@ def export_command(
     to: Path, form: str, keystore: Path, rig: Path | None, *, private: bool, as_json: bool
 ) -> None:
     """Copy the key store's certificates to PATH, a new folder or file."""
-    from keyrig.keys.lab_pki import export, export_dcc_boxed  # noqa: PLC0415
+    from keyrig.keys.lab_pki import export, export_dcc_boxed
 
     if form == "dcc-boxed":
         # An encrypted key cannot be written there, so nobody is asked for its passphrase.
@@ -231,7 +231,7 @@ def _print_copy(kind: str, to: Path, report: CopyReport, *, as_json: bool) -> No
 @json_option
 def check_command(keystore: Path, rig: Path | None, *, ignore_time: bool, as_json: bool) -> None:
     """Check every certificate's profile and path, and that each key is its certificate's."""
-    from keyrig.keys.lab_pki import check  # noqa: PLC0415
+    from keyrig.keys.lab_pki import check
 
     store = _open(keystore, rig, _ask_passphrase)
     report = check(store, None if ignore_time else _now())
@@ -263,8 +263,8 @@ def fetch_command(entity: EntityIdentifier, keystore: Path, *, as_json: bool) ->
 
     Each must lead to a root that the key store has.
     """
-    from keyrig.config.places import home_directory  # noqa: PLC0415
-    from keyrig.transports.dcc.smki_fetching import fetch_certificates  # noqa: PLC0415
+    from keyrig.config.places import home_directory
+    from keyrig.transports.dcc.smki_fetching import fetch_certificates
 
     fetched = fetch_certificates(keystore, home_directory(), entity, at=_now())
     for each in fetched:
@@ -292,8 +292,8 @@ def fetch_command(entity: EntityIdentifier, keystore: Path, *, as_json: bool) ->
 @json_option
 def bundle_command(keystore: Path, *, as_json: bool) -> None:
     """Fetch DCC Boxed's bundle of organisations' keys, and copy it into the key store."""
-    from keyrig.config.places import home_directory  # noqa: PLC0415
-    from keyrig.transports.dcc.smki_fetching import fetch_bundle  # noqa: PLC0415
+    from keyrig.config.places import home_directory
+    from keyrig.transports.dcc.smki_fetching import fetch_bundle
 
     report = fetch_bundle(keystore, home_directory(), _ask_passphrase)
     _print_copy("pki-bundle-imported", keystore, report, as_json=as_json)
@@ -310,10 +310,10 @@ def bundle_command(keystore: Path, *, as_json: bool) -> None:
 @json_option
 def requests_command(folder: Path | None, *, as_json: bool) -> None:
     """List the devices' certification requests that wait for an authority, and since when."""
-    from keyrig.config.places import ledger_path  # noqa: PLC0415
-    from keyrig.keys.authority_by_hand import request_file, write_request  # noqa: PLC0415
-    from keyrig.ledger.ledger import Ledger  # noqa: PLC0415
-    from keyrig.run.certification_requests import waiting_requests  # noqa: PLC0415
+    from keyrig.config.places import ledger_path
+    from keyrig.keys.authority_by_hand import request_file, write_request
+    from keyrig.ledger.ledger import Ledger
+    from keyrig.run.certification_requests import waiting_requests
 
     waiting: tuple[WaitingRequest, ...] = ()
     if ledger_path().exists():
@@ -351,11 +351,11 @@ def certified_command(
     FILE may be PEM, DER, PKCS#7 or a zip, with any number of certificates. Each is checked
     against its request, its profile and its path to the root; a wrong one changes nothing.
     """
-    from keyrig.config.places import ledger_path  # noqa: PLC0415
-    from keyrig.keys.given_certificates import read_given  # noqa: PLC0415
-    from keyrig.keys.issued_certificates import IssuedCertificates  # noqa: PLC0415
-    from keyrig.ledger.ledger import Ledger  # noqa: PLC0415
-    from keyrig.run.certificates_taken_in import take_in  # noqa: PLC0415
+    from keyrig.config.places import ledger_path
+    from keyrig.keys.given_certificates import read_given
+    from keyrig.keys.issued_certificates import IssuedCertificates
+    from keyrig.ledger.ledger import Ledger
+    from keyrig.run.certificates_taken_in import take_in
 
     given = [certificate for file in files for certificate in read_given(file)]
     issued = IssuedCertificates(_open(keystore, rig, None))
@@ -384,11 +384,11 @@ def void_command(key_identifier: str, reason: str, *, as_json: bool) -> None:
 
     The next run has the device make another key and asks for its certificate.
     """
-    from gbcs.printable import printable  # noqa: PLC0415
-    from keyrig.base.errors import SettingsError  # noqa: PLC0415
-    from keyrig.config.places import ledger_path  # noqa: PLC0415
-    from keyrig.ledger.ledger import Ledger  # noqa: PLC0415
-    from keyrig.run.certification_requests import void, waiting_requests  # noqa: PLC0415
+    from gbcs.printable import printable
+    from keyrig.base.errors import SettingsError
+    from keyrig.config.places import ledger_path
+    from keyrig.ledger.ledger import Ledger
+    from keyrig.run.certification_requests import void, waiting_requests
 
     if not reason.strip():
         raise SettingsError("--reason", "nothing is said", "say why the request is given up")

@@ -43,7 +43,7 @@ def plan(
     as_json: bool,
 ) -> int:
     """Show which duties of RIG are due, why, and until when; touches no device."""
-    from keyrig.cli.status_command import show  # noqa: PLC0415 - not for --help
+    from keyrig.cli.status_command import show
 
     if sum(map(bool, (device_texts, explained, limit))) > 1 or (limit and rig):
         raise click.UsageError("--device, --explain and --next exclude each other; --next no RIG")
@@ -55,14 +55,15 @@ def plan(
 
 
 def _explain(rig: Path | None, texts: tuple[str, ...], *, as_json: bool) -> int:
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - as above
-    from keyrig.config.rig_file import load_rig  # noqa: PLC0415 - as above
-    from keyrig.documents.explanations import (  # noqa: PLC0415 - as above
+    from keyrig.base.clock import utc_now
+    from keyrig.config.places import places_of
+    from keyrig.config.rig_file import load_rig
+    from keyrig.documents.explanations import (
         explanation_document,
         explanation_lines,
         explanations_of,
     )
-    from keyrig.run.wiring import outlook_of, places_of  # noqa: PLC0415 - not for --help
+    from keyrig.run.outlook import outlook_of
 
     opened = load_rig(rig)
     only = parse_devices(texts, option="--explain")
@@ -82,10 +83,10 @@ def _explain(rig: Path | None, texts: tuple[str, ...], *, as_json: bool) -> int:
 
 
 def _show_next(limit: int, *, as_json: bool) -> int:
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - not for --help
-    from keyrig.config.places import ledger_path  # noqa: PLC0415 - as above
-    from keyrig.documents.due_listing import due_document  # noqa: PLC0415 - as above
-    from keyrig.ledger.ledger import Ledger  # noqa: PLC0415 - as above
+    from keyrig.base.clock import utc_now
+    from keyrig.config.places import ledger_path
+    from keyrig.documents.due_listing import due_document
+    from keyrig.ledger.ledger import Ledger
 
     with Ledger(ledger_path(), create=False) as ledger:
         document = due_document(ledger, utc_now(), limit)

@@ -44,9 +44,9 @@ def radio() -> None:
 @json_option
 def list_(*, as_json: bool) -> int:
     """List the serial ports on USB, by USB identity; their names belong in rig files."""
-    from dataclasses import asdict  # noqa: PLC0415 - not for --help
+    from dataclasses import asdict
 
-    from keyrig.run.radio_inspection import usb_ports  # noqa: PLC0415 - as above
+    from keyrig.run.radio_inspection import usb_ports
 
     ports = usb_ports()
     if as_json:
@@ -70,8 +70,8 @@ def list_(*, as_json: bool) -> int:
 @json_option
 def show(rig: Path | None, radio: str | None, port: str | None, *, as_json: bool) -> int:
     """Show what a radio is, its network, and whether it has Smart Energy security."""
-    from keyrig.cli.watching import watching  # noqa: PLC0415 - not for --help
-    from keyrig.run.radio_inspection import look, radio_port  # noqa: PLC0415 - as above
+    from keyrig.cli.watching import watching
+    from keyrig.run.radio_inspection import look, radio_port
 
     with (
         watching(as_json=as_json) as observe,
@@ -121,11 +121,11 @@ def permit(
     as_json: bool,
 ) -> int:
     """Let the device EUI of the rig join by its install code, and no other."""
-    from keyrig.base.errors import SettingsError  # noqa: PLC0415 - as above
-    from keyrig.cli.watching import watching  # noqa: PLC0415 - as above
-    from keyrig.config.rig_file import ZigBeeSettings  # noqa: PLC0415 - as above
-    from keyrig.run.radio_inspection import admit, radio_port  # noqa: PLC0415 - as above
-    from keyrig.run.wiring import places_of  # noqa: PLC0415 - not for --help
+    from keyrig.base.errors import SettingsError
+    from keyrig.cli.watching import watching
+    from keyrig.config.places import places_of
+    from keyrig.config.rig_file import ZigBeeSettings
+    from keyrig.run.radio_inspection import admit, radio_port
 
     with (
         watching(as_json=as_json) as observe,
@@ -158,8 +158,8 @@ def backup(
     file: Path, rig: Path | None, radio: str | None, port: str | None, *, force: bool
 ) -> int:
     """Write the radio's network to FILE in zigpy's open format; it holds the network's keys."""
-    from keyrig.cli.watching import watching  # noqa: PLC0415 - not for --help
-    from keyrig.run.radio_inspection import back_up, radio_port  # noqa: PLC0415 - as above
+    from keyrig.cli.watching import watching
+    from keyrig.run.radio_inspection import back_up, radio_port
 
     with (
         watching(as_json=False) as observe,
@@ -191,9 +191,9 @@ def restore(
     yes: bool,
 ) -> int:
     """Give the radio the network of the backup FILE, in place of its own."""
-    from keyrig.cli.watching import watching  # noqa: PLC0415 - not for --help
-    from keyrig.run.radio_inspection import radio_port  # noqa: PLC0415 - as above
-    from keyrig.run.radio_inspection import restore as restore_radio  # noqa: PLC0415 - as above
+    from keyrig.cli.watching import watching
+    from keyrig.run.radio_inspection import radio_port
+    from keyrig.run.radio_inspection import restore as restore_radio
 
     if not yes:
         click.confirm("The radio's present network will be lost. Go on?", abort=True, err=True)

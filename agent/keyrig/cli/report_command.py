@@ -37,11 +37,11 @@ def report(run: str, form: str, output: Path) -> int:
     It is made from the ledger, touches no device, and may be made at any time, also while the
     run goes on.
     """
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - not for --help
-    from keyrig.base.whole_files import write_whole  # noqa: PLC0415 - as above
-    from keyrig.config.places import ledger_path  # noqa: PLC0415 - as above
-    from keyrig.ledger.ledger import Ledger  # noqa: PLC0415 - as above
-    from keyrig.ledger.run_record import gather  # noqa: PLC0415 - as above
+    from keyrig.base.clock import utc_now
+    from keyrig.base.whole_files import write_whole
+    from keyrig.config.places import ledger_path
+    from keyrig.ledger.ledger import Ledger
+    from keyrig.ledger.run_record import gather
 
     with Ledger(ledger_path(), create=False) as ledger:
         record = gather(ledger, ledger.runs.named(run).id)
@@ -54,8 +54,8 @@ def report(run: str, form: str, output: Path) -> int:
 
 
 def _octets(form: str, record: RunRecord, now: datetime) -> bytes:
-    from keyrig.config.places import home_directory  # noqa: PLC0415 - not for --help
-    from keyrig.report.report_formats import report_octets, sealed_evidence  # noqa: PLC0415 - as above
+    from keyrig.config.places import home_directory
+    from keyrig.report.report_formats import report_octets, sealed_evidence
 
     if form != "evidence":
         return report_octets(form, record, now)

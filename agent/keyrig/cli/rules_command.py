@@ -28,9 +28,10 @@ SCHEMA = 1
 @json_option
 def rules(rig: Path | None, file: Path | None, *, as_json: bool) -> int:
     """Show the rule set that holds on RIG: every duty, and how ambiguous texts are read."""
-    from keyrig.config.rig_file import load_rig  # noqa: PLC0415 - as above
-    from keyrig.duties.rules import load_rules  # noqa: PLC0415 - as above
-    from keyrig.run.wiring import places_of, rules_of  # noqa: PLC0415 - not for --help
+    from keyrig.config.places import places_of
+    from keyrig.config.rig_file import load_rig
+    from keyrig.duties.rules import load_rules
+    from keyrig.run.outlook import rules_of
 
     if rig is not None and file is not None:
         raise click.UsageError("name a RIG or a --file")

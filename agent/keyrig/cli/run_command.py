@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from keyrig.base.observing import Observer
-    from keyrig.run.wiring import Places
+    from keyrig.config.places import Places
 
 
 @click.command()
@@ -71,14 +71,15 @@ def run(
     event is one JSON object on a line. Upstreams are told of it for after_run_s of the
     settings; exit code 5 says that the work is done and that one of them was not told all.
     """
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - as above
-    from keyrig.cli.watching import watching  # noqa: PLC0415 - as above
-    from keyrig.config.rig_file import load_rig  # noqa: PLC0415 - as above
-    from keyrig.config.settings import load_settings  # noqa: PLC0415 - as above
-    from keyrig.run.device_runs import run as run_rig  # noqa: PLC0415 - as above
-    from keyrig.run.wiring import assembled, places_of  # noqa: PLC0415 - not for --help
-    from keyrig.session.transcript import TranscriptFile  # noqa: PLC0415 - as above
-    from keyrig.upstream.publishing_wait import report_upstream  # noqa: PLC0415 - as above
+    from keyrig.base.clock import utc_now
+    from keyrig.cli.watching import watching
+    from keyrig.config.places import places_of
+    from keyrig.config.rig_file import load_rig
+    from keyrig.config.settings import load_settings
+    from keyrig.run.rig_run import run as run_rig
+    from keyrig.run.wiring import assembled
+    from keyrig.session.transcript import TranscriptFile
+    from keyrig.upstream.publishing_wait import report_upstream
 
     if execute_at is not None and execute_at <= utc_now():
         raise click.BadParameter("it must lie ahead", param_hint="--execute-at")
@@ -112,9 +113,9 @@ def run(
 def _show(
     places: Places, observe: Observer, title: str, only: tuple[EntityIdentifier, ...]
 ) -> None:
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - as above
-    from keyrig.cli.watching import show_plan  # noqa: PLC0415 - as above
-    from keyrig.run.wiring import outlook_of  # noqa: PLC0415 - not for --help
+    from keyrig.base.clock import utc_now
+    from keyrig.cli.watching import show_plan
+    from keyrig.run.outlook import outlook_of
 
     outlook = outlook_of(places, now=utc_now(), only=only, observe=observe)
     show_plan(outlook, observe, title=f"{places.rig.name}: {title}")

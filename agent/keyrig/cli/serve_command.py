@@ -41,14 +41,14 @@ def serve(rigs: tuple[Path, ...], listening: str | None, *, openapi: bool, as_js
     once it answers. Each request needs a token: `keyrig token create NAME --scope read`.
     """
     if openapi:
-        from keyrig.api.application import openapi_text  # noqa: PLC0415 - not for --help
+        from keyrig.api.application import openapi_text
 
         click.echo(openapi_text(), nl=False)
         return 0
-    from keyrig.api.api_service import Service  # noqa: PLC0415 - as above
-    from keyrig.api.server import Server, alone, listen  # noqa: PLC0415 - as above
-    from keyrig.cli.watching import watching  # noqa: PLC0415 - not for --help
-    from keyrig.config.places import home_directory  # noqa: PLC0415 - as above
+    from keyrig.api.api_service import Service
+    from keyrig.api.server import Server, alone, listen
+    from keyrig.cli.watching import watching
+    from keyrig.config.places import home_directory
 
     # The event loop waits for the interpreter as long as each thread of a run may keep it.
     sys.setswitchinterval(SWITCH_S)
@@ -74,9 +74,9 @@ def serve(rigs: tuple[Path, ...], listening: str | None, *, openapi: bool, as_js
 
 def _tell_exposure(home: Path) -> None:
     """Log that others than its owner may get at the home, where they may."""
-    from structlog import get_logger  # noqa: PLC0415 - not for --help
+    from structlog import get_logger
 
-    from keyrig.base.private_files import exposure_of  # noqa: PLC0415 - as above
+    from keyrig.base.private_files import exposure_of
 
     exposure = exposure_of(home)
     if exposure is not None:
@@ -91,9 +91,9 @@ def service_rigs(service: Any) -> list[str]:
 
 
 def _settings(listening: str | None) -> Settings:
-    from pydantic import ValidationError  # noqa: PLC0415 - not for --help
+    from pydantic import ValidationError
 
-    from keyrig.config.settings import ServeSettings, load_settings  # noqa: PLC0415 - as above
+    from keyrig.config.settings import ServeSettings, load_settings
 
     settings = load_settings()
     if listening is None:

@@ -21,8 +21,8 @@ def settings(*, example: bool, as_json: bool) -> int:
     environment variable overrides a key: KEYRIG_SERVE__LISTEN is listen of [serve]. Secrets are
     named by where they are kept, and never shown.
     """
-    from keyrig.config.settings import read_settings  # noqa: PLC0415 - not for --help
-    from keyrig.config.settings_listing import (  # noqa: PLC0415 - as above
+    from keyrig.config.settings import read_settings
+    from keyrig.config.settings_listing import (
         example_lines,
         settings_document,
         settings_lines,

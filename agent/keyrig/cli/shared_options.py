@@ -43,7 +43,7 @@ def device_option(function: F) -> F:
 
 def parse_devices(texts: tuple[str, ...], option: str = "--device") -> tuple[EntityIdentifier, ...]:
     """Read the Entity Identifiers given with an option."""
-    from gbcs.entity import EntityIdentifier  # noqa: PLC0415 - not for --help
+    from gbcs.entity import EntityIdentifier
 
     try:
         return tuple(EntityIdentifier.parse(text) for text in texts)
@@ -60,7 +60,7 @@ class EntityType(click.ParamType["EntityIdentifier"]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> EntityIdentifier:
         """See `click.ParamType.convert`."""
-        from gbcs.entity import EntityIdentifier  # noqa: PLC0415 - not for --help
+        from gbcs.entity import EntityIdentifier
 
         try:
             return EntityIdentifier.parse(value)
@@ -77,7 +77,7 @@ class InstantType(click.ParamType["datetime"]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
         """See `click.ParamType.convert`."""
-        from datetime import UTC, datetime  # noqa: PLC0415 - not for --help
+        from datetime import UTC, datetime
 
         try:
             instant = datetime.fromisoformat(value)

@@ -32,10 +32,11 @@ def show(
     as_json: bool,
 ) -> int:
     """Print a rig's duties; changes nothing."""
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - as above
-    from keyrig.cli.watching import show_plan, watching  # noqa: PLC0415 - as above
-    from keyrig.config.rig_file import load_rig  # noqa: PLC0415 - as above
-    from keyrig.run.wiring import outlook_of, places_of, radios_of  # noqa: PLC0415 - not for --help
+    from keyrig.base.clock import utc_now
+    from keyrig.cli.watching import show_plan, watching
+    from keyrig.config.places import places_of
+    from keyrig.config.rig_file import load_rig
+    from keyrig.run.outlook import outlook_of, radios_of
 
     opened = load_rig(rig)
     opened.require(only)

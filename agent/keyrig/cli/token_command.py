@@ -27,7 +27,7 @@ class _Duration(click.ParamType["timedelta | None"]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> timedelta | None:
-        from keyrig.domain.api_tokens import read_duration  # noqa: PLC0415 - not for --help
+        from keyrig.domain.api_tokens import read_duration
 
         if value == NEVER:
             return None
@@ -64,12 +64,12 @@ def token() -> None:
 @json_option
 def create(name: str, scopes: tuple[str, ...], lasts: timedelta | None, *, as_json: bool) -> int:
     """Make a token for NAME, a person or a program, and print it: it is shown this once."""
-    import os  # noqa: PLC0415 - not for --help
+    import os
 
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - as above
-    from keyrig.config.places import ledger_path  # noqa: PLC0415 - as above
-    from keyrig.domain.api_tokens import Scope, new_token  # noqa: PLC0415 - as above
-    from keyrig.ledger.ledger import Ledger  # noqa: PLC0415 - as above
+    from keyrig.base.clock import utc_now
+    from keyrig.config.places import ledger_path
+    from keyrig.domain.api_tokens import Scope, new_token
+    from keyrig.ledger.ledger import Ledger
 
     if not name.isprintable() or not name.strip() or len(name) > 80:
         raise click.BadParameter("it is one line of 1 to 80 characters", param_hint="NAME")
@@ -92,9 +92,9 @@ def create(name: str, scopes: tuple[str, ...], lasts: timedelta | None, *, as_js
 @json_option
 def list_(*, as_json: bool) -> int:
     """List tokens: whose they are, what they allow, until when."""
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - not for --help
-    from keyrig.config.places import ledger_path  # noqa: PLC0415 - as above
-    from keyrig.ledger.ledger import Ledger  # noqa: PLC0415 - as above
+    from keyrig.base.clock import utc_now
+    from keyrig.config.places import ledger_path
+    from keyrig.ledger.ledger import Ledger
 
     now = utc_now()
     with Ledger(ledger_path(make=True)) as ledger:
@@ -116,9 +116,9 @@ def list_(*, as_json: bool) -> int:
 @json_option
 def revoke(name: str, *, as_json: bool) -> int:
     """Revoke the token of a NAME or id; it is refused from now on, also where it watches events."""
-    from keyrig.base.clock import utc_now  # noqa: PLC0415 - not for --help
-    from keyrig.config.places import ledger_path  # noqa: PLC0415 - as above
-    from keyrig.ledger.ledger import Ledger  # noqa: PLC0415 - as above
+    from keyrig.base.clock import utc_now
+    from keyrig.config.places import ledger_path
+    from keyrig.ledger.ledger import Ledger
 
     with Ledger(ledger_path(make=True)) as ledger:
         revoked = ledger.tokens.revoke(name, utc_now())

@@ -41,9 +41,9 @@ class _Root(click.ParamType["str"]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if _FINGERPRINT.fullmatch(_plain(value)):
             return _plain(value)
-        from gbcs.certificates import GBCSCertificate  # noqa: PLC0415 - not for --help
-        from gbcs.errors import DecodeError  # noqa: PLC0415 - as above
-        from keyrig.base.outside_files import Unreadable, pem_of, read_octets  # noqa: PLC0415 - as above
+        from gbcs.certificates import GBCSCertificate
+        from gbcs.errors import DecodeError
+        from keyrig.base.outside_files import Unreadable, pem_of, read_octets
 
         try:
             octets = pem_of(read_octets(Path(value)))
@@ -81,12 +81,12 @@ def verify_evidence(file: Path, key: str | None, roots: tuple[str, ...], *, as_j
 
     Needs nothing but the file. Exits 3 if anything does not hold, 2 if it is no evidence file.
     """
-    from keyrig.base.errors import EvidenceBroken, FileInvalid  # noqa: PLC0415 - as above
-    from keyrig.base.exit_codes import ExitCode  # noqa: PLC0415 - not for --help
-    from keyrig.base.outside_files import Unreadable, read_octets  # noqa: PLC0415 - as above
-    from keyrig.evidence.evidence_check import check  # noqa: PLC0415 - as above
-    from keyrig.evidence.evidence_file import read_evidence  # noqa: PLC0415 - as above
-    from keyrig.evidence.evidence_lines import (  # noqa: PLC0415 - as above
+    from keyrig.base.errors import EvidenceBroken, FileInvalid
+    from keyrig.base.exit_codes import ExitCode
+    from keyrig.base.outside_files import Unreadable, read_octets
+    from keyrig.evidence.evidence_check import check
+    from keyrig.evidence.evidence_file import read_evidence
+    from keyrig.evidence.evidence_lines import (
         FILE_MAXIMUM_OCTETS,
         as_written,
         is_evidence,
@@ -154,8 +154,8 @@ def _document(verdict: Verdict) -> dict[str, Any]:
 
 
 def _lines(verdict: Verdict, *, is_key_demanded: bool, is_root_named: bool) -> Iterator[str]:
-    from gbcs.printable import printable  # noqa: PLC0415 - not for --help
-    from keyrig.evidence.evidence_check import Proof  # noqa: PLC0415 - as above
+    from gbcs.printable import printable
+    from keyrig.evidence.evidence_check import Proof
 
     file = verdict.file
     assert file.rules is not None
@@ -193,8 +193,8 @@ def _lines(verdict: Verdict, *, is_key_demanded: bool, is_root_named: bool) -> I
 
 
 def _duty_line(duty: DutyVerdict) -> str:
-    from gbcs.printable import printable  # noqa: PLC0415 - not for --help
-    from keyrig.evidence.evidence_check import Proof  # noqa: PLC0415 - as above
+    from gbcs.printable import printable
+    from keyrig.evidence.evidence_check import Proof
 
     how = {
         Proof.SIGNED: "proved by signatures",

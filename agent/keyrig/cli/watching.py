@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from keyrig.base.observing import Observer
-    from keyrig.run.wiring import Outlook
+    from keyrig.run.outlook import Outlook
 
 
 @contextmanager
@@ -53,7 +53,7 @@ def watching(*, as_json: bool) -> Iterator[Observer]:
 
 def console() -> Any:
     """Give the console of standard output; wide where it is no terminal, for whole rows."""
-    from rich.console import Console  # noqa: PLC0415 - not for --json
+    from rich.console import Console
 
     return Console() if sys.stdout.isatty() else Console(width=160)
 

@@ -18,7 +18,7 @@ from keyrig.delivery.device_certificates import learn_before_sending, learn_from
 from keyrig.delivery.returned_answers import write_answer
 from keyrig.documents.delivery_listing import described_command, states_of
 from keyrig.domain.states import BatchRule, EventType, RunOutcome, Verification
-from keyrig.run.device_runs import RunResult
+from keyrig.run.bench import RunResult
 from keyrig.session.conversation import SENDINGS
 from keyrig.session.device_messages import alert_payload
 from keyrig.session.transcript import NoTranscript, Transcript

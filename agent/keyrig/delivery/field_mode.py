@@ -11,7 +11,7 @@ from keyrig.base.clock import elapsed, monotonic, utc_now
 from keyrig.base.device_locks import holding
 from keyrig.base.errors import SettingsError
 from keyrig.base.observing import Observer, StopAsked, never_stopped, unobserved
-from keyrig.config.places import make_home
+from keyrig.config.places import make_home, places_of
 from keyrig.config.rig_file import ServiceSettings
 from keyrig.delivery.batch_validation import Expiry, check_batch
 from keyrig.delivery.delivery_run import Field, deliver
@@ -21,7 +21,8 @@ from keyrig.domain.clock_trust import ClockFinding, WatchedClock, clock_event
 from keyrig.domain.states import BatchRule
 from keyrig.ledger.clock_record import check_clock
 from keyrig.ledger.ledger import Ledger
-from keyrig.run.wiring import places_of, reserved, ways_to_devices
+from keyrig.run.device_links import ways_to_devices
+from keyrig.run.rig_locks import reserved
 from keyrig.session.transcript import NoTranscript, Transcript
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from keyrig.config.rig_file import Rig, RigDevice
     from keyrig.delivery.batch_reading import GivenCommand
     from keyrig.ledger.local_commands import LocalBatch, NewLocalCommand
-    from keyrig.run.device_runs import RunResult
+    from keyrig.run.bench import RunResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from keyrig.domain.device_facts import AttemptFact
     from keyrig.duties.explain import Explanation, FactUsed
-    from keyrig.run.wiring import Outlook
+    from keyrig.run.outlook import Outlook
 
 
 def explanations_of(outlook: Outlook) -> list[Explanation]:

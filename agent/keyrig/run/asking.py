@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from keyrig.base.clock import utc_now
 from keyrig.base.observing import Observer, unobserved
 from keyrig.config.rig_file import LineSettings, ServiceSettings, ZigBeeSettings
-from keyrig.run.device_runs import run
+from keyrig.run.rig_run import run
 from keyrig.run.wiring import assembled
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
     from keyrig.config.rig_file import Rig, RigDevice
     from keyrig.domain.trust_anchor import Cell
-    from keyrig.run.device_runs import Bench
+    from keyrig.run.bench import Bench
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,8 +22,11 @@ from keyrig.keys.lab_pki import check
 from keyrig.keys.store_opening import open_rig_keystore
 from keyrig.ledger.ledger import Ledger
 from keyrig.run.asking import askable, framing_of
+from keyrig.run.device_links import link_to
+from keyrig.run.outlook import outlook_of, radios_of
 from keyrig.run.preflight import NeedRule
-from keyrig.run.wiring import is_driven, link_to, outlook_of, preflight_of, radios_of
+from keyrig.run.rig_locks import is_driven
+from keyrig.run.rig_organisations import preflight_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator
@@ -31,10 +34,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gbcs.entity import EntityIdentifier
+    from keyrig.config.places import Places
     from keyrig.config.rig_file import RadioSettings, RigDevice
     from keyrig.keys.key_store import KeyStore
     from keyrig.run.preflight import Need, Preflight
-    from keyrig.run.wiring import Places
 
 PORTS_AT_ONCE: Final = 8
 """How many ports are tried at a time."""

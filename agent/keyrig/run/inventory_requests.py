@@ -11,13 +11,14 @@ from duis.responses import parse_response
 from gbcs.errors import SecurityError
 from keyrig.base.errors import DCCNotBelieved, SettingsError
 from keyrig.base.observing import unobserved
-from keyrig.config.places import make_home
+from keyrig.config.places import make_home, places_of
 from keyrig.domain.states import ServiceDocumentKind
 from keyrig.keys.rig_keys import RigKeys
 from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.service_documents import About
 from keyrig.run.inventory_facts import read_inventory, take_in
-from keyrig.run.wiring import facts_of, keystore_of, places_of
+from keyrig.run.outlook import facts_of
+from keyrig.run.rig_organisations import keystore_of
 from keyrig.transports.dcc.dcc_refusals import refused
 from keyrig.transports.dcc.dcc_service import connected, dcc_boxed_settings
 from keyrig.transports.dcc.duis_client import WebService

@@ -23,7 +23,7 @@ from keyrig.base.observing import Observer, unobserved
 from keyrig.base.outside_files import Unreadable, parse_json, read_octets
 from keyrig.base.private_files import open_private
 from keyrig.config.rig_file import load_rig
-from keyrig.run.wiring import emulated_rig
+from keyrig.run.hosting import emulated_rig
 from keyrig.transports.zigbee.hub_radio import Hub
 from keyrig.transports.zigbee.radio_role import FAULTS, RoleSettings, dashed, reason_of
 from keyrig.transports.zigbee.radio_thread import Radio

@@ -18,7 +18,7 @@ from keyrig.cli import run_command
 from keyrig.config.rig_file import load_rig
 from keyrig.domain.api_tokens import Scope
 from keyrig.keys.store_opening import open_keystore
-from keyrig.run.wiring import emulated_rig
+from keyrig.run.hosting import emulated_rig
 
 if TYPE_CHECKING:
     from pathlib import Path

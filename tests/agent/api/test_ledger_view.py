@@ -9,7 +9,7 @@ from agent.api.serving import ESME, HUB, RIG, Serving
 from keyrig.api.ledger_view import LedgerWatch
 from keyrig.cli import run_command
 from keyrig.ledger.ledger import Ledger
-from keyrig.run.wiring import outlook_of
+from keyrig.run.outlook import outlook_of
 
 if TYPE_CHECKING:
     from pathlib import Path

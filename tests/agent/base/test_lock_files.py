@@ -11,9 +11,9 @@ from keyrig.api.server import alone
 from keyrig.base.device_locks import holder_of, holding
 from keyrig.base.errors import LockUnusable, SettingsError
 from keyrig.base.lock_files import open_lock
-from keyrig.config.places import make_home
+from keyrig.config.places import make_home, places_of
 from keyrig.config.rig_file import load_rig
-from keyrig.run.wiring import held, places_of
+from keyrig.run.rig_locks import held
 from keyrig.upstream.publisher import UpstreamLock
 
 if TYPE_CHECKING:

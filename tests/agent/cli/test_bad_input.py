@@ -12,7 +12,7 @@ import pytest
 from keyrig.cli import run_command
 from keyrig.config.rig_file import emulated_home_text, load_rig
 from keyrig.ledger.ledger import Ledger
-from keyrig.run.wiring import emulated_rig
+from keyrig.run.hosting import emulated_rig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -25,7 +25,7 @@ from keyrig.cli import run_command
 from keyrig.config.rig_file import emulated_home_text, load_rig
 from keyrig.keys.store_opening import open_keystore
 from keyrig.ledger.ledger import Ledger
-from keyrig.run.wiring import emulated_rig
+from keyrig.run.hosting import emulated_rig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -22,12 +22,17 @@ from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from keyrig.base.device_locks import holding
 from keyrig.base.errors import RigBusy
 from keyrig.cli import run_command
+from keyrig.config.places import places_of
 from keyrig.config.rig_file import emulated_home_text, load_rig, parse_rig
 from keyrig.duties.plan import DutyState
 from keyrig.ledger.ledger import Ledger
 from keyrig.run.asking import ask
-from keyrig.run.device_runs import RunResult, run
-from keyrig.run.wiring import assembled, emulated_rig, held, is_driven, outlook_of, places_of
+from keyrig.run.bench import RunResult
+from keyrig.run.hosting import emulated_rig
+from keyrig.run.outlook import outlook_of
+from keyrig.run.rig_locks import held, is_driven
+from keyrig.run.rig_run import run
+from keyrig.run.wiring import assembled
 from keyrig.transports.line.pumped_link import PumpedLink
 
 if TYPE_CHECKING:

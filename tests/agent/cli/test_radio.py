@@ -14,8 +14,8 @@ from serial.tools import list_ports
 
 from keyrig.cli import run_command
 from keyrig.config.rig_file import load_rig
+from keyrig.run.hosting import emulated_rig
 from keyrig.run.radio_inspection import usb_ports
-from keyrig.run.wiring import emulated_rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

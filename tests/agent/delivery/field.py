@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from keyrig.ledger.local_commands import LocalBatch, LocalCommand
-    from keyrig.run.device_runs import RunResult
+    from keyrig.run.bench import RunResult
 
 DS, KA = KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -12,7 +12,7 @@ from gbcs.message import Message
 from gbcs.use_cases import decode_payload
 from keyrig.base.errors import LinkClosed
 from keyrig.domain.states import BatchRule, EventType, LocalCommandState, RunOutcome, Verification
-from keyrig.run.device_runs import RunResult
+from keyrig.run.bench import RunResult
 from keyrig.upstream.event_data import data_of
 
 from .field import BATCHES, DS, KA, NOON, Site

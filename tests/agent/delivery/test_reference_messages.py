@@ -17,7 +17,7 @@ from keyrig.delivery.returned_answers import Returning
 from keyrig.domain.states import BatchRule, LocalCommandState, Verification
 from keyrig.keys.store_opening import open_keystore
 from keyrig.ledger.ledger import Ledger
-from keyrig.run.device_runs import RunResult
+from keyrig.run.bench import RunResult
 
 from .field import BATCHES, NOON, WEEK, DirectLink
 

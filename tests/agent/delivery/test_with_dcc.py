@@ -20,7 +20,7 @@ from keyrig.delivery.public_certificates import PublicCertificates
 from keyrig.delivery.returned_answers import Returning
 from keyrig.domain.states import BatchRule, LocalCommandState, Verification
 from keyrig.ledger.ledger import Ledger
-from keyrig.run.device_runs import RunResult
+from keyrig.run.bench import RunResult
 
 from .field import BATCHES, WEEK, DirectLink
 

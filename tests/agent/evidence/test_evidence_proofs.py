@@ -46,7 +46,8 @@ from keyrig.evidence.evidence_key import evidence_key, fingerprint
 from keyrig.evidence.evidence_writer import evidence
 from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.run_record import gather
-from keyrig.run.device_runs import RunResult, run
+from keyrig.run.bench import RunResult
+from keyrig.run.rig_run import run
 from keyrig.run.wiring import assembled
 from meterstub.key_pair import KeyPair
 

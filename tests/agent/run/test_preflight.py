@@ -21,6 +21,7 @@ from campaigns.points import Trip
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import RemotePartyRole
 from keyrig.base.errors import RecoveryUntrusted
+from keyrig.config.places import places_of
 from keyrig.config.rig_file import emulated_home_text, load_rig, parse_rig
 from keyrig.domain.states import EventType
 from keyrig.duties.rules import rules_with
@@ -29,17 +30,18 @@ from keyrig.keys.folder_store import read_certificate
 from keyrig.keys.lab_pki import initialise
 from keyrig.keys.store_opening import open_rig_keystore
 from keyrig.ledger.ledger import Ledger
-from keyrig.run import wiring as assembly
-from keyrig.run.device_runs import RunResult
+from keyrig.run.bench import RunResult
 from keyrig.run.doctor import Health, examine
+from keyrig.run.outlook import outlook_of
 from keyrig.run.preflight import Footing, NeedRule, Preflight
+from keyrig.run.rig_organisations import preflight_of
 from keyrig.session.steps.regenerate_keys import KEY_USAGES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from keyrig.run.device_runs import Bench
+    from keyrig.run.bench import Bench
     from keyrig.run.doctor import Finding
     from keyrig.run.preflight import Need
 
@@ -113,7 +115,7 @@ def run_of(
 
 def doctor(home: Home, *only: EntityIdentifier, at: datetime = RUN_AT) -> list[Finding]:
     with mock.patch.dict(os.environ, KEYRIG_HOME=str(home.agent)):
-        found = list(examine(assembly.places_of(load_rig(None)), at, only=only))
+        found = list(examine(places_of(load_rig(None)), at, only=only))
     return [each for each in found if each.what == "needs"]
 
 
@@ -126,12 +128,12 @@ def needs_of(
 ) -> list[Need]:
     """Return what the due duties of a rig file need, with the ledger of `home` if it has one."""
     with mock.patch.dict(os.environ, KEYRIG_HOME=str(home.agent)):
-        places = assembly.places_of(parse_rig(text, "rig.toml"))
-        outlook = assembly.outlook_of(places, now=at)
+        places = places_of(parse_rig(text, "rig.toml"))
+        outlook = outlook_of(places, now=at)
         store = open_rig_keystore(places.home, places.rig.pki)
         ledger = Ledger(places.ledger, create=False) if places.ledger.exists() else None
         try:
-            preflight = assembly.preflight_of(places, store, ledger)
+            preflight = preflight_of(places, store, ledger)
             facts = [record.facts for record in outlook.records.values()]
             duties = outlook.plan.to_do()
             return list(preflight.needs(duties, facts, at, cells_are_read=cells_are_read))

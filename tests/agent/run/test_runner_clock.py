@@ -11,7 +11,8 @@ from keyrig.base.errors import ClockWrong
 from keyrig.config.rig_file import load_rig
 from keyrig.domain.clock_trust import ClockFault
 from keyrig.ledger.ledger import Ledger
-from keyrig.run.device_runs import RunResult, run
+from keyrig.run.bench import RunResult
+from keyrig.run.rig_run import run
 from keyrig.run.wiring import assembled
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from gbcs.roles import KeyUsage
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.domain.known_facts import FactName, KnownFact
 from keyrig.ledger.ledger import Ledger
-from keyrig.run.device_runs import RunResult
+from keyrig.run.bench import RunResult
 from keyrig.run.outside_facts import learn
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from gbcs.entity import EntityIdentifier
 from gbcs.message import Message
 from gbcs.security_credentials import NEVER, CredentialsReplacementMode
 from gbcs.use_cases import decode_payload
+from keyrig.config.places import places_of
 from keyrig.config.rig_file import Rig, emulated_home_text, load_rig, parse_rig
 from keyrig.domain.device_facts import Outcome
 from keyrig.domain.smi_status import SMIStatus
@@ -19,8 +20,10 @@ from keyrig.domain.states import EventType, ScheduledState
 from keyrig.duties.plan import Duty, DutyState
 from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.scheduled_replacements import ScheduledReplacements
-from keyrig.run.device_runs import RunResult, run
-from keyrig.run.wiring import assembled, outlook_of, places_of
+from keyrig.run.bench import RunResult
+from keyrig.run.outlook import outlook_of
+from keyrig.run.rig_run import run
+from keyrig.run.wiring import assembled
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,7 @@ from campaigns.invariants import broken_after_interruption, broken_after_recover
 from campaigns.lines import WireLog
 from campaigns.points import Trip
 from gbcs.entity import EntityIdentifier
-from keyrig.run.device_runs import RunResult
+from keyrig.run.bench import RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

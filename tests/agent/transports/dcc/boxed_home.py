@@ -14,12 +14,13 @@ from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType
 from keyrig.base.clock import monotonic
 from keyrig.base.observing import unobserved
+from keyrig.config.places import places_of
 from keyrig.config.rig_file import parse_rig
 from keyrig.keys.lab_pki import RegisteringAuthority, TestCertificationAuthority, initialise
 from keyrig.ledger.ledger import Ledger
-from keyrig.run.device_runs import RunResult, run
 from keyrig.run.emulation import EmulatedDevices
-from keyrig.run.wiring import assembled, places_of
+from keyrig.run.rig_run import run
+from keyrig.run.wiring import assembled
 from meterstub.device import EmulatedDevice
 from meterstub.memory import DeviceMemory, FileStorage
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from keyrig.config.rig_file import Rig
     from keyrig.ledger.exchanges import Exchange
     from keyrig.ledger.service_documents import ServiceDocument
+    from keyrig.run.bench import RunResult
 
 NOW = datetime(2026, 11, 24, 2, tzinfo=UTC)
 ESME = EntityIdentifier.parse("00-DB-12-34-56-78-90-A0")

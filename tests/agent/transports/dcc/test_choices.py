@@ -22,7 +22,7 @@ from keyrig.evidence.evidence_key import evidence_key
 from keyrig.evidence.evidence_writer import evidence
 from keyrig.keys.folder_store import write_certificate
 from keyrig.ledger.run_record import gather
-from keyrig.run.device_runs import RunResult
+from keyrig.run.bench import RunResult
 from keyrig.transports.dcc.dcc_inbox import Inbox
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from gbcs.roles import KeyUsage
 from gbcs.use_cases import MessageCode
 from keyrig.ledger.exchanges import Exchanges
 from keyrig.ledger.service_documents import ServiceDocuments
-from keyrig.run.device_runs import RunResult
+from keyrig.run.bench import RunResult
 from keyrig.transports.dcc.duis_client import DUISClient
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from keyrig.keys.lab_pki import ACCESS_CONTROL_BROKER, initialise
 from keyrig.keys.pem_keys import PEMKey
 from keyrig.keys.rig_keys import RigKeys
 from keyrig.ledger.run_record import gather
-from keyrig.run.device_runs import RunResult
+from keyrig.run.bench import RunResult
 from keyrig.transports.dcc.duis_signing import (
     RequestSigner,
     ResponseVerifier,

@@ -9,7 +9,7 @@ import pytest
 from agent.transports.dcc.boxed_home import ESME, BoxedHome
 from gbcs.roles import KeyUsage
 from keyrig.domain.key_changes import KeyChangeState
-from keyrig.run.device_runs import RunResult
+from keyrig.run.bench import RunResult
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from keyrig.evidence.evidence_key import evidence_key
 from keyrig.evidence.evidence_writer import evidence
 from keyrig.ledger.run_record import gather
 from keyrig.report.report_building import compose
-from keyrig.run.device_runs import RunResult
+from keyrig.run.bench import RunResult
 from keyrig.session.transcript import TranscriptFile
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from gbcs.use_cases import MessageCode
 from keyrig.domain.device_facts import Outcome
 from keyrig.domain.smi_status import SMIStatus
 from keyrig.domain.states import EventType, ExchangeOutcome, ServiceDocumentKind
-from keyrig.run.device_runs import RunResult
+from keyrig.run.bench import RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
