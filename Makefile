@@ -33,10 +33,11 @@ export KEYRIG_HOME ?= $(CURDIR)/build/home
 run: $(VENV)/run.stamp  ## Carry out every duty on the emulated home and show it.
 	@$(BIN)/keyrig run
 
-lint: $(VENV)/dev.stamp  ## Check style and types.
+lint: $(VENV)/dev.stamp  ## Check style, types, and the order of the rooms.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 test-packages:  ## Install Debian's packages for the tests, where root may and apt-get is there.
 	@missing=; for package in $(TEST_PACKAGES); do \

@@ -30,7 +30,9 @@ from keyrig.base.device_locks import holder_of
 from keyrig.config.rig_file import EMULATED, ServiceSettings, ZigBeeSettings
 from keyrig.documents.explanations import explanation_document, explanations_of
 from keyrig.documents.plan_listing import plan_document
-from keyrig.run.outlook import outlook_of, radios_of
+from keyrig.run.outlook import outlook_of
+from keyrig.run.rig_locks import is_driven
+from keyrig.transports.zigbee.radio_standings import read_standings
 
 if TYPE_CHECKING:
     from keyrig.api.api_service import Service
@@ -138,7 +140,10 @@ def rig_routes(service: Service) -> APIRouter:
         """Say how the radios of a rig stand."""
         del token
         served = await run_in_threadpool(served_rig, service, rig)
-        found = await run_in_threadpool(radios_of, served.places())
+        places = served.places()
+        found = await run_in_threadpool(
+            lambda: read_standings(places.radio_standings, is_driven=is_driven(places))
+        )
         return json_response({"rig": served.name, "radios": found})
 
     return router

@@ -36,13 +36,17 @@ def show(
     from keyrig.cli.watching import show_plan, watching
     from keyrig.config.places import places_of
     from keyrig.config.rig_file import load_rig
-    from keyrig.run.outlook import outlook_of, radios_of
+    from keyrig.run.outlook import outlook_of
+    from keyrig.run.rig_locks import is_driven
+    from keyrig.transports.zigbee.radio_standings import read_standings
 
     opened = load_rig(rig)
     opened.require(only)
     with watching(as_json=as_json) as observe:
-        outlook = outlook_of(places_of(opened), now=utc_now(), only=only, observe=observe)
-        for name, standing in radios_of(places_of(opened)).items():
+        places = places_of(opened)
+        outlook = outlook_of(places, now=utc_now(), only=only, observe=observe)
+        standings = read_standings(places.radio_standings, is_driven=is_driven(places))
+        for name, standing in standings.items():
             observe("radio-standing", radio=name, **standing)
         show_plan(outlook, observe, title=f"{opened.name}: {title}", only_due=only_due)
     return 0

@@ -12,9 +12,9 @@ from gbcs.errors import DecodeError, ProtectionMissing, WrongEntity
 from gbcs.message import Message
 from gbcs.path_validation import is_self_signed
 from gbcs.roles import KeyUsage
+from keyrig.domain.dcc_made_commands import asked_command
+from keyrig.domain.service_requests import Users
 from keyrig.domain.states import ServiceDocumentKind
-from keyrig.transports.dcc.dcc_made_commands import asked_command
-from keyrig.transports.dcc.service_requests import Users
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from duis.header import RequestIdentifier
     from duis.requests import Request
     from gbcs.certificates import GBCSCertificate
+    from keyrig.domain.dcc_made_commands import AskedCommand
     from keyrig.evidence.evidence_file import EvidenceFile, FiledExchange
-    from keyrig.transports.dcc.dcc_made_commands import AskedCommand
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

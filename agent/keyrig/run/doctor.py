@@ -23,10 +23,11 @@ from keyrig.keys.store_opening import open_rig_keystore
 from keyrig.ledger.ledger import Ledger
 from keyrig.run.asking import askable, framing_of
 from keyrig.run.device_links import link_to
-from keyrig.run.outlook import outlook_of, radios_of
+from keyrig.run.outlook import outlook_of
 from keyrig.run.preflight import NeedRule
 from keyrig.run.rig_locks import is_driven
 from keyrig.run.rig_organisations import preflight_of
+from keyrig.transports.zigbee.radio_standings import read_standings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator
@@ -296,7 +297,7 @@ def _radios(places: Places, about_to_start: Collection[str]) -> Iterator[Finding
         yield Finding("radio", Health.NOTE, f"zigpy {version}; no device of a rig uses a radio")
         return
     driven = is_driven(places)
-    standings = radios_of(places)
+    standings = read_standings(places.radio_standings, is_driven=is_driven(places))
     for name, settings in places.rig.radio.items():
         if settings.is_emulated:
             kind = "with" if settings.emulated.smart_energy else "without"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keyrig.base.observing import Observer, unobserved
 from keyrig.domain.clock_trust import clock_event, judge_clock
@@ -16,7 +16,6 @@ from keyrig.duties.rules import Rules, built_in_rules, load_rules, rules_with
 from keyrig.ledger.ledger import Ledger
 from keyrig.run.certification_requests import waiting_requests
 from keyrig.run.emulation import commissioned_at
-from keyrig.transports.zigbee.radio_standings import read_standings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
     from keyrig.config.places import Places
     from keyrig.run.certification_requests import WaitingRequest
-from keyrig.run.rig_locks import is_driven
 
 
 def rules_of(places: Places) -> Rules:
@@ -138,8 +136,3 @@ def outlook_of(
         rules=rules,
         requests=requests,
     )
-
-
-def radios_of(places: Places) -> dict[str, dict[str, Any]]:
-    """Give how a rig's radios stand."""
-    return read_standings(places.radio_standings, is_driven=is_driven(places))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from duis.alerts import DCCAlertMessage
 from duis.responses import parse_response
 from keyrig.config.rig_file import ServiceSettings
+from keyrig.domain.service_requests import Users
 from keyrig.domain.states import ServiceDocumentKind
 from keyrig.keys.rig_keys import RigKeys
 from keyrig.transports.dcc.dcc_inbox import described
@@ -15,7 +16,6 @@ from keyrig.transports.dcc.dcc_receiver import Receiver
 from keyrig.transports.dcc.dcc_service import connected, dcc_boxed_settings, smki_client
 from keyrig.transports.dcc.service_conversation import tell_dcc_alert
 from keyrig.transports.dcc.service_link import ServiceLink
-from keyrig.transports.dcc.service_requests import Users
 from keyrig.transports.dcc.smki_client import SMKI
 from keyrig.transports.dcc.smki_lookup import CertificateLookup
 

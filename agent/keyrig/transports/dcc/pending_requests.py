@@ -26,10 +26,10 @@ from keyrig.transports.dcc.duis_client import WebService
 if TYPE_CHECKING:
     from duis.header import RequestIdentifier
     from duis.responses import Response
+    from keyrig.domain.service_requests import ServiceRequest
     from keyrig.session.device_messages import DeviceMessages, Sent
     from keyrig.session.session_context import SessionContext
     from keyrig.transports.dcc.dcc_service import DCCService
-    from keyrig.transports.dcc.service_requests import ServiceRequest
 
 POSTINGS: Final = 2
 """How often one and the same document is posted where the answer to it is lost."""

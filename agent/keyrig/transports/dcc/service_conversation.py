@@ -15,6 +15,7 @@ from gbcs.printable import printable
 from gbcs.protection import describe
 from gbcs.use_cases import command_protection
 from keyrig.base.errors import RunStopped
+from keyrig.domain.service_requests import service_request
 from keyrig.domain.states import ExchangeOutcome, ServiceDocumentKind
 from keyrig.session.conversation import composed_command, protect_checked
 from keyrig.session.device_messages import DeviceMessages, Sent
@@ -22,17 +23,16 @@ from keyrig.session.steps.effects import NoResponse
 from keyrig.transports.dcc.dcc_inbox import described
 from keyrig.transports.dcc.dcc_refusals import is_no_response, refused
 from keyrig.transports.dcc.pending_requests import Going, Requesting, Unanswered
-from keyrig.transports.dcc.service_requests import service_request
 
 if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
     from keyrig.base.observing import Observer
+    from keyrig.domain.service_requests import ServiceRequest, Users
     from keyrig.ledger.service_documents import ServiceDocument
     from keyrig.session.session_context import OnAlert, SessionContext
     from keyrig.session.steps.effects import Answer, Ask
     from keyrig.transports.dcc.dcc_inbox import Arrived
     from keyrig.transports.dcc.dcc_service import DCCService
-    from keyrig.transports.dcc.service_requests import ServiceRequest, Users
 
 SENDINGS: Final = 2
 """How often a command that is repeatable is asked for before it counts as unanswered."""

@@ -9,9 +9,9 @@ from keyrig.transports.dcc.service_conversation import ServiceConversation
 
 if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
+    from keyrig.domain.service_requests import Users
     from keyrig.session.session_context import OnAlert, SessionContext
     from keyrig.transports.dcc.dcc_service import DCCService
-    from keyrig.transports.dcc.service_requests import Users
 
 NAME: Final = "DCC Boxed"
 

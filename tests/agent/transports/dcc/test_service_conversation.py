@@ -33,6 +33,7 @@ from keyrig.base.errors import (
     RunStopped,
     ServiceRefused,
 )
+from keyrig.domain.service_requests import Users
 from keyrig.domain.states import ExchangeOutcome
 from keyrig.keys.pem_keys import PEMSigner
 from keyrig.ledger.ledger import Ledger
@@ -44,7 +45,6 @@ from keyrig.transports.dcc.dcc_service import DCCService
 from keyrig.transports.dcc.duis_client import WebService
 from keyrig.transports.dcc.duis_signing import RequestSigner, ResponseVerifier
 from keyrig.transports.dcc.service_conversation import ServiceConversation
-from keyrig.transports.dcc.service_requests import Users
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -31,12 +31,12 @@ from gbcs.security_credentials import (
     UpdateCredentialsCommand,
 )
 from gbcs.use_cases import MessageCode
-from keyrig.transports.dcc.service_requests import MODES, PLACES
+from keyrig.domain.service_requests import MODES, PLACES
 
 if TYPE_CHECKING:
     from duis.requests import RequestBody
     from gbcs.entity import EntityIdentifier
-    from keyrig.transports.dcc.service_requests import Users
+    from keyrig.domain.service_requests import Users
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,8 +26,8 @@ from gbcs.security_credentials import (
 )
 from gbcs.use_cases import MessageCode, decode_payload
 from keyrig.base.errors import NoServiceRequest
-from keyrig.transports.dcc.dcc_made_commands import asked_command
-from keyrig.transports.dcc.service_requests import Users, service_request
+from keyrig.domain.dcc_made_commands import asked_command
+from keyrig.domain.service_requests import Users, service_request
 
 TEMPLATES = SHARED / "duis" / "templates"
 BROKER = EntityIdentifier.parse("90b3d51f30000002")
