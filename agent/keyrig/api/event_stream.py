@@ -14,8 +14,7 @@ from fastapi.sse import format_sse_event
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from keyrig.api.event_log import FINISHED
-from keyrig.base.observing import EVENT_SCHEMA
+from keyrig.base.events import OperationFinished, event_line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -84,7 +83,7 @@ async def _events(
             if found:
                 seen = found[-1].number
                 yield b"".join(_written(event) for event in found)
-                if found[-1].type == FINISHED:
+                if found[-1].type == OperationFinished.type:
                     return
                 continue
             if has_ended or is_closing:
@@ -113,10 +112,4 @@ def _written(event: OperationEvent) -> bytes:
 
 def event_document(event: OperationEvent) -> dict[str, Any]:
     """Make the JSON object of an event; as the lines of `keyrig run --json`, with its number."""
-    return {
-        "schema": EVENT_SCHEMA,
-        "number": event.number,
-        "type": event.type,
-        "at": event.at.isoformat(),
-        **event.body,
-    }
+    return event_line(event.type, event.at, event.body, event.number)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
+    from keyrig.base.events import Event
     from keyrig.config.places import Places
     from keyrig.run.asking import Asked, HeldCell
     from keyrig.run.doctor import Finding
@@ -121,9 +122,9 @@ def _ask(
     with ExitStack() as stack:
         display = stack.enter_context(watching(as_json=as_json))
 
-        def observe(event_type: str, /, **fields: Any) -> None:
-            if event_type in _SHOWN_EVENTS and not as_json:
-                display(event_type, **fields)
+        def observe(event: Event) -> None:
+            if event.type in _SHOWN_EVENTS and not as_json:
+                display(event)
 
         try:
             ask(places.rig, only=only, told=told, observe=observe)

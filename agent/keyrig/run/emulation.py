@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal, Self
 
 from gbcs.certification_request import CertificationRequest
 from gbcs.roles import KeyUsage, RemotePartyRole
+from keyrig.base import events
 from keyrig.base.errors import SettingsError
 from keyrig.base.outside_files import Unreadable, read_text
 from keyrig.base.private_files import PRIVATE_FILE, make_folder
@@ -125,8 +126,9 @@ class EmulatedDevices:
             storage = FileStorage(self._path(device))
             if not self._path(device).exists():
                 self._observe(
-                    "preparing",
-                    what=f"making an emulated {device.type.value} {device.entity_id}",
+                    events.Preparing(
+                        what=f"making an emulated {device.type.value} {device.entity_id}",
+                    )
                 )
                 DeviceMemory.create(storage, self._manufactured(device))
             if isinstance(self._authority, RegisteringAuthority):

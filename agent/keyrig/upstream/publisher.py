@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from gbcs.errors import KeyrigError
 from gbcs.printable import printable
+from keyrig.base import events
 from keyrig.base.clock import monotonic as read_monotonic
 from keyrig.base.clock import utc_now
 from keyrig.base.lock_files import open_lock
@@ -274,9 +275,9 @@ class _Lane:
             return
         self._told_error = error
         if error:
-            self._observe("upstream-set-back", upstream=self._name, reason=error)
+            self._observe(events.UpstreamSetBack(upstream=self._name, reason=error))
         else:
-            self._observe("upstream-told", upstream=self._name)
+            self._observe(events.UpstreamTold(upstream=self._name))
 
 
 class UpstreamLock:

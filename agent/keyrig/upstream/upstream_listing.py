@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gbcs.printable import printable
 from keyrig.upstream.cloud_events import cloud_event_source, outgoing
-from keyrig.upstream.publishing_wait import standing_document
+from keyrig.upstream.publishing_wait import standing_event
 from keyrig.upstream.target_opening import address_of
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from keyrig.config.settings import Settings
     from keyrig.ledger.ledger import Ledger
     from keyrig.ledger.outbox import Event
+    from keyrig.ledger.upstream_standing import UpstreamStanding
 
 
 def listing_document(ledger: Ledger, settings: Settings) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def listing_document(ledger: Ledger, settings: Settings) -> dict[str, Any]:
                 "name": name,
                 "kind": upstream.kind,
                 "address": address_of(upstream),
-                **standing_document(ledger.upstreams.standing(name, upstream.since)),
+                **_standing(name, ledger.upstreams.standing(name, upstream.since)),
                 "parked_events": [
                     {
                         "id": str(parked.event.id),
@@ -43,6 +44,12 @@ def listing_document(ledger: Ledger, settings: Settings) -> dict[str, Any]:
             for name, upstream in settings.upstream.items()
         ]
     }
+
+
+def _standing(name: str, standing: UpstreamStanding) -> dict[str, Any]:
+    told = standing_event(name, standing).to_json()
+    del told["upstream"]
+    return told
 
 
 def listing_lines(document: Mapping[str, Any]) -> Iterator[str]:
