@@ -11,7 +11,7 @@ TEST_WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 # Debian's, for the tests that talk to a broker, to a browser and to a PKCS#11 token.
 TEST_PACKAGES := mosquitto chromium chromium-driver fonts-dejavu-core xmlsec1 softhsm2
 
-.PHONY: run test test-packages interruptions reference-model bench lint changelog lock clean help
+.PHONY: run test test-packages interruptions reference-model bench lint docs check-docs changelog lock clean help
 
 help:  ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -78,6 +78,12 @@ reference-model: $(VENV)/dev.stamp  ## Compare a thousand long histories with th
 
 bench: $(VENV)/dev.stamp  ## Measure, and write build/bench.json.
 	$(BIN)/python benchmarks/bench.py
+
+docs: $(VENV)/dev.stamp  ## Write what the documents have from the code: API, schemas, commands.
+	@$(BIN)/python tests/docs/captures.py
+
+check-docs: $(VENV)/dev.stamp  ## Say what the documents show that is not so any more.
+	@$(BIN)/python tests/docs/captures.py --check
 
 changelog: $(VENV)/dev.stamp  ## Show what the fragments in changelog.d make together.
 	@$(BIN)/towncrier build --draft --version next
