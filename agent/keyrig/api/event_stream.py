@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,23 +16,26 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
 from keyrig.base.events import OperationFinished, event_line
+from keyrig.documents.run_event_schema import UNION
+from keyrig.ledger.operation_record import OperationEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from keyrig.api.api_service import Service
+    from keyrig.base.events import Event
     from keyrig.domain.api_tokens import Token
     from keyrig.ledger.ledger import Ledger
-    from keyrig.ledger.operation_record import Operation, OperationEvent
+    from keyrig.ledger.operation_record import Operation
 
 RETRY_MS: Final = 2000
 HEARTBEAT: Final = b": heartbeat\n\n"
 REVOKED: Final = b'event: token-refused\ndata: {"reason": "the token does not hold any more"}\n\n'
 BATCH: Final = 500
 STREAM_FORM: Final[dict[str, Any]] = {
-    "type": ["string", "object"],
+    "anyOf": [{"type": "string"}, {"$ref": f"#/components/schemas/{UNION}"}],
     "description": "Events, each with what happened as `event`, its number as `id`, and one JSON "
-    "object as `data`.",
+    "object as `data`, which is a `RunEvent`.",
 }
 """The form of a stream, and of each event as readers of streams see it, for OpenAPI 3.1."""
 
@@ -108,6 +112,17 @@ def _written(event: OperationEvent) -> bytes:
     return format_sse_event(
         event=event.type, data_str=json.dumps(event_document(event)), id=str(event.number)
     )
+
+
+def stream_example(*told: Event) -> str:
+    """Return how a stream begins in which `told` happens, for the OpenAPI document."""
+    at = datetime(2026, 11, 24, 9, tzinfo=UTC)
+    kept = (
+        OperationEvent(number=number, type=event.type, at=at, body=event.to_json())
+        for number, event in enumerate(told, 1)
+    )
+    first, *rest = (_written(each) for each in kept)
+    return b"".join([format_sse_event(retry=RETRY_MS), first, HEARTBEAT, *rest]).decode()
 
 
 def event_document(event: OperationEvent) -> dict[str, Any]:
