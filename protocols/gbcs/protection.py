@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 
 from gbcs.errors import LocalProtocolError, MACMismatch, ProtectionMissing, SignatureMismatch
 from gbcs.headers import MAC_OCTETS, SECURITY_HEADER
-from gbcs.message import CRAFlag, Header, Message, compose_protected
+from gbcs.message import TRANSACTION_ID_OCTETS, CRAFlag, Header, Message, compose_protected
 
 if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 AES_GCM_128: Final = bytes.fromhex("60857406080300")
 """AlgorithmID of the key derivation's OtherInfo."""
-TRANSACTION_ID_OCTETS: Final = 9
 ENCRYPTION_FLAG: Final = 4
 """Stands in the place of the CRA flag when the key is for encryption."""
 _KEY_OCTETS: Final = 16
