@@ -100,20 +100,14 @@ def tlv(tag: int, contents: bytes) -> bytes:
     """Encode one element with a minimal length."""
     length = len(contents)
     if length < 0x80:
-        return _SHORT_HEADS[tag][length] + contents
-    return _TAGS[tag] + encode_length(length) + contents
-
-
-_SHORT_LENGTHS: Final = tuple(bytes((n,)) for n in range(0x80))
-_TAGS: Final = tuple(bytes((tag,)) for tag in range(0x100))
-_SHORT_HEADS: Final = tuple(tuple(tag + length for length in _SHORT_LENGTHS) for tag in _TAGS)
-_SEQUENCE_HEADS: Final = _SHORT_HEADS[0x30]
+        return bytes((tag, length)) + contents
+    return bytes((tag,)) + encode_length(length) + contents
 
 
 def encode_length(length: int) -> bytes:
     """Encode a definite length in the fewest octets."""
     if length < 0x80:
-        return _SHORT_LENGTHS[length]
+        return bytes((length,))
     octets = length.to_bytes((length.bit_length() + 7) // 8)
     return bytes((0x80 | len(octets),)) + octets
 
@@ -205,31 +199,20 @@ class NamedInteger(Codec[EnumT]):
 
     def __init__(self, names: type[EnumT]) -> None:
         self.names = names
-        self._values = {int(member): member for member in names}
-        self._contents = {int(member): _integer_contents(int(member)) for member in names}
-        self._elements = {n: tlv(self.tag, octets) for n, octets in self._contents.items()}
-
-    def encode(self, value: EnumT) -> bytes:
-        """See `Codec`."""
-        try:
-            return self._elements[value._value_]
-        except (AttributeError, KeyError):
-            raise LocalProtocolError(f"{value!r} is no {self.names.__name__}") from None
 
     def encode_contents(self, value: EnumT) -> bytes:
         """See `Codec`."""
-        try:
-            return self._contents[value._value_]
-        except (AttributeError, KeyError):
-            raise LocalProtocolError(f"{value!r} is no {self.names.__name__}") from None
+        if not isinstance(value, self.names):
+            raise LocalProtocolError(f"{value!r} is no {self.names.__name__}")
+        return _integer_contents(value)
 
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> EnumT:
         """See `Codec`."""
         value = _read_integer(reader, start, stop)
-        member = self._values.get(value)
-        if member is None:
-            raise reader.fail(f"{value} is no {self.names.__name__}", start)
-        return member
+        try:
+            return self.names(value)
+        except ValueError:
+            raise reader.fail(f"{value} is no {self.names.__name__}", start) from None
 
     def accepts(self, value: object) -> bool:
         """See `Codec`."""
@@ -242,6 +225,10 @@ class Enumerated(NamedInteger[EnumT]):
     tag = 0x0A
 
 
+_MIRRORED: Final = bytes(int(f"{octet:08b}"[::-1], 2) for octet in range(0x100))
+"""Each octet with its bits in reverse: bit 0 of a BIT STRING is the highest of its first octet."""
+
+
 class NamedBits(Codec[FlagT]):
     """BIT STRING with named bits, trailing zero bits removed (X.690, 11.2.2)."""
 
@@ -250,44 +237,25 @@ class NamedBits(Codec[FlagT]):
     def __init__(self, names: type[FlagT]) -> None:
         self.names = names
         self._width = max(int(bit) for bit in names).bit_length()
-        self._known: dict[bytes, FlagT] = {}
-        self._elements: dict[int, bytes] = {}
-
-    def encode(self, value: FlagT) -> bytes:
-        """See `Codec`."""
-        bits = value._value_
-        known = self._elements.get(bits)
-        if known is None:
-            known = self._elements[bits] = tlv(self.tag, self._encode_bits(bits))
-        return known
 
     def encode_contents(self, value: FlagT) -> bytes:
         """See `Codec`."""
-        return self._encode_bits(value._value_)
-
-    def _encode_bits(self, bits: int) -> bytes:
+        bits = int(value)
         if bits < 0 or bits.bit_length() > self._width:
             raise LocalProtocolError(f"{bits:#x} has bits that {self.names.__name__} has not")
-        length = (bits.bit_length() + 7) // 8
-        unused = (8 - bits.bit_length() % 8) % 8
-        mirrored = int(format(bits, f"0{length * 8}b")[::-1], 2) if bits else 0
-        return bytes((unused,)) + mirrored.to_bytes(length)
+        unused = -bits.bit_length() % 8
+        octets = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+        return bytes((unused,)) + octets.translate(_MIRRORED)
 
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> FlagT:
         """See `Codec`."""
         contents = reader.octets[start:stop]
-        known = self._known.get(contents)
-        if known is not None:
-            return known
-        bits = 0
-        for index, octet in enumerate(contents[1:]):
-            bits |= int(format(octet, "08b")[::-1], 2) << (8 * index)
+        bits = int.from_bytes(contents[1:].translate(_MIRRORED), "little")
         if bits.bit_length() > self._width:
             raise reader.fail(f"a bit that {self.names.__name__} has not", start)
         value = self.names(bits)
         if self.encode_contents(value) != contents:
             raise reader.fail("a BIT STRING whose trailing zero bits are not removed", start)
-        self._known[contents] = value
         return value
 
     def accepts(self, value: object) -> bool:
@@ -386,8 +354,6 @@ class Encoded(Codec[bytes]):
     def encode(self, value: bytes) -> bytes:
         """See `Codec`; the octets must be exactly one SEQUENCE."""
         total = len(value)
-        if 0x104 <= total <= 0x10003 and value.startswith(b"\x30\x82" + (total - 4).to_bytes(2)):
-            return value  # as certificates are
         if total < 2 or value[0] != self.tag:
             raise LocalProtocolError("not the octets of a SEQUENCE")
         first = value[1]
@@ -447,8 +413,14 @@ class Implicit(Codec[T]):
     def __init__(self, number: int, inner: Codec[T]) -> None:
         self.inner = inner
         self.tag = _CONTEXT | number | (inner.tag & _CONSTRUCTED)
-        self.encode_contents = inner.encode_contents  # type: ignore[method-assign]  # spares a call
-        self.decode_contents = inner.decode_contents  # type: ignore[method-assign]  # spares a call
+
+    def encode_contents(self, value: T) -> bytes:
+        """See `Codec`."""
+        return self.inner.encode_contents(value)
+
+    def decode_contents(self, reader: _Reader, start: int, stop: int) -> T:
+        """See `Codec`."""
+        return self.inner.decode_contents(reader, start, stop)
 
     def accepts(self, value: object) -> bool:
         """See `Codec`."""
@@ -513,7 +485,6 @@ class Structure(Codec[T]):
         self.cls = cls
         self._type = cast("type", cls)
         self.name = cls.__name__
-        fields = dataclasses.fields(cast("Any", cls))
         self._elements: list[tuple[str, Codec[Any], bool, Any]] = [
             (
                 field.name,
@@ -521,53 +492,23 @@ class Structure(Codec[T]):
                 field.default is not dataclasses.MISSING,
                 field.default,
             )
-            for field in fields
+            for field in dataclasses.fields(cast("Any", cls))
         ]
-        self._encode_elements = self._generate()
-
-    def _generate(self) -> Callable[[T], bytes]:
-        """Write out the loop over the elements as one expression, as dataclasses do.
-
-        Payloads are built once for every command; run as a loop, this takes twice the time.
-        """
-        parts: list[str] = []
-        names: dict[str, Any] = {"join": b"".join}
-        for index, (name, codec, may_be_absent, default) in enumerate(self._elements):
-            names[f"encode_{index}"] = codec.encode
-            names[f"default_{index}"] = default
-            item = f"encode_{index}(value.{name})"
-            if may_be_absent:
-                compared = "is" if default is None else "=="
-                item = f"b'' if value.{name} {compared} default_{index} else {item}"
-            parts.append(item)
-        source = f"lambda value: join(({', '.join(parts)},))"
-        return cast("Callable[[T], bytes]", eval(source, names))  # noqa: S307 - of this module's making
-
-    def encode(self, value: T) -> bytes:
-        """See `Codec`."""
-        contents = self.encode_contents(value)
-        length = len(contents)
-        return _SEQUENCE_HEADS[length] + contents if length < 0x80 else tlv(self.tag, contents)
 
     def encode_contents(self, value: T) -> bytes:
         """See `Codec`."""
         if not isinstance(value, self._type):
             raise LocalProtocolError(f"{type(value).__name__} is no {self.name}")
-        try:
-            return self._encode_elements(value)
-        except LocalProtocolError:
-            self._refuse(value)
-            raise
-
-    def _refuse(self, value: T) -> None:
-        """Find the element that does not encode, and raise its error with its name."""
+        parts: list[bytes] = []
         for name, codec, may_be_absent, default in self._elements:
             item = getattr(value, name)
+            if may_be_absent and item == default:
+                continue
             try:
-                if not may_be_absent or item != default:
-                    codec.encode(item)
+                parts.append(codec.encode(item))
             except LocalProtocolError as error:
                 raise LocalProtocolError(f"{self.name}.{name}: {error}") from None
+        return b"".join(parts)
 
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> T:
         """See `Codec`."""

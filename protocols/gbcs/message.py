@@ -32,6 +32,7 @@ PRE_COMMAND_MAXIMUM_OCTETS: Final = MESSAGE_MAXIMUM_OCTETS - (
 """Leaves room for the MAC Header with the longest length, the signature and the MAC."""
 TRANSACTION_ID_OCTETS: Final = 9
 """CRA flag and originator counter."""
+_GENERAL_SIGNING: Final = bytes((GENERAL_SIGNING,))
 _TRANSACTION_ID_LENGTH: Final = bytes((TRANSACTION_ID_OCTETS,))
 _ENTITY_LENGTH: Final = bytes((ENTITY_IDENTIFIER_OCTETS,))
 
@@ -304,21 +305,23 @@ def _has_mac(octets: bytes) -> bool:
     """Return whether a message begins with a MAC Header; otherwise with a Grouping Header."""
     if not octets:
         raise DecodeError("no octets at all", layer="GBCS message", offset=0)
-    if octets[0] not in (GENERAL_SIGNING, GENERAL_CIPHERING):
+    if octets[0] == GENERAL_SIGNING:
+        return False
+    if octets[0] != GENERAL_CIPHERING:
         raise DecodeError(
             f"starts with {octets[0]:02X}, where DD or DF belongs",
             layer="GBCS message",
             offset=0,
             excerpt=octets,
         )
-    if octets[:2] == bytes((GENERAL_CIPHERING, TRANSACTION_ID_OCTETS)):
+    if octets[1:2] == _TRANSACTION_ID_LENGTH:
         raise DecodeError(
             "one block of a general block transfer, not a whole message",
             layer="GBCS message",
             offset=1,
             clause="GBCS 7.2.11",
         )
-    return octets[0] == GENERAL_CIPHERING
+    return True
 
 
 def read_grouping_header(cursor: OctetCursor) -> tuple[Header, bytes]:
@@ -330,7 +333,7 @@ def read_grouping_header(cursor: OctetCursor) -> tuple[Header, bytes]:
     Source: GBCS v0.8.1, 7.2.7.
     """
     cursor.layer = "Grouping Header"
-    cursor.constant(bytes((GENERAL_SIGNING,)), "general_signing")
+    cursor.constant(_GENERAL_SIGNING, "general_signing")
     cra_flag, originator_counter, originator, recipient = read_parties(cursor)
     date_time_at = cursor.offset
     date_time = cursor.counted("date_time")
@@ -393,7 +396,16 @@ def write_parties(
 ) -> bytes:
     """Write transaction id and system titles. Source: GBCS v0.8.1, 7.2.7 and 7.2.11."""
     transaction_id = bytes((cra_flag,)) + originator_counter.to_bytes(8)
-    return with_length(transaction_id) + with_length(originator) + with_length(recipient)
+    return b"".join(
+        (
+            _TRANSACTION_ID_LENGTH,
+            transaction_id,
+            _ENTITY_LENGTH,
+            originator,
+            _ENTITY_LENGTH,
+            recipient,
+        )
+    )
 
 
 def compose_pre_command(header: Header, content: bytes) -> Message:
@@ -411,7 +423,7 @@ def compose_pre_command(header: Header, content: bytes) -> Message:
         recipient=header.recipient,
     )
     parts = (header.date_time, header.other_information.encode(), content)
-    octets = bytes((GENERAL_SIGNING,)) + parties + b"".join([with_length(part) for part in parts])
+    octets = _GENERAL_SIGNING + parties + b"".join([with_length(part) for part in parts])
     if len(octets) > PRE_COMMAND_MAXIMUM_OCTETS:
         raise LocalProtocolError(
             f"a message of {len(octets)} octets before protection, "
