@@ -140,7 +140,7 @@ def _ds(name: str) -> str:
 
 
 def among(certificates: Iterable[GBCSCertificate]) -> FindCertificate:
-    """Give a function that finds one of `certificates` by issuer and serial number.
+    """Return a function that finds one of `certificates` by issuer and serial number.
 
     It raises CertificateRejected, rule "signer", where a name fits in the reverse order alone.
     """

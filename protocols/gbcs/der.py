@@ -21,6 +21,8 @@ import enum
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, dataclass_transform
 
+from typing_extensions import override
+
 from gbcs.errors import DecodeError, LocalProtocolError
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ class _Reader:
         )
 
     def contents(self, offset: int, end: int, tag: int) -> tuple[int, int]:
-        """Give where the contents of the element at `offset` start and stop."""
+        """Return where the contents of the element at `offset` start and stop."""
         octets = self.octets
         if offset + 2 > end:
             raise self.fail(f"the element with tag {tag:02X} is missing or cut short", offset)
@@ -139,11 +141,11 @@ class Codec(Generic[T]):
         raise NotImplementedError
 
     def matches(self, tag: int) -> bool:
-        """Say whether an element with `tag` is of this type."""
+        """True if an element with `tag` is of this type."""
         return tag == self.tag
 
     def accepts(self, value: object) -> bool:
-        """Say whether a CHOICE would encode `value` by this codec."""
+        """True if a CHOICE encodes `value` by this codec."""
         raise NotImplementedError
 
 
@@ -174,21 +176,21 @@ class Integer(Codec[int]):
         self.minimum = minimum
         self.maximum = maximum
 
+    @override
     def encode_contents(self, value: int) -> bytes:
-        """See `Codec`."""
         if not self.minimum <= value <= self.maximum:
             raise LocalProtocolError(f"{value} is outside {self.minimum}..{self.maximum}")
         return _integer_contents(value)
 
+    @override
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> int:
-        """See `Codec`."""
         value = _read_integer(reader, start, stop)
         if not self.minimum <= value <= self.maximum:
             raise reader.fail(f"{value} is outside {self.minimum}..{self.maximum}", start)
         return value
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return isinstance(value, int)
 
 
@@ -200,22 +202,22 @@ class NamedInteger(Codec[EnumT]):
     def __init__(self, names: type[EnumT]) -> None:
         self.names = names
 
+    @override
     def encode_contents(self, value: EnumT) -> bytes:
-        """See `Codec`."""
         if not isinstance(value, self.names):
             raise LocalProtocolError(f"{value!r} is no {self.names.__name__}")
         return _integer_contents(value)
 
+    @override
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> EnumT:
-        """See `Codec`."""
         value = _read_integer(reader, start, stop)
         try:
             return self.names(value)
         except ValueError:
             raise reader.fail(f"{value} is no {self.names.__name__}", start) from None
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return isinstance(value, self.names)
 
 
@@ -238,8 +240,8 @@ class NamedBits(Codec[FlagT]):
         self.names = names
         self._width = max(int(bit) for bit in names).bit_length()
 
+    @override
     def encode_contents(self, value: FlagT) -> bytes:
-        """See `Codec`."""
         bits = int(value)
         if bits < 0 or bits.bit_length() > self._width:
             raise LocalProtocolError(f"{bits:#x} has bits that {self.names.__name__} has not")
@@ -247,8 +249,8 @@ class NamedBits(Codec[FlagT]):
         octets = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
         return bytes((unused,)) + octets.translate(_MIRRORED)
 
+    @override
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> FlagT:
-        """See `Codec`."""
         contents = reader.octets[start:stop]
         bits = int.from_bytes(contents[1:].translate(_MIRRORED), "little")
         if bits.bit_length() > self._width:
@@ -258,8 +260,8 @@ class NamedBits(Codec[FlagT]):
             raise reader.fail("a BIT STRING whose trailing zero bits are not removed", start)
         return value
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return isinstance(value, self.names)
 
 
@@ -271,20 +273,20 @@ class OctetString(Codec[bytes]):
     def __init__(self, size_octets: int | None = None) -> None:
         self.size_octets = size_octets
 
+    @override
     def encode_contents(self, value: bytes) -> bytes:
-        """See `Codec`."""
         if self.size_octets is not None and len(value) != self.size_octets:
             raise LocalProtocolError(f"{len(value)} octets where {self.size_octets} belong")
         return bytes(value)
 
+    @override
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> bytes:
-        """See `Codec`."""
         if self.size_octets is not None and stop - start != self.size_octets:
             raise reader.fail(f"{stop - start} octets where {self.size_octets} belong", start)
         return reader.octets[start:stop]
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return isinstance(value, bytes)
 
 
@@ -293,17 +295,17 @@ class Null(Codec[None]):
 
     tag = 0x05
 
-    def encode_contents(self, value: None) -> bytes:  # noqa: ARG002 - NULL has one value
-        """See `Codec`."""
+    @override
+    def encode_contents(self, value: None) -> bytes:
         return b""
 
+    @override
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> None:
-        """See `Codec`."""
         if start != stop:
             raise reader.fail("a NULL with contents", start)
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return value is None
 
 
@@ -312,15 +314,15 @@ class GeneralizedTime(Codec[datetime]):
 
     tag = 0x18
 
+    @override
     def encode_contents(self, value: datetime) -> bytes:
-        """See `Codec`."""
         if value.tzinfo is None or value.microsecond:
             raise LocalProtocolError(f"{value!r} is not whole seconds of UTC")
         year, month, day, hour, minute, second = value.astimezone(UTC).timetuple()[:6]
         return b"%04d%02d%02d%02d%02d%02dZ" % (year, month, day, hour, minute, second)
 
+    @override
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> datetime:
-        """See `Codec`."""
         text = reader.octets[start:stop]
         if stop - start != 15 or not text[:14].isdigit() or text[14:] != b"Z":
             raise reader.fail("a GeneralizedTime that is not YYYYMMDDHHMMSSZ", start)
@@ -337,8 +339,8 @@ class GeneralizedTime(Codec[datetime]):
         except ValueError:
             raise reader.fail("a GeneralizedTime that names no time", start) from None
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return isinstance(value, datetime)
 
 
@@ -352,7 +354,7 @@ class Encoded(Codec[bytes]):
     tag = 0x30
 
     def encode(self, value: bytes) -> bytes:
-        """See `Codec`; the octets must be exactly one SEQUENCE."""
+        """Return `value`, which must be the octets of exactly one SEQUENCE."""
         total = len(value)
         if total < 2 or value[0] != self.tag:
             raise LocalProtocolError("not the octets of a SEQUENCE")
@@ -365,16 +367,16 @@ class Encoded(Codec[bytes]):
             raise LocalProtocolError(f"a SEQUENCE of {length} octets in {total} octets")
         return value
 
+    @override
     def decode(self, reader: _Reader, offset: int, end: int) -> tuple[bytes, int]:
-        """See `Codec`."""
         padded = len(reader.not_minimal)
         start, stop = reader.contents(offset, end, self.tag)
         if len(reader.not_minimal) != padded:
             return tlv(self.tag, reader.octets[start:stop]), stop
         return reader.octets[offset:stop], stop
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return isinstance(value, bytes)
 
 
@@ -386,12 +388,12 @@ class SequenceOf(Codec[tuple[T, ...]]):
     def __init__(self, item: Codec[T]) -> None:
         self.item = item
 
+    @override
     def encode_contents(self, value: Sequence[T]) -> bytes:
-        """See `Codec`."""
         return b"".join([self.item.encode(item) for item in value])
 
+    @override
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> tuple[T, ...]:
-        """See `Codec`."""
         items: list[T] = []
         decode = self.item.decode
         while start < stop:
@@ -402,8 +404,8 @@ class SequenceOf(Codec[tuple[T, ...]]):
             items.append(item)
         return tuple(items)
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return isinstance(value, tuple)
 
 
@@ -414,16 +416,16 @@ class Implicit(Codec[T]):
         self.inner = inner
         self.tag = _CONTEXT | number | (inner.tag & _CONSTRUCTED)
 
+    @override
     def encode_contents(self, value: T) -> bytes:
-        """See `Codec`."""
         return self.inner.encode_contents(value)
 
+    @override
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> T:
-        """See `Codec`."""
         return self.inner.decode_contents(reader, start, stop)
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return self.inner.accepts(value)
 
 
@@ -434,26 +436,26 @@ class Choice(Codec[T]):
         self.alternatives = alternatives
         self.tag = alternatives[0].tag
 
+    @override
     def encode(self, value: T) -> bytes:
-        """See `Codec`."""
         for alternative in self.alternatives:
             if alternative.accepts(value):
                 return alternative.encode(value)
         raise LocalProtocolError(f"{type(value).__name__} is none of the alternatives")
 
+    @override
     def decode(self, reader: _Reader, offset: int, end: int) -> tuple[T, int]:
-        """See `Codec`."""
         for alternative in self.alternatives:
             if offset < end and alternative.matches(reader.octets[offset]):
                 return cast("tuple[T, int]", alternative.decode(reader, offset, end))
         raise reader.fail("none of the alternatives of the CHOICE", offset)
 
+    @override
     def matches(self, tag: int) -> bool:
-        """See `Codec`."""
         return any(alternative.matches(tag) for alternative in self.alternatives)
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return any(alternative.accepts(value) for alternative in self.alternatives)
 
 
@@ -472,7 +474,7 @@ def element(codec: Codec[Any], *, default: Any = dataclasses.MISSING) -> Any:
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(element,))
 def sequence(cls: type[T]) -> type[T]:
-    """Make a class a frozen, keyword-only dataclass that `Structure` can encode."""
+    """Turn a class into a frozen, keyword-only dataclass that `Structure` can encode."""
     return dataclasses.dataclass(frozen=True, slots=True, kw_only=True)(cls)
 
 
@@ -495,8 +497,8 @@ class Structure(Codec[T]):
             for field in dataclasses.fields(cast("Any", cls))
         ]
 
+    @override
     def encode_contents(self, value: T) -> bytes:
-        """See `Codec`."""
         if not isinstance(value, self._type):
             raise LocalProtocolError(f"{type(value).__name__} is no {self.name}")
         parts: list[bytes] = []
@@ -510,8 +512,8 @@ class Structure(Codec[T]):
                 raise LocalProtocolError(f"{self.name}.{name}: {error}") from None
         return b"".join(parts)
 
+    @override
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> T:
-        """See `Codec`."""
         octets = reader.octets
         values: dict[str, Any] = {}
         for name, codec, may_be_absent, default in self._elements:
@@ -530,13 +532,13 @@ class Structure(Codec[T]):
             raise reader.fail(f"{stop - start} octets behind the last element", start)
         return self.cls(**values)
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return isinstance(value, self._type)
 
 
 def _within(error: DecodeError, name: str) -> DecodeError:
-    """Put the name of an enclosing element before the error's path."""
+    """Prefix the error's path with the name of an enclosing element."""
     dot = "" if not error.field or error.field.startswith("[") else "."
     error.field = f"{name}{dot}{error.field}"
     return error

@@ -72,7 +72,7 @@ class OtherInformation:
     key_agreement_certificate: bytes = b""
 
     def __post_init__(self) -> None:
-        """Refuse a combination that none of the forms has."""
+        """Raise an error for a combination that none of the forms has."""
         if not 0 <= self.message_code <= 0xFFFF:
             raise LocalProtocolError(f"message code {self.message_code:#x} is no 16-bit value")
         given = (
@@ -180,7 +180,7 @@ class Header:
     date_time: bytes = b""
 
     def __post_init__(self) -> None:
-        """Refuse values that have no place on the wire."""
+        """Raise an error for values that have no place on the wire."""
         if not 0 <= self.originator_counter <= COUNTER_MAXIMUM:
             raise LocalProtocolError(f"counter {self.originator_counter} is no 64-bit value")
         if len(self.date_time) not in (0, DATE_TIME_OCTETS):
@@ -192,7 +192,7 @@ class Header:
         return self.other_information.message_code
 
     def reply(self, *, date_time: bytes = b"") -> Header:
-        """Give the header of the response to a command with this one."""
+        """Return the header of the response to a command with this one."""
         return Header(
             cra_flag=CRAFlag.RESPONSE,
             originator_counter=self.originator_counter,
@@ -229,7 +229,7 @@ class Message:
 
     @property
     def is_pre_command(self) -> bool:
-        """Whether it is still to be signed and MACed."""
+        """True if it is still to be signed and MACed."""
         return self.signature is None
 
     @property

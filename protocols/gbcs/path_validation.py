@@ -142,7 +142,7 @@ def _paths(
     path_certificates: Collection[GBCSCertificate],
     trust_anchors: Collection[GBCSCertificate],
 ) -> Iterator[tuple[GBCSCertificate, ...]]:
-    """Find paths by names and key identifiers alone, without a repeated certificate."""
+    """Yield paths by names and key identifiers alone, without a repeated certificate."""
     last = start[-1]
     if last in trust_anchors:
         yield start
@@ -159,7 +159,7 @@ def _paths(
 
 
 def _is_named_issuer(issuer: GBCSCertificate, certificate: GBCSCertificate) -> bool:
-    """Tell whether `certificate` names `issuer` and, where it states one, the issuer's key."""
+    """True if `certificate` names `issuer` and, if it states one, the issuer's key."""
     try:
         identifier = certificate.authority_key_identifier
         is_named = issuer.subject == certificate.issuer

@@ -92,7 +92,7 @@ def protect(
 
 
 def add_mac(message: Message, *, signature: bytes, shared_secret: bytes | None) -> Message:
-    """Give a message a signature that another made, and a MAC.
+    """Return a message with a signature made elsewhere, and a MAC.
 
     Args:
         message: A pre-command, or any message whose protection is to be replaced.
@@ -142,7 +142,7 @@ def verify_signature(message: Message, public_key: ec.EllipticCurvePublicKey) ->
 
 
 def describe(header: Header) -> str:
-    """Say which message a header belongs to, for an error's one line."""
+    """Return the name of the message that a header belongs to, for an error's one line."""
     kind = {
         CRAFlag.COMMAND: "the command",
         CRAFlag.RESPONSE: "the response",

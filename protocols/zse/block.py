@@ -53,7 +53,7 @@ class Block:
 
     @property
     def is_acknowledgement(self) -> bool:
-        """Whether it carries nothing but an acknowledgement. Source: GBCS 7.2.11."""
+        """True if it carries nothing but an acknowledgement. Source: GBCS 7.2.11."""
         return not self.data
 
 
@@ -125,7 +125,7 @@ class RoutingHeader:
     message_code: int
 
     def swapped(self) -> RoutingHeader:
-        """Give the header with originator and recipient in each other's place."""
+        """Return the header with originator and recipient exchanged."""
         return RoutingHeader(
             self.cra_flag,
             self.originator_counter,
@@ -136,7 +136,7 @@ class RoutingHeader:
 
     @classmethod
     def of_message(cls, octets: bytes) -> RoutingHeader:
-        """Give the header that the blocks of a whole message have.
+        """Return the header that the blocks of a whole message have.
 
         Raises:
             DecodeError: `octets` are no GBCS message.
@@ -152,7 +152,7 @@ class RoutingHeader:
 
 
 def is_block(octets: bytes) -> bool:
-    """Say whether these are a block, and not a whole message. Source: GBCS 7.2.11."""
+    """True if these are a block, and not a whole message. Source: GBCS 7.2.11."""
     return octets[:2] == _ROUTING_TAG + bytes((TRANSACTION_ID_OCTETS,))
 
 

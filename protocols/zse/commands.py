@@ -338,7 +338,7 @@ class DefaultResponse:
 
     @property
     def is_answer(self) -> bool:
-        """True: it answers another."""
+        """True, as it answers another."""
         return True
 
 

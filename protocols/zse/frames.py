@@ -86,7 +86,7 @@ class Outgoing:
     address: int | None = None
 
     def encode(self) -> bytes:
-        """Give the octets of the frame.
+        """Return the octets of the frame.
 
         Raises:
             LocalProtocolError: A value does not fit its field.

@@ -196,7 +196,7 @@ TunnelEvent = (
 
 
 def check_data(octets: bytes, maximum_octets: int = TRANSFER_OCTETS_MAXIMUM) -> None:
-    """See that `octets` fit a tunnel.
+    """Check that `octets` fit a tunnel.
 
     Raises:
         LocalProtocolError: There are none, or too many.
@@ -242,17 +242,17 @@ class DataSender:
 
     @property
     def waiting(self) -> tuple[bytes, ...]:
-        """What is not settled, oldest first."""
+        """The data not yet settled, oldest first."""
         return tuple(each.octets for each in self._waiting)
 
     @property
     def is_on_its_way(self) -> bool:
-        """Whether an answer is waited for."""
+        """True if an answer is waited for."""
         return self._on_its_way is not None
 
     @property
     def deadline(self) -> float | None:
-        """When the answer is overdue, or None."""
+        """The time at which the answer is overdue, or None."""
         return self._on_its_way.deadline if self._on_its_way else None
 
     def push(self, octets: bytes) -> None:
@@ -267,35 +267,35 @@ class DataSender:
         self._waiting.append(_Waiting(bytes(octets)))
 
     def drop_longer_than(self, maximum_octets: int) -> list[TunnelEvent]:
-        """Give up what the peer would not take, as far as it is next in the queue."""
+        """Fail data longer than the peer accepts, as far as it is next in the queue."""
         found: list[TunnelEvent] = []
         while self._waiting and len(self._waiting[0].octets) > maximum_octets:
             found.append(self._fail(FailureReason.TOO_LONG))
         return found
 
     def take(self, sequence: int, now: float) -> bytes:
-        """Give the oldest data; it is on its way from now on."""
+        """Return the oldest data; it is on its way from now on."""
         self._on_its_way = _OnItsWay(sequence, now + self._timeout_s)
         self._waiting[0].attempts += 1
         return self._waiting[0].octets
 
     def radio_has_delivered(self, sequence: int) -> None:
-        """Note that the peer's APS layer has what went out with `sequence`."""
+        """Record that the peer's APS layer has what went out with `sequence`."""
         if self._is(sequence) and self._on_its_way:
             self._on_its_way.is_with_radio = True
 
     def radio_could_not(self, sequence: int) -> DataFailed | None:
-        """Give up what went out with `sequence`, for it never reached the peer."""
+        """Fail what went out with `sequence`, for it never reached the peer."""
         return self._fail(FailureReason.NOT_SENT) if self._is(sequence) else None
 
     def answered(self, sequence: int, status: int) -> DataDelivered | DataFailed | None:
-        """Take a Default Response to data; one to something earlier gives None."""
+        """Process a Default Response to data; one to something earlier changes nothing."""
         if not self._is(sequence):
             return None
         return self._settle() if status == SUCCESS else self._fail(FailureReason.REJECTED)
 
     def refused(self, status: int) -> DataFailed | None:
-        """Take a TransferDataError; data that a new tunnel may carry stays at the head."""
+        """Process a TransferDataError; data that a new tunnel may carry stays at the head."""
         if self._on_its_way is None:
             return None
         if status == TransferDataStatus.Data_Overflow:
@@ -303,7 +303,7 @@ class DataSender:
         return self.put_back()
 
     def put_back(self) -> DataFailed | None:
-        """Let the data wait for another tunnel, unless that was tried often enough."""
+        """Keep the data for another tunnel, unless that was tried often enough."""
         if self._on_its_way is None:
             return None
         self._on_its_way = None
@@ -322,7 +322,7 @@ class DataSender:
         )
 
     def fail_all(self, reason: FailureReason) -> list[DataFailed]:
-        """Give up everything."""
+        """Fail everything that waits."""
         return [self._fail(reason) for _ in range(len(self._waiting))]
 
     def _is(self, sequence: int) -> bool:

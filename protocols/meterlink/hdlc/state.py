@@ -101,7 +101,7 @@ RESPONSES: Final = frozenset({FrameKind.UA, FrameKind.DM, FrameKind.FRMR, *_EXCH
 
 
 def follow(state: LinkState, step: Step) -> LinkState:
-    """Give the state that follows `state`.
+    """Return the state that follows `state`.
 
     Raises:
         LocalProtocolError: `step` is not allowed in `state`; the receive path turns it into a

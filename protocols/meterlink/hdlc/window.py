@@ -75,12 +75,12 @@ class SendWindow:
 
     @property
     def has_outstanding(self) -> bool:
-        """Whether frames were sent and not acknowledged."""
+        """True if frames were sent and not acknowledged."""
         return self._sent > 0
 
     @property
     def is_within_message(self) -> bool:
-        """Whether the oldest message is partly sent."""
+        """True if the oldest message is partly sent."""
         return self._ever_sent > 0 or self._acknowledged_of_first > 0
 
     def reset(self, *, information_octets: int, size: int) -> None:
@@ -97,7 +97,7 @@ class SendWindow:
         self._size = size
 
     def clear(self) -> None:
-        """Give up every message."""
+        """Discard every message."""
         self._messages.clear()
         self.reset(information_octets=self._information_octets, size=self._size)
 
@@ -106,7 +106,7 @@ class SendWindow:
         self._messages.append(octets)
 
     def take(self) -> list[NumberedSegment]:
-        """Give the segments that the window lets go now; they count as sent."""
+        """Return the segments that fit the window now; they count as sent."""
         taken = []
         while self._sent < self._size and self._fill():
             taken.append(
@@ -119,7 +119,7 @@ class SendWindow:
         return taken
 
     def acknowledge(self, receive_sequence: int) -> tuple[int, int]:
-        """Take an N(R).
+        """Process an N(R).
 
         Returns:
             How many frames, and how many whole messages, it acknowledges.
@@ -155,7 +155,7 @@ class SendWindow:
         self._sent = 0
 
     def _fill(self) -> bool:
-        """Cut the next message where no segment waits; tell whether one does."""
+        """Segment the next message if no segment waits; return whether one does."""
         if self._sent < len(self._segments):
             return True
         if self._segmented == len(self._messages):
@@ -189,12 +189,12 @@ class ReceiveWindow:
 
     @property
     def is_within_message(self) -> bool:
-        """Whether segments of an unfinished message are held."""
+        """True if segments of an unfinished message are held."""
         return len(self._received) > 0
 
     @property
     def has_gap(self) -> bool:
-        """Whether a frame out of sequence came since the last one in sequence."""
+        """True if a frame out of sequence came since the last one in sequence."""
         return self._has_gap
 
     def reset(self) -> None:
@@ -205,11 +205,11 @@ class ReceiveWindow:
         self._is_whole = False
 
     def forget_gap(self) -> None:
-        """Take the gap as reported, so that it is reported once."""
+        """Mark the gap as reported, so that it is reported once."""
         self._has_gap = False
 
     def accept(self, send_sequence: int, information: bytes, *, is_last: bool) -> bool:
-        """Take one I frame; what is out of sequence is dropped.
+        """Process one I frame; what is out of sequence is dropped.
 
         Returns:
             Whether it was in sequence.
@@ -234,7 +234,7 @@ class ReceiveWindow:
         return True
 
     def take_message(self) -> bytes | None:
-        """Give the message that the last accepted frame completed, LLC octets included."""
+        """Return the message that the last accepted frame completed, LLC octets included."""
         if not self._is_whole:
             return None
         octets = bytes(self._received)
