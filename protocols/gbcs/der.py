@@ -52,6 +52,24 @@ class Decoded(Generic[T]):
     lengths_not_minimal: tuple[int, ...]
 
 
+# Theory of operation.
+#
+# A codec reads one element from `offset` on and may not look beyond `end`, which is where the
+# contents of the enclosing element stop. `_Reader.contents` holds each length against that end,
+# so no element reaches out of the one around it, whatever the lengths say.
+#
+# An error is made where it is found, with its offset in the whole, and without knowing where in
+# the structure that is. Each structure and list it passes on its way out puts its own element's
+# name before the path (`_within`), so that the one line names `replacements[1].mode` and no
+# codec carries a path along.
+#
+# DER has one encoding for a value. Reading therefore refuses every other one: padded integers,
+# trailing zero bits, defaults written out, octets left over, and lengths that are not minimal.
+# It follows that what is read strictly and written again gives the same octets. Devices are known
+# to pad lengths; the lenient reader takes those, notes where they were, and is as strict in
+# everything else. What is written is always minimal.
+
+
 class _Reader:
     """The octets being read, and what is tolerated and noted while reading them."""
 

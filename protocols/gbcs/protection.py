@@ -34,6 +34,30 @@ _SHA256: Final = hashes.SHA256()
 _ECDSA: Final = ec.ECDSA(_SHA256)
 
 
+# Theory of operation.
+#
+# The signature comes first and covers Grouping Header and content, all but the tag DF. The MAC
+# comes last and covers the six-octet prefix and everything from the tag on, the signature and
+# its length included:
+#
+#     DD … 11 00000000 | DF | transaction id, parties, …, content | length, signature | MAC
+#                             <------------ signed ------------->
+#             prefix and <------------------ authenticated --------------------->
+#
+# The MAC is an AES-GCM tag of 12 octets over no plaintext. GCM is broken by two messages under
+# one key and one initialisation vector, and here the vector is the same for all messages of an
+# originator: its Entity Identifier and four zero octets. So the key must differ for each message,
+# and it does by what goes into its derivation beside the shared secret Z: originator, CRA flag,
+# originator counter and recipient. This rests on three things:
+#
+# - an originator never uses a counter twice, for which the ledger answers;
+# - a response has its command's counter, and another CRA flag and originator;
+# - a key for encryption has flag 4, which is no CRA flag.
+#
+# Z itself is static, as both keys are: whoever has either private key can make either side's
+# MACs. A MAC therefore convinces the two parties and nobody else; a signature convinces everybody.
+
+
 def derive_key(
     shared_secret: bytes,
     *,

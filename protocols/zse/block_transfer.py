@@ -148,6 +148,33 @@ def needs_block_transfer(octets: bytes) -> bool:
     return len(octets) > assumptions.BLOCK_TRANSFER_THRESHOLD_OCTETS
 
 
+# Theory of operation.
+#
+# The sender's blocks stand in one row: those up to `acknowledged` are with the receiver, without
+# a gap; the next `window` of them are out; the rest wait. All but the last of a window say
+# "streaming", so the turn passes with the last, and `deadline` is set exactly while an
+# acknowledgement is waited for: nothing more goes out until it comes or is overdue. Either way
+# the next window begins behind `acknowledged`, and repeats blocks that the receiver may hold
+# already.
+#
+# An acknowledgement has a number of its own. One that tells nothing new and is not numbered
+# beyond the last is late or came twice, and is passed over; if each such one let a window go
+# out, a single doubled frame would double all that follow. `attempts` counts the windows since
+# the last progress and ends the transfer, whatever the peer answers.
+#
+# The receiver keeps blocks by number, in any order, and acknowledges up to the first gap. A block
+# that came before must be the same; other data under its number is refused, save that block 1
+# with other data begins the message anew, as a sender does that was restarted. A message is whole
+# when no gap is left before the block marked last. It is then handed up once, its blocks are
+# dropped, and its header is remembered for as long as an unfinished one would be, or until its
+# place is needed: if the last acknowledgement was lost, the blocks that come again are
+# acknowledged, and not assembled twice.
+#
+# The routing header (originator, recipient, counter, kind, use case) says which message a block
+# belongs to. The number of messages, of blocks and of octets is bounded, so that what a peer
+# sends cannot take more memory than the limits say.
+
+
 class _Sending:
     """One message on its way out."""
 

@@ -144,6 +144,36 @@ def subject_of(identity: bytes) -> int:
     return int.from_bytes(identity[SUBJECT_OFFSET : SUBJECT_OFFSET + ADDRESS_OCTETS], "big")
 
 
+# Theory of operation.
+#
+#     Initiator                                    Responder
+#     INITIATE       -- Initiate, certificate -->
+#                    <-- Initiate, certificate --  EPHEMERAL
+#     OWN_EPHEMERAL     (the radio makes QEU)
+#     EPHEMERAL      -- Ephemeral Data, QEU ---->  OWN_EPHEMERAL (the radio makes QEV)
+#                    <-- Ephemeral Data, QEV ----  OWN_MACS      (the radio computes)
+#     OWN_MACS          (the radio computes)
+#     CONFIRMATION   -- Confirm Key, MACU ------>  CONFIRMATION, or still OWN_MACS
+#                    <-- Confirm Key, MACV ------  established
+#     established
+#
+# What always holds:
+#
+# - There is one exchange at a time. A frame from anybody but its partner changes nothing in it;
+#   a second initiator is told No_Resources and when to come back. A partner that initiates again
+#   has given up, and begins from the start.
+# - The certificate must name the partner by the address its frames come from, an issuer that is
+#   accepted, and not this end itself, before the radio is asked for anything.
+# - In OWN_EPHEMERAL and OWN_MACS this end's radio is at work and there is no deadline; in every
+#   other state the partner is waited for, for the time it stated and a margin.
+# - A key counts as established only after the partner's confirmation was compared, in constant
+#   time. The responder shows MACV only once MACU was right, so that a partner without the key
+#   learns nothing that depends on it.
+# - A command of the right partner out of its turn ends the exchange with Bad_Message: a
+#   handshake of which a part was repeated or skipped proves nothing.
+# - An exchange ends in one KeyEstablished or one KeyEstablishmentFailed, unless it is begun anew.
+
+
 class _Awaits(enum.Enum):
     """What an exchange waits for."""
 

@@ -208,6 +208,29 @@ def check_data(octets: bytes, maximum_octets: int = TRANSFER_OCTETS_MAXIMUM) -> 
         )
 
 
+# Theory of operation.
+#
+# A tunnel is the server's: it gives out the TunnelID and may lose it at any time, by a power
+# failure too, without a word. A client therefore keeps two things apart: the one tunnel that data
+# goes through, and every TunnelID that the device may still hold for it (`possibly_active`, which
+# contains the first). The second set is what is closed when the device says that it has no more
+# to give, and is worth keeping over a restart of the client.
+#
+# A client does one thing at a time: either one RequestTunnel or CloseTunnel waits for its answer,
+# or one piece of data is on its way. What an answer is about is then never in doubt. Answers to
+# the other end go out whenever they are due.
+#
+# Data is settled in the order it was queued, each piece exactly once:
+#
+# - delivered, when a Default Response to its sequence number says success, or, where none comes
+#   in time, when the radio had its APS acknowledgement;
+# - failed, when neither came. It may have arrived all the same, so it is not sent again here:
+#   a GBCS message with a counter that the device has seen is worth nothing to it, and whether to
+#   try again is for the owner to say;
+# - put back to the head of the queue, when the peer says that the tunnel is none or closes it
+#   before the data was settled: another tunnel may carry it. This ends after TRANSFER_ATTEMPTS.
+
+
 @dataclass(slots=True)
 class _Waiting:
     octets: bytes

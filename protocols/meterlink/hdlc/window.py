@@ -43,6 +43,34 @@ class NumberedSegment:
     is_repeated: bool
 
 
+# Theory of operation.
+#
+# Sequence numbers count modulo 8. The send window keeps them as distances from V(A), the oldest
+# frame that is not acknowledged:
+#
+#     V(A)                    V(S) = V(A) + sent         V(A) + ever_sent      V(A) + size
+#     |  out in this turn     |  out in an earlier turn  |  not out yet        |
+#
+# `sent` is never more than `ever_sent`, that never more than `size`, and that never more than 7.
+# As fewer than eight frames are ever outstanding, an N(R) names one place in that row and no
+# other; one beyond `ever_sent` acknowledges what was never sent and breaks the protocol.
+#
+# Turns make recovery simple. When the peer passes the turn it has seen all of ours, so whatever
+# its N(R) leaves open is lost. `rewind` sets `sent` to 0 at the end of each turn of the peer, and
+# the next turn begins at V(A) again; a REJ does the same earlier. `ever_sent` stays: the frames
+# may have arrived and only their acknowledgement been lost, and an N(R) for them is still right.
+# A number that goes out again carries the same octets, so the receiver drops a repetition by its
+# number alone.
+#
+# Messages outlive segments. How a message is cut depends on what the connection negotiated, so
+# `reset` drops the segments and keeps the messages, and a message that was not acknowledged to
+# its last segment starts again from its first.
+#
+# The receive window takes V(R) and nothing else. What is out of sequence is dropped and noted as
+# a gap; the sender repeats from there, so one buffer and one number are the whole of its state.
+# While it holds part of a message, this station starts none of its own.
+
+
 class SendWindow:
     """Messages on their way to the peer.
 
