@@ -8,106 +8,107 @@ Source: ZCL 8, 2.6.2 (data types).
 
 from __future__ import annotations
 
+import abc
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
+
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from gbcs.octet_cursor import OctetCursor
 
 
-class FieldType(Protocol):
+class FieldType(abc.ABC):
     """How the values of one type are written and read."""
 
+    @abc.abstractmethod
     def write(self, value: Any) -> bytes:
         """Return the octets of `value`.
 
         Raises:
             ValueError, TypeError, OverflowError: It is no value of the type.
         """
-        ...
 
+    @abc.abstractmethod
     def read(self, cursor: OctetCursor, field: str) -> Any:
         """Read a value.
 
         Raises:
             DecodeError: The octets end too early.
         """
-        ...
 
 
-@dataclass(frozen=True, slots=True)
-class Unsigned:
+@dataclass(frozen=True)
+class Unsigned(FieldType):
     """An unsigned integer, enumeration or bitmap of `size_octets`."""
 
     size_octets: int
 
+    @override
     def write(self, value: int) -> bytes:
-        """Return the octets, least significant first."""
         return value.to_bytes(self.size_octets, "little")
 
+    @override
     def read(self, cursor: OctetCursor, field: str) -> int:
-        """Read the integer."""
         return cursor.number(self.size_octets, field, "little")
 
 
-@dataclass(frozen=True, slots=True)
-class Boolean:
+class Boolean(FieldType):
     """A Boolean; an octet other than 0 and 1 is read as true."""
 
-    def write(self, value: bool) -> bytes:  # noqa: FBT001 - the value is what is written
-        """Return the octet."""
+    @override
+    def write(self, value: bool) -> bytes:
         return bytes((bool(value),))
 
+    @override
     def read(self, cursor: OctetCursor, field: str) -> bool:
-        """Read the octet."""
         return bool(cursor.number(1, field))
 
 
-@dataclass(frozen=True, slots=True)
-class OctetsToEnd:
+class OctetsToEnd(FieldType):
     """Octets up to the end of the command."""
 
+    @override
     def write(self, value: bytes) -> bytes:
-        """Return the octets as they are."""
         return bytes(value)
 
-    def read(self, cursor: OctetCursor, field: str) -> bytes:  # noqa: ARG002 - every end is as good
-        """Read all that is left."""
+    @override
+    def read(self, cursor: OctetCursor, field: str) -> bytes:
         return cursor.rest()
 
 
-@dataclass(frozen=True, slots=True)
-class ListToEnd:
+@dataclass(frozen=True)
+class ListToEnd(FieldType):
     """Values of one type up to the end of the command."""
 
     item: FieldType
 
+    @override
     def write(self, value: tuple[Any, ...]) -> bytes:
-        """Return the octets of the values."""
         return b"".join([self.item.write(each) for each in value])
 
+    @override
     def read(self, cursor: OctetCursor, field: str) -> tuple[Any, ...]:
-        """Read values until nothing is left."""
         found = []
         while not cursor.is_at_end:
             found.append(self.item.read(cursor, field))
         return tuple(found)
 
 
-@dataclass(frozen=True, slots=True)
-class CountedPairs:
+@dataclass(frozen=True)
+class CountedPairs(FieldType):
     """Pairs of values behind one octet that counts them."""
 
     first: FieldType
     second: FieldType
 
+    @override
     def write(self, value: tuple[tuple[Any, Any], ...]) -> bytes:
-        """Return the count and the octets of the pairs."""
         pairs = [self.first.write(one) + self.second.write(other) for one, other in value]
         return bytes((len(pairs),)) + b"".join(pairs)
 
+    @override
     def read(self, cursor: OctetCursor, field: str) -> tuple[tuple[Any, Any], ...]:
-        """Read as many pairs as the count says."""
         return tuple(
             (self.first.read(cursor, field), self.second.read(cursor, field))
             for _ in range(cursor.number(1, field))
