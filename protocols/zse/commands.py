@@ -1,8 +1,8 @@
 """The commands of the Smart Energy clusters that carry GBCS messages: each declared once.
 
 A declaration names the cluster, the direction, the identifier, and the fields with their types on
-the wire; `zse.frames` writes and reads by it. Numbers stand for ZCL enumerations so that whatever
-a device sends can be held.
+the wire; `zse.frames` writes and reads by it. Numbers stand for ZCL enumerations so
+that whatever a device sends can be held.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""ZCL frames of the commands in `zse.commands`, written and read by their declarations.
+"""ZCL frames, written and read by the declarations in `zse.commands`.
 
 Source: ZCL 8, 2.4.1 (general ZCL frame format); for each command, its own.
 """
