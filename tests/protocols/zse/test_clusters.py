@@ -64,9 +64,10 @@ METERING_COMMANDS = st.one_of(
 
 def test_the_protocols_import_no_zigpy() -> None:
     program = (
-        "import pkgutil, sys, importlib, zse\n"
-        "for module in pkgutil.walk_packages(zse.__path__, 'zse.'):\n"
-        "    importlib.import_module(module.name)\n"
+        "import pkgutil, sys, importlib, duis, gbcs, meterlink, zse\n"
+        "for package in (duis, gbcs, meterlink, zse):\n"
+        "    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+        "        importlib.import_module(module.name)\n"
         "assert not [name for name in sys.modules if name.startswith(('zigpy', 'bellows'))]\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
