@@ -240,7 +240,7 @@ class OneOf(Content[Any]):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Unmodelled:
-    """An element that is known by its name alone; it can be read and not written.
+    """An element that is known by its name alone; it can be read but not written.
 
     Args:
         element: Its name.
@@ -252,7 +252,7 @@ class Unmodelled:
 
 
 class Empty(Content[bool]):
-    """Nothing: the element's being there is all that it says, and is True."""
+    """An empty element, whose presence is the value True."""
 
     def check(self, value: bool) -> None:  # noqa: FBT001 - the value itself
         """Check it is True."""
@@ -272,7 +272,7 @@ class Empty(Content[bool]):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Part:
-    """One field of a structure: its element, what that contains, and how many may be."""
+    """One field of a structure: its element, that element's content, and how often it occurs."""
 
     field: str
     element: str

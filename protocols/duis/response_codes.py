@@ -18,7 +18,7 @@ _FORM: Final = re.compile("[IWE][0-9]{1,6}")
 
 
 class Outcome(enum.Enum):
-    """Kind of outcome that a response code tells of."""
+    """Kind of outcome that a response code stands for."""
 
     SUCCESS = "success"
     ACKNOWLEDGED = "acknowledged"

@@ -237,7 +237,7 @@ _TRANSFORMS: Final = ((_ENVELOPED.value,), (_ENVELOPED.value, _EXCLUSIVE.value))
 
 
 def _check_form(signature: etree._Element, source: str) -> tuple[str, int]:
-    """Check that a signature has the one form; give issuer, as written, and serial number."""
+    """Check that a signature has the one form; return issuer, as written, and serial number."""
     texts: dict[str, str] = {}
     left = [signature]
     while left:

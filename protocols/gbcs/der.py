@@ -142,7 +142,7 @@ class Codec(Generic[T]):
         return tlv(self.tag, self.encode_contents(value))
 
     def decode(self, reader: _Reader, offset: int, end: int) -> tuple[T, int]:
-        """Decode the element at `offset`; give its value and the offset behind it."""
+        """Decode the element at `offset`; return its value and the offset behind it."""
         start, stop = reader.contents(offset, end, self.tag)
         return self.decode_contents(reader, start, stop), stop
 

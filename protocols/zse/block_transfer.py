@@ -40,7 +40,7 @@ class GiveUpReason(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class BlockTransferLimits:
-    """How messages are cut, and how long for what is waited.
+    """Sizes, times and retries of block transfer.
 
     Args:
         block_octets: The longest block data, sent and taken.

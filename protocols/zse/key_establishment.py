@@ -346,7 +346,7 @@ class Initiator(_Machine):
     Args:
         own_address: This end's EUI-64.
         identity: Its implicit certificate.
-        next_sequence: Gives the transaction sequence number of the next command.
+        next_sequence: Returns the transaction sequence number of the next command.
         issuers: Whose certificates are taken; None for anybody's.
     """
 

@@ -53,7 +53,7 @@ class TunnelParameters:
 
 
 class CloseReason(enum.Enum):
-    """Why a tunnel is no more."""
+    """Why a tunnel ended."""
 
     REQUESTED = "closed as asked"
     NO_SUCH_TUNNEL = "the peer does not know the tunnel"
@@ -79,7 +79,7 @@ class FailureReason(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class TunnelOpened:
-    """A tunnel is there.
+    """A tunnel was opened.
 
     Args:
         tunnel_id: Its identifier.
@@ -116,7 +116,7 @@ class TunnelUnanswered:
 
 @dataclass(frozen=True, slots=True)
 class TunnelClosed:
-    """A tunnel is no more.
+    """A tunnel ended.
 
     Args:
         tunnel_id: Which it was.

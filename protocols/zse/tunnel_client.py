@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 
 class TunnelState(enum.Enum):
-    """Where a client stands with its tunnel."""
+    """State of a client's tunnel."""
 
     CLOSED = "no tunnel is asked for"
     REQUESTING = "a tunnel is being asked for"
@@ -105,7 +105,7 @@ class TunnelClient:
     calls `handle_deadline` no later than `next_deadline`. `now` is monotonic seconds.
 
     Args:
-        next_sequence: Gives the transaction sequence number of the next command.
+        next_sequence: Returns the transaction sequence number of the next command.
         parameters: What the tunnel is to be.
         timers: How long to wait.
         possibly_active: TunnelIDs that the device may still hold from before a restart.

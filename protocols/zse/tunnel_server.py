@@ -98,12 +98,12 @@ class _Client:
 
 
 class TunnelServer:
-    """Gives out tunnels, and carries data both ways through them.
+    """Assigns tunnels to clients, and carries data both ways through them.
 
     Used as `TunnelClient` is. A device that loses its power loses this object and its tunnels.
 
     Args:
-        next_sequence: Gives the transaction sequence number of the next command.
+        next_sequence: Returns the transaction sequence number of the next command.
         parameters: Which tunnels there are.
         limits: What is allowed.
         first_tunnel_id: The first TunnelID given out; after a restart another than before, so

@@ -151,7 +151,7 @@ class PrimaryStation(HDLCConnection):
             self._statistics.retransmissions += 1
 
     def _count_failure(self) -> bool:
-        """Count one more fruitless turn; tell whether another may be tried."""
+        """Count one more turn without progress; return whether another may be tried."""
         self._retries += 1
         if self._retries <= self._timers.retries:
             return True

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class LinkState(enum.Enum):
-    """Where a link stands."""
+    """State of a link."""
 
     DISCONNECTED = "disconnected"
     CONNECTING = "connecting"
@@ -30,7 +30,7 @@ class Direction(enum.Enum):
 
 
 class Lapse(enum.Enum):
-    """What moves a link without a frame."""
+    """Events that move a link without a frame."""
 
     NO_RESPONSE = "no response after the last retry"
     INACTIVITY = "inactivity time-out"
