@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Final
 from unittest import mock
 
 from gbcs.errors import KeyrigError
-from keyrig import assembly
-from keyrig.emulation import EmulatedDevices
-from keyrig.observing import Observer, StopAsked, never_stopped, unobserved
-from keyrig.pki import initialise
-from keyrig.rig import LineSettings, load_rig
-from keyrig.runner import Bench, RunResult, run
+from keyrig.base.observing import Observer, StopAsked, never_stopped, unobserved
+from keyrig.config.rig_file import LineSettings, load_rig
+from keyrig.keys.lab_pki import initialise
+from keyrig.run import device_links, hosting, wiring
+from keyrig.run.emulation import EmulatedDevices
+from keyrig.run.rig_run import run
 
 from .disks import RefusingDisk, SmallDisk
 from .lines import Line, VirtualLink, VirtualTime, WireLog, World
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gbcs.entity import EntityIdentifier
-    from keyrig.links.base import Link
-    from keyrig.rig import RigDevice
+    from keyrig.config.rig_file import RigDevice
+    from keyrig.run.bench import Bench, RunResult
+    from keyrig.session.link import Link
     from meterstub.device import EmulatedDevice
 
 MADE_AT: Final = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -117,7 +118,7 @@ def _assembled(
     only: Collection[EntityIdentifier],
     observe: Observer,
     should_stop: StopAsked = never_stopped,
-) -> Iterator[assembly.Assembled]:
+) -> Iterator[wiring.Assembled]:
     """Put the rig together as the product does, but for its lines and clocks."""
     lines: dict[EntityIdentifier, Line] = {}
 
@@ -137,14 +138,10 @@ def _assembled(
     with (
         mock.patch.dict(os.environ, KEYRIG_HOME=str(home.agent)),
         mock.patch.object(os, "getpid", return_value=PROCESS),
-        mock.patch.multiple(
-            assembly,
-            EmulatedDevices=Hosted,
-            link_to=link_to,
-            monotonic=time.monotonic,
-            elapsed=time.monotonic,
-        ),
-        assembly.assembled(
+        mock.patch.object(hosting, "EmulatedDevices", Hosted),
+        mock.patch.object(device_links, "link_to", link_to),
+        mock.patch.multiple(wiring, monotonic=time.monotonic, elapsed=time.monotonic),
+        wiring.assembled(
             load_rig(None), clock=time.utc, only=only, observe=observe, should_stop=should_stop
         ) as ready,
     ):
