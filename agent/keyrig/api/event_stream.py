@@ -33,9 +33,18 @@ HEARTBEAT: Final = b": heartbeat\n\n"
 REVOKED: Final = b'event: token-refused\ndata: {"reason": "the token does not hold any more"}\n\n'
 BATCH: Final = 500
 STREAM_FORM: Final[dict[str, Any]] = {
-    "anyOf": [{"type": "string"}, {"$ref": f"#/components/schemas/{UNION}"}],
+    "type": ["string", "object"],
     "description": "Events, each with what happened as `event`, its number as `id`, and one JSON "
-    "object as `data`, which is a `RunEvent`.",
+    "object as `data`.",
+    "properties": {
+        "event": {"type": "string"},
+        "id": {"type": "string"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": f"#/components/schemas/{UNION}"},
+        },
+    },
 }
 """The form of a stream, and of each event as readers of streams see it, for OpenAPI 3.1."""
 
