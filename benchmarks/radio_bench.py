@@ -15,12 +15,12 @@ from typing import Any, Final
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType
-from keyrig.emulated_air import NodeOnAir, emulated_neighbourhood
 from keyrig.links.zigbee import ZigBeeLink
 from keyrig.rig import EmulatedAir
 from keyrig.zigbee.hub import Hub
 from keyrig.zigbee.radio import Radio
 from keyrig.zigbee.role import RoleSettings
+from keyrig_emulation.emulated_air import NodeOnAir, emulated_neighbourhood
 from meterstub.hosts import PtyHost
 from meterstub.hosts.base import LineOptions
 from meterstub.radio.air import Conditions

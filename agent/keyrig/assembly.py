@@ -6,7 +6,6 @@ import fcntl
 import os
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from gbcs.errors import CertificateRejected, DecodeError
@@ -22,7 +21,7 @@ from keyrig.duties.known_facts import DeviceRecord, KnownFact, fold, news
 from keyrig.duties.plan import Plan, plan
 from keyrig.duties.rules import Rules, built_in_rules, load_rules, rules_with
 from keyrig.duties.smi_status import Standing
-from keyrig.emulation import EmulatedDevices, commissioned_at
+from keyrig.emulation import emulation_of
 from keyrig.errors import KeyMissing, KeyStoreError, RigBusy, RigFileInvalid, SettingsError
 from keyrig.home import LEDGER_FILE, home_directory, make_home
 from keyrig.keystore.folder import read_certificate
@@ -32,7 +31,7 @@ from keyrig.links.gfi import GFILink
 from keyrig.links.hdlc import HDLCLink
 from keyrig.lock_files import open_lock, take_lock
 from keyrig.observing import Observer, StopAsked, never_stopped, unobserved
-from keyrig.pki import RegisteringAuthority, TestCertificationAuthority, initialise
+from keyrig.pki import initialise
 from keyrig.preflight import Preflight
 from keyrig.rig import LineSettings, ServiceSettings, ZigBeeSettings
 from keyrig.rig_keys import RigKeys
@@ -45,15 +44,15 @@ from meterlink.hdlc.address import HDLCAddress
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime
+    from pathlib import Path
 
     from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
     from keyrig.certification.requests import WaitingRequest
     from keyrig.conversation import ConversingLink
-    from keyrig.emulation import Line
+    from keyrig.emulation import HostedDevices, Line
     from keyrig.keystore.base import KeyStore
     from keyrig.links.base import Link
-    from keyrig.pki import CertificateAuthority
     from keyrig.rig import Rig, RigDevice
     from keyrig.zigbee.radio import Radio
     from keyrig.zigbee.role import RadioRole
@@ -136,7 +135,9 @@ def facts_of(
     Emulated devices are commissioned when they are made; those that are not yet made count as
     made now.
     """
-    made_at = commissioned_at(places.emulated) or now
+    made_at = now
+    if places.rig.has_emulated_devices:
+        made_at = emulation_of(places.rig).commissioned_at(places.emulated) or now
     entities = [device.entity_id for device in places.rig.device]
     history = ledger.device_facts.known(entities) if ledger else {}
     known: dict[EntityIdentifier, KnownDevice] = {}
@@ -460,10 +461,7 @@ def ways_to_devices(
         urls: Mapping[EntityIdentifier, str] = {}
         radio_urls: Mapping[str, str] = {}
         if rig.has_emulated_devices:
-            store = keystore_of(places, observe, clock())
-            stack.enter_context(held(places.emulation_lock, places, observe))
-            devices = _emulated(places, store, _emulated_authority(store), observe, clock)
-            stack.enter_context(devices)
+            devices = stack.enter_context(_hosted(places, observe, clock))
             urls, radio_urls = devices.urls, devices.radio_urls
         radios = _radios(places, radio_urls, observe, stack)
         yield {
@@ -487,7 +485,7 @@ def emulated_rig(
     observe: Observer = unobserved,
     line: Line = "pty",
     clock: Callable[[], datetime] = utc_now,
-) -> Iterator[EmulatedDevices]:
+) -> Iterator[HostedDevices]:
     """Start a rig's emulated devices, for other programs to use.
 
     Raises:
@@ -497,32 +495,27 @@ def emulated_rig(
         raise SettingsError(f"rig {rig.name}", "has no emulated device", "name another rig")
     places = places_of(rig)
     make_home(places.home)
-    store = keystore_of(places, observe, clock())
-    authority = _emulated_authority(store)
-    with (
-        held(places.emulation_lock, places, observe),
-        _emulated(places, store, authority, observe, clock, line) as devices,
-    ):
+    with _hosted(places, observe, clock, line) as devices:
         yield devices
 
 
-def _emulated(
-    places: Places,
-    store: KeyStore,
-    authority: CertificateAuthority,
-    observe: Observer,
-    clock: Callable[[], datetime],
-    line: Line = "pty",
-) -> EmulatedDevices:
-    return EmulatedDevices(
+@contextmanager
+def _hosted(
+    places: Places, observe: Observer, clock: Callable[[], datetime], line: Line = "pty"
+) -> Iterator[HostedDevices]:
+    """Host a rig's emulated devices, which no other process does meanwhile."""
+    emulation = emulation_of(places.rig)
+    store = keystore_of(places, observe, clock())
+    devices = emulation.hosted(
         places.rig,
         directory=places.emulated,
         store=store,
-        authority=authority,
         clock=clock,
         observe=observe,
         line=line,
     )
+    with held(places.emulation_lock, places, observe), devices:
+        yield devices
 
 
 def keystore_of(places: Places, observe: Observer, now: datetime) -> KeyStore:
@@ -540,17 +533,6 @@ def keystore_of(places: Places, observe: Observer, now: datetime) -> KeyStore:
         observe("preparing", what=f"making a test PKI in {places.keystore}")
         initialise(places.keystore, now, os.urandom)
     return open_rig_keystore(places.home, places.rig.pki)
-
-
-def _emulated_authority(store: KeyStore) -> CertificateAuthority:
-    """Return the test authority that certifies emulated devices in their factory.
-
-    A folder also keeps what it issues.
-    """
-    authority = TestCertificationAuthority.of(store, os.urandom)
-    if Path(store.location).is_dir():
-        return RegisteringAuthority(authority, store)
-    return authority
 
 
 def parties_of(places: Places, store: KeyStore) -> Parties:

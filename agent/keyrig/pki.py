@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from gbcs.certificates import GBCSCertificate
 from gbcs.certification_request import CertificationRequest
 from gbcs.entity import EntityIdentifier
 from gbcs.issuing import (
@@ -28,7 +27,6 @@ from keyrig.keystore.base import StoredCertificate
 from keyrig.keystore.checking import CheckReport, Finding, check
 from keyrig.keystore.copying import (
     CopyReport,
-    add_certificate,
     export,
     export_dcc_boxed,
     import_,
@@ -46,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from gbcs.certificates import GBCSCertificate
     from keyrig.keystore import KeyStore
 
 __all__ = [
@@ -57,7 +56,6 @@ __all__ = [
     "TEST_PARTIES",
     "TRANSITIONAL_COS",
     "WAN_PROVIDER",
-    "CertificateAuthority",
     "CheckReport",
     "CopyReport",
     "Finding",
@@ -262,31 +260,6 @@ def _new_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-class CertificateAuthority(Protocol):
-    """Whoever turns a device's certification request into its certificate."""
-
-    def certify_device(
-        self, request: bytes, *, entity: EntityIdentifier, key_usage: KeyUsage, now: datetime
-    ) -> bytes:
-        """Certify the key of a device's request.
-
-        Args:
-            request: PKCS#10 in DER, as the device gave it in its verified response.
-            entity: The device that was asked.
-            key_usage: The use that was asked for.
-            now: The time, aware.
-
-        Returns:
-            The certificate in DER.
-
-        Raises:
-            DecodeError: `request` is no certification request.
-            CertificateRejected: It names another device or use, or lacks proof of its key.
-            KeyStoreError: The authority's key cannot be used.
-        """
-        ...
-
-
 class TestCertificationAuthority:
     """Certifies devices with the device issuing authority of a key store.
 
@@ -320,7 +293,22 @@ class TestCertificationAuthority:
     def certify_device(
         self, request: bytes, *, entity: EntityIdentifier, key_usage: KeyUsage, now: datetime
     ) -> bytes:
-        """Certify the key of a device's request; see `CertificateAuthority`."""
+        """Certify the key of a device's request.
+
+        Args:
+            request: PKCS#10 in DER, as the device gave it in its verified response.
+            entity: The device that was asked.
+            key_usage: The use that was asked for.
+            now: The time, aware.
+
+        Returns:
+            The certificate in DER.
+
+        Raises:
+            DecodeError: `request` is no certification request.
+            CertificateRejected: It names another device or use, or lacks proof of its key.
+            KeyStoreError: The authority's key cannot be used.
+        """
         decoded = CertificationRequest.from_der(request)
         decoded.verify(entity=entity, key_usage=key_usage)
         return device_certificate(
@@ -331,35 +319,3 @@ class TestCertificationAuthority:
             key_usage=key_usage,
             public_key=decoded.public_key,
         ).der
-
-
-class RegisteringAuthority:
-    """Has another authority certify, and keeps every certificate in a key store that is a folder.
-
-    Args:
-        authority: Certifies, and keeps nothing.
-        store: Keeps what is certified, without private keys.
-    """
-
-    def __init__(self, authority: CertificateAuthority, store: KeyStore) -> None:
-        self.authority = authority
-        self._store = store
-
-    def certify_device(
-        self, request: bytes, *, entity: EntityIdentifier, key_usage: KeyUsage, now: datetime
-    ) -> bytes:
-        """Certify the key of a device's request; see `CertificateAuthority`."""
-        der = self.authority.certify_device(request, entity=entity, key_usage=key_usage, now=now)
-        self.keep(der)
-        return der
-
-    def keep(self, der: bytes) -> None:
-        """Keep a certificate (DER), unless it is kept already.
-
-        Raises:
-            KeyStoreError: It cannot be written.
-        """
-        certificate = GBCSCertificate.from_der(der)
-        add_certificate(
-            self._store, StoredCertificate(certificate, CellUsage.MANAGEMENT, source="issued")
-        )

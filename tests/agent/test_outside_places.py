@@ -25,7 +25,6 @@ from keyrig.certification.given import certificates_in
 from keyrig.clock import monotonic
 from keyrig.conformance import check_file
 from keyrig.duties import rules
-from keyrig.emulation import commissioned_at
 from keyrig.errors import FileInvalid
 from keyrig.inventory import read_inventory
 from keyrig.keystore import open_keystore
@@ -36,6 +35,7 @@ from keyrig.rig import emulated_home_text, load_rig
 from keyrig.secret_references import SecretPlace
 from keyrig.settings import load_settings
 from keyrig.zigbee.standing import read_standings
+from keyrig_emulation.entry_point import commissioned_at
 from meterstub.memory import decode_state
 from meterstub.radio.radio_memory import NetworkMemory
 

@@ -14,11 +14,12 @@ from unittest import mock
 
 from gbcs.errors import KeyrigError
 from keyrig import assembly
-from keyrig.emulation import EmulatedDevices
 from keyrig.observing import Observer, StopAsked, never_stopped, unobserved
 from keyrig.pki import initialise
 from keyrig.rig import LineSettings, load_rig
 from keyrig.runner import Bench, RunResult, run
+from keyrig_emulation import emulated_rig
+from keyrig_emulation.emulated_rig import EmulatedDevices
 
 from .disks import RefusingDisk, SmallDisk
 from .lines import Line, VirtualLink, VirtualTime, WireLog, World
@@ -137,9 +138,9 @@ def _assembled(
     with (
         mock.patch.dict(os.environ, KEYRIG_HOME=str(home.agent)),
         mock.patch.object(os, "getpid", return_value=PROCESS),
+        mock.patch.object(emulated_rig, "EmulatedDevices", Hosted),
         mock.patch.multiple(
             assembly,
-            EmulatedDevices=Hosted,
             link_to=link_to,
             monotonic=time.monotonic,
             elapsed=time.monotonic,

@@ -14,12 +14,12 @@ from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType
 from keyrig.assembly import assembled, places_of
 from keyrig.clock import monotonic
-from keyrig.emulation import EmulatedDevices
 from keyrig.ledger import Ledger
 from keyrig.observing import unobserved
-from keyrig.pki import RegisteringAuthority, TestCertificationAuthority, initialise
+from keyrig.pki import initialise
 from keyrig.rig import parse_rig
 from keyrig.runner import RunResult, run
+from keyrig_emulation.emulated_rig import EmulatedDevices
 from meterstub.device import EmulatedDevice
 from meterstub.memory import DeviceMemory, FileStorage
 
@@ -147,12 +147,10 @@ class BoxedHome:
     def _made(self, keys: Any) -> dict[EntityIdentifier, EmulatedDevice]:
         rig = self._rig("stand-in", '{ url = "emulated:", framing = "hdlc" }')
         directory = self.path / "behind-the-stand-in"
-        authority = RegisteringAuthority(TestCertificationAuthority.of(keys, os.urandom), keys)
         EmulatedDevices(
             rig,
             directory=directory,
             store=keys,
-            authority=authority,
             clock=self.clock,
             observe=unobserved,
         ).make()
