@@ -26,7 +26,7 @@ from meterstub.hosts.base import LineOptions
 from meterstub.hosts.pty import PtyHost
 from meterstub.hosts.tcp import TCPHost
 from meterstub.memory import DeviceMemory, FileStorage
-from meterstub.trust_anchor_cells import CELLS
+from meterstub.trust_anchor_cells import CELLS, factory_owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -258,19 +258,14 @@ def _inject(faults: Faults, device: RigDevice, text: str) -> None:
 def factory_certificate(
     store: KeyStore, dcc: DCCParties, cell: TrustAnchorCellIdentifier
 ) -> GBCSCertificate:
-    """Return what a cell holds from the factory.
-
-    The cells of supplier and network operator hold the access control broker's certificates
-    until they are handed over.
-
-    Source: RTDS 4.5.0 (6.21 samples).
-    """
-    if cell.role is RemotePartyRole.ROOT:
+    """Return what a cell of a rig's device holds from the factory."""
+    owner = factory_owner(cell)
+    if owner is RemotePartyRole.ROOT:
         return store.authority_certificate(Authority.ROOT)
-    owners = {
+    parties = {
         RemotePartyRole.RECOVERY: dcc.recovery,
         RemotePartyRole.TRANSITIONAL_COS: dcc.transitional_cos,
         RemotePartyRole.WAN_PROVIDER: dcc.wan_provider,
+        RemotePartyRole.ACCESS_CONTROL_BROKER: dcc.access_control_broker,
     }
-    owner = owners.get(cell.role, dcc.access_control_broker)
-    return store.certificate(owner, key_usage=KeyUsage(cell.key_usage))
+    return store.certificate(parties[owner], key_usage=KeyUsage(cell.key_usage))

@@ -24,7 +24,7 @@ from meterstub.faults import Faults
 from meterstub.hosts.tcp import TCPHost
 from meterstub.memory import DeviceMemory, FileStorage
 from meterstub.options import DeviceOptions
-from meterstub.trust_anchor_cells import CELLS
+from meterstub.trust_anchor_cells import CELLS, factory_owner
 from strangers.openssl_pki import BROKER, RECOVERY, TRANSITIONAL_COS, WAN_PROVIDER, OpenSSLPKI
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ _OWNERS: Final = {
     RemotePartyRole.RECOVERY: RECOVERY,
     RemotePartyRole.TRANSITIONAL_COS: TRANSITIONAL_COS,
     RemotePartyRole.WAN_PROVIDER: WAN_PROVIDER,
+    RemotePartyRole.ACCESS_CONTROL_BROKER: BROKER,
 }
-"""Whose certificates cells hold from the factory; the broker's, where a role is not here."""
 
 
 def memory_of(memories: Path, entity: EntityIdentifier) -> FileStorage:
@@ -76,7 +76,7 @@ def _anchors(pki: OpenSSLPKI, device_type: DeviceType) -> Mapping[TrustAnchorCel
             anchors[cell] = pki.certificate("root")
             continue
         use = next(name for name, usage in USES.items() if usage == cell.key_usage)
-        owner = _OWNERS.get(cell.role, BROKER)
+        owner = _OWNERS[factory_owner(cell)]
         anchors[cell] = pki.certificate(f"{owner.entity}-{use}")
     return anchors
 

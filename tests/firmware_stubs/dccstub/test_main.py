@@ -46,7 +46,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 def test_stand_in_says_where_it_is_and_ends_on_a_signal(folders: tuple[Path, Path]) -> None:
     api_key = folders[0] / "api-key"
     api_key.write_text("from a file\n", encoding="ascii")
-    command = [sys.executable, "-m", "dccstub", *map(str, folders), *PORTS]
+    command = [sys.executable, "-m", "dccstub", *map(str, folders), *PORTS, "--json"]
     with subprocess.Popen(
         [*command, f"--api-key-file={api_key}"], stdout=subprocess.PIPE, text=True
     ) as process:
