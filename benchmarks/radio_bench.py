@@ -20,11 +20,11 @@ from keyrig.rig import EmulatedAir
 from keyrig.zigbee.hub import Hub
 from keyrig.zigbee.radio import Radio
 from keyrig.zigbee.role import RoleSettings
-from keyrig_emulation.emulated_air import NodeOnAir, emulated_neighbourhood
+from keyrig_emulation.rig_air import NodeOnAir, emulated_neighbourhood
 from meterstub.hosts import PtyHost
-from meterstub.hosts.base import LineOptions
-from meterstub.radio.air import Conditions
-from meterstub.radio.packets import (
+from meterstub.hosts.line_host import LineOptions
+from meterstub.radio.radio_air import Conditions
+from meterstub.radio.radio_packets import (
     APS_BLOCK_OCTETS,
     APS_OCTETS,
     APS_SECURITY_OCTETS,

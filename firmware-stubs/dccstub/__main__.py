@@ -11,14 +11,14 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from dccstub.inventory import InventoryDevice
 from dccstub.key_folder import KeyFolder
-from dccstub.options import StandInOptions
-from dccstub.service import DCCBoxed
-from dccstub.serving import Running
+from dccstub.running_stand_in import Running
+from dccstub.stand_in import DCCBoxed
+from dccstub.stand_in_inventory import InventoryDevice
+from dccstub.stand_in_options import StandInOptions
 from gbcs.errors import KeyrigError
-from meterstub.device import EmulatedDevice
-from meterstub.memory import DeviceMemory, FileStorage
+from meterstub.device_memory import DeviceMemory, FileStorage
+from meterstub.emulated_device import EmulatedDevice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

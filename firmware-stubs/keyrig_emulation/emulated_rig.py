@@ -14,18 +14,17 @@ from keyrig.errors import SettingsError
 from keyrig.keystore.base import Authority, KeyStore, StoredCertificate
 from keyrig.keystore.copying import add_certificate
 from keyrig.pki import TestCertificationAuthority
-from keyrig.private_files import PRIVATE_FILE, make_folder
+from keyrig.private_files import make_folder
 from keyrig.rig import LineSettings, ZigBeeSettings
-from keyrig.whole_files import write_whole
-from keyrig_emulation.entry_point import COMMISSIONED_AT, commissioned_at
+from keyrig_emulation.commissioning_mark import commissioned_at, mark_commissioned
 from meterlink.hdlc.address import HDLCAddress
-from meterstub.device import EmulatedDevice
-from meterstub.factory import manufacture
-from meterstub.faults import Faults
-from meterstub.hosts.base import LineOptions
-from meterstub.hosts.pty import PtyHost
-from meterstub.hosts.tcp import TCPHost
-from meterstub.memory import DeviceMemory, FileStorage
+from meterstub.device_factory import manufacture
+from meterstub.device_faults import Faults
+from meterstub.device_memory import DeviceMemory, FileStorage
+from meterstub.emulated_device import EmulatedDevice
+from meterstub.hosts.line_host import LineOptions
+from meterstub.hosts.pty_host import PtyHost
+from meterstub.hosts.tcp_host import TCPHost
 from meterstub.trust_anchor_cells import CELLS, factory_owner
 
 if TYPE_CHECKING:
@@ -37,9 +36,9 @@ if TYPE_CHECKING:
     from keyrig.emulation import Line
     from keyrig.observing import Observer
     from keyrig.rig import DCCParties, RadioSettings, Rig, RigDevice
-    from meterstub.hosts.base import LineHost
+    from meterstub.device_state import DeviceState
+    from meterstub.hosts.line_host import LineHost
     from meterstub.radio.neighbourhood import Neighbourhood
-    from meterstub.state import DeviceState
 
 
 class EmulatedDevices:
@@ -117,9 +116,7 @@ class EmulatedDevices:
         """
         make_folder(self._directory)
         if commissioned_at(self._directory) is None:
-            mark = self._directory / COMMISSIONED_AT
-            text = self._clock().isoformat() + "\n"
-            write_whole(mark, text.encode(), "when they were made", mode=PRIVATE_FILE)
+            mark_commissioned(self._directory, self._clock())
         for device in self._emulated():
             storage = FileStorage(self._path(device))
             if not self._path(device).exists():
@@ -207,7 +204,7 @@ class EmulatedDevices:
         self, name: str, settings: RadioSettings, around: Sequence[RigDevice]
     ) -> Neighbourhood:
         # zigpy takes a second to load, which rigs without a radio are spared.
-        from keyrig_emulation.emulated_air import (  # noqa: PLC0415 - as said
+        from keyrig_emulation.rig_air import (  # noqa: PLC0415 - as said
             NodeOnAir,
             emulated_neighbourhood,
         )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
-from keyrig.errors import SettingsError
-from keyrig.outside_files import Unreadable, read_text
+from keyrig_emulation.commissioning_mark import commissioned_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
     from pathlib import Path
 
     from keyrig.emulation import Emulation, HostedDevices, Line
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from keyrig.rig import Rig
 
 HOME_RIG: Final = "emulated-home.toml"
-COMMISSIONED_AT: Final = "commissioned-at"
-"""The file beside the devices' memories that has the instant at which they were made."""
-_DAMAGED: Final = "write the instant there, such as 2026-01-01T00:00:00+00:00"
 
 
 class MeterstubEmulation:
@@ -59,24 +55,6 @@ class MeterstubEmulation:
         return EmulatedDevices(
             rig, directory=directory, store=store, clock=clock, observe=observe, line=line
         )
-
-
-def commissioned_at(directory: Path) -> datetime | None:
-    """Return when the devices whose memories are in a folder were made; None where none are.
-
-    Raises:
-        SettingsError: What was kept of it cannot be read.
-    """
-    path = directory / COMMISSIONED_AT
-    try:
-        moment = datetime.fromisoformat(read_text(path).strip())
-    except Unreadable as error:
-        if error.is_missing:
-            return None
-        raise SettingsError(str(path), str(error), _DAMAGED) from None
-    except ValueError:
-        raise SettingsError(str(path), "no instant", _DAMAGED) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 EMULATION: Final[Emulation] = MeterstubEmulation()

@@ -18,19 +18,19 @@ from typing import TYPE_CHECKING, Any, Final
 from gbcs.errors import KeyrigError
 from gbcs.roles import KeyUsage
 from meterlink.hdlc.address import HDLCAddress
+from meterstub.device_faults import Faults
 from meterstub.device_folder import DeviceFolder
 from meterstub.devices_file import DevicesFile, DevicesInvalid, devices_of, read_devices
-from meterstub.faults import Faults
-from meterstub.hosts.base import HostFailed, LineOptions
-from meterstub.hosts.pty import PtyHost
-from meterstub.hosts.tcp import TCPHost
+from meterstub.hosts.line_host import HostFailed, LineOptions
+from meterstub.hosts.pty_host import PtyHost
+from meterstub.hosts.tcp_host import TCPHost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from meterstub.device import EmulatedDevice
     from meterstub.devices_file import HostedDevice
-    from meterstub.hosts.base import LineHost
+    from meterstub.emulated_device import EmulatedDevice
+    from meterstub.hosts.line_host import LineHost
 
 CHECK_INTERVAL_S: Final = 0.5
 DEFAULT_FOLDER: Final = Path("meterstub")

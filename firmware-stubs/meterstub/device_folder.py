@@ -24,10 +24,10 @@ from gbcs.testing_pki import (
     TestPKI,
     certify_device,
 )
-from meterstub.device import EmulatedDevice
-from meterstub.factory import manufacture
+from meterstub.device_factory import manufacture
+from meterstub.device_memory import DeviceMemory, FileStorage
+from meterstub.emulated_device import EmulatedDevice
 from meterstub.key_pair import KeyPair, generate_key
-from meterstub.memory import DeviceMemory, FileStorage
 from meterstub.trust_anchor_cells import CELLS, factory_owner
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from gbcs.security_credentials import TrustAnchorCellIdentifier
-    from meterstub.faults import Faults
-    from meterstub.options import DeviceOptions
+    from meterstub.device_faults import Faults
+    from meterstub.device_options import DeviceOptions
 
 _PRIVATE: Final = 0o600
 _PUBLIC: Final = 0o644

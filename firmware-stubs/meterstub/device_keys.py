@@ -19,14 +19,13 @@ from gbcs.security_credentials import (
     ProvideDeviceCertificateResponseCode,
     UpdateDeviceCertificateResponseCode,
 )
-from meterstub.execution import Environment, Execution
-from meterstub.faults import FaultKind
+from meterstub.command_execution import Environment, EventCode, Execution
+from meterstub.device_faults import FaultKind
 from meterstub.key_pair import KeyPair
-from meterstub.security_log import EventCode
 
 if TYPE_CHECKING:
-    from meterstub.state import DeviceState
-    from meterstub.verification import VerifiedCommand
+    from meterstub.command_verification import VerifiedCommand
+    from meterstub.device_state import DeviceState
 
 _Code = UpdateDeviceCertificateResponseCode
 _EVENTS: Final = {

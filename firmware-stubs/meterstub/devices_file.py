@@ -22,8 +22,8 @@ from gbcs.entity import EntityIdentifier
 from gbcs.errors import KeyrigError
 from gbcs.printable import printable
 from gbcs.roles import DeviceType
-from meterstub.faults import Faults
-from meterstub.options import DeviceOptions
+from meterstub.device_faults import Faults
+from meterstub.device_options import DeviceOptions
 
 TOML_OCTETS_LIMIT: Final = 1 << 20
 

@@ -35,8 +35,8 @@ from keyrig.rig import emulated_home_text, load_rig
 from keyrig.secret_references import SecretPlace
 from keyrig.settings import load_settings
 from keyrig.zigbee.standing import read_standings
-from keyrig_emulation.entry_point import commissioned_at
-from meterstub.memory import decode_state
+from keyrig_emulation.commissioning_mark import commissioned_at
+from meterstub.device_memory import decode_state
 from meterstub.radio.radio_memory import NetworkMemory
 
 if TYPE_CHECKING:

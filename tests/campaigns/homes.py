@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
     from keyrig.links.base import Link
     from keyrig.rig import RigDevice
-    from meterstub.device import EmulatedDevice
+    from meterstub.emulated_device import EmulatedDevice
 
 MADE_AT: Final = datetime(2026, 11, 24, 9, tzinfo=UTC)
 RUN_AT: Final = MADE_AT + timedelta(hours=1)

@@ -12,9 +12,9 @@ from keyrig.keystore import open_keystore
 from keyrig.pki import initialise
 from keyrig.rig import load_rig
 from keyrig_emulation import emulated_rig
+from keyrig_emulation.commissioning_mark import commissioned_at
 from keyrig_emulation.emulated_rig import EmulatedDevices
-from keyrig_emulation.entry_point import commissioned_at
-from meterstub.memory import DeviceMemory, FileStorage
+from meterstub.device_memory import DeviceMemory, FileStorage
 
 if TYPE_CHECKING:
     from pathlib import Path

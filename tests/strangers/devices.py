@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Final
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType, KeyUsage, RemotePartyRole
-from meterstub.device import EmulatedDevice
-from meterstub.factory import manufacture
-from meterstub.faults import Faults
-from meterstub.hosts.tcp import TCPHost
-from meterstub.memory import DeviceMemory, FileStorage
-from meterstub.options import DeviceOptions
+from meterstub.device_factory import manufacture
+from meterstub.device_faults import Faults
+from meterstub.device_memory import DeviceMemory, FileStorage
+from meterstub.device_options import DeviceOptions
+from meterstub.emulated_device import EmulatedDevice
+from meterstub.hosts.tcp_host import TCPHost
 from meterstub.trust_anchor_cells import CELLS, factory_owner
 from strangers.openssl_pki import BROKER, RECOVERY, TRANSITIONAL_COS, WAN_PROVIDER, OpenSSLPKI
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gbcs.security_credentials import TrustAnchorCellIdentifier
-    from meterstub.hosts.base import Framing
+    from meterstub.hosts.line_host import Framing
 
 
 @dataclass(frozen=True)

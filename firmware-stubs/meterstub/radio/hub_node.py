@@ -15,15 +15,15 @@ from gbcs.entity import EntityIdentifier
 from gbcs.errors import DecodeError, ProtocolError
 from gbcs.message import Message
 from meterlink.events import NeedData
-from meterstub.radio import zdo
-from meterstub.radio.blocks import LongMessages
+from meterstub.radio import zdo_answers
+from meterstub.radio.aps_blocks import LongMessages
 from meterstub.radio.emulated_key_establishment import (
     EmulatedSecret,
     emulated_ephemeral_data,
     emulated_identity,
 )
-from meterstub.radio.packets import APSFrame, RawFrame
-from meterstub.radio.stack import (
+from meterstub.radio.radio_packets import APSFrame, RawFrame
+from meterstub.radio.zigbee_stack import (
     COORDINATOR_ID,
     Incoming,
     JoinKind,
@@ -52,8 +52,8 @@ from zse.tunnel_server import TunnelServer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from meterstub.hosts.base import Station
-    from meterstub.radio.air import Air, Timer
+    from meterstub.hosts.line_host import Station
+    from meterstub.radio.radio_air import Air, Timer
     from meterstub.radio.radio_memory import NetworkMemory
 
 ENDPOINT: Final = 0x7B
@@ -234,17 +234,17 @@ class EmulatedHub:
         self._act(now)
 
     def _answer_zdo(self, message: Incoming, payload: bytes, now: float) -> None:
-        description = zdo.EndpointDescription(
+        description = zdo_answers.EndpointDescription(
             ENDPOINT,
             SMART_ENERGY_PROFILE,
             ENERGY_SERVICE_INTERFACE,
             (KEY_ESTABLISHMENT, TUNNELING),
             (KEY_ESTABLISHMENT, TUNNELING),
         )
-        facts = zdo.NodeFacts(
+        facts = zdo_answers.NodeFacts(
             self.eui64, COORDINATOR_ID, NodeType.COORDINATOR, 0x1049, [description]
         )
-        found = zdo.answer(message.frame.cluster, payload, facts)
+        found = zdo_answers.answer(message.frame.cluster, payload, facts)
         if found is not None:
             frame = APSFrame(0, found[0], 0, 0, self.stack.next_counter(), found[1], True)
             self._long.send(message.sender_id, frame, now, _ignored, is_encrypted=False)

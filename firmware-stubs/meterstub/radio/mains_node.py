@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from meterlink.events import NeedData
-from meterstub.radio.node import BASIC, EmulatedNode
+from meterstub.radio.zigbee_node import BASIC, EmulatedNode
 from zse import tunnel
 from zse.commands import KEY_ESTABLISHMENT, METERING, TUNNELING, TransferDataToClient
 from zse.tunnel_server import ServerLimits, TunnelServer

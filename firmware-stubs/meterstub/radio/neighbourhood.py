@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from meterstub.radio.ash import ResetCode
-from meterstub.radio.node import EmulatedNode
 from meterstub.radio.radio_faults import RadioFault, RadioFaultKind
+from meterstub.radio.zigbee_node import EmulatedNode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from meterstub.radio.radio import EmulatedRadio
+    from meterstub.radio.emulated_radio import EmulatedRadio
 
 
 class Neighbour(Protocol):

@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from meterlink.events import NeedData
-from meterstub.radio.node import BASIC, EmulatedNode
-from meterstub.radio.stack import Incoming, NetworkStatus, NodeType
+from meterstub.radio.zigbee_node import BASIC, EmulatedNode
+from meterstub.radio.zigbee_stack import Incoming, NetworkStatus, NodeType
 from zse import sleepy, tunnel
 from zse.commands import (
     KEY_ESTABLISHMENT,

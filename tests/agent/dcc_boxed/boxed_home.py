@@ -20,8 +20,8 @@ from keyrig.pki import initialise
 from keyrig.rig import parse_rig
 from keyrig.runner import RunResult, run
 from keyrig_emulation.emulated_rig import EmulatedDevices
-from meterstub.device import EmulatedDevice
-from meterstub.memory import DeviceMemory, FileStorage
+from meterstub.device_memory import DeviceMemory, FileStorage
+from meterstub.emulated_device import EmulatedDevice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -11,7 +11,7 @@ import pytest
 
 from agent.dcc_boxed.boxed_home import ESME, HCALCS, NOW, BoxedHome
 from authorities import Authorities
-from dccstub.options import FutureDatedAlertForm
+from dccstub.stand_in_options import FutureDatedAlertForm
 from gbcs.use_cases import MessageCode
 from keyrig.dcc_boxed.inbox import Inbox
 from keyrig.errors import RigFileInvalid, SettingsError

@@ -21,9 +21,9 @@ from keyrig.errors import (
 from keyrig.zigbee.hub import Hub
 from keyrig.zigbee.radio import Radio
 from keyrig.zigbee.role import RadioState, RoleSettings
-from meterstub.radio.air import Conditions
+from meterstub.radio.radio_air import Conditions
 from meterstub.radio.radio_faults import RadioFault, RadioFaultKind
-from meterstub.radio.stack import JoinPolicy
+from meterstub.radio.zigbee_stack import JoinPolicy
 
 from .on_air import CODE, ESME, GSME, KEY, STRANGER, Home, message
 
