@@ -35,7 +35,7 @@ class Broker:
         keys: Has the keys of the DCC's parties.
         directory: Has the devices' certificates.
         parties: Who the DCC is.
-        clock: Gives the time, from whose milliseconds the DCC's counters start.
+        clock: Returns the time, from whose milliseconds the DCC's counters start.
         counters: The next counters of the DCC's parties, in the place of that.
     """
 
@@ -55,7 +55,7 @@ class Broker:
         self._secrets = SharedSecrets()
 
     def next_counter(self, party: EntityIdentifier) -> int:
-        """Use one originator counter of a party of the DCC; none comes twice."""
+        """Return the next originator counter of a party of the DCC; none comes twice."""
         last = self._counters.get(party)
         if last is None:
             elapsed = self._clock() - _EPOCH
@@ -70,7 +70,7 @@ class Broker:
         return self._keys.key(party, "ds").sign(command.signed_octets)
 
     def completed(self, command: Message, signature: bytes) -> list[Message]:
-        """Give a command the broker's MAC.
+        """Return a command with the broker's MAC.
 
         While a device's key agreement certificate is being replaced, its MAC may be by either
         key; a command whose MAC is wrong changes nothing on a device.
@@ -111,7 +111,7 @@ class Broker:
             self._verify_mac(answer)
 
     def verify_alert(self, alert: Message) -> Message:
-        """Verify what a device sent unasked, and give it back.
+        """Verify what a device sent unasked, and return it.
 
         Raises:
             SecurityError: It is no alert, or its signature is not the device's.
@@ -173,7 +173,7 @@ def payload_of(message: Message) -> Any:
 def verify_signed_pre_command(
     pre_command: Message, signed: bytes, certificates: list[GBCSCertificate]
 ) -> bytes:
-    """Verify that `signed` is `pre_command` with its originator's signature; give the latter.
+    """Verify that `signed` is `pre_command` with its originator's signature; return the latter.
 
     Args:
         pre_command: What the request was transformed to.

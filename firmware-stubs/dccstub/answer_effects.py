@@ -63,7 +63,7 @@ class Effects:
     options: StandInOptions
 
     def of_sending(self, command: Message) -> None:
-        """Take notice of a certificate that is on its way to its device."""
+        """Record a certificate that is on its way to its device."""
         if command.header.message_code == MessageCode.UPDATE_DEVICE_CERTIFICATE:
             certificate = GBCSCertificate.from_der(payload_of(command))
             known = self.directory.by_serial(certificate.serial)
@@ -73,7 +73,7 @@ class Effects:
     def of_answer(
         self, device: InventoryDevice, command: Message, answer: Message, now: datetime
     ) -> list[DCCAlertMessage]:
-        """Take notice of an answer that verifies; give the alerts that it calls for."""
+        """Apply an answer that verifies; return the alerts that it calls for."""
         if sets_clock(command):
             device.status = SMIStatus.COMMISSIONED
             device.date_commissioned = now.date()
@@ -92,7 +92,7 @@ class Effects:
     def of_alert(
         self, device: EntityIdentifier, command: Message, alert: Message
     ) -> list[DCCAlertMessage]:
-        """Take notice of the alert that a future dated `command` was attempted."""
+        """Apply the alert that a future dated `command` was attempted."""
         said = payload_of(alert)
         assert isinstance(said, UpdateCredentialsAlert)
         return self._updated(device, payload_of(command), said.execution_outcome)
@@ -138,7 +138,7 @@ class Effects:
 
 
 def certificate_hash(der: bytes, form: CertificateHashForm) -> bytes:
-    """Give what CertificateHash holds of a certificate."""
+    """Return what CertificateHash holds of a certificate."""
     if form is CertificateHashForm.SUBJECT_KEY_IDENTIFIER:
         return GBCSCertificate.from_der(der).subject_key_identifier or b""
     return hashlib.sha1(der, usedforsecurity=False).digest()

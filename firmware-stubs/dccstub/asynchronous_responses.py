@@ -61,7 +61,7 @@ class Answers:
         self._future_dated: list[Job] = []
 
     def answered(self, device: InventoryDevice, job: Job, answer: Message, now: datetime) -> None:
-        """Pass a device's answer on, and tell of what it changes."""
+        """Queue a device's answer, and alerts of what it changes."""
         alerts = self.take_notice(device, job, answer, now)
         payload = self._faults.on_payload(answer.octets)
         self._respond(job, "I0", ResponseMessage(gbcs_payload=payload), now)
@@ -71,16 +71,16 @@ class Answers:
     def take_notice(
         self, device: InventoryDevice, job: Job, answer: Message, now: datetime
     ) -> list[DCCAlertMessage]:
-        """Take the consequences of an answer; give the alerts that it calls for."""
+        """Apply the consequences of an answer; return the alerts that it calls for."""
         self._watch_for_later(job, answer)
         return self._effects.of_answer(device, job.command, answer, now)
 
     def unanswered(self, job: Job, response_code: str, now: datetime) -> None:
-        """Say that there is no answer."""
+        """Queue a response that says that there is no answer."""
         self._respond(job, response_code, None, now)
 
     def alerted(self, device: InventoryDevice, alert: Message, now: datetime) -> None:
-        """Pass a device's alert on, as the outcome of a future dated command where it is one."""
+        """Queue a device's alert, as the outcome of a future dated command where it is one."""
         said = payload_of(alert)
         assert isinstance(said, UpdateCredentialsAlert), "emulated devices send no other alert"
         job = self._command_of(device, alert, said)
@@ -101,11 +101,11 @@ class Answers:
                 self.alert(told, job.request_id.originator, now)
 
     def alert(self, alert: DCCAlertMessage, user: EntityIdentifier | None, now: datetime) -> None:
-        """Tell a user of something that the DCC knows."""
+        """Queue a DCC alert to a user."""
         self._deliveries.put(self._compose.dcc_alert(alert, user), now)
 
     def give_up_alerts(self, now: datetime) -> None:
-        """Tell E30 of future dated commands whose alert did not come."""
+        """Queue E30 for future dated commands whose alert did not come."""
         for job in self._future_dated.copy():
             payload = payload_of(job.command)
             if now - payload.execution_date_time >= self._options.alert_timeout:

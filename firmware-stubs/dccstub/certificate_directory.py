@@ -49,12 +49,12 @@ class Directory:
         return directory
 
     def add(self, certificate: GBCSCertificate, status: CertificateStatus) -> None:
-        """Take a certificate in, or change where it stands."""
+        """Add a certificate, or change its status."""
         role = certificate.role_number
         self._entries[certificate.der] = Entry(certificate, status, certificate.entity_id, role)
 
     def bring_into_use(self, certificate: GBCSCertificate) -> None:
-        """Put a device's certificate in the place of the one that was in use."""
+        """Set a device's certificate in use, in the place of the one that was."""
         for der, entry in self._entries.items():
             if (
                 entry.role is None
@@ -66,7 +66,7 @@ class Directory:
         self.add(certificate, CertificateStatus.IN_USE)
 
     def drop_pending(self, certificate: GBCSCertificate) -> None:
-        """Forget that a certificate was on its way to its device, which refused it."""
+        """Remove a certificate that was on its way to its device, which refused it."""
         entry = self._entries.get(certificate.der)
         if entry is not None and entry.status is CertificateStatus.PENDING:
             self.add(certificate, CertificateStatus.NOT_IN_USE)
@@ -74,7 +74,7 @@ class Directory:
     def device_certificates(
         self, device: EntityIdentifier, usage: KeyUsage
     ) -> list[GBCSCertificate]:
-        """Give a device's certificates for one use, in use first and then those on their way."""
+        """Return a device's certificates for one use, in use first and then those on their way."""
         rank = {CertificateStatus.IN_USE: 0, CertificateStatus.PENDING: 1}
         found = [
             entry
@@ -87,19 +87,19 @@ class Directory:
         return [entry.certificate for entry in sorted(found, key=lambda each: rank[each.status])]
 
     def by_serial(self, serial: int) -> Entry | None:
-        """Give the entry with a serial number, or None."""
+        """Return the entry with a serial number, or None."""
         return next((e for e in self._entries.values() if e.certificate.serial == serial), None)
 
     def organisation(self, owner: EntityIdentifier) -> list[Entry]:
-        """Give an organisation's entries."""
+        """Return an organisation's entries."""
         return [e for e in self._entries.values() if e.owner == owner and e.role is not None]
 
     def device(self, owner: EntityIdentifier) -> list[Entry]:
-        """Give a device's entries."""
+        """Return a device's entries."""
         return [e for e in self._entries.values() if e.owner == owner and e.role is None]
 
     def roles(self, party: EntityIdentifier) -> set[int]:
-        """Give the roles in which an organisation has certificates."""
+        """Return the roles in which an organisation has certificates."""
         return {entry.role for entry in self.organisation(party) if entry.role is not None}
 
     def __repr__(self) -> str:
@@ -107,7 +107,7 @@ class Directory:
 
 
 def status_at(entry: Entry, now: datetime) -> CertificateStatus:
-    """Give where an entry stands at a time: expired is by the certificate's own dates."""
+    """Return an entry's status at a time: expired is by the certificate's own dates."""
     if now > entry.certificate.not_after:
         return CertificateStatus.EXPIRED
     return entry.status

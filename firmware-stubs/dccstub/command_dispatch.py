@@ -115,7 +115,7 @@ class Dispatcher:
         return any(job.sent_at is not None for job in self._jobs) or self._has_new
 
     def put(self, job: Job) -> None:
-        """Take a command that is to be sent."""
+        """Queue a command that is to be sent."""
         self._jobs.append(job)
         self._has_new = True
 
@@ -202,12 +202,12 @@ def _given_to(device: InventoryDevice, command: Message) -> list[bytes]:
 
 
 def sets_clock(command: Message) -> bool:
-    """Say whether a command is 8.1.1's."""
+    """True if a command is 8.1.1's."""
     return command.header.message_code in COMMISSION_MESSAGE_CODES.values()
 
 
 def answer_in_stead(device: EmulatedDevice, command: Message) -> list[bytes]:
-    """Verify a command as the device would, and give the response, or nothing."""
+    """Verify a command as the device would, and return the response, or nothing."""
     state = device.memory.state
     header = command.header
     certificate = state.certificate_in(_SUPPLIER)

@@ -39,11 +39,11 @@ class Deliveries:
         """Documents that were taken."""
 
     def put(self, octets: bytes, due: datetime) -> None:
-        """Put a document behind the others."""
+        """Append a document."""
         self._waiting.append(Delivery(octets, due))
 
     def next_due(self, now: datetime) -> Delivery | None:
-        """Take the first document whose time has come out of the queue, or answer None."""
+        """Remove and return the first document whose time has come, or None."""
         for delivery in self._waiting:
             if delivery.due <= now:
                 self._waiting.remove(delivery)
@@ -51,7 +51,7 @@ class Deliveries:
         return None
 
     def done(self, delivery: Delivery, *, taken: bool, now: datetime) -> None:
-        """Say what became of an attempt; one that failed is made again later, not for ever."""
+        """Record the outcome of an attempt; one that failed is retried later, not for ever."""
         delivery.attempts += 1
         if taken:
             self.taken.append(delivery)

@@ -38,7 +38,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__((host, port), _Handler)
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base class's
-        """Keep what went wrong while a request was answered; a client may leave, though."""
+        """Record what went wrong while a request was answered, unless its client left."""
         failure = sys.exc_info()[1]
         if failure is not None and not isinstance(failure, OSError):
             self.failures.append(failure)
@@ -97,7 +97,7 @@ class Listener:
     Args:
         host: What it listens on.
         port: The port; 0 takes any that is free.
-        answer: Gives the replies; it is called from several threads.
+        answer: Returns the replies; it is called from several threads.
     """
 
     def __init__(self, host: str, port: int, answer: Answer) -> None:
@@ -113,18 +113,18 @@ class Listener:
         return f"http://{host!s}:{port}"
 
     def start(self) -> None:
-        """Begin to take requests."""
+        """Start to accept requests."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Take no more requests, and wait for those that are being answered."""
+        """Accept no more requests, and wait for those that are being answered."""
         self._server.stopping.set()
         self._server.shutdown()
         self._thread.join()
         self.close()
 
     def close(self) -> None:
-        """Give the port back; for a listener that was not started."""
+        """Close the port of a listener that was not started."""
         self._server.server_close()
 
     @property

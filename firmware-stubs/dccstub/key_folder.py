@@ -113,7 +113,7 @@ class KeyFolder:
         use: str,
         cell_usage: CellUsage = CellUsage.MANAGEMENT,
     ) -> GBCSCertificate:
-        """Give the certificate of a party for one use.
+        """Return the certificate of a party for one use.
 
         Raises:
             KeyFolderUnusable: There is none.
@@ -126,7 +126,7 @@ class KeyFolder:
         use: str,
         cell_usage: CellUsage = CellUsage.MANAGEMENT,
     ) -> KeyPair:
-        """Give the private key of a party for one use.
+        """Return the private key of a party for one use.
 
         Raises:
             KeyFolderUnusable: There is none.
@@ -136,7 +136,7 @@ class KeyFolder:
         return found
 
     def xml_signing(self, party: EntityIdentifier) -> tuple[KeyPair, GBCSCertificate]:
-        """Give the key that signs a party's XML, and its certificate.
+        """Return the key that signs a party's XML, and its certificate.
 
         Raises:
             KeyFolderUnusable: There is none.
@@ -148,7 +148,7 @@ class KeyFolder:
         return found.key, found.certificate
 
     def signs_xml_for(self, party: EntityIdentifier) -> list[GBCSCertificate]:
-        """Give the certificates by which a party's XML may be signed."""
+        """Return the certificates by which a party's XML may be signed."""
         return [each.certificate for each in self.held if each.owner == party and each.signs_xml]
 
     def _find(

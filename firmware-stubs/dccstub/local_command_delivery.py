@@ -28,7 +28,7 @@ class LocalDelivery:
         self._given: dict[RequestIdentifier, Job] = {}
 
     def command(self, job: Job) -> bytes:
-        """Give the whole command.
+        """Return the whole command.
 
         Raises:
             Refused: No key of its device is known.
@@ -40,7 +40,7 @@ class LocalDelivery:
         return completed[0].octets
 
     def returned(self, body: ReturnLocalCommandResponse) -> tuple[Job, Message]:
-        """Take a device's answer; give the command and the answer.
+        """Match a device's answer; return the command and the answer.
 
         Raises:
             Refused: It is no message, answers no command that was given, or does not verify.

@@ -64,7 +64,7 @@ class PreCommands:
         return given
 
     def signed(self, request: Request) -> tuple[Message, bytes]:
-        """Take a signed pre-command; give the command and the signature.
+        """Match a signed pre-command; return the command and the signature.
 
         Raises:
             Refused: It is not what its request was transformed to, or not signed by its

@@ -78,7 +78,7 @@ class Admission:
         self._counters: dict[tuple[EntityIdentifier, EntityIdentifier], int] = {}
 
     def admit(self, request: Request) -> None:
-        """Look at a request; its counter is used up by `use_up` alone.
+        """Check a request; its counter is used up by `use_up` alone.
 
         Raises:
             Refused: It may not be carried out.
@@ -88,11 +88,11 @@ class Admission:
             raise Refused(code, str(request.header.request_id))
 
     def use_up(self, request_id: RequestIdentifier) -> None:
-        """Use up a request's counter."""
+        """Record a request's counter as used."""
         self._counters[request_id.originator, request_id.target] = request_id.counter
 
     def _refusal(self, request: Request) -> str | None:
-        """Give the response code by which a request is refused, or None."""
+        """Return the response code by which a request is refused, or None."""
         variant = request.header.service_reference_variant
         request_id = request.header.request_id
         if variant not in ROLES:
@@ -142,7 +142,7 @@ class Admission:
 
 
 def _is_responsible(party: EntityIdentifier, device: InventoryDevice) -> bool:
-    """Say whether a party is registered for a device, or nobody is."""
+    """True if a party is registered for a device, or nobody is."""
     return device.supplier is None or party in {device.supplier, device.network_operator}
 
 

@@ -74,7 +74,7 @@ class Authentication:
 
 
 def _refusal(header: RequestHeader) -> str | None:
-    """Give the response code for a header that no request can have, or None."""
+    """Return the response code for a header that no request can have, or None."""
     variant = header.service_reference_variant
     if header.command_variant not in COMMAND_VARIANTS[variant]:
         return "E12"

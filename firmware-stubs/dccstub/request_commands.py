@@ -225,7 +225,7 @@ def set_clock(
 def header_of(
     code: int, originator: EntityIdentifier, device: EntityIdentifier, counter: int
 ) -> Header:
-    """Give the header of a command."""
+    """Return the header of a command."""
     return Header(CRAFlag.COMMAND, counter, originator, device, OtherInformation(code))
 
 
@@ -321,7 +321,7 @@ class OwnCommands:
         self._parties = parties
 
     def command(self, request: Request) -> tuple[Message, bytes, datetime | None]:
-        """Give header and content of a command, the DCC's signature, and when it is due.
+        """Return header and content of a command, the DCC's signature, and when it is due.
 
         6.21 for later waits at the DCC; 6.23 for later waits on the device.
 

@@ -86,7 +86,7 @@ class Running:
         return self._bundle.url
 
     def set_receive_address(self, url: str | None) -> None:
-        """Say where responses and alerts are posted to from now on."""
+        """Set where responses and alerts are posted to from now on."""
         with self._wake:
             self._receive_address = url
             self._wake.notify_all()
@@ -98,7 +98,7 @@ class Running:
             self._wake.notify_all()
 
     def wait_delivered(self, timeout_s: float = 5.0) -> bool:
-        """Wait until nothing waits for a device or for the receive address; say whether so."""
+        """Wait until nothing waits for a device or the receive address; False at the time-out."""
         with self._wake:
             return self._wake.wait_for(self._is_idle, timeout_s)
 
@@ -150,7 +150,7 @@ class Running:
 
 
 def post(address: str, delivery: Delivery) -> bool:
-    """Post a document; say whether it was taken."""
+    """Post a document; True if it was taken."""
     parts = urlsplit(address)
     connection = http.client.HTTPConnection(
         parts.hostname or "", parts.port, timeout=POST_TIMEOUT_S

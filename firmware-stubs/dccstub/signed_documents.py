@@ -30,7 +30,7 @@ class Composer:
         keys: Has the key that signs the broker's XML.
         options: Says who the broker is.
         faults: What may become of a document on its way out.
-        clock: Gives the time that documents bear.
+        clock: Returns the time that documents bear.
     """
 
     def __init__(

@@ -54,7 +54,7 @@ class DCCBoxed:
         keys: The organisations' certificates and keys, the DCC's own among them.
         devices: The devices behind it; nobody else may talk to them.
         options: How it behaves.
-        clock: Gives its time, aware.
+        clock: Returns its time, aware.
         counters: The next originator counters of the DCC's parties; by default they start from
             the time in milliseconds.
         faults: The faults that it is given.
@@ -95,7 +95,7 @@ class DCCBoxed:
         self._answers = Answers(self._compose, self.deliveries, effects, self.options, self.faults)
 
     def receive(self, service: WebService, octets: bytes) -> HTTPReply:
-        """Take one request to a DUIS web service, and give the HTTP reply.
+        """Process one request to a DUIS web service, and return the HTTP reply.
 
         What is not XML, not valid, or not signed by anybody known gets HTTP 400, as DCC Boxed
         expects of its users in turn; everything else gets HTTP 200 and a response code.
@@ -110,7 +110,7 @@ class DCCBoxed:
         return reply
 
     def poll(self) -> None:
-        """Let devices have what is due, and queue what comes of it for the receive address."""
+        """Send devices what is due, and queue what comes of it for the receive address."""
         now = self.clock()
         for event in self.dispatcher.poll(now):
             if isinstance(event, Answered):
@@ -155,7 +155,7 @@ class DCCBoxed:
             return _document(self._compose.reply(request.header, refused.response_code))
 
     def _carry_out(self, service: WebService, request: Request) -> bytes:
-        """Carry out a request as far as that goes at once, and give the response.
+        """Carry out a request as far as that goes at once, and return the response.
 
         Raises:
             Refused: It is not carried out.

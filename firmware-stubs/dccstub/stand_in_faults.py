@@ -60,7 +60,7 @@ class Faults:
         """How long SLOW_REPLY and LATE_RESPONSE hold back."""
 
     def inject(self, fault: Fault, times: int = 1) -> None:
-        """Let a fault happen the next `times` times that it can.
+        """Inject a fault that happens the next `times` times that it can.
 
         Raises:
             ValueError: `times` is less than 1.
@@ -71,18 +71,18 @@ class Faults:
         self._left[fault] = self._left.get(fault, 0) + times
 
     def clear(self) -> None:
-        """Take back what has not happened yet."""
+        """Clear the faults that have not happened yet."""
         self._left.clear()
 
     def takes_effect(self, fault: Fault) -> bool:
-        """Say whether a fault happens now, and count it."""
+        """True if a fault happens now, which is counted."""
         left = self._left.get(fault, 0)
         if left:
             self._left[fault] = left - 1
         return left > 0
 
     def on_document(self, octets: bytes) -> bytes:
-        """Give what becomes of a signed document on its way out."""
+        """Return what becomes of a signed document on its way out."""
         if self.takes_effect(Fault.ENTITY_BOMB):
             return ENTITY_BOMB_OCTETS
         if self.takes_effect(Fault.MALFORMED):
@@ -92,7 +92,7 @@ class Faults:
         return octets
 
     def on_payload(self, octets: bytes) -> bytes:
-        """Give what becomes of a device's message on its way into a response."""
+        """Return what becomes of a device's message on its way into a response."""
         if not self.takes_effect(Fault.ALTERED_PAYLOAD):
             return octets
         return octets[:-1] + bytes((octets[-1] ^ 1,))
@@ -103,7 +103,7 @@ def _other_digit(found: re.Match[bytes]) -> bytes:
 
 
 def other_payload(payload: object) -> object | None:
-    """Give a command's payload that does something else, or None where none is known."""
+    """Return a command's payload that does something else, or None where none is known."""
     if isinstance(payload, KeyUsageCommand):
         swapped = KeyUsage.DIGITAL_SIGNATURE | KeyUsage.KEY_AGREEMENT
         return KeyUsageCommand(key_usage=payload.key_usage ^ swapped)

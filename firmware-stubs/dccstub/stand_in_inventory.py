@@ -82,12 +82,12 @@ class InventoryDevice:
         return self.emulated.device_type
 
     def meter_points(self) -> set[str]:
-        """Give the meter points that it serves."""
+        """Return the meter points that it serves."""
         points = (self.import_mpxn, self.secondary_import_mpan, self.export_mpan)
         return {point for point in points if point is not None}
 
     def listed(self) -> Device:
-        """Give what Read Inventory tells of it."""
+        """Return what Read Inventory tells of it."""
         return Device(
             device_id=self.entity_id,
             device_type=ListedDeviceType(self.device_type.value),
@@ -128,15 +128,15 @@ class Inventory:
         return self._devices[entity_id]
 
     def find(self, entity_id: EntityIdentifier) -> InventoryDevice | None:
-        """Give a device, or None."""
+        """Return a device, or None."""
         return self._devices.get(entity_id)
 
     def remove(self, device: InventoryDevice) -> None:
-        """Forget a device."""
+        """Remove a device."""
         del self._devices[device.entity_id]
 
     def read(self, body: ReadInventory) -> DSPInventory | None:
-        """Give what 8.2 asks for, the first 17 of it; None where there is nothing."""
+        """Return what 8.2 asks for, the first 17 of it; None where there is nothing."""
         found = [device.listed() for device in self._devices.values() if _is_asked(device, body)]
         return DSPInventory(devices=tuple(found[:DEVICES_MAXIMUM])) if found else None
 

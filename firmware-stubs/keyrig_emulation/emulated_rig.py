@@ -180,7 +180,7 @@ class EmulatedDevices:
         return self
 
     def _radio_host(self, name: str, settings: RadioSettings) -> LineHost:
-        """Put a radio on a line, and the devices that are reached by it on its air."""
+        """Return the host of a radio with the devices on its air."""
         around = [
             device
             for device in self._emulated()

@@ -47,7 +47,7 @@ class EventCode(enum.IntEnum):
 def log_event(
     state: DeviceState, code: EventCode, at: datetime, what: str, *, maximum_entries: int
 ) -> DeviceState:
-    """Give the state with one more log entry, of which the newest `maximum_entries` stay."""
+    """Return the state with one more log entry, of which the newest `maximum_entries` stay."""
     line = "".join(c if c.isprintable() else "?" for c in what[:_WHAT_MAXIMUM_CHARACTERS])
     entry = LogEntry(code=code, at=at, what=line)
     entries = (*state.log, entry)
@@ -73,7 +73,7 @@ class Environment:
     before: DeviceState = field(repr=False)
 
     def log(self, state: DeviceState, code: EventCode, what: str) -> DeviceState:
-        """Give the state with one more security log entry."""
+        """Return the state with one more security log entry."""
         return log_event(
             state, code, self.now, what, maximum_entries=self.options.security_log_entries
         )

@@ -67,7 +67,7 @@ MODE_RULES: Final[Mapping[CredentialsReplacementMode, ModeRule]] = {
 
 
 def critical_command_role(device_type: DeviceType) -> RemotePartyRole:
-    """Say which role signs the CS02c, CS02d and CS02e commands of a type of device."""
+    """Return the role that signs the CS02c, CS02d and CS02e commands of a type of device."""
     if device_type is DeviceType.CHF:
         return RemotePartyRole.ACCESS_CONTROL_BROKER
     return RemotePartyRole.SUPPLIER
@@ -76,7 +76,7 @@ def critical_command_role(device_type: DeviceType) -> RemotePartyRole:
 def authorising_cell(
     mode: CredentialsReplacementMode, device_type: DeviceType
 ) -> TrustAnchorCellIdentifier | None:
-    """Give the cell that a CS02b command of `mode` must name; None where it names none.
+    """Return the cell that a CS02b command of `mode` must name; None where it names none.
 
     Source: GBCS v0.8.1, 13.3.3.1 and the informative table of 13.3.5.
     """

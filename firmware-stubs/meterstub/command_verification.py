@@ -212,7 +212,7 @@ def _verify_protection(
     state: DeviceState,
     secrets: SharedSecrets,
 ) -> bytes:
-    """Verify exactly the protections that the use case has; give Z of the MAC, or b""."""
+    """Verify exactly the protections that the use case has; return Z of the MAC, or b""."""
     demanded = use_cases.command_protection(payload)
     if demanded.signature:
         if claim.signature_key is None:

@@ -78,7 +78,7 @@ class DeviceDescription:
 
 
 def describe_state(state: DeviceState) -> DeviceDescription:
-    """Take from a state what may be shown."""
+    """Return what may be shown of a state."""
     cells = tuple(
         CellDescription(cell, *subject_of(der), GBCSCertificate.from_der(der).not_after)
         for cell, der in state.cells.items()

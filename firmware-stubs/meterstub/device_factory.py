@@ -42,7 +42,7 @@ def manufacture(
         device_type: What it is to be.
         entity_id: Who it is to be.
         anchors: A certificate in DER for every cell of the type, and for no other.
-        certify: Gives the device's certificate in DER for a certification request in DER.
+        certify: Returns the device's certificate in DER for a certification request in DER.
         new_key: Generates a private key on P-256.
         contingency: Whom anyByContingency is accepted from, or None for nobody.
 

@@ -90,7 +90,7 @@ class Faults:
             self.fail(FaultKind(name), int(value))
 
     def drop_responses(self, count: int = 1) -> None:
-        """Leave the next `count` responses unsent; the commands are carried out."""
+        """Drop the next `count` responses; the commands are carried out."""
         self._to_drop += _positive(count)
 
     def corrupt_response(self, number: int = 1, *, octet: int = -1) -> None:
@@ -112,11 +112,11 @@ class Faults:
         self._refusals[message_code] = answer
 
     def allow(self, message_code: int) -> None:
-        """Take a refusal back."""
+        """Remove a refusal."""
         self._refusals.pop(message_code, None)
 
     def keep_old_key(self, usage: KeyUsage) -> None:
-        """Have CS02d store a certificate for `usage` and leave the key in use as it was."""
+        """Make CS02d store a certificate for `usage` and leave the key in use as it was."""
         self._kept_keys |= usage
 
     def keeps_old_key(self, usage: KeyUsage) -> bool:
@@ -128,14 +128,14 @@ class Faults:
         self._cuts[self._writes + _positive(number)] = step
 
     def answer_late(self, polls: int) -> None:
-        """Hold every response back for `polls` polls; 0 answers at once again."""
+        """Delay every response by `polls` polls; 0 answers at once again."""
         if polls < 0:
             msg = f"{polls} polls"
             raise ValueError(msg)
         self._late_polls = polls
 
     def fail(self, kind: FaultKind, times: int = 1) -> None:
-        """Let `kind` fail the next `times` times."""
+        """Make `kind` fail the next `times` times."""
         self._failures[kind] = self._failures.get(kind, 0) + _positive(times)
 
     @property
@@ -144,18 +144,18 @@ class Faults:
         return self._late_polls
 
     def refusal_of(self, message_code: int) -> int | None:
-        """Give what a use case is refused with, or None."""
+        """Return the code that a use case is refused with, or None."""
         return self._refusals.get(message_code)
 
     def takes_effect(self, kind: FaultKind) -> bool:
-        """Say whether `kind` fails now, and count it."""
+        """True if `kind` fails now, which is counted."""
         left = self._failures.get(kind, 0)
         if left:
             self._failures[kind] = left - 1
         return left > 0
 
     def on_response(self, octets: bytes) -> bytes | None:
-        """Give what becomes of a response on its way out; None for nothing."""
+        """Return what becomes of a response on its way out; None for nothing."""
         self._responses += 1
         corrupt = self._corrupt_in.pop(self._responses, None)
         if self._to_drop:
@@ -168,7 +168,7 @@ class Faults:
         return bytes(damaged)
 
     def write_steps(self) -> Callable[[WriteStep], None]:
-        """Begin a write of the memory; what it gives is called at each step.
+        """Count a write of the memory; return what is to be called at each of its steps.
 
         Raises:
             PowerLost: By what it gives, where the power is to go.

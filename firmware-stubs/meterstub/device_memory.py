@@ -10,6 +10,8 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from typing_extensions import override
+
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import KeyrigError
 from gbcs.roles import CellUsage, DeviceType, KeyUsage, RemotePartyRole
@@ -55,7 +57,7 @@ class Storage(Protocol):
     """Keeps one run of octets."""
 
     def read(self) -> bytes:
-        """Give what was last written whole."""
+        """Return what was last written whole."""
         ...
 
     def write(self, octets: bytes, on_step: Callable[[WriteStep], None]) -> None:
@@ -63,7 +65,7 @@ class Storage(Protocol):
         ...
 
 
-class FileStorage:
+class FileStorage(Storage):
     """One file, readable by its owner only.
 
     A write goes to a temporary file in the same folder, which is synced and then renamed.
@@ -75,8 +77,9 @@ class FileStorage:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    @override
     def read(self) -> bytes:
-        """See `Storage`.
+        """Return what the file holds.
 
         Raises:
             MemoryUnwritable: The file cannot be read.
@@ -88,8 +91,9 @@ class FileStorage:
                 f"device memory {self.path.name} cannot be read: {error.strerror}"
             ) from error
 
+    @override
     def write(self, octets: bytes, on_step: Callable[[WriteStep], None] = _no_step) -> None:
-        """See `Storage`.
+        """Replace the file.
 
         Raises:
             MemoryUnwritable: The file system refused; the old contents stand.
@@ -125,18 +129,18 @@ class FileStorage:
             os.close(folder)
 
 
-class VolatileStorage:
+class VolatileStorage(Storage):
     """Octets in the process's own memory, for devices that need not outlive it."""
 
     def __init__(self, octets: bytes = b"") -> None:
         self._octets = octets
 
+    @override
     def read(self) -> bytes:
-        """See `Storage`."""
         return self._octets
 
+    @override
     def write(self, octets: bytes, on_step: Callable[[WriteStep], None] = _no_step) -> None:
-        """See `Storage`."""
         for step in (WriteStep.BEFORE, WriteStep.HALF_WRITTEN, WriteStep.SYNCED):
             on_step(step)
         self._octets = octets

@@ -82,7 +82,7 @@ class ContingencyKey:
     def of(
         cls, originator: EntityIdentifier, public_key: ec.EllipticCurvePublicKey
     ) -> ContingencyKey:
-        """Take the point of `public_key`."""
+        """Make it of the point of `public_key`."""
         return cls(originator, public_octets(public_key))
 
 
@@ -119,17 +119,17 @@ class DeviceState:
     contingency: ContingencyKey | None = None
 
     def certificate_in(self, cell: TrustAnchorCellIdentifier) -> GBCSCertificate | None:
-        """Give what `cell` holds, or None where the device has no such cell."""
+        """Return what `cell` holds, or None where the device has no such cell."""
         der = self.cells.get(cell)
         return None if der is None else GBCSCertificate.from_der(der)
 
     def with_cell(self, cell: TrustAnchorCellIdentifier, certificate: bytes) -> DeviceState:
-        """Give the state in which `cell` holds `certificate`."""
+        """Return the state in which `cell` holds `certificate`."""
         return replace(self, cells={**self.cells, cell: certificate})
 
 
 def last_accepted(state: DeviceState, role: RemotePartyRole) -> int:
-    """Give the last accepted counter of `role`."""
+    """Return the last accepted counter of `role`."""
     return state.counters.get(role, 0)
 
 
@@ -150,14 +150,14 @@ def verify_counter(state: DeviceState, role: RemotePartyRole, counter: int) -> N
 
 
 def accept_counter(state: DeviceState, role: RemotePartyRole, counter: int) -> DeviceState:
-    """Give the state in which `counter` is the last accepted one of `role`."""
+    """Return the state in which `counter` is the last accepted one of `role`."""
     return replace(state, counters={**state.counters, role: counter})
 
 
 def set_floors(
     state: DeviceState, role: RemotePartyRole, *, floor: int, top_up_floor: int | None
 ) -> DeviceState:
-    """Give the state with new floors for `role`; None leaves the top-up floor as it is."""
+    """Return the state with new floors for `role`; None leaves the top-up floor as it is."""
     state = accept_counter(state, role, floor)
     if top_up_floor is None:
         return state
@@ -165,6 +165,6 @@ def set_floors(
 
 
 def next_alert_counter(state: DeviceState) -> tuple[DeviceState, int]:
-    """Use the device's own originator counter once."""
+    """Return the state after the next alert, and the device's own originator counter for it."""
     counter = state.alert_counter + 1
     return replace(state, alert_counter=counter), counter

@@ -51,7 +51,7 @@ _HANDLERS: Final[Mapping[int, Handler]] = {
 
 
 def utc_now() -> datetime:
-    """Give the host's time in UTC."""
+    """Return the host's time in UTC."""
     return datetime.now(UTC)
 
 
@@ -71,7 +71,7 @@ class EmulatedDevice:
     Args:
         memory: What it remembers; two devices never share one.
         options: How it behaves where GBCS's text is not at hand.
-        clock: Gives its time, aware.
+        clock: Returns its time, aware.
         new_key: Generates a private key on P-256.
         faults: The faults that it is given.
     """
@@ -108,11 +108,11 @@ class EmulatedDevice:
         return self.memory.state.device_type
 
     def describe(self) -> DeviceDescription:
-        """Give what may be shown of it; nothing private."""
+        """Return what may be shown of it; nothing private."""
         return describe_state(self.memory.state)
 
     def receive_message(self, octets: bytes) -> list[bytes]:
-        """Take one message from the line.
+        """Process one message from the line.
 
         Args:
             octets: Whole messages only; anything is survived.
@@ -152,7 +152,7 @@ class EmulatedDevice:
         return self._send(response)
 
     def poll(self) -> list[bytes]:
-        """Carry out what is due; give alerts and late responses that are ready.
+        """Carry out what is due; return alerts and late responses that are ready.
 
         Raises:
             PowerLost: As `receive_message`.

@@ -73,7 +73,7 @@ def receive_update(
 
 
 def due_command(state: DeviceState, now: datetime) -> FutureDatedCommand | None:
-    """Give the stored command that is due first, or None when none is due."""
+    """Return the stored command that is due first, or None when none is due."""
     due = [command for command in state.future_dated if command.execution_date_time <= now]
     return min(due, key=lambda command: command.execution_date_time, default=None)
 
@@ -81,7 +81,7 @@ def due_command(state: DeviceState, now: datetime) -> FutureDatedCommand | None:
 def execute_due(
     command: FutureDatedCommand, state: DeviceState, environment: Environment
 ) -> tuple[DeviceState, Message]:
-    """Carry out a stored command; give its alert, to be signed."""
+    """Carry out a stored command; return the state and its alert, to be signed."""
     waiting = tuple(other for other in state.future_dated if other != command)
     state = replace(state, future_dated=waiting)
     payload = decode(UPDATE_CREDENTIALS_COMMAND, command.content).value
@@ -126,7 +126,7 @@ def _without(state: DeviceState, command: VerifiedCommand) -> tuple[FutureDatedC
 
 
 def _still_holds(command: FutureDatedCommand, state: DeviceState) -> bool:
-    """Say whether the cell that authorised `command` is still its originator's."""
+    """True if the cell that authorised `command` is still its originator's."""
     if command.mode is CredentialsReplacementMode.ANY_BY_CONTINGENCY:
         return state.contingency is not None and state.contingency.originator == command.originator
     cell = authorising_cell(command.mode, state.device_type) or BROKER_KEY_AGREEMENT_CELL

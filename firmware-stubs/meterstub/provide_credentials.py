@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def provide_credentials(
     command: VerifiedCommand, state: DeviceState, environment: Environment
 ) -> Execution:
-    """Give what the cells of the roles asked for hold, in the order asked."""
+    """Return what the cells of the roles asked for hold, in the order asked."""
     payload: ProvideCredentialsCommand = command.payload
     refusal = environment.faults.refusal_of(command.message.header.message_code)
     counted = (

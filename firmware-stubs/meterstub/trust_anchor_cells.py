@@ -109,7 +109,7 @@ def factory_owner(cell: TrustAnchorCellIdentifier) -> RemotePartyRole:
 
 
 def subject_of(certificate_der: bytes) -> tuple[bytes, bytes]:
-    """Give the Entity Identifier and the subject key identifier of what a cell holds.
+    """Return the Entity Identifier and the subject key identifier of what a cell holds.
 
     Returns:
         Twice 8 octets; the first are zero for a certificate that names no entity.

@@ -196,7 +196,7 @@ def _set_floors(
     state: DeviceState,
     environment: Environment,
 ) -> tuple[DeviceState, tuple[RemotePartySeqNumberChange, ...]]:
-    """Set the floors that may be set, and give them as they are echoed."""
+    """Set the floors that may be set, and return them as they are echoed."""
     replaced = {
         outcome.affected_trust_anchor_cell.role
         for outcome in outcomes

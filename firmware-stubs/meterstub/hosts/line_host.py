@@ -44,11 +44,11 @@ class Station(Protocol):
     """An emulated device, as a host sees it: whole messages in, whole messages out."""
 
     def receive_message(self, octets: bytes) -> list[bytes]:
-        """Take one message and give those to send in answer."""
+        """Process one message and return those to send in answer."""
         ...
 
     def poll(self) -> list[bytes]:
-        """Give messages that have become due without being asked for."""
+        """Return messages that have become due without being asked for."""
         ...
 
 
@@ -63,7 +63,7 @@ class LineOptions:
         timers: The device's times.
         line_in: What the line does to octets on their way to the device.
         line_out: What the line does to octets on their way from the device.
-        connection: Gives what speaks on the line in place of a framing, for each user anew;
+        connection: Returns what speaks on the line in place of a framing, for each user anew;
             a radio's own protocol, for one.
     """
 
@@ -86,7 +86,7 @@ class LineHost(abc.ABC):
         station: The device.
         framing: How messages travel.
         options: How the line behaves.
-        clock: Gives monotonic seconds.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class LineHost(abc.ABC):
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread and take the line away; a host that is not started stays so.
+        """End the thread and close the line; a host that is not started stays so.
 
         Raises:
             HostFailed: The thread had ended by an exception, or does not end.
@@ -176,7 +176,7 @@ class LineHost(abc.ABC):
             ) from self._failure
 
     def unplug(self, seconds: float) -> None:
-        """Take the line away and bring it back after `seconds`; for the station to call."""
+        """Close the line and open it again after `seconds`; for the station to call."""
         self._close_line()
         self._back_at = self._clock() + seconds
 
@@ -204,15 +204,15 @@ class LineHost(abc.ABC):
 
     @abc.abstractmethod
     def _close_line(self) -> None:
-        """Take the line away."""
+        """Close the line."""
 
     @abc.abstractmethod
     def _line_descriptor(self) -> int | None:
-        """Give what to read and write, or None while nobody is on the line."""
+        """Return the descriptor to read and write, or None while nobody is on the line."""
 
     @abc.abstractmethod
     def _watched(self) -> list[int]:
-        """Give further descriptors to wait for."""
+        """Return further descriptors to wait for."""
 
     @abc.abstractmethod
     def _ready(self, descriptors: list[int]) -> None:
@@ -223,7 +223,7 @@ class LineHost(abc.ABC):
         """Act on the user's end having gone away."""
 
     def _may_speak(self, data: bytes, now: float) -> bool:
-        """Tell whether the user is ready to hear; `data` is what it just said."""
+        """True if the user is ready to hear; `data` is what it just said."""
         del data, now
         return True
 
@@ -240,7 +240,7 @@ class LineHost(abc.ABC):
         )
 
     def _renew_connection(self) -> None:
-        """Begin anew with another user; what the last one did not acknowledge is kept."""
+        """Start a new connection, for another user; what is not acknowledged is kept."""
         kept = self._connection.unacknowledged
         self._output.clear()
         self._connection = self._make_connection()
@@ -256,7 +256,7 @@ class LineHost(abc.ABC):
             self._hang_up()
 
     def _hang_up(self) -> None:
-        """Let the user see that the device is gone."""
+        """Close the line, so that the user sees that the device is gone."""
         with contextlib.suppress(OSError):
             self._line_lost()
 
@@ -288,7 +288,7 @@ class LineHost(abc.ABC):
         return min(POLL_INTERVAL_S, max(0.0, deadline - self._clock()))
 
     def _act(self, data: bytes) -> None:
-        """Let connection and station act on `data` and on time."""
+        """Run connection and station with `data` and the time."""
         connection = self._connection
         if data and self._options.line_in is not None:
             data = self._options.line_in(data)

@@ -30,7 +30,7 @@ class PtyHost(LineHost):
         station: The device.
         framing: How messages travel.
         options: How the line behaves.
-        clock: Gives monotonic seconds.
+        clock: Returns monotonic seconds.
         link: A path that leads to the slave, also when the line was away and is another; as
             the names below /dev/serial/by-id do.
     """
@@ -82,7 +82,7 @@ class PtyHost(LineHost):
         return []
 
     def _ready(self, descriptors: list[int]) -> None:
-        """Nothing else is watched."""
+        """Do nothing: no other descriptor is watched."""
 
     def _line_lost(self) -> None:
         """Close the pair: with the slave held open, only the host's own end brings this."""

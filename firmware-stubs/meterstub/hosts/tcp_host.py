@@ -25,7 +25,7 @@ class TCPHost(LineHost):
         port: The TCP port; 0 lets the system choose.
         framing: How messages travel.
         options: How the line behaves.
-        clock: Gives monotonic seconds.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(

@@ -88,7 +88,7 @@ class LongMessages:
             on_sent(False, now)
 
     def receive(self, message: Incoming, now: float) -> bytes | None:
-        """Take a frame; give the whole payload once it is there.
+        """Add a frame; return the whole payload once it is there.
 
         Blocks are acknowledged here, also those that come again.
         """

@@ -10,6 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import bellows.types as t
+from typing_extensions import override
 
 from gbcs.errors import LocalProtocolError
 from meterlink.events import NEED_DATA, NeedData, Statistics
@@ -28,6 +29,7 @@ from meterstub.radio.zigbee_stack import (
     JoinKind,
     NetworkStatus,
     Stack,
+    StackOwner,
 )
 
 if TYPE_CHECKING:
@@ -63,14 +65,14 @@ _STATUSES: Final = {
 }
 
 
-class EmulatedRadio:
+class EmulatedRadio(StackOwner):
     """A network co-processor; used as a message connection by the host that puts it on a line.
 
     Args:
         kind: What it is.
         air: Where its antenna is.
         memory: What it keeps over a reset.
-        random_octets: Gives so many octets.
+        random_octets: Returns that many octets.
     """
 
     def __init__(
@@ -116,33 +118,33 @@ class EmulatedRadio:
         return ()
 
     def line_taken(self) -> None:
-        """Take note of a new user of the line."""
+        """Reset what belongs to the last user of the line."""
         self._ash.disconnect()
         if self.kind.announces_reset:
             self.restart(ResetCode.POWER_ON)
 
     def receive_data(self, data: bytes, now: float) -> None:
-        """Take octets from the line."""
+        """Process octets from the line."""
         self._ash.receive_data(data, now)
         self._serve(now)
 
     def handle_deadline(self, now: float) -> None:
-        """Let pass on the air what is due."""
+        """Run what is due on the air and on the line."""
         self.air.run(now)
         self._ash.handle_deadline(now)
         self._serve(now)
 
     def next_deadline(self) -> float | None:
-        """Give the time at which `handle_deadline` is due, or None."""
+        """Return the time at which `handle_deadline` is due, or None."""
         deadlines = (self.air.next_deadline(), self._ash.next_deadline())
         return min((each for each in deadlines if each is not None), default=None)
 
     def data_to_send(self, now: float) -> bytes:
-        """Give the octets for the line."""
+        """Return the octets for the line."""
         return self._ash.data_to_send(now)
 
     def next_event(self) -> Event | NeedData:
-        """Give nothing: a radio has no messages of its own."""
+        """Return nothing: a radio has no messages of its own."""
         return NEED_DATA
 
     def send_message(self, octets: bytes) -> None:
@@ -167,13 +169,13 @@ class EmulatedRadio:
         self._ash.reset(code)
 
     def call_back(self, name: str, **values: Any) -> None:
-        """Tell the host of something; a version that has no such callback is not told."""
+        """Send the host a callback; a version that has no such callback sends none."""
         if self._codec.has(name) and self._is_version_set:
             self._callbacks.append((name, values))
             self._flush()
 
     def facts(self) -> NodeFacts:
-        """Give what the radio tells of itself to nodes that ask."""
+        """Return what the radio tells of itself to nodes that ask."""
         state = self.stack.state
         assert state is not None
         return NodeFacts(
@@ -185,24 +187,24 @@ class EmulatedRadio:
         )
 
     def save(self) -> None:
-        """Keep the network as it is."""
+        """Save the network as it is."""
         self.memory.kept.network = self.stack.state
         self.memory.save()
 
     # What the stack tells.
 
+    @override
     def network_changed(self, status: NetworkStatus, now: float) -> None:
-        """See `StackOwner`."""
         del now
         self.save()
         self.call_back("stackStatusHandler", status=_STATUSES[status])
 
+    @override
     def message_received(self, message: Incoming, now: float) -> None:
-        """See `StackOwner`."""
         ezsp_messages.deliver(self, message, now)
 
+    @override
     def node_changed(self, eui64: int, node_id: int, kind: JoinKind, *, denied: bool) -> None:
-        """See `StackOwner`."""
         self.save()
         state = self.stack.state
         if state is not None and eui64 in state.sleepy and not denied:
@@ -224,13 +226,13 @@ class EmulatedRadio:
             parentOfNewNodeId=0,
         )
 
+    @override
     def key_switched(self, sequence: int) -> None:
-        """See `StackOwner`."""
         self.save()
         self.call_back("switchNetworkKeyHandler", sequenceNumber=sequence)
 
+    @override
     def raw_received(self, frame: RawFrame, source: int, now: float) -> None:
-        """See `StackOwner`."""
         del source, now
         self.call_back(
             "macPassthroughMessageHandler",

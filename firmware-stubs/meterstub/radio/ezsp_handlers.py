@@ -103,7 +103,7 @@ class Radio(Protocol):
         ...
 
     def save(self) -> None:
-        """Keep the network as it is."""
+        """Save the network as it is."""
         ...
 
 
@@ -119,25 +119,25 @@ OK = {"status": t.EmberStatus.SUCCESS}
 
 
 def failed(status: int) -> dict[str, Any]:
-    """Give a response that has nothing but a status."""
+    """Return a response that has nothing but a status."""
     return {"status": status}
 
 
 def eui64_value(eui64: int) -> Any:
-    """Give an EUI-64 as bellows has it."""
+    """Return an EUI-64 as bellows has it."""
     return t.EUI64.deserialize(eui64.to_bytes(8, "little"))[0]
 
 
 def eui64_number(value: Any) -> int:
-    """Give an EUI-64 as a number."""
+    """Return an EUI-64 as a number."""
     return int.from_bytes(value.serialize(), "little")
 
 
 def key_value(key: bytes) -> Any:
-    """Give a key as bellows has it."""
+    """Return a key as bellows has it."""
     return t.KeyData.deserialize(key)[0]
 
 
 def key_octets(value: Any) -> bytes:
-    """Give a key's octets."""
+    """Return a key's octets."""
     return bytes(value.serialize())

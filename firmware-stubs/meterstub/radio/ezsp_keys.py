@@ -239,7 +239,7 @@ def _export_entry(radio: Radio, arguments: dict[str, Any], now: float) -> dict[s
 
 
 def _factory_reset(radio: Radio, arguments: dict[str, Any], now: float) -> dict[str, Any]:
-    """Forget every token of the stack; the network goes with the next reset."""
+    """Clear every token of the stack; the network goes with the next reset."""
     del arguments, now
     radio.memory.kept.network = None
     radio.memory.kept.security = 0

@@ -138,7 +138,7 @@ def _send_raw(radio: Radio, arguments: dict[str, Any], now: float) -> dict[str, 
 
 
 def deliver(radio: Radio, message: Incoming, now: float) -> None:
-    """Give the host what came, or answer it where the radio's firmware does."""
+    """Pass what came to the host, or answer it where the radio's firmware does."""
     frame = message.frame
     if frame.profile == ZDO_PROFILE and _answer_zdo(radio, message, now) and not _hears_zdo(radio):
         return
@@ -165,7 +165,7 @@ def deliver(radio: Radio, message: Incoming, now: float) -> None:
 
 
 def _hears_zdo(radio: Radio) -> bool:
-    """Say whether the host is to hear of questions that the firmware answers."""
+    """True if the host is to hear of questions that the firmware answers."""
     flags = radio.settings.configuration.get(int(t.EzspConfigId.CONFIG_APPLICATION_ZDO_FLAGS), 0)
     return bool(flags & t.EmberZdoConfigurationFlags.APP_RECEIVES_SUPPORTED_ZDO_REQUESTS)
 

@@ -42,7 +42,7 @@ TRUST_CENTRE_POLICY: Final = int(t.EzspPolicyId.TRUST_CENTER_POLICY)
 
 
 def table_size(radio: Radio, config: t.EzspConfigId) -> int:
-    """Give how many entries one of the radio's tables has."""
+    """Return how many entries one of the radio's tables has."""
     return radio.settings.configuration.get(int(config), CONFIGURATION[int(config)])
 
 

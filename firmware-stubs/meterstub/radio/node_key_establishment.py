@@ -31,8 +31,8 @@ class KeyEstablishing:
 
     Args:
         eui64: The device's address.
-        random_octets: Gives so many octets.
-        next_sequence: Gives transaction sequence numbers.
+        random_octets: Returns that many octets.
+        next_sequence: Returns transaction sequence numbers.
         identity: Its certificate; by default one of the emulated authority.
     """
 
@@ -60,31 +60,31 @@ class KeyEstablishing:
         return self._machine.partner is not None
 
     def begin(self, partner: int, now: float) -> None:
-        """Begin with the hub."""
+        """Start the exchange with the hub."""
         self._partner, self._secret, self.failure = partner, None, None
         self._machine.start(partner, now)
 
     def receive(self, frame: Frame, now: float) -> None:
-        """Take a frame of the cluster from the hub."""
+        """Process a frame of the cluster from the hub."""
         if self._partner is not None:
             self._machine.receive(frame, self._partner, now)
             self._compute(now)
 
     def take_link_key(self) -> bytes | None:
-        """Give the key once it is established, once."""
+        """Return the key once it is established, once."""
         key, self._link_key = self._link_key, None
         return key
 
     def frames_to_send(self, now: float) -> list[Outgoing]:
-        """Give what is to be sent."""
+        """Return what is to be sent."""
         return self._machine.frames_to_send(now)
 
     def next_deadline(self) -> float | None:
-        """Give when `handle_deadline` is due."""
+        """Return when `handle_deadline` is due."""
         return self._machine.next_deadline()
 
     def handle_deadline(self, now: float) -> None:
-        """Give up where the hub is overdue."""
+        """End the exchange where the hub is overdue."""
         self._machine.handle_deadline(now)
         self._compute(now)
 

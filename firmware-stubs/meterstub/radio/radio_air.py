@@ -68,7 +68,7 @@ class Listener(Protocol):
         ...
 
     def receive_frame(self, frame: AirFrame, now: float) -> None:
-        """Take a frame that was for it or for everybody."""
+        """Process a frame that was for it or for everybody."""
         ...
 
 
@@ -91,7 +91,7 @@ class Conditions:
     out_of_range: set[int] = field(default_factory=set)
 
     def duration_s(self, octets: int, *, wants_acknowledgement: bool) -> float:
-        """Give how long one transmission holds the channel."""
+        """Return how long one transmission holds the channel, in seconds."""
         if self.bit_rate is None:
             return 0.0
         octet_s = 8 / self.bit_rate
@@ -110,7 +110,7 @@ class Timer:
     action: Callable[[float], None] | None = field(compare=False)
 
     def cancel(self) -> None:
-        """Let it not happen."""
+        """Cancel it."""
         self.action = None
 
 
@@ -130,7 +130,7 @@ class Air:
 
     Args:
         conditions: What it does to frames.
-        dice: Gives 0..1 for each chance; `random.Random(seed).random` makes runs repeatable.
+        dice: Returns 0..1 for each chance; `random.Random(seed).random` makes runs repeatable.
             Without one nothing is lost or doubled.
     """
 
@@ -149,15 +149,15 @@ class Air:
         self._seen: dict[int, list[tuple[int, int]]] = {}
 
     def attach(self, listener: Listener) -> None:
-        """Let a node hear and be heard."""
+        """Add a node, which hears and is heard."""
         self._listeners[listener.eui64] = listener
 
     def detach(self, eui64: int) -> None:
-        """Take a node off the air."""
+        """Remove a node from the air."""
         self._listeners.pop(eui64, None)
 
     def call_at(self, at: float, action: Callable[[float], None]) -> Timer:
-        """Let `action` happen at a time; it is given that time."""
+        """Schedule `action` for a time; it is called with that time."""
         timer = Timer(at, next(self._numbers), action)
         heapq.heappush(self._timers, timer)
         return timer
@@ -172,13 +172,13 @@ class Air:
         self._transmit(transmission, now)
 
     def next_deadline(self) -> float | None:
-        """Give the time at which `run` is due, or None."""
+        """Return the time at which `run` is due, or None."""
         while self._timers and self._timers[0].action is None:
             heapq.heappop(self._timers)
         return self._timers[0].at if self._timers else None
 
     def run(self, now: float) -> None:
-        """Let everything happen that is due at `now`."""
+        """Run everything that is due at `now`."""
         while self._timers and self._timers[0].at <= now:
             timer = heapq.heappop(self._timers)
             if timer.action is not None:
@@ -232,7 +232,7 @@ class Air:
         return is_lost
 
     def _deliver(self, listener: Listener, transmission: _Transmission, now: float) -> None:
-        """Hand a frame over, once for all its retransmissions, unless the air doubles it."""
+        """Deliver a frame, once for all its retransmissions, unless the air doubles it."""
         seen = self._seen.setdefault(listener.eui64, [])
         key = (transmission.frame.source, transmission.number)
         if key in seen:

@@ -37,7 +37,7 @@ class EmulatedSeal:
     content: object
 
     def open(self, *keys: bytes | None) -> object | None:
-        """Give the content where one of `keys` is the key, or None."""
+        """Return the content where one of `keys` is the key, or None."""
         return self.content if self.key in keys else None
 
 
@@ -183,7 +183,7 @@ class NetworkFrame:
 
 
 def payload_maximum(*, is_encrypted: bool, in_blocks: bool) -> int:
-    """Give how many octets one APS frame carries."""
+    """Return how many octets one APS frame carries."""
     return (
         PAYLOAD_OCTETS_MAXIMUM
         - (APS_SECURITY_OCTETS if is_encrypted else 0)

@@ -69,7 +69,7 @@ class NodeFacts:
 
 
 def answer(cluster: int, payload: bytes, facts: NodeFacts) -> tuple[int, bytes] | None:
-    """Give the answer to a question, as cluster and payload, or None where there is none.
+    """Return the answer to a question, as cluster and payload, or None where there is none.
 
     Args:
         cluster: The question's cluster.

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import zigpy.zdo.types as zdo_types
+from typing_extensions import override
 
 from gbcs.errors import DecodeError, RemoteProtocolError
 from meterlink.events import NeedData
@@ -26,6 +27,7 @@ from meterstub.radio.zigbee_stack import (
     NetworkStatus,
     NodeType,
     Stack,
+    StackOwner,
 )
 from zse.block import is_block
 from zse.block_transfer import (
@@ -77,7 +79,7 @@ class NodeSettings:
     join_delay_s: float = 0.0
 
 
-class EmulatedNode(abc.ABC):
+class EmulatedNode(StackOwner, abc.ABC):
     """One device on the air.
 
     Args:
@@ -85,7 +87,7 @@ class EmulatedNode(abc.ABC):
         station: The device behind it.
         air: Where it is.
         memory: What it keeps of its network without power.
-        random_octets: Gives so many octets.
+        random_octets: Returns that many octets.
     """
 
     node_type: NodeType = NodeType.ROUTER
@@ -121,10 +123,10 @@ class EmulatedNode(abc.ABC):
         self._keys = KeyEstablishing(settings.eui64, random_octets, self._next_sequence)
         self._tick: Timer | None = None
 
-    # Life.
+    # Power and time.
 
     def power_on(self, now: float) -> None:
-        """Be in the network that is remembered, or look for one."""
+        """Resume the network that is remembered, or look for one."""
         if self.stack.state is None:
             self.air.call_at(now + self.settings.join_delay_s, self._look_for_network)
         else:
@@ -132,12 +134,12 @@ class EmulatedNode(abc.ABC):
             self.air.call_at(now, lambda at: self.network_changed(NetworkStatus.UP, at))
 
     def power_off(self) -> None:
-        """Be gone, as when the power goes."""
+        """Detach from the air, as when the power goes."""
         self.stack.halt()
         self.air.detach(self.settings.eui64)
 
     def poll(self, now: float) -> None:
-        """Let the device act on time."""
+        """Run the device, and send what it says."""
         if self.failure is None and self.is_ready:
             self._serve(self.station.poll, now)
 
@@ -157,8 +159,8 @@ class EmulatedNode(abc.ABC):
 
     # What the stack tells.
 
+    @override
     def network_changed(self, status: NetworkStatus, now: float) -> None:
-        """See `StackOwner`."""
         self.memory.kept.network = self.stack.state
         self.memory.save()
         if status is NetworkStatus.UP:
@@ -173,12 +175,12 @@ class EmulatedNode(abc.ABC):
                 self.air.call_at(now + retry_s, self._look_for_own_network)
 
     def _look_for_own_network(self, now: float) -> None:
-        """Ask to be taken back, with the network's key first and without it next."""
+        """Rejoin the network, with its key first and without it next."""
         if not self.stack.is_up and self.failure is None:
             self.stack.rejoin(now, has_key=False)
 
+    @override
     def message_received(self, message: Incoming, now: float) -> None:
-        """See `StackOwner`."""
         payload = self._long.receive(message, now)
         if payload is None:
             return
@@ -202,17 +204,19 @@ class EmulatedNode(abc.ABC):
             self.receive_metering(frame, now)
         self.act(now)
 
+    @override
     def node_changed(self, eui64: int, node_id: int, kind: JoinKind, *, denied: bool) -> None:
-        """See `StackOwner`; only trust centres are told."""
+        """Do nothing: only trust centres see nodes come and go."""
         del eui64, node_id, kind, denied
 
+    @override
     def key_switched(self, sequence: int) -> None:
-        """See `StackOwner`."""
         del sequence
         self.memory.save()
 
+    @override
     def raw_received(self, frame: RawFrame, source: int, now: float) -> None:
-        """See `StackOwner`; devices have no use for such frames."""
+        """Do nothing: devices have no use for such frames."""
         del frame, source, now
 
     def _receive_zdo(self, message: Incoming, payload: bytes, now: float) -> None:
@@ -245,7 +249,7 @@ class EmulatedNode(abc.ABC):
     # Keys.
 
     def _find_hub(self, now: float) -> None:
-        """Ask the coordinator which endpoint has key establishment."""
+        """Send the coordinator a match request for the endpoint that has key establishment."""
         state = self.stack.state
         if state is None or not self.stack.is_up:
             return
@@ -290,22 +294,22 @@ class EmulatedNode(abc.ABC):
 
     @abc.abstractmethod
     def clusters(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Give the clusters of which it is the server, and those of which it is the client."""
+        """Return the clusters of which it is the server, and those of which it is the client."""
 
     @abc.abstractmethod
     def keys_established(self, now: float) -> None:
-        """Begin to carry messages."""
+        """Start to carry messages."""
 
     @abc.abstractmethod
     def network_lost(self, now: float) -> None:
-        """Carry none until there is a network again."""
+        """Stop carrying messages until there is a network again."""
 
     @abc.abstractmethod
     def receive_tunnelling(self, frame: Frame, now: float) -> None:
-        """Take a command of the Tunneling cluster."""
+        """Process a command of the Tunneling cluster."""
 
     def receive_metering(self, frame: Frame, now: float) -> None:
-        """Take a command of the Metering cluster; a mains-powered device needs none."""
+        """Process a command of the Metering cluster; a mains-powered device needs none."""
         del frame, now
 
     @abc.abstractmethod
@@ -318,19 +322,19 @@ class EmulatedNode(abc.ABC):
 
     @abc.abstractmethod
     def deadlines(self) -> list[float | None]:
-        """Give when `pump` is due."""
+        """Return when `pump` is due."""
 
     # Messages.
 
     def take_data(self, octets: bytes, now: float) -> None:
-        """Take data from the hub: a message or a block of one."""
+        """Process data from the hub: a message or a block of one."""
         if is_block(octets):
             self.blocks.receive_data(octets, now)
         else:
             self._serve(lambda: self.station.receive_message(octets), now)
 
     def _serve(self, ask: Callable[[], list[bytes]], now: float) -> None:
-        """Let the device act; what it says goes to the hub."""
+        """Run the device; what it says goes to the hub."""
         try:
             answers = ask()
         except PowerLost as error:
@@ -346,7 +350,7 @@ class EmulatedNode(abc.ABC):
             self.act(now)
 
     def act(self, now: float) -> None:
-        """Do all that can be done now, and come back when more is due."""
+        """Carry out all that can be done now, and schedule the rest."""
         if self.failure is not None or not self.stack.is_up:
             return
         self._keys.handle_deadline(now)

@@ -131,7 +131,7 @@ class NetworkState:
     frame_counter: int = 0
 
     def link_key(self, partner: int) -> bytes | None:
-        """Give the key for APS encryption with a partner."""
+        """Return the key for APS encryption with a partner."""
         return self.link_keys.get(partner) or self.join_keys.get(partner)
 
 
@@ -157,26 +157,26 @@ class Incoming:
 
 
 class StackOwner(Protocol):
-    """Is told what a stack meets."""
+    """Receives what a stack meets."""
 
     def network_changed(self, status: NetworkStatus, now: float) -> None:
-        """The node is in a network, or no more, or could not join."""
+        """Act on a network that was joined, lost, or not joined."""
         ...
 
     def message_received(self, message: Incoming, now: float) -> None:
-        """A frame came."""
+        """Act on a frame that came."""
         ...
 
     def node_changed(self, eui64: int, node_id: int, kind: JoinKind, *, denied: bool) -> None:
-        """A trust centre saw a node come or go."""
+        """Act on a node that a trust centre saw come or go."""
         ...
 
     def key_switched(self, sequence: int) -> None:
-        """Another network key holds."""
+        """Act on another network key, which holds from now."""
         ...
 
     def raw_received(self, frame: RawFrame, source: int, now: float) -> None:
-        """A frame came that is none of the network's."""
+        """Act on a frame that is none of the network's."""
         ...
 
 
@@ -207,10 +207,10 @@ class Stack:
     Args:
         eui64: Its address.
         air: Where it is.
-        owner: Is told what happens.
+        owner: Notified of what happens.
         state: The network that it is in, or None.
         join_key: The link key that it joins with; its install code's.
-        random_id: Gives numbers for addresses, 0..0xFFFF.
+        random_id: Returns numbers for addresses, 0..0xFFFF.
     """
 
     def __init__(
@@ -266,7 +266,7 @@ class Stack:
         return self.state is not None and self.state.node_type is NodeType.COORDINATOR
 
     def receive_frame(self, frame: AirFrame, now: float) -> None:
-        """Take a frame from the air."""
+        """Process a frame from the air."""
         handler = _HANDLERS.get(type(frame.content))
         if handler is not None:
             handler(self, frame.source, frame.content, now)
@@ -274,13 +274,13 @@ class Stack:
     # Networks.
 
     def form(self, state: NetworkState, now: float) -> None:
-        """Be the coordinator of a new network."""
+        """Form a new network, as its coordinator."""
         self.state = state
         self.permits_until = 0.0
         self.resume(now)
 
     def resume(self, now: float) -> None:
-        """Be in the network that is kept in `state`."""
+        """Resume the network that is kept in `state`."""
         self.is_up = True
         self._owner.network_changed(NetworkStatus.UP, now)
 
@@ -298,26 +298,26 @@ class Stack:
         self._joining = None
 
     def leave(self, now: float) -> None:
-        """Leave the network and forget it."""
+        """Leave the network and remove it from `state`."""
         if self.state is not None and self.is_up:
             self._broadcast_command(Leave(), now)
         self._forget(now)
 
     def scan(self, now: float, on_done: Callable[[float], None]) -> None:
-        """Look for networks; they are in `found` when `on_done` is called."""
+        """Scan for networks; they are in `found` when `on_done` is called."""
         self.found = []
         self._send(None, BeaconRequest(), COMMAND_OCTETS, now)
         self._air.call_at(now + SCAN_S, on_done)
 
     def join(self, *, sleeps: bool, now: float, extended_pan_id: int | None = None) -> None:
-        """Look for a network that permits joining, and join it; the owner is told how it went."""
+        """Join a network that permits joining; the owner is notified of the outcome."""
         joining = _Joining(extended_pan_id, sleeps)
         self._joining = joining
         self._send(None, BeaconRequest(), COMMAND_OCTETS, now)
         joining.timer = self._air.call_at(now + SCAN_S, self._choose)
 
     def rejoin(self, now: float, *, has_key: bool = True) -> None:
-        """Ask the coordinator of the network in `state` to be taken back.
+        """Rejoin the network in `state` through its coordinator.
 
         Args:
             now: Monotonic seconds.
@@ -337,22 +337,22 @@ class Stack:
         self._send(state.trust_centre, request, COMMAND_OCTETS, now)
 
     def expect(self, eui64: int, key: bytes, now: float) -> None:
-        """Keep the key that a node is to join with; `EVERYBODY` for any."""
+        """Set the key that a node is to join with; `EVERYBODY` for any."""
         self._transient_keys[eui64] = (key, now + JOIN_KEY_LIFETIME_S)
 
     def forget_expected(self) -> None:
-        """Forget the keys of `expect`."""
+        """Clear the keys of `expect`."""
         self._transient_keys.clear()
 
     def remove(self, eui64: int, now: float) -> bool:
-        """Tell a node to leave; say whether it is known."""
+        """Send a node the command to leave; True if it is known."""
         if self.state is None or eui64 not in self.state.addresses:
             return False
         self._send_sealed(eui64, Leave(), COMMAND_OCTETS, now)
         return True
 
     def announce_key(self, key: bytes, now: float) -> None:
-        """Give every node the next network key."""
+        """Send every node the next network key."""
         if self.state is None:
             return
         sequence = (self.state.network_key_sequence + 1) & 0xFF
@@ -360,7 +360,7 @@ class Stack:
         self._broadcast_command(NetworkKey(key, sequence), now)
 
     def switch_key(self, now: float) -> bool:
-        """Let every node that has it use the next network key; say whether there is one."""
+        """Switch every node that has it to the next network key; True if there is one."""
         if self.state is None or self.state.next_key is None:
             return False
         sequence = self.state.next_key[1]
@@ -374,7 +374,7 @@ class Stack:
     # APS.
 
     def next_counter(self) -> int:
-        """Give the APS counter of the next message."""
+        """Return the APS counter of the next message."""
         self._counter = (self._counter + 1) & 0xFF
         return self._counter
 
@@ -387,13 +387,13 @@ class Stack:
         *,
         is_encrypted: bool = False,
     ) -> bool:
-        """Send one frame; say whether it could be tried.
+        """Send one frame; True if it could be tried.
 
         Args:
             destination_id: The node.
             frame: Its payload open; no longer than `payload_maximum`.
             now: Monotonic seconds.
-            on_sent: Is told whether the peer, or where no acknowledgement is asked for its
+            on_sent: Notified of whether the peer, or where no acknowledgement is asked for its
                 radio, has it, and when.
             is_encrypted: Whether its payload goes under the link key.
         """
@@ -428,12 +428,12 @@ class Stack:
         self._send(destination, frame, len(frame.octets), now)
 
     def poll(self, now: float) -> None:
-        """Ask the parent for what waits."""
+        """Request what waits at the parent."""
         if self.state is not None and self.is_up:
             self._send(self.state.trust_centre, DataRequest(), COMMAND_OCTETS, now)
 
     def eui64_of(self, node_id: int) -> int | None:
-        """Give whose a node identifier is."""
+        """Return the EUI-64 of a node identifier, or None."""
         if self.state is None:
             return None
         for eui64, known in self.state.addresses.items():
@@ -592,7 +592,7 @@ class Stack:
         )
 
     def _learn(self, announcement: bytes) -> None:
-        """Keep the address of a node that announced itself."""
+        """Record the address of a node that announced itself."""
         if self.state is not None:
             node_id = int.from_bytes(announcement[1:3], "little")
             self.state.addresses[int.from_bytes(announcement[3:11], "little")] = node_id
