@@ -39,6 +39,7 @@ EMULATED: Final = "emulated:"
 DEFAULT_TIMEOUT_S: Final = 30.0
 DEFAULT_BAUD: Final = 9600
 EMULATED_HOME: Final = "emulated-home.toml"
+NO_RIG_FILE: Final = "no rig file is named, so the emulated home is meant"
 _FUELS: Final = {
     DeviceType.CHF: frozenset(Fuel),
     DeviceType.GPF: frozenset({Fuel.GAS}),
@@ -482,5 +483,5 @@ def emulated_home_text() -> str:
     Raises:
         EmulationMissing: What emulates devices, and has the file, is not installed.
     """
-    text: str = installed_emulation("the emulated home").home_rig_text()
+    text: str = installed_emulation(NO_RIG_FILE).home_rig_text()
     return text

@@ -18,7 +18,7 @@ from agent.serve.serving import serving
 from keyrig import installed_emulation
 from keyrig.assembly import emulated_rig
 from keyrig.errors import EmulationMissing
-from keyrig.rig import emulated_home_text, load_rig, parse_rig
+from keyrig.rig import NO_RIG_FILE, emulated_home_text, load_rig, parse_rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,7 +108,7 @@ def test_run_without_a_rig_file_says_in_one_line_that_it_needs_one(
 ) -> None:
     done = without_emulation("-m", "keyrig", "run", home=tmp_path / "home")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.endswith(f"the emulated home: {LACKS}")
+    assert done.stderr.endswith(f"{NO_RIG_FILE}: {LACKS}")
     assert done.stderr.count("\n") == 1
 
 

@@ -67,6 +67,10 @@ def test_entry_points_and_programs_are_there() -> None:
         assert hasattr(import_module(module), attribute)
 
 
+def test_both_have_one_licence() -> None:
+    assert (STUBS / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+
 def test_stubs_go_with_the_agent_of_their_own_version() -> None:
     stubs, agent = project(STUBS), project(ROOT)
     assert stubs["version"] == agent["version"]
