@@ -26,9 +26,9 @@ from gbcs.message import CRAFlag, Header, Message, OtherInformation, compose_pre
 from gbcs.protection import protect
 from gbcs.roles import CellUsage, KeyUsage
 from gbcs.use_cases import decode_payload
-from keyrig.conformance import Summary, Verifier, check_file, message_files
-from keyrig.keystore.base import IndexedKeyStore, StoredCertificate
-from keyrig.keystore.opening import open_keystore
+from keyrig.keys.key_store import IndexedKeyStore, StoredCertificate
+from keyrig.keys.store_opening import open_keystore
+from keyrig.session.conformance import Summary, Verifier, check_file, message_files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from cryptography import x509
 
     from gbcs.certificates import GBCSCertificate
-    from keyrig.keystore import KeyStore
+    from keyrig.keys.key_store import KeyStore
 
 ROUNDS = 25
 MESSAGES: Final = 1275

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType, KeyUsage
-from keyrig.duties.facts import Outcome
-from keyrig.duties.known_facts import FactName, KnownFact
+from keyrig.domain.device_facts import Outcome
+from keyrig.domain.known_facts import FactName, KnownFact
+from keyrig.domain.smi_status import SMIStatus
 from keyrig.duties.plan import plan
 from keyrig.duties.rules import Actor, built_in_rules
-from keyrig.duties.smi_status import SMIStatus
-from keyrig.ledger import Ledger
+from keyrig.ledger.ledger import Ledger
+from keyrig.run.duty_outcomes import finish_duty
+from keyrig.run.outside_facts import learn
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -117,7 +119,7 @@ def _bring(ledger: Ledger, device: EntityIdentifier, device_type: DeviceType, st
     ledger.smi_statuses.record(
         device, SMIStatus.COMMISSIONED, at=begun, cause="rig file", now=begun
     )
-    ledger.learn(device, facts, begun)
+    learn(ledger, device, facts, begun)
     owed = [r for r in RULES.owed_by(device_type) if device_type not in r.met_on]
     tried = {"new": [], "half": owed[: len(owed) // 2], "failed": owed, "done": owed}[state]
     for minutes, requirement in enumerate(tried, 1):
@@ -126,7 +128,8 @@ def _bring(ledger: Ledger, device: EntityIdentifier, device_type: DeviceType, st
         if outcome is Outcome.DONE:
             _confirm_keys(ledger, device, at)
         attempt_id = ledger.runs.start_attempt(RUN, device, requirement.id, at)
-        ledger.finish_duty(
+        finish_duty(
+            ledger,
             attempt_id=attempt_id,
             outcome=outcome,
             detail="generated",

@@ -15,11 +15,11 @@ from typing import Any, Final
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType
-from keyrig.links.zigbee import ZigBeeLink
-from keyrig.rig import EmulatedAir
-from keyrig.zigbee.hub import Hub
-from keyrig.zigbee.radio import Radio
-from keyrig.zigbee.role import RoleSettings
+from keyrig.config.rig_file import EmulatedAir
+from keyrig.transports.zigbee.hub_radio import Hub
+from keyrig.transports.zigbee.radio_role import RoleSettings
+from keyrig.transports.zigbee.radio_thread import Radio
+from keyrig.transports.zigbee.zigbee_link import ZigBeeLink
 from keyrig_emulation.rig_air import NodeOnAir, emulated_neighbourhood
 from meterstub.hosts import PtyHost
 from meterstub.hosts.line_host import LineOptions

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from keyrig.clock import utc_now
-from keyrig.ledger import Ledger
-from keyrig.pki import initialise
-from keyrig.tokens import Scope, new_token
+from keyrig.base.clock import utc_now
+from keyrig.domain.api_tokens import Scope, new_token
+from keyrig.keys.lab_pki import initialise
+from keyrig.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

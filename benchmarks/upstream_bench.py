@@ -18,19 +18,19 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert
 
 from gbcs.entity import EntityIdentifier
-from keyrig.clock import monotonic, utc_now
-from keyrig.ledger import Ledger
+from keyrig.base.clock import monotonic, utc_now
+from keyrig.config.settings import HTTPSUpstream, MQTTUpstream, NDJSONUpstream
+from keyrig.domain.states import EventType
+from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.outbox import event_identifier
 from keyrig.ledger.schema import events
-from keyrig.ledger.states import EventType
-from keyrig.settings import HTTPSUpstream, MQTTUpstream, NDJSONUpstream
-from keyrig.upstream.delivery import Delivery, Told
-from keyrig.upstream.opening import open_target
+from keyrig.upstream.publishing import Delivery, Told
+from keyrig.upstream.target_opening import open_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyrig.settings import UpstreamSettings
+    from keyrig.config.settings import UpstreamSettings
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DEVICES = 1000

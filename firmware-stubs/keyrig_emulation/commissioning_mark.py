@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from keyrig.errors import SettingsError
-from keyrig.outside_files import Unreadable, read_text
-from keyrig.private_files import PRIVATE_FILE
-from keyrig.whole_files import write_whole
+from keyrig.base.errors import SettingsError
+from keyrig.base.outside_files import Unreadable, read_text
+from keyrig.base.private_files import PRIVATE_FILE
+from keyrig.base.whole_files import write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Self
 from gbcs.certificates import GBCSCertificate
 from gbcs.certification_request import CertificationRequest
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
-from keyrig.errors import SettingsError
-from keyrig.keystore.base import Authority, KeyStore, StoredCertificate
-from keyrig.keystore.copying import add_certificate
-from keyrig.pki import TestCertificationAuthority
-from keyrig.private_files import make_folder
-from keyrig.rig import LineSettings, ZigBeeSettings
+from keyrig.base.errors import SettingsError
+from keyrig.base.private_files import make_folder
+from keyrig.config.rig_file import LineSettings, ZigBeeSettings
+from keyrig.keys.key_store import Authority, KeyStore, StoredCertificate
+from keyrig.keys.lab_pki import TestCertificationAuthority
+from keyrig.keys.store_copying import add_certificate
 from keyrig_emulation.commissioning_mark import commissioned_at, mark_commissioned
 from meterlink.hdlc.address import HDLCAddress
 from meterstub.device_factory import manufacture
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from gbcs.security_credentials import TrustAnchorCellIdentifier
-    from keyrig.emulation import Line
-    from keyrig.observing import Observer
-    from keyrig.rig import DCCParties, RadioSettings, Rig, RigDevice
+    from keyrig.base.observing import Observer
+    from keyrig.config.rig_file import DCCParties, RadioSettings, Rig, RigDevice
+    from keyrig.run.emulation import Line
     from meterstub.device_state import DeviceState
     from meterstub.hosts.line_host import LineHost
     from meterstub.radio.neighbourhood import Neighbourhood

@@ -12,16 +12,16 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from keyrig.emulation import Emulation, HostedDevices, Line
-    from keyrig.keystore.base import KeyStore
-    from keyrig.observing import Observer
-    from keyrig.rig import Rig
+    from keyrig.base.observing import Observer
+    from keyrig.config.rig_file import Rig
+    from keyrig.keys.key_store import KeyStore
+    from keyrig.run.emulation import Emulation, HostedDevices, Line
 
 HOME_RIG: Final = "emulated-home.toml"
 
 
 class MeterstubEmulation:
-    """Emulates a rig's devices by `meterstub`; a `keyrig.emulation.Emulation`."""
+    """Emulates a rig's devices by `meterstub`; a `keyrig.run.emulation.Emulation`."""
 
     def home_rig_text(self) -> str:
         """Return the text of the emulated home's rig file."""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from gbcs.roles import DeviceType
-    from keyrig.rig import EmulatedAir
+    from keyrig.config.rig_file import EmulatedAir
     from meterstub.hosts.line_host import Station
 
 RADIO_EUI64: Final = 0x00DB_1234_5678_90AF

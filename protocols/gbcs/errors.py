@@ -1,7 +1,7 @@
 """Errors of the whole project's base, split by who must act.
 
 They stand with the protocols because imports point that way; links, ledger and
-rigs add theirs in `keyrig.errors`.
+rigs add theirs in `keyrig.base.errors`.
 """
 
 from __future__ import annotations

@@ -10,10 +10,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from gbcs.certification_request import CertificationRequest
 from gbcs.entity import EntityIdentifier
-from keyrig.clock import utc_now
-from keyrig.keystore.opening import open_keystore
-from keyrig.pki import TestCertificationAuthority, initialise
-from keyrig.rig import emulated_home_text
+from keyrig.base.clock import utc_now
+from keyrig.config.rig_file import emulated_home_text
+from keyrig.keys.lab_pki import TestCertificationAuthority, initialise
+from keyrig.keys.store_opening import open_keystore
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

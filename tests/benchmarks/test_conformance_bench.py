@@ -8,8 +8,8 @@ import pytest
 
 import conformance_bench
 from authorities import REFERENCE_KEYSTORE, REFERENCE_MESSAGES, needs
-from keyrig.conformance import Summary, Verifier, check_file, message_files
-from keyrig.keystore import open_keystore
+from keyrig.keys.store_opening import open_keystore
+from keyrig.session.conformance import Summary, Verifier, check_file, message_files
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -3,7 +3,7 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
-from keyrig.ledger import Ledger
+from keyrig.ledger.ledger import Ledger
 from ledger_generator import NOW, disagreements, generate
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 import upstream_bench
-from keyrig.ledger import Ledger
+from keyrig.config.settings import NDJSONUpstream
+from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.outbox import event_identifier
-from keyrig.settings import NDJSONUpstream
 
 if TYPE_CHECKING:
     from pathlib import Path

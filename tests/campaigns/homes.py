@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final
 from unittest import mock
 
 from gbcs.errors import KeyrigError
-from keyrig import assembly
-from keyrig.observing import Observer, StopAsked, never_stopped, unobserved
-from keyrig.pki import initialise
-from keyrig.rig import LineSettings, load_rig
-from keyrig.runner import Bench, RunResult, run
+from keyrig.base.observing import Observer, StopAsked, never_stopped, unobserved
+from keyrig.config.rig_file import LineSettings, load_rig
+from keyrig.keys.lab_pki import initialise
+from keyrig.run import device_links, wiring
+from keyrig.run.rig_run import run
 from keyrig_emulation import emulated_rig
 from keyrig_emulation.emulated_rig import EmulatedDevices
 
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gbcs.entity import EntityIdentifier
-    from keyrig.links.base import Link
-    from keyrig.rig import RigDevice
+    from keyrig.config.rig_file import RigDevice
+    from keyrig.run.bench import Bench, RunResult
+    from keyrig.session.link import Link
     from meterstub.emulated_device import EmulatedDevice
 
 MADE_AT: Final = datetime(2026, 11, 24, 9, tzinfo=UTC)
@@ -118,7 +119,7 @@ def _assembled(
     only: Collection[EntityIdentifier],
     observe: Observer,
     should_stop: StopAsked = never_stopped,
-) -> Iterator[assembly.Assembled]:
+) -> Iterator[wiring.Assembled]:
     """Put the rig together as the product does, but for its lines and clocks."""
     lines: dict[EntityIdentifier, Line] = {}
 
@@ -139,13 +140,9 @@ def _assembled(
         mock.patch.dict(os.environ, KEYRIG_HOME=str(home.agent)),
         mock.patch.object(os, "getpid", return_value=PROCESS),
         mock.patch.object(emulated_rig, "EmulatedDevices", Hosted),
-        mock.patch.multiple(
-            assembly,
-            link_to=link_to,
-            monotonic=time.monotonic,
-            elapsed=time.monotonic,
-        ),
-        assembly.assembled(
+        mock.patch.object(device_links, "link_to", link_to),
+        mock.patch.multiple(wiring, monotonic=time.monotonic, elapsed=time.monotonic),
+        wiring.assembled(
             load_rig(None), clock=time.utc, only=only, observe=observe, should_stop=should_stop
         ) as ready,
     ):

@@ -15,9 +15,9 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from gbcs.errors import RemoteProtocolError
-from keyrig.errors import LinkClosed, LinkTimeout, PortMissing
-from keyrig.links.base import LinkStatistics
-from keyrig.links.hdlc import CLIENT_SAP, SERVER_LOGICAL
+from keyrig.base.errors import LinkClosed, LinkTimeout, PortMissing
+from keyrig.session.link import LinkStatistics
+from keyrig.transports.line.hdlc_link import CLIENT_SAP, SERVER_LOGICAL
 from meterlink.events import (
     NEED_DATA,
     Connected,

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from keyrig.base.exit_codes import ExitCode
 from keyrig.cli import COMMANDS
-from keyrig.cli.exit_codes import ExitCode
-from keyrig.home import home_directory
-from keyrig.rig import load_rig
-from keyrig.settings import load_settings
+from keyrig.config.places import home_directory
+from keyrig.config.rig_file import load_rig
+from keyrig.config.settings import load_settings
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLE = DOCS / "field-rig"

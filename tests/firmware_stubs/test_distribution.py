@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import pytest
 
-from keyrig.installed_emulation import GROUP
+from keyrig.base.installed_emulation import GROUP
 
 ROOT: Final = Path(__file__).parents[2]
 STUBS: Final = ROOT / "firmware-stubs"
@@ -84,12 +84,3 @@ def test_what_the_stubs_need_is_locked_and_neither_distribution_is(lock: str) ->
     needed = {named(each) for each in project(STUBS)["dependencies"]} - OWN
     assert needed <= locked
     assert not OWN & locked
-
-
-@pytest.mark.parametrize("root", ["agent", "protocols"])
-def test_neither_agent_nor_protocols_import_what_emulates(root: str) -> None:
-    imports = re.compile(rf"^\s*(?:from|import) ({'|'.join(PACKAGES)})\b", re.MULTILINE)
-    found = [
-        path for path in (ROOT / root).rglob("*.py") if imports.search(path.read_text("utf-8"))
-    ]
-    assert found == []

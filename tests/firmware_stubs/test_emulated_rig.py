@@ -8,9 +8,9 @@ from unittest import mock
 import pytest
 
 from gbcs.roles import KeyUsage
-from keyrig.keystore import open_keystore
-from keyrig.pki import initialise
-from keyrig.rig import load_rig
+from keyrig.config.rig_file import load_rig
+from keyrig.keys.lab_pki import initialise
+from keyrig.keys.store_opening import open_keystore
 from keyrig_emulation import emulated_rig
 from keyrig_emulation.commissioning_mark import commissioned_at
 from keyrig_emulation.emulated_rig import EmulatedDevices

@@ -27,7 +27,7 @@ from gbcs.message import CRAFlag, Header, Message, OtherInformation
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import ProvideCredentialsCommand, TrustAnchorCellIdentifier
 from gbcs.use_cases import MessageCode
-from keyrig.keystore import open_keystore
+from keyrig.keys.store_opening import open_keystore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,7 +21,7 @@ from gbcs.protection import verify_mac
 from gbcs.roles import KeyUsage
 from gbcs.security_credentials import ProvideCredentialsCommand
 from gbcs.use_cases import MessageCode, decode_payload
-from keyrig.keystore.folder import FolderKeyStore
+from keyrig.keys.folder_store import FolderKeyStore
 from meterlink.events import NEED_DATA, MessageReceived
 from meterlink.gfi import GFIConnection
 from strangers.home import Done, keyrig

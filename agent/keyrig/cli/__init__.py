@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from keyrig.cli.exit_codes import exit_code
+from keyrig.base.exit_codes import exit_code
 
 COMMANDS: Final = {
     "run": "Carry out every duty that is due on a rig.",
@@ -31,7 +31,7 @@ COMMANDS: Final = {
     "settings": "Show every setting: what it does, what it is, where that comes from.",
     "doctor": "Look at ports, radios, keys, ledger and clock; ask devices who they are.",
 }
-"""Each command's name, which with _ for - is its module's and its function's; its short help."""
+"""Each command's name and short help; with _ for - it names the function, in NAME_command.py."""
 
 
 class LazyGroup(click.Group):
@@ -46,7 +46,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         name = cmd_name.replace("-", "_")
-        module = importlib.import_module(f"keyrig.cli.{name}")
+        module = importlib.import_module(f"keyrig.cli.{name}_command")
         command: click.Command = getattr(module, name)
         return command
 
@@ -82,10 +82,10 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
-    sys.exit(run_command(arguments))
+    sys.exit(run_cli(arguments))
 
 
-def run_command(arguments: list[str] | None = None) -> int:
+def run_cli(arguments: list[str] | None = None) -> int:
     """Run the command line and give its exit code; every known error is one line on stderr."""
     try:
         result: Any = cli.main(args=arguments, prog_name="keyrig", standalone_mode=False)

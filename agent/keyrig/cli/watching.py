@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from keyrig.clock import utc_now
-from keyrig.display import JSONLines, TerminalDisplay, plan_document, plan_table
+from keyrig.base.clock import utc_now
+from keyrig.cli.terminal_display import JSONLines, TerminalDisplay, plan_table
+from keyrig.documents.plan_listing import plan_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyrig.assembly import Outlook
-    from keyrig.observing import Observer
+    from keyrig.base.observing import Observer
+    from keyrig.run.outlook import Outlook
 
 
 @contextmanager
@@ -52,7 +53,7 @@ def watching(*, as_json: bool) -> Iterator[Observer]:
 
 def console() -> Any:
     """Give the console of standard output; wide where it is no terminal, for whole rows."""
-    from rich.console import Console  # noqa: PLC0415 - not for --json
+    from rich.console import Console
 
     return Console() if sys.stdout.isatty() else Console(width=160)
 

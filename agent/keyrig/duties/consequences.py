@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gbcs.roles import KeyUsage
-from keyrig.duties.facts import Outcome
+from keyrig.domain.device_facts import Outcome
+from keyrig.domain.smi_status import SMIStatus
 from keyrig.duties.rules import Manner, Notify, StepKind
-from keyrig.duties.smi_status import SMIStatus
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from gbcs.entity import EntityIdentifier
     from gbcs.roles import DeviceType
-    from keyrig.duties.facts import DeviceFacts
+    from keyrig.domain.device_facts import DeviceFacts
+    from keyrig.domain.smi_status import Standing, Suspension
     from keyrig.duties.rules import Consequence, Permission, Requirement, Restoring, Rules
-    from keyrig.duties.smi_status import Standing, Suspension
 
 DEVICE_KEY_USAGES = frozenset({KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT})
 

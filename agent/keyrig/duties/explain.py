@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from keyrig.domain.known_facts import FactName
 from keyrig.duties.consequences import replacement_permission
-from keyrig.duties.known_facts import FactName
 from keyrig.duties.plan import DutyState, since_commissioning
 from keyrig.duties.rules import DayCounting, Exemption, Notify, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyrig.duties.facts import AttemptFact
-    from keyrig.duties.known_facts import DeviceRecord, KnownFact
+    from keyrig.domain.device_facts import AttemptFact
+    from keyrig.domain.known_facts import DeviceRecord, KnownFact
+    from keyrig.domain.smi_status import Standing
     from keyrig.duties.plan import Duty
     from keyrig.duties.rules import Requirement, Rules
-    from keyrig.duties.smi_status import Standing
 
 _ALWAYS: Final = (
     FactName.DEVICE_TYPE,

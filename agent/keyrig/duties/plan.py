@@ -8,15 +8,15 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from gbcs.roles import DeviceType
+from keyrig.domain.device_facts import DCC, SCHEDULED_GRACE, Outcome, aware_utc
 from keyrig.duties.deadlines import duty_deadline
-from keyrig.duties.facts import DCC, SCHEDULED_GRACE, Outcome, aware_utc
 from keyrig.duties.rules import Actor, Exemption, Owed, StepKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from gbcs.entity import EntityIdentifier
-    from keyrig.duties.facts import AttemptFact, DeviceFacts, LedgerFacts, NotBegun
+    from keyrig.domain.device_facts import AttemptFact, DeviceFacts, LedgerFacts, NotBegun
     from keyrig.duties.rules import Requirement, Rules
 
 _METERS: Final = 2

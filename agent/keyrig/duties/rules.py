@@ -19,9 +19,9 @@ from pydantic import (
 )
 
 from gbcs.roles import DeviceType
-from keyrig.errors import RulesInvalid, SettingsError
-from keyrig.outside_files import TOML_MAXIMUM_OCTETS, Unreadable, parse_json, read_text
-from keyrig.toml_files import Misplaced, TOMLFault, read_toml
+from keyrig.base.errors import RulesInvalid, SettingsError
+from keyrig.base.outside_files import TOML_MAXIMUM_OCTETS, Unreadable, parse_json, read_text
+from keyrig.base.toml_files import Misplaced, TOMLFault, read_toml
 
 BUILT_IN: Final = "sec-h5-consultation-draft.toml"
 

@@ -1,5 +1,1 @@
 """The ledger: what was asked of devices, what came of it, and what is still to be told."""
-
-from keyrig.ledger.ledger import Ledger
-
-__all__ = ["Ledger"]

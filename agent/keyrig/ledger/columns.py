@@ -9,7 +9,7 @@ from sqlalchemy import BigInteger, Enum, Integer, String
 from sqlalchemy.types import TypeDecorator
 
 from gbcs.entity import EntityIdentifier
-from keyrig.duties.facts import aware_utc
+from keyrig.domain.device_facts import aware_utc
 
 if TYPE_CHECKING:
     import enum

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateTable
 
-from keyrig.errors import (
+from keyrig.base.errors import (
     LedgerCorrupt,
     LedgerError,
     LedgerForeign,
@@ -21,9 +21,9 @@ from keyrig.errors import (
     LedgerRefused,
     LedgerTooNew,
 )
+from keyrig.base.private_files import make_private_database
 from keyrig.ledger.fair_lock import FairLock, FairRLock
 from keyrig.ledger.schema import APPLICATION_ID, SCHEMA_VERSION, ledger_schema, metadata
-from keyrig.private_files import make_private_database
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

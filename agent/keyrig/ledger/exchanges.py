@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from sqlalchemy import insert, select, update
 
 from gbcs.message import Message
-from keyrig.errors import LedgerRefused
+from keyrig.base.errors import LedgerRefused
+from keyrig.domain.states import ExchangeOutcome
 from keyrig.ledger.schema import alerts, exchanges
-from keyrig.ledger.states import ExchangeOutcome
 
 if TYPE_CHECKING:
     from datetime import datetime

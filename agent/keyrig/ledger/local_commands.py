@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import insert, select, update
 
 from gbcs.printable import printable
-from keyrig.errors import LedgerRefused, SettingsError
-from keyrig.ledger.schema import exchanges, local_batches, local_commands, local_sittings
-from keyrig.ledger.states import (
+from keyrig.base.errors import LedgerRefused, SettingsError
+from keyrig.domain.states import (
     LOCAL_COMMAND_HAS_ANSWER,
     LOCAL_COMMAND_OPEN,
     BatchRule,
@@ -19,6 +18,7 @@ from keyrig.ledger.states import (
     RunOutcome,
     Verification,
 )
+from keyrig.ledger.schema import exchanges, local_batches, local_commands, local_sittings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

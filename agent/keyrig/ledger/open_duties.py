@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import delete, func, insert, select, update
 
-from keyrig.duties.facts import SCHEDULED_GRACE
-from keyrig.duties.known_facts import fold
+from keyrig.domain.device_facts import SCHEDULED_GRACE
+from keyrig.domain.known_facts import fold
 from keyrig.duties.plan import NO_DEADLINE, plan
 from keyrig.duties.rules import Actor
 from keyrig.ledger.schema import facts_to_come, open_duties, planned_devices
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from gbcs.entity import EntityIdentifier
-    from keyrig.duties.facts import DeviceFacts, LedgerFacts
+    from keyrig.domain.device_facts import DeviceFacts, LedgerFacts
     from keyrig.duties.plan import Plan
     from keyrig.duties.rules import Rules
+    from keyrig.ledger.attempt_facts import Facts
     from keyrig.ledger.database import Database
-    from keyrig.ledger.device_facts import DeviceFactRecord
-    from keyrig.ledger.facts import Facts
+    from keyrig.ledger.known_fact_record import DeviceFactRecord
     from keyrig.ledger.rule_sets import RuleSets
 
 _MICROSECOND: Final = timedelta(microseconds=1)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import insert, select
 
 from gbcs.printable import printable
-from keyrig.duties.facts import aware_utc
-from keyrig.errors import LedgerRefused
+from keyrig.base.errors import LedgerRefused
+from keyrig.domain.device_facts import aware_utc
 from keyrig.ledger.schema import events, ledger_identity
 
 if TYPE_CHECKING:
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
+    from keyrig.domain.states import EventType
     from keyrig.ledger.database import Database
-    from keyrig.ledger.states import EventType
 
 EVENT_NAMESPACE: Final = uuid.UUID("6a2f6f0e-53a4-5d0c-9a55-6c1c9b0e7d11")
 """The namespace of event ids; part of what upstreams see, so it never changes."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select
 
+from keyrig.base.errors import LedgerRefused
 from keyrig.duties.rules import rules_from_canonical
-from keyrig.errors import LedgerRefused
 from keyrig.ledger.schema import rule_sets
 
 if TYPE_CHECKING:

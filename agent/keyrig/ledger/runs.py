@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import insert, select, update
 
 from gbcs.printable import printable
-from keyrig.duties.facts import Outcome
+from keyrig.base.errors import LedgerRefused, SettingsError
+from keyrig.domain.device_facts import Outcome
+from keyrig.domain.states import ExchangeOutcome, RunOutcome
 from keyrig.duties.plan import duty_id
-from keyrig.errors import LedgerRefused, SettingsError
 from keyrig.ledger.schema import attempts, exchanges, run_contexts, runs
-from keyrig.ledger.states import ExchangeOutcome, RunOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -20,16 +20,15 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from keyrig.clock_trust import ClockFault
-from keyrig.duties.facts import Cause, Outcome
-from keyrig.duties.smi_status import SMIStatus
-from keyrig.ledger.columns import Counter, Entity, Instant, RowId, choice
-from keyrig.ledger.states import (
+from keyrig.domain.clock_trust import ClockFault
+from keyrig.domain.device_facts import Cause, Outcome
+from keyrig.domain.key_changes import KeyChangeState
+from keyrig.domain.smi_status import SMIStatus
+from keyrig.domain.states import (
     BatchRule,
     EventType,
     ExchangeOutcome,
     InstructionEnd,
-    KeyChangeState,
     LocalCommandState,
     RunOutcome,
     ScheduledState,
@@ -37,6 +36,7 @@ from keyrig.ledger.states import (
     SuspensionEnd,
     Verification,
 )
+from keyrig.ledger.columns import Counter, Entity, Instant, RowId, choice
 
 SCHEMA_VERSION: Final = 5
 """Counted up with every change of the tables: each adds some, or allows more words in a column."""

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import insert, select, update
 
-from keyrig.errors import LedgerRefused
+from keyrig.base.errors import LedgerRefused
+from keyrig.domain.states import ServiceDocumentKind
 from keyrig.ledger.schema import exchanges, service_documents
-from keyrig.ledger.states import ServiceDocumentKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection

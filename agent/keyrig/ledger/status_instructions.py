@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import insert, select, update
 
-from keyrig.duties.smi_status import SMIStatus, StatusInstruction
+from keyrig.domain.smi_status import SMIStatus, StatusInstruction
+from keyrig.domain.states import InstructionEnd
 from keyrig.ledger.schema import status_instructions
-from keyrig.ledger.states import InstructionEnd
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import and_, delete, exists, func, insert, or_, select, update
 
 from gbcs.printable import printable
-from keyrig.errors import LedgerRefused
+from keyrig.base.errors import LedgerRefused
 from keyrig.ledger.outbox import Event, event_of
 from keyrig.ledger.schema import (
     deliveries,

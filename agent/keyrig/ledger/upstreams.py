@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import delete, exists, func, insert, select, update
 
-from keyrig.errors import LedgerRefused
+from keyrig.base.errors import LedgerRefused
 from keyrig.ledger.outbox import Event, event_of
 from keyrig.ledger.schema import (
     deliveries,

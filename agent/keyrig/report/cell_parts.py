@@ -13,17 +13,17 @@ from gbcs.security_credentials import (
     UpdateCredentialsResponse,
 )
 from gbcs.use_cases import decode_payload
-from keyrig.ledger.states import ExchangeOutcome
-from keyrig.report.document import CellChange, CellContents, CellPart
-from keyrig.steps.reading_cells import cell_identifier
+from keyrig.documents.report_document import CellChange, CellContents, CellPart
+from keyrig.domain.states import ExchangeOutcome
+from keyrig.session.steps.reading_cells import cell_identifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyrig.duties.facts import DeviceFacts
-    from keyrig.ledger.facts import CellSnapshot
+    from keyrig.domain.device_facts import DeviceFacts
+    from keyrig.ledger.attempt_facts import CellSnapshot
+    from keyrig.ledger.run_record import DeviceHistory, RunRecord
     from keyrig.report.party_names import PartyNames
-    from keyrig.report.record import DeviceHistory, RunRecord
 
 
 def cell_parts(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from keyrig.report.document import CellChange
-from keyrig.report.markup import Markup, element
-from keyrig.report.wording import NONE, code, moment, sign, table
+from keyrig.documents.report_document import CellChange
+from keyrig.report.html_builder import Markup, element
+from keyrig.report.html_formatting import NONE, code, moment, sign, table
 
 if TYPE_CHECKING:
-    from keyrig.report.document import CellContents, CellPart, DevicePart
+    from keyrig.documents.report_document import CellContents, CellPart, DevicePart
 
 _SAID: Final = {
     CellChange.CHANGED: ("◆", "changed"),

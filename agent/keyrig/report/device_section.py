@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from keyrig.duties.plan import DutyState
 from keyrig.report.cell_picture import cell_picture
-from keyrig.report.markup import Markup, element, joined
+from keyrig.report.html_builder import Markup, element, joined
+from keyrig.report.html_formatting import NONE, clock_time, code, moment, sign, state, table
 from keyrig.report.timeline import time_line
-from keyrig.report.wording import NONE, clock_time, code, moment, sign, state, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyrig.report.document import (
+    from keyrig.documents.report_document import (
         AlertPart,
         DevicePart,
         DutyPart,

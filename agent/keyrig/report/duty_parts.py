@@ -6,24 +6,24 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keyrig.duties.plan import DutyState, plan
-from keyrig.report.document import (
+from keyrig.documents.report_document import (
     AttemptPart,
     CountsPart,
     DutyPart,
     NotBegunPart,
     StandingPart,
 )
+from keyrig.duties.plan import DutyState, plan
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from datetime import datetime
 
-    from keyrig.duties.facts import DeviceFacts, NotBegun
+    from keyrig.domain.device_facts import DeviceFacts, NotBegun
     from keyrig.duties.plan import Duty
     from keyrig.duties.rules import Actor, Rules
+    from keyrig.ledger.run_record import DeviceHistory, RunRecord
     from keyrig.ledger.runs import Attempt
-    from keyrig.report.record import DeviceHistory, RunRecord
 
 _TO_DO = frozenset({DutyState.DUE, DutyState.FAILED})
 

@@ -8,14 +8,14 @@ from gbcs.certificates import GBCSCertificate
 from gbcs.entity import ENTITY_IDENTIFIER_OCTETS
 from gbcs.errors import ProtocolError, SecurityError
 from gbcs.roles import RemotePartyRole
-from keyrig.duties.facts import Fuel
-from keyrig.report.document import Party
+from keyrig.documents.report_document import Party
+from keyrig.domain.device_facts import Fuel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from gbcs.entity import EntityIdentifier
-    from keyrig.duties.facts import DeviceFacts
+    from keyrig.domain.device_facts import DeviceFacts
 
 _BY_ROLE: Final = {
     RemotePartyRole.ROOT: "root authority",

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from keyrig.duties.facts import Outcome
-from keyrig.duties.smi_status import SMIStatus
-from keyrig.report.document import Direction
-from keyrig.report.markup import Markup, element
-from keyrig.report.wording import milliseconds, moment, plural
+from keyrig.documents.report_document import Direction
+from keyrig.domain.device_facts import Outcome
+from keyrig.domain.smi_status import SMIStatus
+from keyrig.report.html_builder import Markup, element
+from keyrig.report.html_formatting import milliseconds, moment, plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from keyrig.report.document import AttemptPart, DevicePart, Report
+    from keyrig.documents.report_document import AttemptPart, DevicePart, Report
 
 T = TypeVar("T")
 _SHAPES: Final = {

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import uuid
     from collections.abc import Iterable
 
+    from keyrig.domain.states import EventType
     from keyrig.ledger.outbox import Event
-    from keyrig.ledger.states import EventType
 
 TYPE_PREFIX: Final = "uk.keyrig."
 """What every type begins with; the event's type and the version of its data follow."""

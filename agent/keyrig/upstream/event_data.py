@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from keyrig.duties.facts import Outcome
+from keyrig.domain.device_facts import Outcome
+from keyrig.domain.smi_status import SMIStatus
+from keyrig.domain.states import EventType
 from keyrig.duties.rules import Actor, StepKind
-from keyrig.duties.smi_status import SMIStatus
-from keyrig.ledger.states import EventType
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -22,14 +22,17 @@ from hypothesis.stateful import (
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType, KeyUsage
+from keyrig.base.errors import LedgerRefused
+from keyrig.domain.device_facts import Outcome
+from keyrig.domain.key_changes import KeyChangeState
+from keyrig.domain.known_facts import FactName, KnownFact
+from keyrig.domain.smi_status import SMIStatus
+from keyrig.domain.states import EventType
 from keyrig.duties.consequences import replacement_permission
-from keyrig.duties.facts import Outcome
-from keyrig.duties.known_facts import FactName, KnownFact
 from keyrig.duties.rules import Actor, built_in_rules, rules_with
-from keyrig.duties.smi_status import SMIStatus
-from keyrig.errors import LedgerRefused
-from keyrig.ledger import Ledger
-from keyrig.ledger.states import EventType, KeyChangeState
+from keyrig.ledger.ledger import Ledger
+from keyrig.run.duty_outcomes import fail_overdue, finish_duty
+from keyrig.run.outside_facts import learn, learn_status
 
 from .reference_model import ModelDevice, Reading, Try
 
@@ -188,8 +191,13 @@ class Duties(RuleBasedStateMachine):
     def status_is_set_elsewhere(self, kind: str, status: str) -> None:
         self.tick()
         self.touched.add(kind)
-        self.ledger.learn_status(
-            DEVICES[kind], SMIStatus(status), at=self.now, source="elsewhere", now=self.now
+        learn_status(
+            self.ledger,
+            DEVICES[kind],
+            SMIStatus(status),
+            at=self.now,
+            source="elsewhere",
+            now=self.now,
         )
         self.model[kind].status_set_elsewhere(status, self.now)
 
@@ -313,7 +321,9 @@ class Duties(RuleBasedStateMachine):
                 model = self.model[kind]
                 late = model.late(duty.requirement, self.reading, self.now)
                 late = late and not model.cut_short_last(duty.requirement)
-                self.ledger.fail_overdue(rules=self.rule_set, device=facts, duty=duty, now=self.now)
+                fail_overdue(
+                    self.ledger, rules=self.rule_set, device=facts, duty=duty, now=self.now
+                )
                 if late and self.reading.deadline_fails:
                     model.step_fails(duty.requirement, self.now)
 
@@ -396,10 +406,11 @@ class Duties(RuleBasedStateMachine):
         self.touched.add(kind)
         source = "test" if at is None else f"test of {at}"
         fact = KnownFact(name=name, value=value, at=at, source=source, recorded_at=self.now)
-        self.ledger.learn(DEVICES[kind], [fact], self.now)
+        learn(self.ledger, DEVICES[kind], [fact], self.now)
 
     def finish(self, kind: str, attempt_id: int, outcome: Outcome) -> None:
-        self.ledger.finish_duty(
+        finish_duty(
+            self.ledger,
             attempt_id=attempt_id,
             outcome=outcome,
             detail="as drawn",

@@ -7,15 +7,15 @@ import pytest
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType, KeyUsage
+from keyrig.domain.device_facts import DeviceFacts, Outcome
+from keyrig.domain.smi_status import SMIStatus, Standing, Suspension
 from keyrig.duties.consequences import (
     Consequences,
     decide,
     lacking_for_done,
     replacement_permission,
 )
-from keyrig.duties.facts import DeviceFacts, Outcome
 from keyrig.duties.rules import Restoring, built_in_rules
-from keyrig.duties.smi_status import SMIStatus, Standing, Suspension
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 RULES = built_in_rules()

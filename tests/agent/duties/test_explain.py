@@ -8,12 +8,12 @@ import pytest
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType
+from keyrig.domain.device_facts import AttemptFact, LedgerFacts, Outcome
+from keyrig.domain.known_facts import FactName, KnownFact, fold
+from keyrig.domain.smi_status import SMIStatus, Standing, Suspension
 from keyrig.duties.explain import Explanation, explain
-from keyrig.duties.facts import AttemptFact, LedgerFacts, Outcome
-from keyrig.duties.known_facts import FactName, KnownFact, fold
 from keyrig.duties.plan import DutyState, plan
 from keyrig.duties.rules import Actor, Rules, built_in_rules, rules_with
-from keyrig.duties.smi_status import SMIStatus, Standing, Suspension
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

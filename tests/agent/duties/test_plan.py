@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType
-from keyrig.duties.facts import AttemptFact, DeviceFacts, LedgerFacts, Outcome
+from keyrig.domain.device_facts import AttemptFact, DeviceFacts, LedgerFacts, Outcome
 from keyrig.duties.plan import Duty, DutyState, plan
 from keyrig.duties.rules import Actor, Owed, Rules, built_in_rules
 

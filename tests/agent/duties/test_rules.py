@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gbcs.roles import DeviceType
+from keyrig.base.errors import RulesInvalid, SettingsError
 from keyrig.duties.rules import (
     BUILT_IN,
     Actor,
@@ -21,7 +22,6 @@ from keyrig.duties.rules import (
     parse_rules,
     rules_with,
 )
-from keyrig.errors import RulesInvalid, SettingsError
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,14 +10,16 @@ import pytest
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType, KeyUsage
+from keyrig.base.errors import LedgerRefused
+from keyrig.domain.device_facts import DCC, DeviceFacts, Outcome
+from keyrig.domain.smi_status import SMIStatus
+from keyrig.domain.states import EventType
 from keyrig.duties.consequences import replacement_permission
-from keyrig.duties.facts import DCC, DeviceFacts, Outcome
 from keyrig.duties.plan import Duty, DutyState, plan
 from keyrig.duties.rules import Actor, built_in_rules
-from keyrig.duties.smi_status import SMIStatus
-from keyrig.errors import LedgerRefused
-from keyrig.ledger import Ledger
-from keyrig.ledger.states import EventType
+from keyrig.ledger.ledger import Ledger
+from keyrig.run.duty_outcomes import finish_duty
+from keyrig.run.outside_facts import learn_status
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,7 +59,7 @@ class Home:
         self.ledger.runs.start_run(RUN, "bench", NOON)
 
     def hold(self, device: DeviceFacts, status: SMIStatus, cause: str = "inventory") -> None:
-        self.ledger.learn_status(device.entity_id, status, at=self.now, source=cause, now=self.now)
+        learn_status(self.ledger, device.entity_id, status, at=self.now, source=cause, now=self.now)
 
     def attempt(
         self, device: DeviceFacts, name: str, outcome: Outcome, evidence: str = "exchange 1"
@@ -67,7 +69,8 @@ class Home:
         self.now += HOUR
         attempt_id = self.ledger.runs.start_attempt(RUN, device.entity_id, name, self.now)
         self.now += HOUR
-        return self.ledger.finish_duty(
+        return finish_duty(
+            self.ledger,
             attempt_id=attempt_id,
             outcome=outcome,
             detail="it says so",

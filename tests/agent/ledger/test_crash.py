@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from gbcs.roles import KeyUsage
-from keyrig.duties.smi_status import SMIStatus
-from keyrig.ledger import Ledger
-from keyrig.ledger.states import EventType, KeyChangeState
+from keyrig.domain.key_changes import KeyChangeState
+from keyrig.domain.smi_status import SMIStatus
+from keyrig.domain.states import EventType
+from keyrig.ledger.ledger import Ledger
 
 from .writer import HUB, NOON, RUN, begin_duty, fail_duty
 

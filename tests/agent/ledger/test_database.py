@@ -13,8 +13,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from keyrig.duties.facts import Outcome
-from keyrig.errors import (
+from keyrig.base.errors import (
     LedgerCorrupt,
     LedgerError,
     LedgerForeign,
@@ -22,8 +21,9 @@ from keyrig.errors import (
     LedgerRefused,
     LedgerTooNew,
 )
-from keyrig.ledger import Ledger
+from keyrig.domain.device_facts import Outcome
 from keyrig.ledger.database import Database
+from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.schema import (
     APPLICATION_ID,
     SCHEMA_VERSION,

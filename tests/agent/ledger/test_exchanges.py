@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gbcs.entity import EntityIdentifier
-from keyrig.errors import LedgerRefused
-from keyrig.ledger.states import ExchangeOutcome
+from keyrig.base.errors import LedgerRefused
+from keyrig.domain.states import ExchangeOutcome
 
 if TYPE_CHECKING:
-    from keyrig.ledger import Ledger
+    from keyrig.ledger.ledger import Ledger
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LATER = NOON + timedelta(seconds=3)

@@ -9,15 +9,16 @@ import pytest
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType
+from keyrig.domain.device_facts import Cause, DeviceFacts, NotBegun, Outcome
+from keyrig.domain.smi_status import SMIStatus
+from keyrig.domain.states import EventType
 from keyrig.duties.consequences import Consequences
-from keyrig.duties.facts import Cause, DeviceFacts, NotBegun, Outcome
 from keyrig.duties.plan import Duty, DutyState, plan
 from keyrig.duties.rules import Actor, Rules, built_in_rules, rules_with
-from keyrig.duties.smi_status import SMIStatus
-from keyrig.ledger.states import EventType
+from keyrig.run.duty_outcomes import fail_overdue, finish_duty
 
 if TYPE_CHECKING:
-    from keyrig.ledger import Ledger
+    from keyrig.ledger.ledger import Ledger
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -45,7 +46,8 @@ def begin(ledger: Ledger) -> None:
 
 def attempt(ledger: Ledger, rules: Rules, outcome: Outcome, now: datetime) -> Consequences:
     attempt_id = ledger.runs.start_attempt(RUN, HUB.entity_id, "R33c", now)
-    return ledger.finish_duty(
+    return finish_duty(
+        ledger,
         attempt_id=attempt_id,
         outcome=outcome,
         detail="it says so",
@@ -63,7 +65,7 @@ def duty(ledger: Ledger, rules: Rules, now: datetime) -> Duty:
 
 
 def pass_deadline(ledger: Ledger, rules: Rules, now: datetime) -> Consequences:
-    return ledger.fail_overdue(rules=rules, device=HUB, duty=duty(ledger, rules, now), now=now)
+    return fail_overdue(ledger, rules=rules, device=HUB, duty=duty(ledger, rules, now), now=now)
 
 
 def status(ledger: Ledger) -> SMIStatus | None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyrig.errors import LedgerLocked
+from keyrig.base.errors import LedgerLocked
 from keyrig.ledger.database import Database
 from keyrig.ledger.fair_lock import FairLock, FairRLock
 

@@ -8,10 +8,10 @@ import pytest
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import KeyUsage
-from keyrig.errors import LedgerRefused, SettingsError
-from keyrig.ledger import Ledger
+from keyrig.base.errors import LedgerRefused, SettingsError
+from keyrig.domain.states import BatchRule, LocalCommandState, RunOutcome, Verification
+from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.local_commands import NewLocalCommand
-from keyrig.ledger.states import BatchRule, LocalCommandState, RunOutcome, Verification
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

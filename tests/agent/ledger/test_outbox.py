@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gbcs.entity import EntityIdentifier
-from keyrig.errors import LedgerRefused
-from keyrig.ledger import Ledger
+from keyrig.base.errors import LedgerRefused
+from keyrig.domain.states import EventType
+from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.outbox import event_identifier
-from keyrig.ledger.states import EventType
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gbcs.entity import EntityIdentifier
-from keyrig.duties.facts import Outcome
-from keyrig.errors import LedgerRefused
-from keyrig.ledger.states import ExchangeOutcome, RunOutcome
+from keyrig.base.errors import LedgerRefused
+from keyrig.domain.device_facts import Outcome
+from keyrig.domain.states import ExchangeOutcome, RunOutcome
 
 if TYPE_CHECKING:
-    from keyrig.ledger import Ledger
+    from keyrig.ledger.ledger import Ledger
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 LATER = NOON + timedelta(hours=1)

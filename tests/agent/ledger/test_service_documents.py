@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gbcs.entity import EntityIdentifier
-from keyrig.errors import LedgerRefused
+from keyrig.base.errors import LedgerRefused
+from keyrig.domain.states import ServiceDocumentKind
 from keyrig.ledger.service_documents import About
-from keyrig.ledger.states import ServiceDocumentKind
 
 if TYPE_CHECKING:
-    from keyrig.ledger import Ledger
+    from keyrig.ledger.ledger import Ledger
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 METER = EntityIdentifier.parse("00db1234567890a0")

@@ -7,17 +7,18 @@ import pytest
 from sqlalchemy import select
 
 from gbcs.entity import EntityIdentifier
-from keyrig.duties.smi_status import (
+from keyrig.domain.smi_status import (
     NOT_SET_BY_USERS,
     SET_BY_USERS,
     SMIStatus,
     StatusInstruction,
 )
+from keyrig.domain.states import EventType, InstructionEnd
 from keyrig.ledger.schema import status_instructions
-from keyrig.ledger.states import EventType, InstructionEnd
+from keyrig.run.outside_facts import learn_status
 
 if TYPE_CHECKING:
-    from keyrig.ledger import Ledger
+    from keyrig.ledger.ledger import Ledger
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -27,8 +28,8 @@ COMMISSIONED, SUSPENDED = SMIStatus.COMMISSIONED, SMIStatus.SUSPENDED
 
 
 def seen(ledger: Ledger, status: SMIStatus, at: datetime, device: EntityIdentifier = HUB) -> bool:
-    return ledger.learn_status(
-        device, status, at=at, source="Read Inventory", now=at, is_snapshot=True
+    return learn_status(
+        ledger, device, status, at=at, source="Read Inventory", now=at, is_snapshot=True
     )
 
 
@@ -134,7 +135,7 @@ def test_word_that_a_status_was_set_is_no_mere_sight_of_it(ledger: Ledger) -> No
     seen(ledger, COMMISSIONED, NOON - HOUR)
     suspend(ledger)
     at = NOON + HOUR
-    assert ledger.learn_status(HUB, COMMISSIONED, at=at, source="service desk", now=at)
+    assert learn_status(ledger, HUB, COMMISSIONED, at=at, source="service desk", now=at)
     assert ends(ledger) == [("Suspended", "superseded")]
     assert ledger.smi_statuses.standing(HUB).suspension is None
 

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import insert
 
 from gbcs.entity import EntityIdentifier
-from keyrig.errors import LedgerRefused
-from keyrig.ledger import Ledger
+from keyrig.base.errors import LedgerRefused
+from keyrig.domain.states import EventType
+from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.schema import deliveries
-from keyrig.ledger.states import EventType
 from keyrig.ledger.upstream_standing import EventState
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from gbcs.entity import EntityIdentifier
-from keyrig.ledger import Ledger
-from keyrig.ledger.states import EventType
+from keyrig.domain.states import EventType
+from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.upstream_standing import EventState
 
 if TYPE_CHECKING:

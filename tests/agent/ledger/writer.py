@@ -18,10 +18,11 @@ from sqlalchemy import event
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType, KeyUsage
-from keyrig.duties.facts import DeviceFacts, Outcome
+from keyrig.domain.device_facts import DeviceFacts, Outcome
+from keyrig.domain.smi_status import SMIStatus
 from keyrig.duties.rules import built_in_rules
-from keyrig.duties.smi_status import SMIStatus
-from keyrig.ledger import Ledger
+from keyrig.ledger.ledger import Ledger
+from keyrig.run.duty_outcomes import finish_duty
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 BROKER = EntityIdentifier.parse("90b3d51f30000002")
@@ -60,7 +61,8 @@ def begin_duty(ledger: Ledger) -> int:
 
 def fail_duty(ledger: Ledger, attempt_id: int) -> None:
     """Let the hub's first duty fail."""
-    ledger.finish_duty(
+    finish_duty(
+        ledger,
         attempt_id=attempt_id,
         outcome=Outcome.FAILED,
         detail="no answer",

@@ -6,14 +6,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from gbcs.roles import DeviceType
-from keyrig.clock_trust import ClockFault
-from keyrig.duties.facts import Cause, Outcome
-from keyrig.duties.known_facts import FactName
+from keyrig.documents import report_document as parts
+from keyrig.domain.clock_trust import ClockFault
+from keyrig.domain.device_facts import Cause, Outcome
+from keyrig.domain.key_changes import KeyChangeState
+from keyrig.domain.known_facts import FactName
+from keyrig.domain.smi_status import SMIStatus
+from keyrig.domain.states import ExchangeOutcome, RunOutcome
 from keyrig.duties.plan import DutyState
 from keyrig.duties.rules import Actor, StepKind
-from keyrig.duties.smi_status import SMIStatus
-from keyrig.ledger.states import ExchangeOutcome, KeyChangeState, RunOutcome
-from keyrig.report import document as parts
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from keyrig.report.evidence_check import DutyVerdict, Verdict, check
-from keyrig.report.evidence_file import read_evidence
-from keyrig.report.evidence_key import EvidenceKey
-from keyrig.report.evidence_lines import chained, hash_of, sealed_octets
+from keyrig.evidence.evidence_check import DutyVerdict, Verdict, check
+from keyrig.evidence.evidence_file import read_evidence
+from keyrig.evidence.evidence_key import EvidenceKey
+from keyrig.evidence.evidence_lines import chained, hash_of, sealed_octets
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,18 +5,18 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from keyrig.cli import run_command
-from keyrig.clock import utc_now
+from keyrig.base.clock import utc_now
+from keyrig.cli import run_cli
+from keyrig.config.rig_file import emulated_home_text
 from keyrig.ledger.ledger import Ledger
-from keyrig.report.composing import compose
-from keyrig.report.record import gather
-from keyrig.rig import emulated_home_text
+from keyrig.ledger.run_record import gather
+from keyrig.report.report_building import compose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from keyrig.report.document import DevicePart, DutyPart, Report
+    from keyrig.documents.report_document import DevicePart, DutyPart, Report
 
 HUB = "00-DB-12-34-56-78-90-A2"
 ESME = "00-DB-12-34-56-78-90-A0"
@@ -35,7 +35,7 @@ def run_home(
     rig = home.parent / "rig.toml"
     rig.write_text(text, encoding="utf-8")
     only = [part for device in devices for part in ("--device", device)]
-    return run_command(["run", str(rig), *only, "--json"])
+    return run_cli(["run", str(rig), *only, "--json"])
 
 
 def report_of(home: Path, run: int = 0, *, days_later: float = 0) -> Report:

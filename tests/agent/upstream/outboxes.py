@@ -8,15 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from gbcs.entity import EntityIdentifier
+from keyrig.domain.states import EventType
 from keyrig.ledger.outbox import Event, event_identifier
-from keyrig.ledger.states import EventType
 from keyrig.upstream.cloud_events import outgoing
-from keyrig.upstream.target import Answer
+from keyrig.upstream.upstream_target import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from keyrig.ledger import Ledger
+    from keyrig.ledger.ledger import Ledger
     from keyrig.upstream.cloud_events import Outgoing
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)

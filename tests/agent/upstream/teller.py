@@ -16,9 +16,9 @@ from typing import Any
 
 from sqlalchemy import event
 
-from keyrig.ledger import Ledger
-from keyrig.upstream.delivery import Delivery, Told
-from keyrig.upstream.ndjson import NDJSONTarget
+from keyrig.ledger.ledger import Ledger
+from keyrig.upstream.ndjson_target import NDJSONTarget
+from keyrig.upstream.publishing import Delivery, Told
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 WRITING = ("INSERT", "UPDATE", "DELETE")

@@ -11,7 +11,7 @@ import pytest
 
 from agent.upstream.outboxes import device, fill
 from agent.upstream.teller import tell
-from keyrig.ledger import Ledger
+from keyrig.ledger.ledger import Ledger
 
 TELLER = Path(__file__).with_name("teller.py")
 DEVICES = (1, 2, 1, 3, 1)

@@ -1,0 +1,243 @@
+"""Who may: the token that a request shows, and what it allows."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import structlog
+from fastapi import Request, Security
+from fastapi.security import HTTPBearer, SecurityScopes
+from starlette.concurrency import run_in_threadpool
+
+from keyrig.api.problem_documents import Problem, ProblemFound, problem, problem_response
+from keyrig.domain.api_tokens import Scope, Token, TokenFault, is_text_of, token_id_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from starlette.types import ASGIApp, Receive, Send
+    from starlette.types import Scope as ASGIScope
+
+    from keyrig.api.ledger_view import Ledgers, Version
+    from keyrig.api.rate_limit import SlowDown
+
+OPEN_PATHS: Final = frozenset({"/", "/api/v1/health"})
+OPEN_PREFIX: Final = "/page/"
+"""The page itself; what it shows it asks for with a token."""
+UNIX_ADDRESS: Final = "unix"
+_CHALLENGE: Final = 'Bearer realm="keyrig"'
+_FINGERPRINT_DIGITS: Final = 8
+_STEP: Final = "authenticate"
+_log = structlog.get_logger(__name__)
+
+
+class Access:
+    """Knows the tokens, as they are in the ledger at each moment.
+
+    Args:
+        ledgers: Where they are kept.
+        clock: Gives the present instant.
+        slow_down: Counts who shows wrong ones.
+        refused: Is told why each was refused, for the figures.
+    """
+
+    def __init__(
+        self,
+        ledgers: Ledgers,
+        *,
+        clock: Callable[[], datetime],
+        slow_down: SlowDown,
+        refused: Callable[[str], None] = lambda _reason: None,
+    ) -> None:
+        self._ledgers = ledgers
+        self._clock = clock
+        self._slow_down = slow_down
+        self._refused = refused
+        self._lock = threading.Lock()
+        self._known: tuple[Version, dict[str, Token]] | None = None
+
+    async def tokens(self) -> dict[str, Token]:
+        """Give the tokens by id, as the ledger has them now."""
+        known = self._known
+        if known is not None and known[0] == self._ledgers.watch.version():
+            return known[1]
+        return await run_in_threadpool(self._read)
+
+    def _read(self) -> dict[str, Token]:
+        with self._lock:
+            version = self._ledgers.watch.version()
+            tokens = {token.id: token for token in self._ledgers.reading.tokens.all()}
+            self._known = (version, tokens)
+        return tokens
+
+    async def standing(self) -> frozenset[tuple[str, TokenFault | None]]:
+        """Give which tokens there are, each with why it is refused now, or None."""
+        now = self._clock()
+        return frozenset((token.id, token.fault(now)) for token in (await self.tokens()).values())
+
+    async def holds(self, token: Token) -> bool:
+        """Say whether a token that was accepted before still holds."""
+        known = (await self.tokens()).get(token.id)
+        return known is not None and known.fault(self._clock()) is None
+
+    async def token_of(self, authorization: str | None, address: str) -> Token:
+        """Give the token that a request shows.
+
+        Args:
+            authorization: The request's Authorization header.
+            address: The client's.
+
+        Raises:
+            ProblemFound: It shows none, or one that does not hold.
+        """
+        if authorization is None:
+            raise ProblemFound(_missing(), {"WWW-Authenticate": _CHALLENGE})
+        scheme, _, text = authorization.partition(" ")
+        text = text.strip()
+        if scheme.lower() != "bearer" or not text:
+            raise ProblemFound(_missing(), {"WWW-Authenticate": _CHALLENGE})
+        token = (await self.tokens()).get(token_id_of(text) or "")
+        fault: TokenFault | None = TokenFault.UNKNOWN
+        if is_text_of(text, token):
+            assert token is not None
+            fault = token.fault(self._clock())
+            if fault is None:
+                return token
+        assert fault is not None
+        raise self._wrong(text, fault, address)
+
+    def _wrong(self, text: str, fault: TokenFault, address: str) -> ProblemFound:
+        wait_s, count = self._slow_down.failed(address)
+        self._refused(fault.value)
+        # Whoever goes on is logged ever more rarely, or the log would be theirs to fill.
+        if not wait_s or count.bit_count() == 1:
+            _log.warning(
+                "token refused",
+                client=address,
+                reason=fault.value,
+                fingerprint=hashlib.sha256(text.encode(errors="replace")).hexdigest()[
+                    :_FINGERPRINT_DIGITS
+                ],
+                failures=count,
+            )
+        if wait_s:
+            return ProblemFound(_too_many(), {"Retry-After": str(max(1, round(wait_s + 0.5)))})
+        challenge = f'{_CHALLENGE}, error="invalid_token"'
+        return ProblemFound(_refusal(fault), {"WWW-Authenticate": challenge})
+
+
+class TokenDemanded:
+    """Lets requests through that show a token which holds, before anything of them is read.
+
+    Args:
+        app: What stands behind.
+        access: Knows the tokens.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access) -> None:
+        self._app = app
+        self._access = access
+
+    async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        path: str = scope.get("path", "")
+        if scope["type"] != "http" or path in OPEN_PATHS or path.startswith(OPEN_PREFIX):
+            await self._app(scope, receive, send)
+            return
+        authorization = next(
+            (
+                value.decode("latin-1")
+                for name, value in scope["headers"]
+                if name == b"authorization"
+            ),
+            None,
+        )
+        try:
+            token = await self._access.token_of(authorization, client_address(scope))
+        except ProblemFound as found:
+            response = problem_response(found.problem, instance=path, headers=found.headers)
+            await response(scope, receive, send)
+            return
+        scope.setdefault("state", {})["token"] = token
+        await self._app(scope, receive, send)
+
+
+def client_address(scope: ASGIScope) -> str:
+    """Give the address that a request comes from; that of a Unix socket is one word."""
+    client = scope.get("client")
+    return str(client[0]) if client and client[0] else UNIX_ADDRESS
+
+
+_bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="token",
+    bearerFormat="keyrig token",
+    description="A token that `keyrig token create` made; its scopes are read, run and keys.",
+)
+
+
+async def _allowed(request: Request, scopes: SecurityScopes, _credentials: _Credentials) -> Token:
+    token: Token = request.state.token
+    lacking = [name for name in scopes.scopes if Scope(name) not in token.scopes]
+    if lacking:
+        challenge = f'{_CHALLENGE}, error="insufficient_scope", scope="{" ".join(scopes.scopes)}"'
+        raise ProblemFound(_lacks_scope(lacking[0]), {"WWW-Authenticate": challenge})
+    return token
+
+
+_Credentials = Annotated[Any, Security(_bearer)]
+ReadToken = Annotated[Token, Security(_allowed, scopes=[Scope.READ.value])]
+RunToken = Annotated[Token, Security(_allowed, scopes=[Scope.RUN.value])]
+KeysToken = Annotated[Token, Security(_allowed, scopes=[Scope.KEYS.value])]
+
+
+def _missing() -> Problem:
+    return problem(
+        "token-missing",
+        HTTPStatus.UNAUTHORIZED,
+        "A token is needed",
+        detail="the request shows no token",
+        step=_STEP,
+        cause="there is no Authorization header of the form 'Bearer TOKEN'",
+        hint="make a token with `keyrig token create`, and show it",
+    )
+
+
+def _refusal(fault: TokenFault) -> Problem:
+    return problem(
+        "token-refused",
+        HTTPStatus.UNAUTHORIZED,
+        "The token does not hold",
+        detail="the token that the request shows does not hold",
+        step=_STEP,
+        cause="it is unknown" if fault is TokenFault.UNKNOWN else f"it is {fault.value}",
+        hint="see `keyrig token list`, and make another with `keyrig token create`",
+    )
+
+
+def _too_many() -> Problem:
+    return problem(
+        "too-many-refused",
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "Too many wrong tokens",
+        detail="too many wrong tokens came from this address",
+        step=_STEP,
+        cause="the token does not hold, and neither did those before it",
+        hint="wait as long as Retry-After says, and show a token that holds",
+    )
+
+
+def _lacks_scope(name: str) -> Problem:
+    return problem(
+        "scope-missing",
+        HTTPStatus.FORBIDDEN,
+        "The token does not allow it",
+        detail=f"the token lacks the scope {name}",
+        step="authorise",
+        cause=f"it was made without the scope {name}",
+        hint=f"make one with `keyrig token create NAME --scope {name}`",
+    )

@@ -1,0 +1,159 @@
+"""What the server works with: rigs, ledger, operations, and who may."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+from starlette.concurrency import run_in_threadpool
+
+from keyrig.api.access import Access
+from keyrig.api.event_log import EventLog
+from keyrig.api.ledger_view import Documents, Ledgers
+from keyrig.api.metrics import Figures
+from keyrig.api.operations import Operations
+from keyrig.api.rate_limit import SlowDown
+from keyrig.api.schedule import Schedule
+from keyrig.api.served_rigs import Rigs
+from keyrig.base.clock import monotonic, utc_now
+from keyrig.base.errors import LedgerError
+from keyrig.config.places import LEDGER_FILE, make_home
+from keyrig.upstream.publisher import Courier
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from keyrig.api.served_rigs import ServedRig
+    from keyrig.config.settings import Settings
+
+WATCH_EVERY_S: Final = 0.5
+"""How soon a token that was revoked elsewhere ends the streams that it opened."""
+STOP_WITHIN_S: Final = 45.0
+"""How long the server waits at its end for runs to stop: one exchange with a device."""
+FLUSH_WITHIN_S: Final = 5.0
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(kw_only=True)
+class Service:
+    """Everything behind the API.
+
+    Args:
+        home: The home folder.
+        settings: The settings; those of the server, and whom events are told.
+        rig_files: The rigs that are served.
+        clock: Gives the present instant.
+        seconds: Gives seconds that never go back.
+    """
+
+    home: Path
+    settings: Settings
+    rig_files: Sequence[Path] = ()
+    clock: Callable[[], datetime] = utc_now
+    seconds: Callable[[], float] = monotonic
+    closing: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        make_home(self.home)
+        with ExitStack() as stack:
+            self.ledgers = Ledgers(self.home / LEDGER_FILE)
+            stack.callback(self.ledgers.close)
+            self.rigs = Rigs(self.rig_files)
+            self.documents = Documents()
+            self.figures = Figures()
+            self.events = EventLog(self.ledgers.telling, self.clock)
+            stack.callback(self.events.close)
+            self.schedule = Schedule(self.settings.serve.run_due_every_s)
+            self.operations = Operations(
+                self.ledgers.writing, self.events, clock=self.clock, on_end=self._ended
+            )
+            self.operations.close_left_open()
+            self.access = Access(
+                self.ledgers,
+                clock=self.clock,
+                slow_down=SlowDown(self.seconds),
+                refused=self.figures.token_refused,
+            )
+            self.courier = Courier(
+                self.ledgers.writing.path, self.settings, clock=self.clock, observe=_tell_log
+            )
+            self.courier.start()
+            stack.callback(self.courier.stop)
+            self._stack = stack.pop_all()
+
+    def stamp(self, rig: ServedRig) -> Any:
+        """Give what a document of a rig is made from, for `Documents`.
+
+        Outcomes stand in the ledger, of which every commit is seen; deadlines pass with the
+        seconds; what is not in the ledger, such as who holds a device, may be a second old.
+        """
+        return (
+            self.ledgers.watch.version(),
+            rig.stamp,
+            int(self.seconds()),
+            self.operations.changes,
+        )
+
+    @asynccontextmanager
+    async def watching(self) -> AsyncIterator[None]:
+        """Watch tokens and the schedule, in the server's event loop."""
+        tasks = [asyncio.create_task(self._watch_tokens()), asyncio.create_task(self._run_due())]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _watch_tokens(self) -> None:
+        """Wake whoever watches events when a token no longer holds."""
+        before = None
+        while True:
+            with suppress(LedgerError):
+                now = await self.access.standing()
+                if now != before:
+                    self.events.wake()
+                before = now
+            await asyncio.sleep(WATCH_EVERY_S)
+
+    async def _run_due(self) -> None:
+        """Carry out by itself, now and then, what is due on the rigs."""
+        every_s = self.settings.serve.run_due_every_s
+        while every_s is not None:
+            await asyncio.sleep(min(every_s, 1.0))
+            await run_in_threadpool(
+                self.schedule.tick,
+                self.rigs,
+                self.operations,
+                now=self.clock(),
+                now_s=self.seconds(),
+            )
+
+    def end_streams(self) -> None:
+        """Have every stream of events end."""
+        self.closing = True
+        self.events.wake()
+
+    def stop_runs(self, wait_s: float = STOP_WITHIN_S) -> None:
+        """Stop every run safely, and have who watches see how it ended."""
+        self.operations.close(wait_s)
+        self.events.flush(FLUSH_WITHIN_S)
+
+    def close(self) -> None:
+        """Write what is left, and close the ledger."""
+        self._stack.close()
+
+    def _ended(self, rig_name: str, result: str) -> None:
+        self.figures.operation_ended(result)
+        self.courier.wake()
+        self.schedule.ended(rig_name, result, self.seconds())
+
+
+def _tell_log(event_type: str, /, **fields: Any) -> None:
+    """Log what an upstream says of itself."""
+    _log.info(event_type, **fields)

@@ -1,0 +1,70 @@
+"""The largest body that a request may have, whatever its Content-Length says."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from starlette.exceptions import HTTPException
+
+from keyrig.api.problem_documents import Problem, problem, problem_response
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_HINT: Final = "send less, or raise serve.body_maximum_octets or serve.upload_maximum_octets"
+
+
+class BodyLimit:
+    """Refuses bodies that say that they are too large, and those that turn out to be.
+
+    Args:
+        app: What stands behind.
+        octets: How large a body may be.
+        uploads: By path, how large the body of an upload may be.
+    """
+
+    def __init__(self, app: ASGIApp, octets: int, uploads: Mapping[str, int]) -> None:
+        self._app = app
+        self._octets = octets
+        self._uploads = uploads
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limit = self._uploads.get(scope["path"], self._octets)
+        said = next((v for name, v in scope["headers"] if name == b"content-length"), b"0")
+        if said.isdigit() and int(said) > limit:
+            headers = {"Connection": "close"}
+            response = problem_response(too_large(), instance=scope["path"], headers=headers)
+            await response(scope, receive, send)
+            return
+        received = 0
+
+        async def receive_within_limit() -> Message:
+            nonlocal received
+            message = await receive()
+            received += len(message.get("body", b""))
+            if received > limit:
+                raise HTTPException(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            return message
+
+        await self._app(scope, receive_within_limit, send)
+
+
+def too_large() -> Problem:
+    """Give the problem of a body that is too large."""
+    cause = "the body is larger than the server takes"
+    return problem(
+        "too-large",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "The request is too large",
+        detail=cause,
+        step="read-request",
+        cause=cause,
+        hint=_HINT,
+    )

@@ -1,0 +1,144 @@
+"""Certification requests of a rig's devices that wait for an authority, and what it gave."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from fastapi import APIRouter, Body
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response  # noqa: TC002 - FastAPI reads the annotations
+
+from gbcs.errors import CertificateRejected
+from keyrig.api import api_examples as examples
+from keyrig.api.access import KeysToken, ReadToken  # noqa: TC001 - as above
+from keyrig.api.api_documents import (
+    CertificatesTaken,
+    IssuedCertificatesGiven,
+    WaitingRequestList,
+)
+from keyrig.api.api_responses import answer, json_response, problems
+from keyrig.api.json_bodies import JSONRoute
+from keyrig.api.rig_routes import RigName, served_rig
+from keyrig.base.errors import FileInvalid
+from keyrig.evidence.evidence_key import fingerprint
+from keyrig.keys.given_certificates import certificates_in
+from keyrig.keys.issued_certificates import IssuedCertificates
+from keyrig.keys.store_opening import open_rig_keystore
+from keyrig.run.certificates_taken_in import TakenIn, take_in
+from keyrig.run.certification_requests import waiting_requests
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyrig.api.api_service import Service
+    from keyrig.api.served_rigs import ServedRig
+    from keyrig.config.rig_file import Rig
+    from keyrig.keys.given_certificates import GivenCertificate
+    from keyrig.ledger.ledger import Ledger
+    from keyrig.run.certification_requests import WaitingRequest
+
+_GIVEN: Final = "the certificates given"
+
+
+def certification_routes(service: Service) -> APIRouter:
+    """Make the routes of certification requests."""
+    router = APIRouter(
+        route_class=JSONRoute,
+        prefix="/api/v1/rigs/{rig}/certification-requests",
+        tags=["certificates"],
+    )
+
+    @router.get(
+        "",
+        operation_id="certification_requests",
+        response_model=WaitingRequestList,
+        responses={200: answer(examples.WAITING_REQUESTS), **problems(404)},
+    )
+    async def certification_requests(rig: RigName, token: ReadToken) -> Response:
+        """Give the requests of a rig's devices that wait for an authority, as PEM.
+
+        They are those of `keyrig pki requests`. A request is public; it holds no private key.
+        """
+        del token
+        served = await run_in_threadpool(served_rig, service, rig)
+        return json_response(await run_in_threadpool(_listed, service, served))
+
+    @router.post(
+        "/certificates",
+        operation_id="take_certificates",
+        response_model=CertificatesTaken,
+        responses={200: answer(examples.CERTIFICATES_TAKEN), **problems(400, 404, 409)},
+    )
+    async def take_certificates(
+        rig: RigName,
+        given: Annotated[IssuedCertificatesGiven, Body(examples=[examples.CERTIFICATES_GIVEN])],
+        token: KeysToken,
+    ) -> Response:
+        """Take in what an authority gave for requests that wait, as `keyrig pki certified` does.
+
+        Each certificate is checked by itself, against its request, its profile and its path to
+        the root; the answer is 200 with what became of each, and a wrong one changes nothing.
+        """
+        del token
+        served = await run_in_threadpool(served_rig, service, rig)
+        return json_response(await run_in_threadpool(_taken, service, served, given.pem))
+
+    return router
+
+
+def _listed(service: Service, served: ServedRig) -> dict[str, Any]:
+    requests = _waiting(service.ledgers.reading, served.usable(), service.clock())
+    return {"rig": served.name, "requests": [_document(each) for each in requests]}
+
+
+def _waiting(ledger: Ledger, rig: Rig, now: datetime) -> tuple[WaitingRequest, ...]:
+    return waiting_requests(ledger, now, [device.entity_id for device in rig.device])
+
+
+def _document(request: WaitingRequest) -> dict[str, Any]:
+    der = request.order.request
+    pem = x509.load_der_x509_csr(der).public_bytes(Encoding.PEM)
+    return {**request.document(), "sha256": fingerprint(der), "pem": pem.decode("ascii")}
+
+
+def _taken(service: Service, served: ServedRig, pem: str) -> dict[str, Any]:
+    rig, ledger, now = served.usable(), service.ledgers.writing, service.clock()
+    given = _read(pem)
+    issued = IssuedCertificates(open_rig_keystore(service.home, rig.pki))
+    strange = [_of_no_device(rig, each) for each in given]
+    of_the_rig = [each for each, why in zip(given, strange, strict=True) if why is None]
+    taken = iter(take_in(ledger, of_the_rig, issued, now))
+    return {
+        "rig": served.name,
+        "certificates": [(why or next(taken)).document() for why in strange],
+        "waiting": len(_waiting(ledger, rig, now)),
+    }
+
+
+def _read(pem: str) -> list[GivenCertificate]:
+    if "PRIVATE KEY" in pem:
+        raise FileInvalid(_GIVEN, "a private key is among them", "give the certificates alone")
+    return certificates_in(pem.encode(), _GIVEN)
+
+
+def _of_no_device(rig: Rig, given: GivenCertificate) -> TakenIn | None:
+    """Return the refusal of a certificate for a device that is not on the rig, or None."""
+    certificate = given.certificate
+    try:
+        if certificate.profile.is_authority:
+            return None
+        named = certificate.entity_id
+    except CertificateRejected:
+        # Taking it in says what is wrong with it.
+        return None
+    if named is None or any(device.entity_id == named for device in rig.device):
+        return None
+    return TakenIn(
+        source=given.source,
+        certificate=str(certificate),
+        outcome=f"refused: {named} is no device of the rig {rig.name}",
+        is_refused=True,
+        rule="device-not-on-rig",
+    )

@@ -1,0 +1,508 @@
+"""Deliveries: commands that the DCC signed, carried to a device without any key."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
+
+from fastapi import APIRouter, Body, Header, Path, Query
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response  # noqa: TC002 - FastAPI reads the annotations
+
+from duis.errors import DocumentInvalid
+from gbcs.errors import SecurityError
+from gbcs.printable import printable
+from keyrig.api import delivery_documents as documents
+from keyrig.api.access import ReadToken, RunToken  # noqa: TC001 - as above
+from keyrig.api.api_documents import ENTITY_PATTERN, OPERATION_PATTERN, entity_of
+from keyrig.api.api_responses import (
+    answer,
+    conflict,
+    delivery_unknown,
+    device_unknown,
+    invalid,
+    json_response,
+    problems,
+)
+from keyrig.api.delivery_documents import (
+    DeliveryAccepted,
+    DeliveryDocument,
+    DeliveryList,
+    DeliveryRequest,
+    DeliveryWithdrawn,
+    ResumeRequest,
+)
+from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream
+from keyrig.api.json_bodies import JSONRoute
+from keyrig.api.operations import INTERRUPTED
+from keyrig.api.request_instants import utc_of
+from keyrig.api.rig_routes import served_rig
+from keyrig.base.errors import LedgerRefused, SettingsError
+from keyrig.config.places import lock_of
+from keyrig.delivery.batch_reading import COMMANDS_MAXIMUM, GivenCommand, commands_in
+from keyrig.delivery.field_mode import (
+    DeliveryOptions,
+    Handover,
+    carry_out,
+    take_in,
+    withdraw,
+)
+from keyrig.delivery.returned_answers import answer_document, returning_for
+from keyrig.documents.delivery_listing import described_command, states_of
+from keyrig.domain.states import BatchRule
+from keyrig.run.rig_locks import is_held
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from gbcs.entity import EntityIdentifier
+    from keyrig.api.api_service import Service
+    from keyrig.base.observing import Observer, StopAsked
+    from keyrig.config.rig_file import Rig
+    from keyrig.ledger.ledger import Ledger
+    from keyrig.ledger.local_commands import LocalBatch, LocalCommand, NewLocalCommand
+    from keyrig.ledger.operation_record import Operation
+    from keyrig.run.bench import RunResult
+
+DELIVERIES_PATH: Final = "/api/v1/deliveries"
+
+Delivery = Annotated[
+    str,
+    Path(
+        pattern=OPERATION_PATTERN,
+        description="The delivery's id.",
+        examples=[documents.ACCEPTED_EXAMPLE["delivery_id"]],
+    ),
+]
+_ACCEPTED: Final = answer(
+    documents.ACCEPTED_EXAMPLE,
+    description="It has begun; Location says where its state is.",
+    more={"headers": {"Location": {"schema": {"type": "string"}, "required": True}}},
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryOrder:
+    """What a delivery is to do.
+
+    Args:
+        rig: The rig.
+        batch: The commands, as they were taken in.
+        options: How they are delivered.
+    """
+
+    rig: Rig
+    batch: LocalBatch
+    options: DeliveryOptions
+    step: ClassVar[str] = "deliver"
+
+    @property
+    def devices(self) -> tuple[EntityIdentifier, ...]:
+        """The device."""
+        return (self.batch.device,)
+
+    def document(self) -> dict[str, Any]:
+        """Give it as plain JSON."""
+        return {"delivery": self.batch.id, "device": str(self.batch.device)}
+
+    def begin(self, ledger: Ledger, operation_id: str) -> None:
+        """See `keyrig.api.operations.Order`."""
+        ledger.local_commands.record_sitting(self.batch.id, operation_id)
+
+    def carry_out(
+        self,
+        operation_id: str,
+        *,
+        observe: Observer,
+        clock: Callable[[], datetime],
+        should_stop: StopAsked,
+    ) -> RunResult:
+        """See `keyrig.api.operations.Order`."""
+        del operation_id
+        return carry_out(
+            self.rig,
+            self.batch.id,
+            self.options,
+            observe=observe,
+            clock=clock,
+            should_stop=should_stop,
+            is_reserved=True,
+        )
+
+
+def delivery_routes(service: Service) -> APIRouter:
+    """Make the routes of deliveries."""
+    router = APIRouter(route_class=JSONRoute, prefix=DELIVERIES_PATH, tags=["deliveries"])
+    _add_beginning(router, service)
+    _add_looking(router, service)
+    _add_ending(router, service)
+    return router
+
+
+def _add_beginning(router: APIRouter, service: Service) -> None:
+    @router.post(
+        "",
+        operation_id="deliver",
+        status_code=202,
+        response_model=DeliveryAccepted,
+        responses={202: _ACCEPTED, **problems(404, 409)},
+    )
+    async def deliver(
+        asked: Annotated[DeliveryRequest, Body(examples=[documents.REQUEST_EXAMPLE])],
+        token: RunToken,
+    ) -> Response:
+        """Check commands that the DCC signed, and begin to deliver them, as `keyrig deliver` does.
+
+        Everything is checked before anything is sent; 422 says what is wrong. The same commands
+        given again are the same delivery, which goes on where it stood.
+        """
+        accepted = await run_in_threadpool(_deliver, service, asked, token.name)
+        return json_response(accepted, HTTPStatus.ACCEPTED, {"Location": accepted["href"]})
+
+    @router.post(
+        "/{delivery_id}/resume",
+        operation_id="resume_delivery",
+        status_code=202,
+        response_model=DeliveryAccepted,
+        responses={202: _ACCEPTED, **problems(404, 409)},
+    )
+    async def resume(
+        delivery_id: Delivery,
+        asked: Annotated[ResumeRequest, Body(examples=[{"go_on": True}])],
+        token: RunToken,
+    ) -> Response:
+        """Go on with a delivery where it stood."""
+        accepted = await run_in_threadpool(_resume, service, delivery_id, asked, token.name)
+        return json_response(accepted, HTTPStatus.ACCEPTED, {"Location": accepted["href"]})
+
+
+def _add_looking(router: APIRouter, service: Service) -> None:
+    @router.get(
+        "",
+        operation_id="deliveries",
+        response_model=DeliveryList,
+        responses={200: answer(documents.LIST_EXAMPLE), **problems(404)},
+    )
+    async def deliveries(
+        token: ReadToken,
+        limit: Annotated[int, Query(ge=1, le=200, description="How many.")] = 50,
+        before: Annotated[
+            str | None,
+            Query(pattern=OPERATION_PATTERN, description="Only those older than this one."),
+        ] = None,
+        device: Annotated[
+            str | None, Query(pattern=ENTITY_PATTERN, description="Only those for this device.")
+        ] = None,
+    ) -> Response:
+        """Give deliveries, newest first, whoever began them."""
+        del token
+        return json_response(await run_in_threadpool(_list, service, limit, before, device))
+
+    @router.get(
+        "/{delivery_id}",
+        operation_id="delivery",
+        response_model=DeliveryDocument,
+        responses={200: answer(documents.DOCUMENT_EXAMPLE), **problems(404)},
+    )
+    async def delivery(delivery_id: Delivery, token: ReadToken) -> Response:
+        """Give how a delivery stands, with its commands and the device's answers."""
+        del token
+        return json_response(await run_in_threadpool(_document, service, delivery_id))
+
+    @router.get(
+        "/{delivery_id}/events",
+        operation_id="delivery_events",
+        response_class=EventStream,
+        responses={
+            200: {
+                "description": "Server-Sent Events, until the operation has ended.",
+                "content": {
+                    "text/event-stream": {
+                        "schema": STREAM_FORM,
+                        "example": documents.EVENTS_EXAMPLE,
+                    }
+                },
+            },
+            204: {"description": "It has ended, and its last event was seen already."},
+            **problems(404, 409),
+        },
+    )
+    async def events(
+        delivery_id: Delivery,
+        token: ReadToken,
+        last_event_id: Annotated[
+            int,
+            Header(ge=0, le=2**31, description="The last event seen; an EventSource sends it."),
+        ] = 0,
+        after: Annotated[
+            int, Query(ge=0, le=2**31, description="As Last-Event-ID, which outweighs it.")
+        ] = 0,
+    ) -> Response:
+        """Give what happens in a delivery's last operation, from the last event seen on.
+
+        A delivery that is resumed begins another operation, whose events count from 1.
+        """
+        seen = last_event_id or after
+        operation = await run_in_threadpool(_watchable, service, delivery_id)
+        return await event_stream(service, operation, seen, token)
+
+
+def _add_ending(router: APIRouter, service: Service) -> None:
+    @router.post(
+        "/{delivery_id}/stop",
+        operation_id="stop_delivery",
+        status_code=202,
+        response_model=DeliveryAccepted,
+        responses={
+            202: answer(
+                documents.ACCEPTED_EXAMPLE, description="It stops before its next command."
+            ),
+            **problems(404, 409),
+        },
+    )
+    async def stop(delivery_id: Delivery, token: RunToken) -> Response:
+        """Ask a delivery to stop before its next command."""
+        who = f"token {token.name}"
+        stopped = await run_in_threadpool(_stop, service, delivery_id, who)
+        return json_response(stopped, HTTPStatus.ACCEPTED)
+
+    @router.post(
+        "/{delivery_id}/withdraw",
+        operation_id="withdraw_delivery",
+        response_model=DeliveryWithdrawn,
+        responses={200: answer(documents.WITHDRAWN_EXAMPLE), **problems(404, 409)},
+    )
+    async def withdraw_delivery(delivery_id: Delivery, token: RunToken) -> Response:
+        """Give up what may still be sent of a delivery, as `keyrig deliver --withdraw` does."""
+        del token
+        return json_response(await run_in_threadpool(_withdraw, service, delivery_id))
+
+
+def _deliver(service: Service, asked: DeliveryRequest, name: str) -> dict[str, Any]:
+    rig = served_rig(service, asked.rig).usable()
+    device = entity_of(asked.device)
+    if all(each.entity_id != device for each in rig.device):
+        raise device_unknown(str(device), rig.name)
+    handover = Handover(
+        rig=rig,
+        device=device,
+        commands=_read(asked),
+        valid_for_hours=service.settings.deliver.valid_for_hours,
+        expires_at=utc_of(asked.expires_at, "body.expires_at"),
+    )
+    rule = BatchRule.GO_ON if asked.go_on else BatchRule.STOP
+    return_as = None if asked.return_as is None else entity_of(asked.return_as)
+    now = service.clock()
+    try:
+        _see_who_returns(rig, device, handover.check(now), return_as)
+        batch = take_in(service.ledgers.writing, handover, uuid.uuid4().hex, now, rule=rule)
+    except (SettingsError, SecurityError) as error:
+        raise invalid("check-commands", "body.commands", printable(str(error))) from error
+    options = DeliveryOptions(rule=rule, return_as=return_as, accept_clock=asked.accept_clock)
+    return _begin(service, DeliveryOrder(rig=rig, batch=batch, options=options), name)
+
+
+def _read(asked: DeliveryRequest) -> list[GivenCommand]:
+    """Read the commands of a request.
+
+    Raises:
+        ProblemFound: One is not of the form that is said.
+    """
+    found: list[GivenCommand] = []
+    for number, given in enumerate(asked.commands, 1):
+        where = f"body.commands.{number - 1}.content"
+        is_xml = given.content.lstrip("\ufeff \t\r\n").startswith("<")
+        if is_xml != (given.form == "duis"):
+            raise invalid("read-commands", where, f"it is not of the form {given.form}")
+        try:
+            found += commands_in(given.content.encode("utf-8", "replace"), f"command {number}")
+        except (SettingsError, DocumentInvalid) as error:
+            raise invalid("read-commands", where, printable(str(error))) from error
+        if len(found) > COMMANDS_MAXIMUM:
+            raise invalid("read-commands", where, f"more than {COMMANDS_MAXIMUM} commands in all")
+    return found
+
+
+def _see_who_returns(
+    rig: Rig,
+    device: EntityIdentifier,
+    commands: tuple[NewLocalCommand, ...],
+    return_as: EntityIdentifier | None,
+) -> None:
+    """See that somebody can return each answer, before anything is taken in.
+
+    Raises:
+        SettingsError: Nothing says who.
+    """
+    on_rig = next(each for each in rig.device if each.entity_id == device)
+    returning = returning_for(rig, on_rig, party=return_as)
+    for command in commands:
+        returning.party_for(command.request_id, command.originator)
+
+
+def _resume(service: Service, delivery_id: str, asked: ResumeRequest, name: str) -> dict[str, Any]:
+    batch = _batch(service, delivery_id)
+    rig = served_rig(service, batch.rig_name).usable()
+    options = DeliveryOptions(
+        rule=BatchRule.GO_ON if asked.go_on else BatchRule.STOP,
+        return_as=None if asked.return_as is None else entity_of(asked.return_as),
+        accept_clock=asked.accept_clock,
+    )
+    return _begin(service, DeliveryOrder(rig=rig, batch=batch, options=options), name)
+
+
+def _begin(service: Service, order: DeliveryOrder, name: str) -> dict[str, Any]:
+    operation = service.operations.start(order, name)
+    return _accepted(order.batch, operation.id, "running")
+
+
+def _accepted(batch: LocalBatch, operation_id: str, state: str) -> dict[str, Any]:
+    href = f"{DELIVERIES_PATH}/{batch.id}"
+    return {
+        "delivery_id": batch.id,
+        "operation_id": operation_id,
+        "rig": batch.rig_name,
+        "device": str(batch.device),
+        "state": state,
+        "href": href,
+        "events": f"{href}/events",
+    }
+
+
+def _batch(service: Service, delivery_id: str) -> LocalBatch:
+    """Give the batch of a delivery.
+
+    Raises:
+        ProblemFound: There is none of that id.
+    """
+    try:
+        return service.ledgers.reading.local_commands.batch(delivery_id)
+    except LedgerRefused:
+        raise delivery_unknown(delivery_id) from None
+
+
+def _last_operation(service: Service, batch: LocalBatch) -> Operation | None:
+    ledger = service.ledgers.reading
+    ids = ledger.local_commands.sittings(batch.id)
+    return ledger.operations.operation(ids[-1]) if ids else None
+
+
+def _list(service: Service, limit: int, before: str | None, device: str | None) -> dict[str, Any]:
+    ledger = service.ledgers.reading
+    of_device = None if device is None else entity_of(device)
+    with ledger.reading():
+        try:
+            found = ledger.local_commands.page(limit + 1, before=before, device=of_device)
+        except LedgerRefused:
+            raise delivery_unknown(str(before)) from None
+        shown = found[:limit]
+        summaries = [
+            _summary(
+                service,
+                batch,
+                ledger.local_commands.commands(batch.id),
+                _last_operation(service, batch),
+            )
+            for batch in shown
+        ]
+    return {
+        "deliveries": summaries,
+        "next": shown[-1].id if len(found) > limit else None,
+    }
+
+
+def _document(service: Service, delivery_id: str) -> dict[str, Any]:
+    ledger = service.ledgers.reading
+    with ledger.reading():
+        batch = _batch(service, delivery_id)
+        commands = ledger.local_commands.commands(batch.id)
+        operation = _last_operation(service, batch)
+    return {
+        **_summary(service, batch, commands, operation),
+        "problem": operation.problem if operation else None,
+        "stoppable": operation is not None and service.operations.is_running(operation.id),
+        "commands": [
+            {
+                **described_command(command),
+                "answer": answer_document(command).decode() if command.answer else None,
+            }
+            for command in commands
+        ],
+    }
+
+
+def _summary(
+    service: Service,
+    batch: LocalBatch,
+    commands: tuple[LocalCommand, ...],
+    operation: Operation | None,
+) -> dict[str, Any]:
+    return {
+        "delivery_id": batch.id,
+        "operation_id": operation.id if operation else None,
+        "rig": batch.rig_name,
+        "device": str(batch.device),
+        "state": _state(service, batch, commands, operation),
+        "rule": batch.rule.value,
+        "taken_in_at": batch.taken_in_at.isoformat(),
+        "finished_at": batch.finished_at.isoformat() if batch.finished_at else None,
+        "detail": batch.detail,
+        "left": sum(each.is_open for each in commands),
+        "states": states_of(commands),
+    }
+
+
+def _state(
+    service: Service,
+    batch: LocalBatch,
+    commands: tuple[LocalCommand, ...],
+    operation: Operation | None,
+) -> str:
+    """Say how a delivery stands: by its last operation, or as the command line left it."""
+    if operation is not None and operation.result is None:
+        return "running"
+    ended = operation.finished_at if operation else None
+    is_later = ended is None or (batch.finished_at is not None and batch.finished_at > ended)
+    if operation is not None and operation.result is not None and not is_later:
+        return operation.result
+    if batch.outcome is not None:
+        return batch.outcome.value
+    if is_held(lock_of(service.home, batch.rig_name)):
+        return "running"
+    return INTERRUPTED if any(each.sendings for each in commands) else "waiting"
+
+
+def _watchable(service: Service, delivery_id: str) -> Operation:
+    operation = _last_operation(service, _batch(service, delivery_id))
+    if operation is None:
+        raise conflict(
+            "events-not-kept",
+            "Its events are not kept",
+            "watch-delivery",
+            f"delivery {delivery_id} was begun by the command line, which shows its events itself",
+            f"see {DELIVERIES_PATH}/{delivery_id} for how it stands",
+        )
+    return operation
+
+
+def _stop(service: Service, delivery_id: str, who: str) -> dict[str, Any]:
+    batch = _batch(service, delivery_id)
+    operation = _last_operation(service, batch)
+    if operation is None or not service.operations.stop(operation.id, who):
+        raise conflict(
+            "not-running",
+            "Nothing to stop",
+            "stop-delivery",
+            f"delivery {delivery_id} is not under way in this server",
+            "there is nothing to do",
+        )
+    return _accepted(batch, operation.id, "running")
+
+
+def _withdraw(service: Service, delivery_id: str) -> dict[str, Any]:
+    batch = _batch(service, delivery_id)
+    withdrawn = withdraw(service.home, service.ledgers.writing, batch, service.clock())
+    return {"delivery_id": batch.id, "withdrawn": withdrawn}

@@ -1,0 +1,122 @@
+"""Events of an operation as Server-Sent Events.
+
+Source: WHATWG HTML, 9.2 Server-sent events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi.sse import format_sse_event
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response, StreamingResponse
+
+from keyrig.api.event_log import FINISHED
+from keyrig.base.observing import EVENT_SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from keyrig.api.api_service import Service
+    from keyrig.domain.api_tokens import Token
+    from keyrig.ledger.ledger import Ledger
+    from keyrig.ledger.operation_record import Operation, OperationEvent
+
+RETRY_MS: Final = 2000
+HEARTBEAT: Final = b": heartbeat\n\n"
+REVOKED: Final = b'event: token-refused\ndata: {"reason": "the token does not hold any more"}\n\n'
+BATCH: Final = 500
+STREAM_FORM: Final[dict[str, Any]] = {
+    "type": ["string", "object"],
+    "description": "Events, each with what happened as `event`, its number as `id`, and one JSON "
+    "object as `data`.",
+}
+"""The form of a stream, and of each event as readers of streams see it, for OpenAPI 3.1."""
+
+
+class EventStream(StreamingResponse):
+    """A stream of Server-Sent Events."""
+
+    media_type = "text/event-stream"
+
+
+async def event_stream(service: Service, operation: Operation, seen: int, token: Token) -> Response:
+    """Give the events of an operation after the one that was seen last.
+
+    Where all were seen and no more will come, an EventSource is told so by 204, at which it ends.
+    """
+    if operation.result is not None:
+        last = await run_in_threadpool(service.ledgers.reading.operations.last_number, operation.id)
+        if seen >= last:
+            return Response(
+                status_code=HTTPStatus.NO_CONTENT, headers={"Cache-Control": "no-store"}
+            )
+    return EventStream(
+        _events(service, operation.id, seen, token),
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+async def _events(
+    service: Service, operation_id: str, seen: int, token: Token
+) -> AsyncIterator[bytes]:
+    news = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    unsubscribe = service.events.subscribe(
+        operation_id, lambda: loop.call_soon_threadsafe(news.set)
+    )
+    try:
+        yield format_sse_event(retry=RETRY_MS)
+        while True:
+            news.clear()
+            # Whatever a token sees, it sees while it holds.
+            if not await service.access.holds(token):
+                yield REVOKED
+                return
+            # All was written before the streams were to end, so what is read after shows it.
+            is_closing = service.closing
+            found, has_ended = await run_in_threadpool(
+                _news, service.ledgers.reading, operation_id, seen
+            )
+            if found:
+                seen = found[-1].number
+                yield b"".join(_written(event) for event in found)
+                if found[-1].type == FINISHED:
+                    return
+                continue
+            if has_ended or is_closing:
+                return
+            try:
+                await asyncio.wait_for(news.wait(), service.settings.serve.heartbeat_s)
+            except TimeoutError:
+                yield HEARTBEAT
+    finally:
+        unsubscribe()
+
+
+def _news(ledger: Ledger, operation_id: str, seen: int) -> tuple[tuple[OperationEvent, ...], bool]:
+    """Give the events after the one seen last, and whether no more will come, in one view."""
+    with ledger.reading():
+        operation = ledger.operations.operation(operation_id)
+        found = ledger.operations.events(operation_id, seen, BATCH)
+    return found, operation is None or operation.result is not None
+
+
+def _written(event: OperationEvent) -> bytes:
+    return format_sse_event(
+        event=event.type, data_str=json.dumps(event_document(event)), id=str(event.number)
+    )
+
+
+def event_document(event: OperationEvent) -> dict[str, Any]:
+    """Make the JSON object of an event; as the lines of `keyrig run --json`, with its number."""
+    return {
+        "schema": EVENT_SCHEMA,
+        "number": event.number,
+        "type": event.type,
+        "at": event.at.isoformat(),
+        **event.body,
+    }

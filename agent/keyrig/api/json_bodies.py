@@ -1,0 +1,57 @@
+"""JSON bodies of requests, read as every other document from outside is."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from fastapi import Request
+from fastapi.routing import APIRoute
+from starlette.exceptions import HTTPException
+
+from keyrig.base.outside_files import Unreadable, parse_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from starlette.responses import Response
+
+
+class BodyUnreadable(HTTPException):
+    """A body that is no JSON document as `keyrig.base.outside_files.parse_json` reads it.
+
+    Args:
+        reason: What is wrong with it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(HTTPStatus.UNPROCESSABLE_ENTITY, reason)
+        self.reason = reason
+
+
+class _Request(Request):
+    """A request whose JSON body is bounded."""
+
+    async def json(self) -> Any:
+        """Read the body.
+
+        Raises:
+            BodyUnreadable: It is no such document.
+        """
+        try:
+            return parse_json(await self.body())
+        except Unreadable as error:
+            raise BodyUnreadable(str(error)) from None
+
+
+class JSONRoute(APIRoute):
+    """A route whose JSON body is read by `keyrig.base.outside_files`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """See `fastapi.routing.APIRoute`."""
+        handle = super().get_route_handler()
+
+        async def handle_bounded(request: Request) -> Response:
+            return await handle(_Request(request.scope, request.receive))
+
+        return handle_bounded

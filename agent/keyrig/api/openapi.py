@@ -1,0 +1,73 @@
+"""The OpenAPI document of the API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from keyrig.api.problem_documents import Problem
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+OPENAPI_PATH: Final = "/api/v1/openapi.json"
+TAGS: Final = [
+    {"name": "system", "description": "Health and figures."},
+    {"name": "rigs", "description": "Rigs, their devices, plans and radios."},
+    {"name": "devices", "description": "What is known of devices, and what is due next."},
+    {"name": "runs", "description": "Starting, watching, stopping and reporting runs."},
+    {"name": "deliveries", "description": "Commands that the DCC signed, without keys."},
+    {"name": "outbox", "description": "Whom events are told, and what waits."},
+    {"name": "certificates", "description": "Public certificates; never a private key."},
+]
+_REFERENCE: Final = "#/components/schemas/{model}"
+
+
+def openapi_document(app: FastAPI) -> dict[str, Any]:
+    """Give the OpenAPI document of an application."""
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        tags=TAGS,
+    )
+    schemas = document["components"]["schemas"]
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    made = Problem.model_json_schema(ref_template=_REFERENCE)
+    schemas |= made.pop("$defs", {})
+    schemas["Problem"] = made
+    document["paths"]["/api/v1/health"]["get"]["responses"].pop("422", None)
+    for route in app.routes:
+        if isinstance(route, APIRoute) and route.include_in_schema:
+            _restore_examples(route, document["paths"][route.path])
+    _share_problems(document)
+    return document
+
+
+def _share_problems(document: dict[str, Any]) -> None:
+    """Describe each status' problem documents once, for all operations."""
+    shared: dict[str, Any] = {}
+    for path in document["paths"].values():
+        for operation in path.values():
+            for status, response in operation["responses"].items():
+                if status[0] in "45" and response == shared.setdefault(status, response):
+                    reference = f"#/components/responses/Problem{status}"
+                    operation["responses"][status] = {"$ref": reference}
+    document["components"]["responses"] = {
+        f"Problem{status}": response for status, response in sorted(shared.items())
+    }
+
+
+def _restore_examples(route: APIRoute, path: dict[str, Any]) -> None:
+    """Put the examples back as they are: FastAPI leaves out their keys whose value is null."""
+    for method in route.methods or ():
+        responses = path[method.lower()]["responses"]
+        for status, given in route.responses.items():
+            for media_type, media in given.get("content", {}).items():
+                if "example" in media:
+                    content = responses[str(status)]["content"]
+                    content[media_type]["example"] = media["example"]

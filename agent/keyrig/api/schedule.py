@@ -1,0 +1,104 @@
+"""When the server carries out by itself what is due on its rigs."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from gbcs.errors import KeyrigError
+from keyrig.api.operations import SCHEDULE, Operations, RunOrder
+from keyrig.api.problem_documents import ProblemFound
+from keyrig.base.errors import DeviceBusy, RigBusy
+from keyrig.duties.plan import DutyState
+from keyrig.run.outlook import outlook_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from keyrig.api.served_rigs import Rigs, ServedRig
+
+LONGEST_WAIT_S: Final = 3600.0
+"""How long a rig on which nothing comes to an end is left alone at most, or one interval."""
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Turn:
+    next_at: float = 0.0
+    misses: int = 0
+
+
+class Schedule:
+    """Decides when a rig has its turn.
+
+    Each has one every `every_s`; after a run that did not end as done it waits twice as long,
+    and again, since a device that is not there will not answer for being asked more often.
+
+    Args:
+        every_s: How often, in seconds; None for never.
+    """
+
+    def __init__(self, every_s: float | None) -> None:
+        self._every_s = every_s
+        self._lock = threading.Lock()
+        self._turns: dict[str, _Turn] = {}
+
+    def has_turn(self, rig_name: str, now_s: float) -> bool:
+        """Say whether it is a rig's turn, and count it as taken."""
+        if self._every_s is None:
+            return False
+        with self._lock:
+            turn = self._turns.setdefault(rig_name, _Turn())
+            if now_s < turn.next_at:
+                return False
+            turn.next_at = now_s + self._wait_s(turn)
+            return True
+
+    def ended(self, rig_name: str, result: str, now_s: float) -> None:
+        """Take in how a run on a rig ended, whoever asked for it."""
+        if self._every_s is None:
+            return
+        with self._lock:
+            turn = self._turns.setdefault(rig_name, _Turn())
+            turn.misses = 0 if result == "done" else turn.misses + 1
+            turn.next_at = now_s + self._wait_s(turn)
+
+    def tick(self, rigs: Rigs, operations: Operations, *, now: datetime, now_s: float) -> None:
+        """Begin a run on every rig whose turn it is, and on which something is due.
+
+        Args:
+            rigs: The rigs.
+            operations: Begins the runs.
+            now: The present instant.
+            now_s: Seconds that never go back.
+        """
+        for served in rigs.all():
+            if not self.has_turn(served.name, now_s):
+                continue
+            try:
+                _begin_due(served, operations, now)
+            except (DeviceBusy, RigBusy, ProblemFound) as reason:
+                _log.info("not this time", rig=served.name, reason=str(reason))
+            except KeyrigError as error:
+                _log.warning("the schedule passes a rig over", rig=served.name, reason=str(error))
+
+    def _wait_s(self, turn: _Turn) -> float:
+        assert self._every_s is not None
+        longest = max(LONGEST_WAIT_S, self._every_s)
+        return float(min(self._every_s * 2.0 ** min(turn.misses, 20), longest))
+
+
+def _begin_due(served: ServedRig, operations: Operations, now: datetime) -> None:
+    if operations.on_rig(served.name) is not None:
+        return
+    rig = served.usable()
+    plan = outlook_of(served.places(), now=now).plan
+    awaited = {DutyState.SCHEDULED}
+    if rig.certified_by is not None and rig.certified_by.by != "by-hand":
+        # An authority that said later is asked again by a run; a person brings certificates.
+        awaited.add(DutyState.WAITING)
+    if plan.to_do() or any(duty.state in awaited for duty in plan.duties):
+        operations.start(RunOrder(rig=rig), SCHEDULE)

@@ -1,0 +1,86 @@
+"""Health and figures."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import Response
+
+from keyrig.api import api_examples as examples
+from keyrig.api.access import ReadToken  # noqa: TC001 - FastAPI reads the annotations
+from keyrig.api.api_documents import Live
+from keyrig.api.api_responses import answer, json_response, problems
+from keyrig.api.json_bodies import JSONRoute
+from keyrig.base.errors import LedgerError
+
+if TYPE_CHECKING:
+    from keyrig.api.api_service import Service
+
+
+def system_routes(service: Service) -> APIRouter:
+    """Make the routes of health and figures."""
+    router = APIRouter(route_class=JSONRoute, tags=["system"])
+
+    @router.get(
+        "/api/v1/health",
+        operation_id="health",
+        response_model=Live,
+        responses={200: answer(examples.HEALTH), 422: {"description": "Never."}},
+    )
+    async def health() -> Response:
+        """Say whether the server answers, and whether it is ready; needs no token."""
+        return json_response(await run_in_threadpool(_health, service))
+
+    @router.get(
+        "/metrics",
+        operation_id="metrics",
+        response_class=PlainTextResponse,
+        responses={
+            200: answer(examples.METRICS, media_type="text/plain"),
+            **problems(),
+        },
+    )
+    async def metrics(token: ReadToken) -> Response:
+        """Give figures in Prometheus' text format."""
+        del token
+        text = await run_in_threadpool(_figures, service)
+        return Response(text, media_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
+
+    return router
+
+
+def _health(service: Service) -> dict[str, Any]:
+    checks = {
+        "ledger": _is_ledger_good(service),
+        "rigs": all(served.rig is not None for served in service.rigs.all()),
+        "events": service.events.is_alive() and not service.closing,
+    }
+    return {
+        "live": True,
+        "ready": all(checks.values()),
+        "version": version("keyrig"),
+        "checks": [{"what": what, "good": good} for what, good in checks.items()],
+    }
+
+
+def _is_ledger_good(service: Service) -> bool:
+    try:
+        service.ledgers.reading.clock.latest()
+    except LedgerError:
+        return False
+    return service.ledgers.watch.version()[0] >= 0
+
+
+def _figures(service: Service) -> bytes:
+    return service.figures.text(
+        service.ledgers.writing,
+        service.clock(),
+        running=service.operations.count(),
+        streams=service.events.watchers(),
+        upstreams=service.courier.standing().values(),
+    )

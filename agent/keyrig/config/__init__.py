@@ -1,0 +1,1 @@
+"""The rig file, the settings, secrets by reference, and where the agent keeps things."""

@@ -1,0 +1,119 @@
+"""Where the agent keeps what it is not told another place for."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from keyrig.config.rig_file import Rig
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+LEDGER_FILE: Final = "ledger.sqlite"
+
+
+def home_directory(environment: Mapping[str, str] | None = None) -> Path:
+    """Give the home folder: `KEYRIG_HOME`, or the platform's place for user data.
+
+    It need not exist. None takes the process's own environment.
+    """
+    named = (os.environ if environment is None else environment).get("KEYRIG_HOME")
+    if named:
+        return Path(named).expanduser()
+    from platformdirs import user_data_path  # noqa: PLC0415 - not needed when the home is named
+
+    return user_data_path("keyrig")
+
+
+def ledger_path(*, make: bool = False) -> Path:
+    """Give the ledger's file, making the home folder for it on demand."""
+    home = home_directory()
+    if make:
+        make_home(home)
+    return home / LEDGER_FILE
+
+
+def make_home(home: Path) -> None:
+    """Make the home folder, for its owner alone, where there is none.
+
+    Raises:
+        SettingsError: It cannot be made.
+    """
+    from keyrig.base.private_files import make_folder  # noqa: PLC0415 - not for --help
+
+    try:
+        make_folder(home)
+    except OSError as error:
+        from keyrig.base.errors import SettingsError  # noqa: PLC0415 - not needed as a rule
+
+        raise SettingsError(
+            f"home {home}",
+            f"cannot be made: {error.strerror}",
+            "set KEYRIG_HOME to a folder that can be written",
+        ) from error
+
+
+def default_keystore(environment: Mapping[str, str] | None = None) -> Path:
+    """Give the key store that is used when none is named; it need not exist."""
+    return home_directory(environment) / "pki"
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a rig keeps things, all below the home folder."""
+
+    home: Path
+    rig: Rig
+
+    @property
+    def ledger(self) -> Path:
+        """The ledger's file."""
+        return self.home / LEDGER_FILE
+
+    @property
+    def emulated(self) -> Path:
+        """The memories of the rig's emulated devices."""
+        return self.home / "emulated" / self.rig.name
+
+    def radio_database(self, name: str) -> Path:
+        """Give where zigpy keeps the devices that a radio knows."""
+        return self.home / "rigs" / f"{self.rig.name}.{name}.zigbee.db"
+
+    @property
+    def radio_standings(self) -> Path:
+        """The file that says how the rig's radios stand."""
+        return self.home / "rigs" / f"{self.rig.name}.radios.json"
+
+    @property
+    def keystore(self) -> Path:
+        """The rig's key store."""
+        return self.home / self.rig.pki.keystore
+
+    @property
+    def lock(self) -> Path:
+        """The file whose lock says that an agent drives the rig."""
+        return lock_of(self.home, self.rig.name)
+
+    @property
+    def emulation_lock(self) -> Path:
+        """The file whose lock says that the rig's emulated devices are hosted."""
+        return self.home / "rigs" / f"{self.rig.name}.emulated.lock"
+
+
+def places_of(rig: Rig) -> Places:
+    """Give where a rig keeps things."""
+    return Places(home_directory(), rig)
+
+
+def lock_of(home: Path, rig_name: str) -> Path:
+    """Give the file whose lock says that an agent drives the rig of a name."""
+    return home / "rigs" / f"{rig_name}.lock"

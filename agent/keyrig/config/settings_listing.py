@@ -1,0 +1,267 @@
+"""Describing the settings: every key, its form, what it is now and where that comes from."""
+
+from __future__ import annotations
+
+import builtins
+import enum
+import json
+import types
+import typing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
+
+from pydantic import AwareDatetime, BaseModel
+from pydantic_core import PydanticUndefined
+
+from gbcs.entity import EntityIdentifier
+from keyrig.base.toml_files import line_of
+from keyrig.config.secret_references import SecretPlace
+from keyrig.config.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydantic.fields import FieldInfo
+
+    from keyrig.config.settings import SettingsRead
+
+KIND: Final = "kind"
+NAME: Final = "NAME"
+"""Stands for the name of a table that there may be several of."""
+
+_FORMS: Final[dict[Any, str]] = {
+    str: "text",
+    int: "whole number",
+    float: "number",
+    bool: "true or false",
+    AwareDatetime: "instant with its zone",
+    EntityIdentifier: "Entity Identifier",
+    SecretPlace: 'secret: { file = "…" }, { environment = "…" } or { keyring = "SERVICE/USER" }',
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribedKey:
+    """One key of the settings.
+
+    Args:
+        location: Where it stands; `NAME` for the name of one table of several.
+        form: How its value is written, for people.
+        default: What holds where it is left out; None for nothing.
+        required: Whether its table needs it.
+        description: What it does.
+        kind: The kind of table that it is a key of, where there are several kinds.
+    """
+
+    location: tuple[str, ...]
+    form: str
+    default: Any
+    required: bool
+    description: str
+    kind: str = ""
+
+    @property
+    def name(self) -> str:
+        """The location as TOML writes it."""
+        return ".".join(self.location)
+
+    @property
+    def is_kind(self) -> bool:
+        """Whether it tells which kind its table is of."""
+        return self.location[-1] == KIND
+
+
+def described_keys() -> tuple[DescribedKey, ...]:
+    """Give every key there is, in the order of their declaration."""
+    return tuple(_keys(Settings, ()))
+
+
+def _keys(model: type[BaseModel], at: tuple[str, ...]) -> Iterator[DescribedKey]:
+    kind = (
+        str(_plain(get_args(model.model_fields[KIND].annotation)[0]))
+        if KIND in model.model_fields
+        else ""
+    )
+    fields = sorted(model.model_fields.items(), key=lambda item: item[0] != KIND)
+    for name, field in fields:
+        location = (*at, name)
+        tables = tuple(_tables_in(field.annotation))
+        if not tables:
+            yield DescribedKey(
+                location=location,
+                form=_form(field.annotation),
+                default=_default(field),
+                required=field.is_required(),
+                description=field.description or "",
+                kind=kind,
+            )
+        for table, is_named in tables:
+            yield from _keys(table, (*location, NAME) if is_named else location)
+
+
+def _tables_in(annotation: Any) -> Iterator[tuple[type[BaseModel], bool]]:
+    """Give the tables that a key holds, and whether each stands below a name of its own."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if annotation is not SecretPlace:
+            yield annotation, False
+        return
+    is_named = get_origin(annotation) is dict
+    for argument in get_args(annotation):
+        for table, below in _tables_in(argument):
+            yield table, is_named or below
+
+
+def _form(annotation: Any) -> str:
+    if annotation in _FORMS:
+        return _FORMS[annotation]
+    arguments = get_args(annotation)
+    match get_origin(annotation):
+        case typing.Annotated:
+            form = _form(arguments[0])
+        case typing.Literal:
+            form = " or ".join(json.dumps(each) for each in arguments)
+        case typing.Union | types.UnionType:
+            form = " or ".join(_form(each) for each in arguments if each is not type(None))
+        case builtins.tuple:
+            form = f"list of {_form(arguments[0])}"
+        case builtins.dict:
+            form = f"table of {_form(arguments[1])}"
+        case _:
+            form = str(getattr(annotation, "__name__", annotation))
+    return form
+
+
+def _default(field: FieldInfo) -> Any:
+    value = field.get_default(call_default_factory=True, validated_data={})
+    return None if value is PydanticUndefined else _plain(value)
+
+
+def _plain(value: Any) -> Any:
+    """Give a value as TOML would hold it; a secret as where it is kept."""
+    if isinstance(value, SecretPlace):
+        return value.model_dump(exclude_none=True)
+    if isinstance(value, BaseModel):
+        return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(each) for each in value]
+    if isinstance(value, EntityIdentifier):
+        return str(value)
+    return value.value if isinstance(value, enum.Enum) else value
+
+
+def settings_document(read: SettingsRead) -> dict[str, Any]:
+    """Give what every key is and where that comes from, as plain JSON."""
+    return {
+        "file": str(read.source),
+        "exists": read.source.exists(),
+        "keys": [
+            {
+                "key": key.name,
+                "of_kind": key.kind or None,
+                "form": key.form,
+                "default": key.default,
+                "required": key.required,
+                "description": key.description,
+                "variable": _variable(key.location),
+                "values": [
+                    {"at": ".".join(at), "value": value, "from": _origin(read, at)}
+                    for at, value in _values(_plain(read.settings), key)
+                ],
+            }
+            for key in described_keys()
+        ],
+    }
+
+
+def _variable(location: tuple[str, ...]) -> str:
+    return "KEYRIG_" + "__".join(part.replace("-", "_").upper() for part in location)
+
+
+def _values(
+    values: Any, key: DescribedKey, at: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Give each value that a key holds, with its own location; one for each name."""
+    rest = key.location[len(at) :]
+    if not rest:
+        yield at, values
+        return
+    if not isinstance(values, dict) or key.kind not in {"", values.get(KIND, key.kind)}:
+        return
+    for name in values if rest[0] == NAME else [rest[0]]:
+        if name in values:
+            yield from _values(values[name], key, (*at, name))
+
+
+def _origin(read: SettingsRead, at: tuple[str, ...]) -> str:
+    for location, variable in read.overrides.items():
+        if location == at[: len(location)] or at == location[: len(at)]:
+            return f"environment variable {variable}"
+    if not _is_in_file(read, at):
+        return "default"
+    line = line_of(read.text, at)
+    return f"{read.source}, line {line}" if line else str(read.source)
+
+
+def _is_in_file(read: SettingsRead, at: tuple[str, ...]) -> bool:
+    part: Any = read.settings
+    for name in at:
+        if isinstance(part, BaseModel):
+            if name not in part.model_fields_set:
+                return False
+            part = getattr(part, name)
+        else:
+            part = part[name]
+    return True
+
+
+def settings_lines(read: SettingsRead) -> Iterator[str]:
+    """Give the listing of every key for people."""
+    yield f"settings file: {read.source}{'' if read.source.exists() else ' (none there)'}"
+    document = settings_document(read)
+    for key in document["keys"]:
+        yield ""
+        yield key["key"] + (f"  ({key['of_kind']})" if key["of_kind"] else "")
+        yield f"    {key['description']}"
+        default = "" if key["default"] is None else f"; {_toml(key['default'])} where left out"
+        yield f"    {key['form']}{', needed' if key['required'] else default}"
+        for value in key["values"]:
+            if value["from"] != "default":
+                yield f"    {value['at']} = {_toml(value['value'])}  ({value['from']})"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        inner = ", ".join(f"{name} = {_toml(each)}" for name, each in value.items())
+        return f"{{ {inner} }}" if inner else "{}"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def example_lines() -> Iterator[str]:
+    """Give a settings file in which every key stands, described and commented out.
+
+    Without the # at its beginning, the line of a key or table holds.
+    """
+    yield "# Settings of keyrig. Every key may be left out; what stands here are the defaults."
+    yield "# Secrets are named by where they are kept, and never written here."
+    table: tuple[str, ...] = ()
+    for key in described_keys():
+        if key.location[:-1] != table or key.is_kind:
+            table = key.location[:-1]
+            yield ""
+            yield f"#[{'.'.join(table)}]"
+        yield f"# {key.description} ({key.form}{'; needed' if key.required else ''})"
+        yield f"#{key.location[-1]} = {_shown(key)}"
+
+
+def _shown(key: DescribedKey) -> str:
+    if key.default is not None:
+        return _toml(key.default)
+    if key.is_kind:
+        return key.form
+    if key.form.startswith("secret"):
+        return '{ file = "…" }'
+    if key.form == _FORMS[AwareDatetime]:
+        return "2026-11-20T09:00:00Z"
+    return "0" if "number" in key.form else '"…"'

@@ -1,0 +1,24 @@
+"""Trust anchor cells of devices: whose certificate each holds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gbcs.entity import EntityIdentifier
+    from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """Whose certificate a trust anchor cell holds, as CS02a gives it.
+
+    `subject_key_identifier` has 8 octets.
+    """
+
+    role: RemotePartyRole
+    key_usage: KeyUsage
+    cell_usage: CellUsage
+    entity_id: EntityIdentifier
+    subject_key_identifier: bytes

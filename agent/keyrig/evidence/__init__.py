@@ -1,0 +1,1 @@
+"""Evidence of a run: written, read, and checked by anybody."""

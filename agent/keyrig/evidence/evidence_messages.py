@@ -1,0 +1,284 @@
+"""Checking the messages of an evidence file by the public keys in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from gbcs.certificates import CertificateProfile, GBCSCertificate
+from gbcs.errors import (
+    CertificateRejected,
+    KeyrigError,
+    ProtectionMissing,
+    WrongEntity,
+)
+from gbcs.message import CRAFlag, Header, Message, OtherInformation
+from gbcs.path_validation import validate_path
+from gbcs.printable import printable
+from gbcs.protection import describe
+from gbcs.use_cases import MessageCode, command_protection, decode_payload, response_protection
+from keyrig.domain.states import ExchangeOutcome
+from keyrig.evidence.evidence_key import fingerprint
+from keyrig.evidence.evidence_requests import ServiceRequests
+from keyrig.evidence.evidence_signers import DeviceSigners, signers_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from gbcs.entity import EntityIdentifier
+    from keyrig.evidence.evidence_file import EvidenceFile, FiledAlert, FiledExchange
+
+_REASON_CHARACTERS = 300
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something in a file that does not hold; `line` is where."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """An exchange whose messages hold as far as public keys tell.
+
+    Args:
+        exchange: The exchange.
+        header: The command's header.
+        command: The command's payload.
+        response: The response's payload; None where no verified one is said to have come.
+        is_maced: The response is protected by a MAC alone, which no public key can check.
+        signed_under: The device's certificates (DER) by whose key the response's signature holds.
+    """
+
+    exchange: FiledExchange
+    header: Header
+    command: Any = field(repr=False)
+    response: Any = field(repr=False)
+    is_maced: bool
+    signed_under: frozenset[bytes] = field(default=frozenset(), repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeenAlert:
+    """An alert whose signature holds."""
+
+    alert: FiledAlert
+    header: Header
+    payload: Any = field(repr=False)
+
+
+class Messages:
+    """Checks messages, and collects what does not hold.
+
+    Args:
+        file: The evidence.
+        roots: The fingerprints of the roots to trust; None trusts those in the file.
+    """
+
+    def __init__(self, file: EvidenceFile, roots: Collection[str] | None) -> None:
+        self._organisations = file.certificates
+        self._signers = DeviceSigners(file.device_certificates)
+        self.roots = [
+            certificate
+            for certificate in file.certificates
+            if certificate.profile is CertificateProfile.ROOT
+            and (roots is None or fingerprint(certificate.der) in roots)
+        ]
+        self._authorities = [c for c in file.certificates if c.profile.is_authority]
+        self._trusted: dict[GBCSCertificate, bool] = {}
+        self._requests = ServiceRequests(file, self.is_trusted)
+        self._answered_to_dcc: dict[tuple[EntityIdentifier, EntityIdentifier], tuple[int, int]] = {}
+        self.findings: list[Finding] = []
+
+    def is_trusted(self, certificate: GBCSCertificate) -> bool:
+        """Say whether a certificate leads to a root in the file."""
+        if certificate not in self._trusted:
+            try:
+                validate_path(
+                    certificate,
+                    path_certificates=self._authorities,
+                    trust_anchors=self.roots,
+                    at=None,
+                )
+            except CertificateRejected:
+                self._trusted[certificate] = False
+            else:
+                self._trusted[certificate] = True
+        return self._trusted[certificate]
+
+    def see(self, exchanges: Iterable[FiledExchange]) -> list[Seen]:
+        """Check exchanges, and give those that hold, in the order in which they were made."""
+        commands = []
+        counters: dict[EntityIdentifier, tuple[int, int]] = {}
+        for exchange in sorted(exchanges, key=lambda exchange: exchange.id):
+            try:
+                commands.append(self._command(exchange, counters))
+            except KeyrigError as error:
+                self._find(exchange.line, str(error))
+        self._signers.know_changes(
+            (each.exchange.id, each.command)
+            for each in commands
+            if each.header.message_code == MessageCode.UPDATE_DEVICE_CERTIFICATE
+        )
+        seen = []
+        for command in commands:
+            try:
+                seen.append(self._answered(command))
+            except KeyrigError as error:
+                self._find(command.exchange.line, str(error))
+        return seen
+
+    def see_alerts(self, alerts: Iterable[FiledAlert]) -> list[SeenAlert]:
+        """Check alerts, once the exchanges are, and give those whose signature holds."""
+        seen = []
+        for alert in alerts:
+            try:
+                found = self._alert(alert)
+            except KeyrigError as error:
+                if alert.verified:
+                    self._find(alert.line, str(error))
+            else:
+                seen += [found] if found else []
+        return seen
+
+    def _find(self, line: int, reason: str) -> None:
+        self.findings.append(Finding(line=line, reason=printable(reason, _REASON_CHARACTERS)))
+
+    def _command(
+        self, exchange: FiledExchange, counters: dict[EntityIdentifier, tuple[int, int]]
+    ) -> Seen:
+        """Check a command; the counters of an originator ascend."""
+        if not exchange.command:
+            return self._command_of_dcc(exchange, counters)
+        command = Message.parse(exchange.command)
+        header = command.header
+        if header.cra_flag is not CRAFlag.COMMAND or header.recipient != exchange.device:
+            raise WrongEntity(f"{describe(header)} is no command to device {exchange.device}")
+        _ascend(
+            counters, header.originator, header.originator_counter, exchange.line, describe(header)
+        )
+        decoded = decode_payload(command)
+        if decoded is None:
+            raise WrongEntity(f"{describe(header)} is of no use case that a duty needs")
+        if command_protection(decoded.value).signature:
+            self._require_trusted(signers_of(command, self._organisations), header)
+        self._requests.check_signed(exchange)
+        return Seen(
+            exchange=exchange,
+            header=header,
+            command=decoded.value,
+            response=None,
+            is_maced=not response_protection(decoded.value).signature,
+        )
+
+    def _command_of_dcc(
+        self, exchange: FiledExchange, counters: dict[EntityIdentifier, tuple[int, int]]
+    ) -> Seen:
+        """Check the request for a command that the DCC made, and take what it asks for."""
+        asked = self._requests.asked_for(exchange)
+        request_id = asked.request_id
+        name = f"request {request_id}"
+        _ascend(counters, request_id.originator, request_id.counter, exchange.line, name)
+        header = Header(
+            cra_flag=CRAFlag.COMMAND,
+            originator_counter=asked.counter,
+            originator=asked.command.originator,
+            recipient=exchange.device,
+            other_information=OtherInformation(asked.command.message_code),
+        )
+        return Seen(
+            exchange=exchange,
+            header=header,
+            command=asked.command.payload,
+            response=None,
+            is_maced=not response_protection(asked.command.payload).signature,
+        )
+
+    def _answered(self, seen: Seen) -> Seen:
+        exchange, asked = seen.exchange, seen.header
+        if exchange.outcome is not ExchangeOutcome.VERIFIED:
+            return seen
+        if exchange.response is None:
+            raise ProtectionMissing("a verified response is said to have come, and is not here")
+        response = Message.parse(exchange.response)
+        header = response.header
+        answers = (
+            header.cra_flag is CRAFlag.RESPONSE
+            and header.originator == asked.recipient
+            and header.recipient == asked.originator
+            and header.originator_counter == asked.originator_counter
+            and header.message_code == asked.message_code
+        )
+        if not answers:
+            raise WrongEntity(f"{describe(header)} does not answer {describe(asked)}")
+        if not exchange.command:
+            answered = (header.originator, header.recipient)
+            last, line = self._answered_to_dcc.get(answered, (-1, 0))
+            if header.originator_counter <= last:
+                raise WrongEntity(f"{describe(header)} is not above the answer of line {line}")
+            self._answered_to_dcc[answered] = (header.originator_counter, exchange.line)
+        needed = response_protection(seen.command)
+        signers: Collection[GBCSCertificate] = ()
+        if needed.signature:
+            signers = self._signers.signers(response)
+            self._require_trusted(signers, header)
+        if needed.mac and not response.mac:
+            raise ProtectionMissing(f"{describe(header)} carries no MAC")
+        decoded = decode_payload(response)
+        if decoded is None:
+            raise WrongEntity(f"{describe(header)} is of no use case that a duty needs")
+        # A device that shows a new certificate and signs by its old key has given up neither.
+        if asked.message_code == MessageCode.PROVIDE_DEVICE_CERTIFICATE and any(
+            signer.der == decoded.value for signer in signers
+        ):
+            self._signers.gives_back(exchange, decoded.value)
+        return Seen(
+            exchange=exchange,
+            header=asked,
+            command=seen.command,
+            response=decoded.value,
+            is_maced=seen.is_maced,
+            signed_under=frozenset(signer.der for signer in signers),
+        )
+
+    def _alert(self, alert: FiledAlert) -> SeenAlert | None:
+        message = Message.parse(alert.octets)
+        header = message.header
+        if header.cra_flag is not CRAFlag.ALERT or header.originator != alert.device:
+            raise WrongEntity(f"{describe(header)} is no alert of device {alert.device}")
+        if not message.signature:
+            return None
+        self._require_trusted(self._signers.signers(message, alert.received_at), header)
+        decoded = decode_payload(message)
+        if decoded is None:
+            return None
+        return SeenAlert(alert=alert, header=header, payload=decoded.value)
+
+    def _require_trusted(self, signers: Collection[GBCSCertificate], header: Header) -> None:
+        untrusted = [certificate for certificate in signers if not self.is_trusted(certificate)]
+        if untrusted and len(untrusted) == len(signers):
+            raise CertificateRejected(
+                "path", f"{untrusted[0]}, which signed {describe(header)}, leads to no root"
+            )
+
+
+def _ascend(
+    counters: dict[EntityIdentifier, tuple[int, int]],
+    originator: EntityIdentifier,
+    counter: int,
+    line: int,
+    name: str,
+) -> None:
+    """Take an originator's next counter.
+
+    Raises:
+        WrongEntity: It is not above the last one.
+    """
+    last, at = counters.get(originator, (-1, 0))
+    if counter == last:
+        raise WrongEntity(f"{name} has the counter of line {at}")
+    if counter < last:
+        raise WrongEntity(f"{name} goes back behind the counter of line {at}")
+    counters[originator] = (counter, line)

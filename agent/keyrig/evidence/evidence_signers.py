@@ -1,0 +1,114 @@
+"""By which of its keys a device may have signed a message, as an evidence file has them change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gbcs.certificates import GBCSCertificate
+from gbcs.errors import CertificateRejected, DecodeError, SignatureMismatch
+from gbcs.protection import describe, verify_signature
+from gbcs.roles import KeyUsage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from gbcs.message import Message
+    from keyrig.evidence.evidence_file import FiledExchange
+
+
+class DeviceSigners:
+    """Knows which keys devices have given up.
+
+    A device gives its old key up when it first gives the new certificate back (CS02e), after
+    that was sent to it (CS02d); between the two it may sign by either. A manufacturer may know
+    the key that a device left the factory with, so what is signed by it later proves nothing.
+
+    Args:
+        certificates: The devices' own certificates, of whatever time.
+    """
+
+    def __init__(self, certificates: Iterable[GBCSCertificate]) -> None:
+        self._certificates = [
+            certificate
+            for certificate in certificates
+            if certificate.key_usage is KeyUsage.DIGITAL_SIGNATURE
+        ]
+        self._sent: dict[bytes, int] = {}
+        self._given_up: dict[GBCSCertificate, FiledExchange] = {}
+
+    def know_changes(self, sent: Iterable[tuple[int, bytes]]) -> None:
+        """Take which certificates (DER) were sent to devices, each with its exchange's id."""
+        for exchange_id, der in sent:
+            self._sent.setdefault(der, exchange_id)
+
+    def gives_back(self, exchange: FiledExchange, response: Any) -> None:
+        """Take what a device answered to CS02e in an exchange."""
+        try:
+            given = GBCSCertificate.from_der(response) if isinstance(response, bytes) else None
+            if given is None or given.key_usage is not KeyUsage.DIGITAL_SIGNATURE:
+                return
+        except (CertificateRejected, DecodeError):
+            return
+        if self._sent.get(given.der, exchange.id) >= exchange.id:
+            return
+        self._given_up.pop(given, None)
+        for certificate in self._certificates:
+            is_to_come = self._sent.get(certificate.der, 0) > exchange.id
+            if certificate.entity_id == exchange.device and certificate != given and not is_to_come:
+                self._given_up.setdefault(certificate, exchange)
+
+    def signers(self, message: Message, at: datetime | None = None) -> tuple[GBCSCertificate, ...]:
+        """Give the certificates, one at least, of the key by which a device signed a message.
+
+        Args:
+            message: A response, or an alert.
+            at: When it came, for one that came unasked; None for one that came just now.
+
+        Raises:
+            ProtectionMissing: It is not signed.
+            SignatureMismatch: It is signed by no key of the device, or by one given up.
+        """
+        signers = signers_of(message, self._certificates)
+        ended = [self._given_up.get(certificate) for certificate in signers]
+        fit = tuple(
+            certificate
+            for certificate, end in zip(signers, ended, strict=True)
+            if end is None
+            or (at is not None and end.finished_at is not None and at <= end.finished_at)
+        )
+        if not fit:
+            line = next(end.line for end in ended if end is not None)
+            raise SignatureMismatch(
+                f"the signature of {describe(message.header)} is by a key that the device had "
+                f"given up at line {line}"
+            )
+        return fit
+
+
+def signers_of(
+    message: Message, certificates: Iterable[GBCSCertificate]
+) -> tuple[GBCSCertificate, ...]:
+    """Give those certificates of a message's originator by whose key it is signed.
+
+    Raises:
+        ProtectionMissing: It is not signed.
+        SignatureMismatch: It is signed by none of them.
+    """
+    signers = []
+    for certificate in certificates:
+        if certificate.signs_xml or (certificate.entity_id, certificate.key_usage) != (
+            message.header.originator,
+            KeyUsage.DIGITAL_SIGNATURE,
+        ):
+            continue
+        try:
+            verify_signature(message, certificate.public_key)
+        except SignatureMismatch:
+            continue
+        signers.append(certificate)
+    if not signers:
+        raise SignatureMismatch(
+            f"the signature of {describe(message.header)} is by no certificate in the file"
+        )
+    return tuple(signers)

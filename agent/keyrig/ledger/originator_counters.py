@@ -1,0 +1,83 @@
+"""Originator counters, reserved before the octets that use them leave."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+import structlog
+from sqlalchemy import insert, select, update
+
+from keyrig.domain.device_facts import aware_utc
+from keyrig.ledger.schema import originator_counters
+
+if TYPE_CHECKING:
+    from gbcs.entity import EntityIdentifier
+    from keyrig.ledger.clock_record import ClockRecord
+    from keyrig.ledger.database import Database
+
+_EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00Z")
+_MILLISECOND: Final = timedelta(milliseconds=1)
+_BURST: Final = timedelta(seconds=1)
+"""How far a burst of reservations may run ahead of the clock before that is logged."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Counters:
+    """Hands out originator counters that never repeat and never go back."""
+
+    def __init__(self, database: Database, clock: ClockRecord) -> None:
+        self._database = database
+        self._clock = clock
+
+    def reserve(self, originator: EntityIdentifier, now: datetime) -> int:
+        """Reserve the next counter of `originator`.
+
+        It is the greater of the UTC milliseconds and the last one plus one, and is on the
+        disk when this returns, unless the caller holds a transaction of its own: then it is
+        when that is committed, and nothing that uses it may leave before.
+
+        Raises:
+            LedgerError: It could not be written; no counter was reserved.
+
+        Source: GBCS, 4.3.1.5 and 9.2 (one strictly increasing counter per organisation).
+        """
+        milliseconds = _milliseconds(now)
+        table = originator_counters
+        with self._database.transaction() as connection:
+            self._clock.advance(now)
+            last = connection.execute(
+                select(table.c.counter).where(table.c.originator == originator).with_for_update()
+            ).scalar_one_or_none()
+            if last is None:
+                counter = milliseconds
+                statement = insert(table).values(originator=originator)
+                connection.execute(statement.values(counter=counter, reserved_at=now))
+            else:
+                counter = max(last + 1, milliseconds)
+                connection.execute(
+                    update(table)
+                    .where(table.c.originator == originator)
+                    .values(counter=counter, reserved_at=now)
+                )
+        behind = (counter - milliseconds) * _MILLISECOND
+        if behind > _BURST:
+            _log.warning(
+                "clock behind the last counter",
+                originator=str(originator),
+                behind_s=behind.total_seconds(),
+            )
+        return counter
+
+    def last(self, originator: EntityIdentifier) -> int | None:
+        """Give the last counter reserved for `originator`, or None."""
+        table = originator_counters
+        with self._database.reading() as connection:
+            return connection.execute(
+                select(table.c.counter).where(table.c.originator == originator)
+            ).scalar_one_or_none()
+
+
+def _milliseconds(now: datetime) -> int:
+    return (aware_utc(now) - _EPOCH) // _MILLISECOND

@@ -1,0 +1,40 @@
+"""The formats that a report of a run is written in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from keyrig.documents.report_document import Report
+from keyrig.evidence.evidence_key import evidence_key, fingerprint
+from keyrig.evidence.evidence_writer import evidence
+from keyrig.report.html_report import html_report
+from keyrig.report.junit_report import junit_report
+from keyrig.report.report_building import compose
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
+    from pathlib import Path
+
+    from keyrig.ledger.run_record import RunRecord
+
+_WRITERS: Final[Mapping[str, Callable[[Report], str]]] = {
+    "html": html_report,
+    "json": Report.to_json,
+    "junit": junit_report,
+}
+
+
+def report_octets(form: str, record: RunRecord, now: datetime) -> bytes:
+    """Write the report of a run as html, json or junit."""
+    return _WRITERS[form](compose(record, now)).encode()
+
+
+def sealed_evidence(record: RunRecord, home: Path, now: datetime) -> tuple[bytes, str]:
+    """Write the evidence of a run; give it with the fingerprint of the key that seals it.
+
+    Raises:
+        KeyStoreError: The rig's evidence key cannot be read or made.
+    """
+    key = evidence_key(home / "rigs", record.run.rig_name)
+    return evidence(record, key, now), fingerprint(key.public_der)

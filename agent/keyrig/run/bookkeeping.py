@@ -1,0 +1,156 @@
+"""What a run writes into the ledger beside its attempts, and tells whoever watches."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from keyrig.domain.key_changes import KeyChangeState
+from keyrig.ledger.run_contexts import RunContext
+from keyrig.run.duty_outcomes import fail_overdue
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from gbcs.entity import EntityIdentifier
+    from keyrig.base.observing import Observer
+    from keyrig.domain.device_facts import DeviceFacts
+    from keyrig.domain.key_changes import KeyChange
+    from keyrig.duties.consequences import Consequences
+    from keyrig.duties.plan import Duty
+    from keyrig.run.bench import Bench, DeviceOnRig, Tally
+
+
+def tell_request(bench: Bench, change: KeyChange, tally: Tally) -> None:
+    """Tell who watches whether a request waits for the authority, or was certified."""
+    is_waiting = change.state is KeyChangeState.WAITING_FOR_AUTHORITY
+    answer = bench.ledger.key_changes.asked(change.id).answer if is_waiting else ""
+    bench.observe(
+        "request-waiting" if is_waiting else "request-certified",
+        device=str(change.device),
+        key_usage=change.key_usage.gbcs_name,
+        authority=bench.authority.name,
+        answer=answer,
+    )
+    if is_waiting:
+        tally.needs_person.append(
+            f"{change.device}: {change.key_usage.gbcs_name} request waits for the authority"
+        )
+
+
+def lapse_replacements(bench: Bench, devices: Collection[EntityIdentifier]) -> None:
+    """Give up waiting for alerts that should have come by now."""
+    for lapsed in bench.ledger.scheduled.lapse(devices, bench.clock()):
+        bench.observe(
+            "replacement-lapsed",
+            device=str(lapsed.device),
+            requirement=lapsed.requirement,
+            execution_at=lapsed.execution_at.isoformat(),
+        )
+
+
+def expects_alert(bench: Bench, device: EntityIdentifier) -> bool:
+    """Say whether a device should have carried out by now what it held for later."""
+    now = bench.clock()
+    return any(each.execution_at <= now for each in bench.ledger.scheduled.waiting(device))
+
+
+def tell_consequences(
+    observe: Observer, entity: EntityIdentifier, consequences: Consequences
+) -> None:
+    """Tell who watches what followed from an outcome."""
+    device = str(entity)
+    if consequences.suspend:
+        suspend = consequences.suspend
+        observe(
+            "smi-status",
+            device=device,
+            status="Suspended",
+            clause=suspend.clause,
+            reason=suspend.reason,
+        )
+        if suspend.permission is not None:
+            observe(
+                "permission",
+                device=device,
+                clause=suspend.permission.clause,
+                reason=suspend.permission.reason,
+            )
+    if consequences.restore:
+        restore = consequences.restore
+        observe(
+            "smi-status",
+            device=device,
+            status=restore.to.value,
+            clause=restore.clause,
+            reason=restore.reason,
+        )
+    for notice in consequences.notices:
+        observe(
+            "notice",
+            device=device,
+            to=str(notice.to),
+            clause=notice.clause,
+            reason=notice.reason,
+        )
+    for flag in consequences.flags:
+        observe("flag", device=device, flag=flag.name, reason=flag.reason)
+
+
+def fail_overdue_duties(
+    bench: Bench, facts: Collection[DeviceFacts], to_do: Collection[Duty]
+) -> None:
+    """Let the deadlines that have passed have their consequences, where the rules say so."""
+    of_device = {device.entity_id: device for device in facts}
+    for duty in to_do:
+        followed = fail_overdue(
+            bench.ledger,
+            rules=bench.rules,
+            device=of_device[duty.device],
+            duty=duty,
+            now=bench.clock(),
+        )
+        tell_consequences(bench.observe, duty.device, followed)
+
+
+def record_context(bench: Bench, run_id: str, devices: Collection[DeviceOnRig]) -> None:
+    """Keep by which rules, with which parties and certificates the run is made, for whom."""
+    ledger, now, parties = bench.ledger, bench.clock(), bench.parties
+    recovery = parties.recovery_certificate
+    with ledger.transaction():
+        context = RunContext(
+            rule_set=ledger.rule_sets.keep(bench.rules, now),
+            parties={
+                "access_control_broker": str(parties.access_control_broker),
+                "transitional_cos": str(parties.transitional_cos),
+                "recovery_certificate": ""
+                if recovery is None
+                else hashlib.sha256(recovery.der).hexdigest(),
+                "carried_out": sorted(actor.value for actor in bench.carried_out),
+                "devices": [str(device.facts.entity_id) for device in devices],
+            },
+            agent_version=version("keyrig"),
+        )
+        ledger.run_contexts.record(run_id, context)
+        kept = {each.der for each in bench.keys.organisation_certificates()}
+        kept |= set() if recovery is None else {recovery.der}
+        ledger.run_contexts.keep_certificates(run_id, sorted(kept), now)
+
+
+def record_facts(bench: Bench, device: DeviceOnRig) -> None:
+    """Tell the ledger what the rig file says anew; its SMI Status only where there is none."""
+    ledger, entity, now = bench.ledger, device.facts.entity_id, bench.clock()
+    with ledger.transaction():
+        ledger.device_facts.record(entity, device.news)
+        if ledger.smi_statuses.current(entity) is None:
+            ledger.smi_statuses.record(
+                entity,
+                device.smi_status,
+                at=device.facts.commissioned_from or now,
+                cause="rig file",
+                now=now,
+            )
+        ledger.open_duties.adopt(
+            entity, rig_name=bench.name, rules=bench.rules, actors=bench.carried_out, now=now
+        )

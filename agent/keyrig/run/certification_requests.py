@@ -1,0 +1,349 @@
+"""Certification requests that wait for an authority, in the ledger and as files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from keyrig.base.errors import AuthorityError, AuthorityUnavailable, LedgerRefused
+from keyrig.domain.key_changes import KeyChangeState
+from keyrig.domain.states import EventType
+from keyrig.duties.rules import StepKind
+from keyrig.keys.authority_by_hand import remove_request, request_file
+from keyrig.keys.certificate_authority import USE_NAMES, CertificationOrder, Later
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from datetime import datetime
+
+    from gbcs.certificates import GBCSCertificate
+    from gbcs.entity import EntityIdentifier
+    from keyrig.domain.key_changes import KeyChange
+    from keyrig.keys.certificate_authority import CertificateAuthority
+    from keyrig.keys.issued_certificates import IssuedCertificates
+    from keyrig.ledger.ledger import Ledger
+
+AWAITING: Final = frozenset({KeyChangeState.CSR_RECEIVED, KeyChangeState.WAITING_FOR_AUTHORITY})
+"""The states in which a change takes the certificate of its request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingRequest:
+    """A certification request that waits for the authority.
+
+    Args:
+        change: The key change.
+        order: What the authority is asked.
+        authority: The authority's name.
+        answer: What it said last, in one line.
+        folder: Where the request lies as files, or None.
+    """
+
+    change: KeyChange
+    order: CertificationOrder
+    authority: str
+    answer: str
+    folder: str | None
+
+    @property
+    def since(self) -> datetime:
+        """When it began to wait."""
+        return self.change.changed_at
+
+    def document(self) -> dict[str, Any]:
+        """Return the JSON object of it, as the CLI and the API give it."""
+        order = self.order
+        return {
+            "device": str(order.device),
+            "key_usage": order.key_usage.gbcs_name,
+            "key_identifier": order.key_identifier.hex(),
+            "since": f"{self.since:%Y-%m-%dT%H:%M:%SZ}",
+            "due_by": None if order.due_by is None else f"{order.due_by:%Y-%m-%dT%H:%M:%SZ}",
+            "authority": self.authority,
+            "answer": self.answer,
+            "file": None
+            if self.folder is None
+            else str(request_file(Path(self.folder), order.stem)),
+        }
+
+
+def waiting_requests(
+    ledger: Ledger, now: datetime, devices: Collection[EntityIdentifier] = ()
+) -> tuple[WaitingRequest, ...]:
+    """Return the requests that wait for an authority, the longest waiting first.
+
+    Args:
+        ledger: The ledger.
+        now: The present instant.
+        devices: The devices; all where empty.
+    """
+    with ledger.reading():
+        return tuple(
+            _waiting(ledger, change, now) for change in ledger.key_changes.all_waiting(devices)
+        )
+
+
+def _waiting(ledger: Ledger, change: KeyChange, now: datetime) -> WaitingRequest:
+    asked = ledger.key_changes.asked(change.id)
+    return WaitingRequest(
+        change=change,
+        order=order_of(ledger, change, now),
+        authority=asked.authority,
+        answer=asked.answer,
+        folder=asked.folder,
+    )
+
+
+def order_of(ledger: Ledger, change: KeyChange, now: datetime) -> CertificationOrder:
+    """Return what an authority is asked for a key change, whose request has been received."""
+    assert change.csr is not None
+    planned = ledger.open_duties.planned(change.device, now)
+    deadlines = [
+        duty.deadline
+        for duty in (planned.duties if planned else ())
+        if duty.step is StepKind.REGENERATE_KEYS and duty.deadline is not None
+    ]
+    return CertificationOrder(
+        change.device, change.key_usage, change.csr, min(deadlines) if deadlines else None
+    )
+
+
+def submit(
+    ledger: Ledger,
+    change: KeyChange,
+    authority: CertificateAuthority,
+    issued: IssuedCertificates,
+    clock: Callable[[], datetime],
+) -> KeyChange:
+    """Ask an authority for the certificate of a key change, for the first time or again.
+
+    Where the authority does not do it, both requests of the device wait: the next run asks again,
+    without a visit.
+
+    Args:
+        ledger: The ledger.
+        change: The key change, whose request has been received.
+        authority: The authority.
+        issued: Checks what it gives.
+        clock: Gives the present instant, which is later once the authority has answered.
+
+    Returns:
+        The change: with its certificate, also where that came in another way meanwhile; or waiting
+        for the authority.
+
+    Raises:
+        AuthorityError: The authority cannot be asked, says no, or gives a wrong certificate, and
+            the change waits on; or the request was given up meanwhile.
+        KeyStoreError: The key store cannot keep the certificate; nothing was recorded.
+    """
+    order = order_of(ledger, change, clock())
+    if ledger.key_changes.change(change.id).state in AWAITING:
+        said = _asked(authority, order, issued, clock)
+    else:
+        said = Later("")
+    now = clock()
+    with ledger.transaction():
+        standing = ledger.key_changes.change(change.id)
+        awaits = standing.state in AWAITING
+        left_in = _folder(ledger, standing)
+        if awaits:
+            standing = _said(ledger, standing, order, authority.name, said, issued, now)
+        if _folder(ledger, standing) == left_in:
+            left_in = None
+    _remove(left_in, order)
+    if awaits and isinstance(said, AuthorityError):
+        raise said
+    if isinstance(said, Later) and said.folder is not None:
+        _remove_older(ledger, standing, said.folder)
+    if standing.state is KeyChangeState.ABANDONED:
+        raise AuthorityUnavailable(
+            str(order), "was given up", "run again, and the device makes another key"
+        )
+    return standing
+
+
+def _asked(
+    authority: CertificateAuthority,
+    order: CertificationOrder,
+    issued: IssuedCertificates,
+    clock: Callable[[], datetime],
+) -> Later | GBCSCertificate | AuthorityError:
+    """Return an authority's answer to a request, a certificate checked, or why there is none."""
+    try:
+        given = authority.certify(order, clock())
+        if isinstance(given, Later):
+            return given
+        return issued.choose(given, order, authority=authority.name, at=clock())
+    except AuthorityError as error:
+        return error
+
+
+def _said(
+    ledger: Ledger,
+    change: KeyChange,
+    order: CertificationOrder,
+    authority: str,
+    said: Later | GBCSCertificate | AuthorityError,
+    issued: IssuedCertificates,
+    now: datetime,
+) -> KeyChange:
+    """Record what an authority made of the request of a change, which awaits its certificate."""
+    if isinstance(said, Later):
+        return _wait(ledger, change, order, authority, said, now)
+    if not isinstance(said, AuthorityError):
+        return _issue(ledger, change, order, said, issued, now, authority)
+    answer = Later(f"{said.where}: {said.reason}", _folder(ledger, change))
+    for other in _others_received(ledger, change):
+        _wait(ledger, other, order_of(ledger, other, now), authority, answer, now)
+    return _wait(ledger, change, order, authority, answer, now)
+
+
+def _wait(
+    ledger: Ledger,
+    change: KeyChange,
+    order: CertificationOrder,
+    authority: str,
+    answer: Later,
+    now: datetime,
+) -> KeyChange:
+    begins = change.state is not KeyChangeState.WAITING_FOR_AUTHORITY
+    waiting = ledger.key_changes.waiting_for_authority(
+        change.id, now, authority=authority, answer=answer.answer, folder=answer.folder
+    )
+    if begins:
+        _tell(ledger, order, now, "waiting", authority, answer.answer)
+        ledger.open_duties.refresh(change.device, now)
+    return waiting
+
+
+def _others_received(ledger: Ledger, change: KeyChange) -> tuple[KeyChange, ...]:
+    """Return the device's other changes whose requests no authority was asked yet."""
+    opened = (ledger.key_changes.open(change.device, usage) for usage in USE_NAMES)
+    return tuple(
+        each
+        for each in opened
+        if each is not None and each.id != change.id and each.state is KeyChangeState.CSR_RECEIVED
+    )
+
+
+def record_issued(
+    ledger: Ledger,
+    change: KeyChange,
+    certificate: GBCSCertificate,
+    issued: IssuedCertificates,
+    now: datetime,
+    *,
+    authority: str,
+) -> KeyChange:
+    """Record the certificate of a key change, which has been checked, and keep it.
+
+    Raises:
+        LedgerRefused: The change awaits none.
+        KeyStoreError: The key store cannot keep it; nothing was recorded.
+    """
+    order = order_of(ledger, change, now)
+    with ledger.transaction():
+        standing = ledger.key_changes.change(change.id)
+        left_in = _folder(ledger, standing)
+        changed = _issue(ledger, standing, order, certificate, issued, now, authority)
+    _remove(left_in, order)
+    return changed
+
+
+def _issue(
+    ledger: Ledger,
+    change: KeyChange,
+    order: CertificationOrder,
+    certificate: GBCSCertificate,
+    issued: IssuedCertificates,
+    now: datetime,
+    authority: str,
+) -> KeyChange:
+    _require_awaiting(change, order)
+    issued.keep(certificate)
+    changed = ledger.key_changes.certificate_issued(change.id, certificate.der, now)
+    if change.state is KeyChangeState.WAITING_FOR_AUTHORITY:
+        _tell(ledger, order, now, "certified", authority, "")
+        ledger.open_duties.refresh(change.device, now)
+    return changed
+
+
+def void(ledger: Ledger, request: WaitingRequest, reason: str, now: datetime) -> None:
+    """Give up a request that waits, so that the next run has the device make another key.
+
+    Raises:
+        LedgerRefused: It waits no more.
+    """
+    with ledger.transaction():
+        standing = ledger.key_changes.change(request.change.id)
+        # What was shown as waiting may have been certified since, and be in the device by now.
+        _require_awaiting(standing, request.order)
+        ledger.key_changes.abandoned(standing.id, now, detail=f"void: {reason}")
+        _tell(ledger, request.order, now, "void", request.authority, reason)
+        ledger.open_duties.refresh(standing.device, now)
+    _remove(request.folder, request.order)
+
+
+def _require_awaiting(change: KeyChange, order: CertificationOrder) -> None:
+    if change.state not in AWAITING:
+        raise LedgerRefused(f"the {order} waits no more: its change is {change.state.value}")
+
+
+def _folder(ledger: Ledger, change: KeyChange) -> str | None:
+    """Return where the request of a change lies as files, or None."""
+    is_waiting = change.state is KeyChangeState.WAITING_FOR_AUTHORITY
+    return ledger.key_changes.asked(change.id).folder if is_waiting else None
+
+
+def _remove(folder: str | None, order: CertificationOrder) -> None:
+    if folder is not None:
+        remove_request(Path(folder), order.stem)
+
+
+def _remove_older(ledger: Ledger, change: KeyChange, folder: str) -> None:
+    """Remove files of the device's requests that wait no more, such as a killed process leaves."""
+    for each in ledger.key_changes.history(change.device, change.key_usage):
+        if each.state not in AWAITING:
+            _remove_left(each, folder)
+
+
+def remove_left_files(ledger: Ledger, change: KeyChange) -> None:
+    """Remove files that a process which was killed left of a request that waits no more."""
+    try:
+        folder = ledger.key_changes.asked(change.id).folder
+    except LedgerRefused:
+        return
+    if folder is not None:
+        _remove_left(change, folder)
+
+
+def _remove_left(change: KeyChange, folder: str) -> None:
+    if change.csr is None:
+        return
+    stem = CertificationOrder(change.device, change.key_usage, change.csr, None).stem
+    if request_file(Path(folder), stem).exists():
+        remove_request(Path(folder), stem)
+
+
+def _tell(
+    ledger: Ledger,
+    order: CertificationOrder,
+    now: datetime,
+    state: str,
+    authority: str,
+    reason: str,
+) -> None:
+    ledger.outbox.append(
+        EventType.CERTIFICATION_REQUEST,
+        order.device,
+        now,
+        {
+            "state": state,
+            "key_usage": order.key_usage.gbcs_name,
+            "key_identifier": order.key_identifier.hex(),
+            "due_by": None if order.due_by is None else order.due_by.isoformat(),
+            "authority": authority,
+            "reason": reason,
+        },
+    )

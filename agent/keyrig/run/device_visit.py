@@ -1,0 +1,480 @@
+"""A run's visit to one device: its duties in order, and what it says unasked."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gbcs.certificates import GBCSCertificate
+from gbcs.errors import KeyrigError, SecurityError
+from gbcs.keys import public_octets
+from gbcs.message import Message
+from gbcs.printable import printable
+from gbcs.security_credentials import StatusCode
+from gbcs.use_cases import decode_payload
+from keyrig.base.errors import (
+    AuthorityError,
+    DeviceUnavailable,
+    KeyMissing,
+    KeyStoreError,
+    LinkError,
+    RigError,
+    RunStopped,
+)
+from keyrig.domain.device_facts import Cause, NotBegun, Outcome
+from keyrig.domain.key_changes import KeyChangeState
+from keyrig.domain.states import ScheduledState
+from keyrig.duties.plan import duty_id
+from keyrig.run.certification_requests import submit
+from keyrig.run.duty_outcomes import finish_duty
+from keyrig.session.steps.cancel_replacement import cancel_replacement
+from keyrig.session.steps.effects import (
+    AdvanceKeyChange,
+    Ask,
+    Certify,
+    NoResponse,
+    RecordCells,
+    RequestKeyChange,
+    ReserveCounter,
+    StepFailed,
+    StepResult,
+)
+from keyrig.session.steps.identify import identify
+from keyrig.session.steps.reading_cells import cell_identifier
+from keyrig.session.steps.regenerate_keys import KEY_USAGES
+from keyrig.session.steps.scripts import SCRIPTS
+from keyrig.session.steps.step_context import StepContext
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from gbcs.entity import EntityIdentifier
+    from gbcs.security_credentials import TrustAnchorCellIdentifier, UpdateCredentialsAlert
+    from keyrig.domain.key_changes import KeyChange
+    from keyrig.domain.trust_anchor import Cell
+    from keyrig.duties.plan import Duty
+    from keyrig.session.session_context import SessionContext
+    from keyrig.session.steps.effects import Effect, Script
+from keyrig.run.bench import REASON_SHOWN, Bench, DeviceOnRig, Tally
+from keyrig.run.bookkeeping import expects_alert, tell_consequences, tell_request
+from keyrig.run.held_back import record_and_tell_not_begun
+
+
+class DeviceVisit:
+    """The duties of one device in one run."""
+
+    def __init__(
+        self, bench: Bench, session: SessionContext, device: DeviceOnRig, tally: Tally
+    ) -> None:
+        self._bench = bench
+        self._run_id = session.run_id
+        self._device = device
+        self._entity = device.facts.entity_id
+        self._tally = tally
+        self._cells: dict[TrustAnchorCellIdentifier, Cell] = {}
+        self._told_done: set[str] = set()
+        self._not_begun: set[str] = set()
+        self._conversation = device.conversation(session, self._settle)
+
+    def carry_out(self, duties: list[Duty], *, cancel: bool) -> None:
+        """Open the line, make sure of the device, and carry out its duties in order."""
+        observe = self._bench.observe
+        observe(
+            "device-started",
+            device=str(self._entity),
+            device_type=self._device.facts.device_type.value,
+            link=self._device.link.name,
+            duties=[duty.requirement for duty in duties],
+        )
+        self._not_begun = {duty.requirement for duty in duties}
+        try:
+            self._know_first_certificates()
+            self._device.link.open()
+            try:
+                self._make_sure()
+                for duty in duties:
+                    if duty.requirement in self._told_done:
+                        continue
+                    self._bench.go_on()
+                    if not self._is_held_back(duty):
+                        self._attempt(duty)
+                if cancel:
+                    self._cancel()
+                self._listen()
+            finally:
+                self._device.link.close()
+        except (RigError, LinkError, KeyStoreError) as error:
+            self._hold_back_the_rest(error)
+            self._needs_person(error)
+        except SecurityError as error:
+            self._hold_back_the_rest(error)
+            self._tally.failed.append(f"{self._entity}: {error}")
+            observe("device-refused", device=str(self._entity), reason=printable(str(error)))
+        finally:
+            observe("device-finished", device=str(self._entity))
+
+    def _is_held_back(self, duty: Duty) -> bool:
+        """Look again at what a duty needs, now that the device's cells are read."""
+        bench, facts = self._bench, [self._device.facts]
+        needs = bench.preflight.needs([duty], facts, bench.clock(), cells_are_read=True)
+        lacking = next((need for need in needs if need.holds_back), None)
+        if lacking is None:
+            return False
+        self._not_begun.discard(duty.requirement)
+        record_and_tell_not_begun(bench, self._run_id, duty, lacking, self._tally)
+        return True
+
+    def _needs_person(self, error: KeyrigError) -> None:
+        self._tally.needs_person.append(f"{self._entity}: {error}")
+        self._bench.observe("person-needed", device=str(self._entity), reason=printable(str(error)))
+
+    def _hold_back_the_rest(self, error: KeyrigError) -> None:
+        """Record why the duties that have not begun are not: the way to the device, or the keys."""
+        bench = self._bench
+        reason = getattr(error, "reason", "")
+        where = getattr(error, "where", "")
+        why = NotBegun(
+            at=bench.clock(),
+            cause=Cause.KEYS if isinstance(error, KeyStoreError) else Cause.LINE,
+            reason=printable(
+                f"{where}: {reason}" if where and reason else str(error), REASON_SHOWN
+            ),
+            mend=printable(getattr(error, "mend", "") or "see it mended, and run again"),
+        )
+        with bench.ledger.transaction():
+            for requirement in sorted(self._not_begun):
+                bench.ledger.facts.record_not_begun(self._entity, requirement, self._run_id, why)
+
+    def _know_first_certificates(self) -> None:
+        """Take the device's certificates from the key store, where the ledger has none yet.
+
+        One that is not there is missed by what needs it; see `keyrig.run.preflight`.
+        """
+        ledger, now = self._bench.ledger, self._bench.clock()
+        for key_usage in KEY_USAGES:
+            held = ledger.key_changes.candidates(self._entity, key_usage)
+            if any(candidate.certain for candidate in held):
+                continue
+            try:
+                certificate = self._bench.keys.certificate(self._entity, key_usage)
+            except KeyMissing:
+                continue
+            ledger.key_changes.record_in_use(self._entity, key_usage, certificate.der, now)
+
+    def _make_sure(self) -> None:
+        """See that the right device answers, before anything irreversible."""
+        try:
+            self._drive(identify(self._context()), None)
+        except NoResponse as error:
+            raise DeviceUnavailable(
+                f"device {self._entity} on {self._device.link.name}",
+                str(error),
+                "check that it is powered, and that no other device is on this line",
+            ) from error
+        except StepFailed as error:
+            raise DeviceUnavailable(
+                f"device {self._entity} on {self._device.link.name}", str(error)
+            ) from error
+
+    def _attempt(self, duty: Duty) -> None:
+        bench = self._bench
+        self._not_begun.discard(duty.requirement)
+        bench.observe(
+            "duty-started",
+            device=str(self._entity),
+            duty=duty.id,
+            requirement=duty.requirement,
+            clause=duty.clause,
+            step=duty.step.value,
+            attempt=duty.attempts + 1,
+        )
+        attempt_id = bench.ledger.runs.start_attempt(
+            self._run_id, self._entity, duty.requirement, bench.clock()
+        )
+        try:
+            result = self._drive(SCRIPTS[duty.step](self._context()), attempt_id)
+        except (StepFailed, NoResponse, SecurityError) as error:
+            self._failed(duty, attempt_id, error)
+        except (AuthorityError, KeyStoreError) as error:
+            # Other duties may need neither; each is interrupted for itself.
+            self._interrupted(duty, attempt_id, error)
+            self._needs_person(error)
+        except (RigError, LinkError, RunStopped) as error:
+            self._interrupted(duty, attempt_id, error)
+            raise
+        else:
+            if result.waits_for_authority:
+                self._waiting(duty, attempt_id, result)
+            elif result.scheduled_at is None:
+                self._finish(duty, attempt_id, Outcome.DONE, result.detail, result)
+            else:
+                self._scheduled(duty, attempt_id, result, result.scheduled_at)
+
+    def _waiting(self, duty: Duty, attempt_id: int, result: StepResult) -> None:
+        """Close an attempt that waits for the certificate authority; the device has not failed."""
+        bench = self._bench
+        with bench.ledger.transaction():
+            bench.ledger.runs.finish_attempt(
+                attempt_id,
+                Outcome.WAITING,
+                bench.clock(),
+                detail=result.detail,
+                evidence=_evidence(attempt_id, result.evidence),
+            )
+            bench.ledger.open_duties.refresh(self._entity, bench.clock())
+        bench.observe(
+            "duty-finished",
+            device=str(self._entity),
+            duty=duty.id,
+            requirement=duty.requirement,
+            outcome=Outcome.WAITING.value,
+            detail=result.detail,
+        )
+
+    def _scheduled(self, duty: Duty, attempt_id: int, result: StepResult, at: datetime) -> None:
+        """Close an attempt over what the device holds for later; its alert will begin another."""
+        bench = self._bench
+        bench.ledger.scheduled.record(attempt_id, result.evidence[-1], at, bench.clock())
+        bench.observe(
+            "duty-finished",
+            device=str(self._entity),
+            duty=duty.id,
+            requirement=duty.requirement,
+            outcome="scheduled",
+            detail=result.detail,
+        )
+
+    def _cancel(self) -> None:
+        """Have the device forget what it holds; what it has carried out meanwhile stands."""
+        ledger, observe = self._bench.ledger, self._bench.observe
+        for held in ledger.scheduled.waiting(self._entity):
+            duty = duty_id(self._entity, held.requirement)
+            command = Message.parse(ledger.exchanges.command_of(held.exchange_id))
+            decoded = decode_payload(command)
+            assert decoded is not None
+            try:
+                self._drive(
+                    cancel_replacement(self._context(), decoded.value, held.originator), None
+                )
+            except (StepFailed, NoResponse, SecurityError) as error:
+                reason = printable(str(error))
+                self._tally.failed.append(f"{duty}: not cancelled: {reason}")
+                observe("cancellation", device=str(self._entity), duty=duty, detail=reason)
+                continue
+            was_waiting = ledger.scheduled.settle(
+                held.exchange_id, ScheduledState.CANCELLED, self._bench.clock()
+            )
+            detail = "cancelled; due again" if was_waiting else "carried out before it could be"
+            observe("cancellation", device=str(self._entity), duty=duty, detail=detail)
+
+    def _listen(self) -> None:
+        """Take what has come unasked; wait where an alert should come, unless asked to stop."""
+        while self._conversation.receive_alerts(self._alert_within_s()):
+            pass
+
+    def _alert_within_s(self) -> float:
+        is_awaited = expects_alert(self._bench, self._entity)
+        return self._device.timeout_s if is_awaited and self._bench.should_stop() is None else 0
+
+    def _settle(
+        self, recipient: EntityIdentifier, alert: UpdateCredentialsAlert, alert_id: int
+    ) -> None:
+        """Count what a device says of a replacement that it held, in the alert's transaction."""
+        bench, outcome = self._bench, alert.execution_outcome
+        counter = outcome.authorising_remote_party_seq_number
+        found = bench.ledger.scheduled.requirement_of(self._entity, recipient, counter)
+        if found is None:
+            return
+        requirement, exchange_id = found
+        failed = [
+            f"{each.affected_trust_anchor_cell}: {each.status_code.name.lower()}"
+            for each in outcome.replacement_outcomes
+            if each.status_code is not StatusCode.SUCCESS
+        ]
+        is_done = not failed and bool(outcome.replacement_outcomes)
+        state = ScheduledState.DONE if is_done else ScheduledState.FAILED
+        was_waiting = bench.ledger.scheduled.settle(
+            exchange_id, state, bench.clock(), alert_id=alert_id
+        )
+        known = any(each.id == requirement for each in bench.rules.requirement)
+        if not known or (not was_waiting and self._is_settled(requirement, exchange_id)):
+            return
+        now = bench.clock()
+        attempt_id = bench.ledger.runs.start_attempt(self._run_id, self._entity, requirement, now)
+        at = f"{alert.execution_date_time:%Y-%m-%dT%H:%M:%SZ}"
+        detail = f"carried out by the device at {at}" if is_done else f"not replaced at {at}: "
+        detail += "; ".join(failed)
+        consequences = finish_duty(
+            bench.ledger,
+            attempt_id=attempt_id,
+            outcome=Outcome.DONE if is_done else Outcome.FAILED,
+            detail=detail,
+            evidence=f"attempt {attempt_id}: exchange {exchange_id}, alert {alert_id}",
+            rules=bench.rules,
+            device=self._device.facts,
+            now=now,
+        )
+        if is_done:
+            self._told_done.add(requirement)
+        else:
+            self._tally.failed.append(f"{self._entity}/{requirement}: {detail}")
+        bench.observe(
+            "duty-finished",
+            device=str(self._entity),
+            duty=duty_id(self._entity, requirement),
+            requirement=requirement,
+            outcome="done" if is_done else "failed",
+            detail=detail,
+        )
+        tell_consequences(bench.observe, self._entity, consequences)
+
+    def _is_settled(self, requirement: str, exchange_id: int) -> bool:
+        """Say whether an earlier alert told of the same replacement already."""
+        evidence = f"exchange {exchange_id}, alert "
+        return any(
+            attempt.requirement == requirement and evidence in attempt.evidence
+            for attempt in self._bench.ledger.runs.attempts_on(self._entity)
+        )
+
+    def _failed(self, duty: Duty, attempt_id: int, error: KeyrigError) -> None:
+        reason = printable(str(error))
+        self._tally.failed.append(f"{duty.id}: {reason}")
+        self._finish(duty, attempt_id, Outcome.FAILED, reason, None)
+
+    def _interrupted(self, duty: Duty, attempt_id: int, error: KeyrigError) -> None:
+        """Close an attempt that the rig or a stop cut short; the device has not failed."""
+        bench, reason = self._bench, printable(str(error))
+        bench.ledger.runs.finish_attempt(
+            attempt_id, Outcome.INTERRUPTED, bench.clock(), detail=reason
+        )
+        bench.observe(
+            "duty-finished",
+            device=str(self._entity),
+            duty=duty.id,
+            requirement=duty.requirement,
+            outcome=Outcome.INTERRUPTED.value,
+            detail=reason,
+        )
+
+    def _finish(
+        self,
+        duty: Duty,
+        attempt_id: int,
+        outcome: Outcome,
+        detail: str,
+        result: StepResult | None,
+    ) -> None:
+        bench = self._bench
+        exchanges = result.evidence if result else ()
+        consequences = finish_duty(
+            bench.ledger,
+            attempt_id=attempt_id,
+            outcome=outcome,
+            detail=detail,
+            evidence=_evidence(attempt_id, exchanges),
+            rules=bench.rules,
+            device=self._device.facts,
+            now=bench.clock(),
+        )
+        bench.observe(
+            "duty-finished",
+            device=str(self._entity),
+            duty=duty.id,
+            requirement=duty.requirement,
+            outcome=outcome.value,
+            detail=detail,
+        )
+        tell_consequences(bench.observe, self._entity, consequences)
+
+    def _context(self) -> StepContext:
+        changes, facts = self._bench.ledger.key_changes, self._device.facts
+        opened = {usage: changes.open(self._entity, usage) for usage in KEY_USAGES}
+        return StepContext(
+            facts=facts,
+            parties=self._bench.parties,
+            certificates=self._bench.keys,
+            open_key_changes={
+                usage: change for usage, change in opened.items() if change is not None
+            },
+            confirmed_key_usages=changes.confirmed_usages(self._entity, facts.commissioned_from),
+            known_cells=self._cells,
+            device_public_keys=frozenset(
+                public_octets(GBCSCertificate.from_der(known.certificate).public_key)
+                for usage in KEY_USAGES
+                for known in changes.certificates(self._entity, usage)
+            ),
+            execute_at=self._bench.execute_at,
+        )
+
+    def _drive(self, script: Script, attempt_id: int | None) -> StepResult:
+        """Give a step what it asks for until it returns.
+
+        Errors that a step may deal with are thrown into it; the rest end it.
+        """
+        try:
+            effect = next(script)
+            while True:
+                try:
+                    answer = self._answer(effect, attempt_id)
+                except NoResponse as error:
+                    effect = script.throw(error)
+                else:
+                    effect = script.send(answer)
+        except StopIteration as stop:
+            result: StepResult = stop.value
+            return result
+        finally:
+            script.close()
+
+    def _answer(self, effect: Effect, attempt_id: int | None) -> Any:
+        ledger, now = self._bench.ledger, self._bench.clock()
+        match effect:
+            case Ask():
+                return self._conversation.exchange(effect, attempt_id)
+            case ReserveCounter(originator):
+                return ledger.counters.reserve(originator, now)
+            case Certify(change):
+                return self._certify(change)
+            case RequestKeyChange(key_usage):
+                return ledger.key_changes.request(self._entity, key_usage, self._run_id, now)
+            case AdvanceKeyChange():
+                return self._advance(effect)
+            case RecordCells(cells):
+                self._cells.update({cell_identifier(cell): cell for cell in cells})
+                ledger.facts.record_cells(self._entity, cells, self._run_id, now)
+                return None
+
+    def _certify(self, change: KeyChange) -> KeyChange:
+        bench = self._bench
+        bench.observe(
+            "certifying",
+            device=str(self._entity),
+            key_usage=change.key_usage.gbcs_name,
+            authority=bench.authority.name,
+        )
+        change = submit(bench.ledger, change, bench.authority, bench.issued, bench.clock)
+        if change.state is KeyChangeState.WAITING_FOR_AUTHORITY:
+            tell_request(bench, change, self._tally)
+        return change
+
+    def _advance(self, effect: AdvanceKeyChange) -> KeyChange:
+        changes, change, now = self._bench.ledger.key_changes, effect.change, self._bench.clock()
+        match effect.to:
+            case KeyChangeState.CSR_RECEIVED:
+                return changes.csr_received(change.id, effect.csr, now)
+            case KeyChangeState.STORING:
+                return changes.storing(change.id, now)
+            case KeyChangeState.STORED:
+                return changes.stored(change.id, now)
+            case KeyChangeState.CONFIRMED:
+                return changes.confirmed(change.id, now)
+            case KeyChangeState.CERTIFICATE_ISSUED:
+                return changes.refused_by_device(change.id, now, detail=effect.detail)
+            case KeyChangeState.ABANDONED:
+                return changes.abandoned(change.id, now, detail=effect.detail)
+            case _:
+                raise ValueError(f"no step moves a key change to {effect.to.value}")
+
+
+def _evidence(attempt_id: int, exchanges: tuple[int, ...]) -> str:
+    """Refer to what shows an outcome: the exchanges of the attempt, in the ledger."""
+    return f"attempt {attempt_id}, exchanges {', '.join(map(str, exchanges)) or 'none'}"

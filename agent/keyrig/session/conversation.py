@@ -1,0 +1,296 @@
+"""A conversation with one device: what makes a command acceptable, and an answer believed.
+
+It owns the originator counter (in the ledger before the octets leave), the keys that sign and
+MAC, the time-out and repetition of one exchange, and the verification of what comes back. Only
+verified responses leave it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from gbcs.errors import DecodeError, RemoteProtocolError
+from gbcs.message import CRAFlag, Header, Message, OtherInformation
+from gbcs.protection import describe, protect, verify_signature
+from gbcs.roles import KeyUsage
+from gbcs.use_cases import Protection, command_protection, compose
+from keyrig.base.errors import KeyMissing, LinkError, LinkTimeout, RunStopped, WrongDevice
+from keyrig.domain.states import ExchangeOutcome
+from keyrig.session.device_messages import DeviceMessages, Sent
+from keyrig.session.steps.effects import NoResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gbcs.certificates import GBCSCertificate
+    from gbcs.entity import EntityIdentifier
+    from gbcs.keys import Signer
+    from keyrig.session.link import Link
+    from keyrig.session.session_context import OnAlert, SessionContext
+    from keyrig.session.steps.effects import Answer, Ask
+
+SENDINGS: Final = 2
+"""How often a command is sent before it counts as unanswered."""
+
+
+def composed_command(ask: Ask, device: EntityIdentifier, counter: int) -> tuple[Message, Any]:
+    """Compose what a step asks for, unprotected; give it with its payload's value.
+
+    Args:
+        ask: What is asked for.
+        device: Whom the command is for.
+        counter: The originator counter that was reserved for it.
+    """
+    payload = ask.payload(counter)
+    header = Header(
+        cra_flag=CRAFlag.COMMAND,
+        originator_counter=counter,
+        originator=ask.originator,
+        recipient=device,
+        other_information=OtherInformation(ask.message_code),
+    )
+    return compose(header, payload), payload
+
+
+def protect_checked(
+    message: Message, *, signer: Signer | None = None, shared_secret: bytes | None = None
+) -> Message:
+    """Sign and MAC a command, and see that the signature is the signer's own.
+
+    Raises:
+        SignatureMismatch: It is not.
+        LocalProtocolError: Neither is given; no message goes out unprotected.
+    """
+    protected = protect(message, signer=signer, shared_secret=shared_secret)
+    if signer is not None:
+        # A signature that its own key does not verify must not leave: it may betray the key.
+        verify_signature(protected, signer.public_key)
+    return protected
+
+
+@dataclass(frozen=True, slots=True)
+class _OnLine:
+    """A command that is on the line."""
+
+    message: Message
+    sent: Sent
+    agreed_under: bytes | None
+
+
+class LinkConversation:
+    """Exchanges verified messages with one device over one link.
+
+    Args:
+        device: Whom the commands are for, and who must have made what comes.
+        link: Carries the messages; opened and closed by the caller.
+        session: What the run shares.
+        timeout_s: How long one sending of a command is waited for, in seconds.
+        on_alert: Is given each verified CS02b alert, with whom it is for and its id in the
+            ledger, in the transaction that records it.
+    """
+
+    def __init__(
+        self,
+        *,
+        device: EntityIdentifier,
+        link: Link,
+        session: SessionContext,
+        timeout_s: float,
+        on_alert: OnAlert | None = None,
+    ) -> None:
+        self.device = device
+        self._link = link
+        self._run = session
+        self._timeout_s = timeout_s
+        self._messages = DeviceMessages(device, session, on_alert)
+
+    def exchange(self, ask: Ask, attempt_id: int | None) -> Answer:
+        """Send a command and give its verified response.
+
+        A command that is repeatable is sent anew when no response comes; any other is sent
+        again as the same octets. While the device's key agreement key is in doubt, each
+        candidate is tried, unless the step names one.
+
+        Raises:
+            NoResponse: None came; the device may have executed the command.
+            SecurityError: One came that fails verification; recorded as an incident.
+            StepFailed: A verified one came that cannot be read.
+            WrongDevice: Another device answers.
+            KeyStoreError: A key that the command needs is missing or locked.
+            LinkError: The link does not carry the command.
+            RunStopped: Somebody asked the run to stop before the next sending.
+        """
+        candidates = self._agreement_certificates(ask)
+        open_sent: dict[GBCSCertificate, _OnLine] = {}
+        for certificate in candidates * SENDINGS:
+            self._go_on(open_sent.values())
+            going = open_sent.get(certificate) or self._prepare(ask, certificate, attempt_id)
+            response = self._send_and_wait(going)
+            if response is not None:
+                for other in open_sent.values():
+                    if other is not going:
+                        self._unanswered(other)
+                answer = self._messages.accept(going.sent, response)
+                return replace(answer, agreed_under=going.agreed_under)
+            if ask.repeatable:
+                self._unanswered(going)
+            else:
+                open_sent[certificate] = going
+        for going in open_sent.values():
+            self._unanswered(going)
+        raise NoResponse(ask.what, self._timeout_s * len(candidates) * SENDINGS)
+
+    def _go_on(self, open_sent: Iterable[_OnLine]) -> None:
+        """Go on unless the run is stopped; what was sent and not answered stays in doubt."""
+        run = self._run
+        try:
+            run.go_on()
+        except RunStopped as stopped:
+            for going in open_sent:
+                run.ledger.exchanges.record_outcome(
+                    going.sent.exchange_id,
+                    ExchangeOutcome.INTERRUPTED,
+                    run.clock(),
+                    detail=str(stopped),
+                )
+            raise
+
+    def receive_alerts(self, wait_s: float = 0) -> bool:
+        """Take what has come unasked; give whether anything had.
+
+        Args:
+            wait_s: How long to wait for the first; what comes with it is taken too.
+        """
+        has_come = False
+        while True:
+            try:
+                octets = self._link.receive(0 if has_come else wait_s)
+            except (LinkTimeout, RemoteProtocolError):
+                return has_come
+            has_come = True
+            self._sort(octets, None)
+
+    def _agreement_certificates(self, ask: Ask) -> tuple[GBCSCertificate, ...]:
+        candidates = self._messages.candidates(KeyUsage.KEY_AGREEMENT)
+        if ask.agreement_certificate is not None:
+            return tuple(each for each in candidates if each.der == ask.agreement_certificate)
+        if not candidates:
+            raise KeyMissing("the key store", f"key agreement certificate of device {self.device}")
+        return candidates
+
+    def _prepare(self, ask: Ask, certificate: GBCSCertificate, attempt_id: int | None) -> _OnLine:
+        """Reserve the counter, protect the command, and have both in the ledger."""
+        run = self._run
+        now = run.clock()
+        with run.ledger.transaction():
+            counter = run.ledger.counters.reserve(ask.originator, now)
+            composed, payload = composed_command(ask, self.device, counter)
+            message = self._protect(composed, payload, certificate, ask)
+            exchange_id = run.ledger.exchanges.record_command(
+                message.octets,
+                run_id=run.run_id,
+                attempt_id=attempt_id,
+                device=self.device,
+                originator=ask.originator,
+                counter=counter,
+                message_code=ask.message_code,
+                now=now,
+            )
+        sent = Sent(
+            what=ask.what,
+            originator=ask.originator,
+            message_code=ask.message_code,
+            counter=counter,
+            payload=payload,
+            exchange_id=exchange_id,
+        )
+        return _OnLine(message, sent, certificate.der if message.mac else None)
+
+    def _protect(
+        self, message: Message, payload: Any, certificate: GBCSCertificate, ask: Ask
+    ) -> Message:
+        needed: Protection = command_protection(payload)
+        keys = self._run.keys
+        signer = (
+            keys.signer(ask.originator, ask.signing_key_identifier) if needed.signature else None
+        )
+        secret = (
+            self._run.secrets.secret(
+                keys.agreer(self._run.access_control_broker), certificate.public_key
+            )
+            if needed.mac
+            else None
+        )
+        return protect_checked(message, signer=signer, shared_secret=secret)
+
+    def _send_and_wait(self, going: _OnLine) -> Message | None:
+        run, octets = self._run, going.message.octets
+        run.observe(
+            "command-sent",
+            device=str(self.device),
+            what=going.sent.what,
+            counter=going.sent.counter,
+            octets=len(octets),
+            timeout_s=self._timeout_s,
+        )
+        self._messages.transcribe("command", octets, verified=True)
+        try:
+            self._link.send(octets)
+            return self._await(going.sent)
+        except LinkTimeout:
+            return None
+        except LinkError as error:
+            run.ledger.exchanges.record_outcome(
+                going.sent.exchange_id,
+                ExchangeOutcome.INTERRUPTED,
+                run.clock(),
+                detail=str(error),
+            )
+            raise
+
+    def _unanswered(self, going: _OnLine) -> None:
+        self._messages.unanswered(going.sent, self._timeout_s)
+
+    def _await(self, sent: Sent) -> Message | None:
+        """Wait for the response to `sent`; None when the time is over."""
+        deadline = self._run.monotonic() + self._timeout_s
+        while True:
+            remaining_s = deadline - self._run.monotonic()
+            if remaining_s <= 0:
+                return None
+            try:
+                octets = self._link.receive(remaining_s)
+            except LinkTimeout:
+                return None
+            except RemoteProtocolError as error:
+                self._messages.noise(str(error))
+                continue
+            response = self._sort(octets, sent)
+            if response is not None:
+                return response
+
+    def _sort(self, octets: bytes, sent: Sent | None) -> Message | None:
+        """Give what came if it answers `sent`; deal with everything else."""
+        messages = self._messages
+        try:
+            message = Message.parse(octets)
+        except DecodeError as error:
+            messages.transcribe("response", octets, verified=False)
+            messages.noise(str(error))
+            return None
+        header = message.header
+        if header.originator != self.device:
+            messages.transcribe("response", octets, verified=False)
+            raise WrongDevice(
+                self._link.name, expected=str(self.device), found=str(header.originator)
+            )
+        if header.cra_flag is CRAFlag.ALERT:
+            messages.take_alert(message)
+            return None
+        awaited = None if sent is None else sent.counter
+        if header.cra_flag is CRAFlag.COMMAND or header.originator_counter != awaited:
+            messages.transcribe("response", octets, verified=False)
+            messages.noise(f"{describe(header)} answers nothing that is awaited; set aside")
+            return None
+        return message

@@ -1,0 +1,318 @@
+"""What one device says: believed once it verifies, and recorded whatever it is.
+
+How messages travel is a conversation's matter; what makes an answer or an alert believed, and
+what the ledger keeps of it, is the same for all.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gbcs.certificates import GBCSCertificate
+from gbcs.errors import (
+    DecodeError,
+    MACMismatch,
+    ProtectionMissing,
+    ProtocolError,
+    SecurityError,
+    SignatureMismatch,
+    WrongEntity,
+)
+from gbcs.message import CRAFlag
+from gbcs.printable import printable
+from gbcs.protection import describe, verify_mac, verify_signature
+from gbcs.roles import KeyUsage
+from gbcs.use_cases import MessageCode, decode_payload, response_protection
+from keyrig.base.errors import KeyMissing
+from keyrig.domain.states import EventType, ExchangeOutcome
+from keyrig.session.steps.effects import Answer, StepFailed
+
+if TYPE_CHECKING:
+    from gbcs.entity import EntityIdentifier
+    from gbcs.message import Message
+    from gbcs.security_credentials import UpdateCredentialsAlert
+    from keyrig.session.session_context import OnAlert, SessionContext
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """A command that is on its way, and what its answer must be.
+
+    Args:
+        what: The command, for people.
+        originator: Who sends it; the answer is for the same.
+        message_code: The use case.
+        counter: The originator's counter; None where the DCC takes one that is not known here.
+        payload: The command's payload.
+        exchange_id: The exchange in the ledger.
+    """
+
+    what: str
+    originator: EntityIdentifier
+    message_code: int
+    counter: int | None
+    payload: Any
+    exchange_id: int
+
+    @property
+    def is_by_the_dcc(self) -> bool:
+        """Whether the DCC makes the command, so that a MAC in the answer is for it alone."""
+        return self.counter is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Verified:
+    """By which of the device's keys a response verified, and what of it could not be checked."""
+
+    signed_under: GBCSCertificate | None
+    maced_under: GBCSCertificate | None
+    unchecked: str
+    is_by_the_dcc: bool
+
+
+class DeviceMessages:
+    """Verifies and records what comes from one device.
+
+    Args:
+        device: Who must have made what comes.
+        session: What the run shares.
+        on_alert: Is called in the transaction that records the alert.
+    """
+
+    def __init__(
+        self,
+        device: EntityIdentifier,
+        session: SessionContext,
+        on_alert: OnAlert | None = None,
+    ) -> None:
+        self.device = device
+        self._run = session
+        self._on_alert = on_alert
+
+    def candidates(self, key_usage: KeyUsage) -> tuple[GBCSCertificate, ...]:
+        """Give the certificates that the device may use now, the most likely first.
+
+        Those that it is known to use come first, newest first; then one that it may have stored
+        without our knowing.
+        """
+        held = self._run.ledger.key_changes.candidates(self.device, key_usage)
+        return tuple(
+            GBCSCertificate.from_der(candidate.certificate)
+            for candidate in sorted(held, key=lambda candidate: not candidate.certain)
+        )
+
+    def accept(self, sent: Sent, response: Message, remark: str = "") -> Answer:
+        """Verify a response and record it; give what it says.
+
+        Args:
+            sent: What it must answer.
+            response: The response.
+            remark: What is to be recorded of how it came.
+
+        Raises:
+            SecurityError: It fails verification; recorded as an incident.
+            StepFailed: It is verified and cannot be read.
+            KeyStoreError: The key that its MAC is for is missing or locked.
+        """
+        run = self._run
+        try:
+            verified = self._verify_response(sent, response)
+        except SecurityError as error:
+            self.transcribe("response", response.octets, verified=False)
+            self.incident(sent, response.octets, str(error))
+            raise
+        self.transcribe("response", response.octets, verified=True)
+        try:
+            decoded = decode_payload(response)
+        except DecodeError as error:
+            run.ledger.exchanges.record_outcome(
+                sent.exchange_id,
+                ExchangeOutcome.VERIFIED,
+                run.clock(),
+                response=response.octets,
+                detail=str(error),
+            )
+            raise StepFailed(f"the verified response to {sent.what} cannot be read: {error}") from (
+                error
+            )
+        assert decoded is not None
+        remarks = (
+            verified.unchecked,
+            remark,
+            _remark(response, len(decoded.lengths_not_minimal)),
+        )
+        run.ledger.exchanges.record_outcome(
+            sent.exchange_id,
+            ExchangeOutcome.VERIFIED,
+            run.clock(),
+            response=response.octets,
+            detail="; ".join(filter(None, remarks)),
+        )
+        run.observe(
+            "response-verified",
+            device=str(self.device),
+            what=sent.what,
+            octets=len(response.octets),
+            lengths_not_minimal=len(decoded.lengths_not_minimal),
+        )
+        return Answer(
+            payload=decoded.value,
+            exchange_id=sent.exchange_id,
+            signed_under=None if verified.signed_under is None else verified.signed_under.der,
+            maced_under=None if verified.maced_under is None else verified.maced_under.der,
+            is_by_the_dcc=verified.is_by_the_dcc,
+        )
+
+    def take_alert(self, alert: Message) -> None:
+        """Record an alert, and hand it on where it is a CS02b one that verifies."""
+        run = self._run
+        detail = ""
+        try:
+            self._verify_signature(alert) if alert.signature else self._verify_mac(alert)
+            verified = True
+        except (SecurityError, KeyMissing) as error:
+            verified, detail = False, str(error)
+        self.transcribe("alert", alert.octets, verified=verified)
+        payload = alert_payload(alert)
+        code = None if payload is None else payload.alert_code
+        with run.ledger.transaction():
+            alert_id = run.ledger.exchanges.record_alert(
+                alert.octets,
+                device=self.device,
+                alert_code=code,
+                verified=verified,
+                now=run.clock(),
+                run_id=run.run_id,
+                detail=detail,
+            )
+            if verified and payload is not None and alert.signature and self._on_alert is not None:
+                self._on_alert(alert.header.recipient, payload, alert_id)
+        run.observe(
+            "alert",
+            device=str(self.device),
+            message_code=f"{alert.header.message_code:04X}",
+            alert_code=None if code is None else f"{code:04X}",
+            verified=verified,
+        )
+
+    def incident(self, sent: Sent, response: bytes, reason: str) -> None:
+        """Record that a response failed verification, and tell upstream, at once."""
+        run, now = self._run, self._run.clock()
+        with run.ledger.transaction():
+            run.ledger.exchanges.record_outcome(
+                sent.exchange_id, ExchangeOutcome.REJECTED, now, response=response, detail=reason
+            )
+            run.ledger.outbox.append(
+                EventType.SECURITY_INCIDENT,
+                self.device,
+                now,
+                {"exchange": sent.exchange_id, "run": run.run_id, "reason": reason},
+            )
+        run.observe("security-incident", device=str(self.device), reason=printable(reason))
+
+    def unanswered(self, sent: Sent, waited_s: float, detail: str = "") -> None:
+        """Record that no response came in time, or why none will come."""
+        run = self._run
+        run.ledger.exchanges.record_outcome(
+            sent.exchange_id,
+            ExchangeOutcome.NO_RESPONSE,
+            run.clock(),
+            detail=detail or f"none within {waited_s:g} s",
+        )
+        run.observe("no-response", device=str(self.device), counter=sent.counter, waited_s=waited_s)
+
+    def noise(self, reason: str) -> None:
+        """Tell of something that came and was set aside."""
+        self._run.observe("noise", device=str(self.device), reason=printable(reason))
+
+    def transcribe(self, direction: str, octets: bytes, *, verified: bool) -> None:
+        """Write a message into the run's transcript."""
+        self._run.transcript.record(
+            at=self._run.clock(),
+            device=self.device,
+            direction=direction,
+            octets=octets,
+            verified=verified,
+        )
+
+    def _verify_response(self, sent: Sent, response: Message) -> _Verified:
+        """Verify what can be, and return by which of the device's keys it was.
+
+        Raises:
+            SecurityError: It fails verification.
+            KeyMissing: The key that its MAC is for is not here, and ought to be.
+        """
+        header = response.header
+        answers = (
+            header.cra_flag is CRAFlag.RESPONSE
+            and header.originator == self.device
+            and header.recipient == sent.originator
+            and header.message_code == sent.message_code
+            and sent.counter in (None, header.originator_counter)
+        )
+        if not answers:
+            raise WrongEntity(
+                f"{describe(header)} to {header.recipient} does not answer {sent.what} of "
+                f"{sent.originator}"
+            )
+        needed = response_protection(sent.payload)
+        signed_under = self._verify_signature(response) if needed.signature else None
+        maced_under, unchecked = None, ""
+        if needed.mac:
+            try:
+                maced_under = self._verify_mac(response)
+            except KeyMissing:
+                if not sent.is_by_the_dcc:
+                    raise
+                unchecked = f"its MAC is for {sent.originator}, whose key is not here"
+        return _Verified(
+            signed_under=signed_under,
+            maced_under=maced_under,
+            unchecked=unchecked,
+            is_by_the_dcc=sent.is_by_the_dcc,
+        )
+
+    def _verify_signature(self, message: Message) -> GBCSCertificate:
+        """Verify a signature, and return the device's certificate by whose key it is."""
+        for certificate in self.candidates(KeyUsage.DIGITAL_SIGNATURE):
+            try:
+                verify_signature(message, certificate.public_key)
+            except SignatureMismatch:
+                continue
+            return certificate
+        if not message.signature:
+            raise ProtectionMissing(f"{describe(message.header)} carries no signature")
+        raise SignatureMismatch(
+            f"the signature of {describe(message.header)} is by no key known of the device"
+        )
+
+    def _verify_mac(self, message: Message) -> GBCSCertificate:
+        """Verify a MAC, and return the device's certificate by whose key it is."""
+        agreer = self._run.keys.agreer(message.header.recipient)
+        for certificate in self.candidates(KeyUsage.KEY_AGREEMENT):
+            try:
+                verify_mac(message, self._run.secrets.secret(agreer, certificate.public_key))
+            except MACMismatch:
+                continue
+            return certificate
+        raise MACMismatch(f"the MAC of {describe(message.header)} is by no key known of the device")
+
+
+def alert_payload(alert: Message) -> UpdateCredentialsAlert | None:
+    """Give what a CS02b alert says; others are not decoded."""
+    if alert.header.message_code != MessageCode.UPDATE_CREDENTIALS_ALERT:
+        return None
+    try:
+        decoded = decode_payload(alert)
+    except ProtocolError:
+        return None
+    assert decoded is not None
+    payload: UpdateCredentialsAlert = decoded.value
+    return payload
+
+
+def _remark(response: Message, lengths_not_minimal: int) -> str:
+    if lengths_not_minimal:
+        return f"{lengths_not_minimal} payload lengths not minimal"
+    return "a header length not minimal" if response.lengths_not_minimal else ""

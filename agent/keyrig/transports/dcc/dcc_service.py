@@ -1,0 +1,148 @@
+"""The DCC's interface as the settings have it: where requests go, and what signs them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from keyrig.base.errors import SettingsError
+from keyrig.config.settings import load_settings
+from keyrig.transports.dcc.dcc_http import HTTPClient, tls_context
+from keyrig.transports.dcc.dcc_inbox import Inbox
+from keyrig.transports.dcc.duis_client import DUISClient
+from keyrig.transports.dcc.duis_signing import (
+    RequestSigner,
+    ResponseVerifier,
+    Unverified,
+    response_certificates,
+)
+from keyrig.transports.dcc.smki_client import API_KEY_PARAMETER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from gbcs.entity import EntityIdentifier
+    from keyrig.config.settings import DCCBoxedSettings
+    from keyrig.keys.rig_keys import RigKeys
+    from keyrig.ledger.ledger import Ledger
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DCCService:
+    """What requests and answers go through.
+
+    Args:
+        client: Posts requests.
+        signer: Signs them.
+        verifier: Says which answers are believed.
+        inbox: Has what came by itself.
+        address: Where the DCC's interface is, for people.
+    """
+
+    client: DUISClient
+    signer: RequestSigner
+    verifier: ResponseVerifier
+    inbox: Inbox
+    address: str
+
+
+def dcc_boxed_settings() -> DCCBoxedSettings:
+    """Give the settings of DCC Boxed.
+
+    Raises:
+        SettingsError: There are none, or they cannot be read.
+    """
+    settings = load_settings().dcc_boxed
+    if settings is None:
+        raise SettingsError(
+            "the settings", "they name no DCC Boxed", "give [dcc_boxed] address = … there"
+        )
+    return settings
+
+
+def duis_client(settings: DCCBoxedSettings, home: Path) -> HTTPClient:
+    """Give the client of the DUIS services; relative paths in the settings are below `home`.
+
+    Raises:
+        SettingsError: A secret or a file that the settings name cannot be had.
+    """
+    return _client(settings, settings.duis_port, home, tls=settings.tls)
+
+
+def smki_client(settings: DCCBoxedSettings, home: Path) -> HTTPClient:
+    """Give the client of the SMKI services, with their key; else as `duis_client`.
+
+    Raises:
+        SettingsError: As `duis_client`.
+    """
+    return _client(settings, settings.smki_port, home, tls=settings.tls, is_smki=True)
+
+
+def bundle_client(settings: DCCBoxedSettings, home: Path) -> HTTPClient:
+    """Give the client of the key bundle, which stands behind no TLS; else as `duis_client`.
+
+    Raises:
+        SettingsError: As `duis_client`.
+    """
+    return _client(settings, settings.bundle_port, home, tls=False)
+
+
+def _client(
+    settings: DCCBoxedSettings, port: int, home: Path, *, tls: bool, is_smki: bool = False
+) -> HTTPClient:
+    host = f"[{settings.address}]" if ":" in settings.address else settings.address
+    parameters = {}
+    if is_smki and settings.smki_api_key is not None:
+        parameters[API_KEY_PARAMETER] = settings.smki_api_key.read(home)
+    ca_file = None if settings.ca_file is None else home / settings.ca_file
+    return HTTPClient(
+        f"{'https' if tls else 'http'}://{host}:{port}",
+        timeout_s=settings.request_timeout_s,
+        headers={name: secret.read(home) for name, secret in settings.headers.items()},
+        parameters=parameters,
+        ssl_context=tls_context(ca_file) if tls else None,
+    )
+
+
+@contextmanager
+def connected(
+    settings: DCCBoxedSettings,
+    home: Path,
+    *,
+    ledger: Ledger,
+    keys: RigKeys,
+    broker: EntityIdentifier,
+    clock: Callable[[], datetime],
+) -> Iterator[DCCService]:
+    """Give what requests and answers go through; nothing is sent, and no port opened.
+
+    Args:
+        settings: Where the DCC's interface is.
+        home: What relative paths in them are below.
+        ledger: Keeps the documents.
+        keys: Signs for parties, and has the certificates that are known.
+        broker: The access control broker, whose certificate may sign answers.
+        clock: Gives the present instant.
+
+    Raises:
+        SettingsError: A secret or a file that the settings name cannot be had.
+    """
+    folder = settings.response_certificates
+    known = keys.organisation_certificates()
+    verifier = ResponseVerifier(
+        certificates=response_certificates(
+            None if folder is None else home / folder, broker, known
+        ),
+        unverified=Unverified(settings.unverified_responses),
+    )
+    with duis_client(settings, home) as http:
+        yield DCCService(
+            client=DUISClient(http),
+            signer=RequestSigner(keys, settings.signer, load_settings().duis.serials),
+            verifier=verifier,
+            inbox=Inbox(ledger, verifier, clock),
+            address=f"{settings.address}:{settings.duis_port}",
+        )

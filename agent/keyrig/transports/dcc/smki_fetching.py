@@ -1,0 +1,110 @@
+"""Fetching certificates and the key bundle of DCC Boxed by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from gbcs.roles import CellUsage, KeyUsage
+from keyrig.base.errors import CertificateLookupFailed, KeyMissing
+from keyrig.keys.key_bundle import BundleKeyStore
+from keyrig.keys.key_store import StoredCertificate
+from keyrig.keys.store_copying import CopyReport, add_certificate, import_store
+from keyrig.keys.store_opening import open_keystore
+from keyrig.transports.dcc.dcc_service import bundle_client, dcc_boxed_settings, smki_client
+from keyrig.transports.dcc.smki_client import SMKI
+from keyrig.transports.dcc.smki_lookup import SOURCE, CertificateLookup
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from gbcs.certificates import GBCSCertificate
+    from gbcs.entity import EntityIdentifier
+    from keyrig.keys.pem_keys import Passphrase
+
+BUNDLE_PATH: Final = "/assets/crypto/org-crypto.zip"
+_OK: Final = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A certificate that was looked up.
+
+    Args:
+        certificate: It; its path leads to a root of the key store.
+        is_new: Whether the key store had it not yet.
+        refused: Why it was not kept, or "".
+    """
+
+    certificate: GBCSCertificate
+    is_new: bool
+    refused: str = ""
+
+
+def fetch_certificates(
+    keystore: Path, home: Path, entity: EntityIdentifier, *, at: datetime
+) -> tuple[Fetched, ...]:
+    """Look a party's certificates in use up, and keep them in a key store that is a folder.
+
+    Args:
+        keystore: The key store; it has the authorities that are trusted.
+        home: What relative paths in the settings are below.
+        entity: An organisation or a device.
+        at: When the certificates must be valid.
+
+    Raises:
+        SettingsError: The settings name no DCC Boxed.
+        KeyMissing: The repository has none.
+        CertificateLookupFailed: A service refuses, or what it gives is not to be believed.
+        DCCUnreachable: The services do not answer.
+        KeyStoreError: The key store cannot be opened or written.
+    """
+    store = open_keystore(keystore)
+    with smki_client(dcc_boxed_settings(), home) as http:
+        lookup = CertificateLookup(SMKI(http), store)
+        is_device = False
+        found = lookup.in_use(entity, is_device=False, at=at)
+        if not found:
+            is_device = True
+            found = lookup.in_use(entity, is_device=True, at=at)
+    if not found:
+        raise KeyMissing(SOURCE, f"certificate in use of {entity}")
+    agreement = [each for each in found if each.key_usage == KeyUsage.KEY_AGREEMENT]
+    fetched = []
+    for certificate in found:
+        if not is_device and certificate in agreement and len(agreement) > 1:
+            reason = (
+                "which of several is for prepayment top-ups is not told; see `keyrig pki bundle`"
+            )
+            fetched.append(Fetched(certificate=certificate, is_new=False, refused=reason))
+            continue
+        stored = StoredCertificate(certificate, cell_usage=CellUsage.MANAGEMENT, source=SOURCE)
+        is_new = add_certificate(store, stored)
+        fetched.append(Fetched(certificate=certificate, is_new=is_new))
+    return tuple(fetched)
+
+
+def fetch_bundle(keystore: Path, home: Path, passphrase: Passphrase | None = None) -> CopyReport:
+    """Fetch the bundle of organisations' keys, and copy it into a key store.
+
+    It is held in memory alone; private keys are written for their owner and nobody else.
+
+    Args:
+        keystore: The folder to copy into; made when it does not exist.
+        home: What relative paths in the settings are below.
+        passphrase: Asked for the passphrase of an encrypted key; it stays encrypted.
+
+    Raises:
+        SettingsError: The settings name no DCC Boxed.
+        CertificateLookupFailed: There is no bundle.
+        DCCUnreachable: The server does not answer.
+        KeyStoreError: What it gives is no bundle, or the folder cannot be written.
+    """
+    settings = dcc_boxed_settings()
+    where = f"http://{settings.address}:{settings.bundle_port}{BUNDLE_PATH}"
+    with bundle_client(settings, home) as http:
+        answer = http.get(BUNDLE_PATH)
+    if answer.status != _OK:
+        raise CertificateLookupFailed(where, f"the server answers HTTP {answer.status}")
+    return import_store(BundleKeyStore(answer.octets, where, passphrase), keystore)

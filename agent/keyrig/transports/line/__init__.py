@@ -1,0 +1,1 @@
+"""Serial lines: GFI and HDLC over any port that pyserial opens."""

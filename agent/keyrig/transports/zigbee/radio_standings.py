@@ -1,0 +1,90 @@
+"""How a rig's radios stand, kept in a file for `status` and whoever else asks meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from keyrig.base.outside_files import Unreadable, parse_json, read_octets
+from keyrig.base.private_files import open_private
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+    from pathlib import Path
+
+    from keyrig.base.observing import Observer
+
+SCHEMA: Final = 1
+_NETWORK: Final = ("channel", "pan_id", "extended_pan_id", "version")
+
+
+class RadioStandings:
+    """An observer that keeps what it hears of radios, and passes everything on.
+
+    It may be called from any thread.
+
+    Args:
+        path: The file; its folder must exist.
+        observe: Hears everything too.
+        clock: Gives the present instant.
+    """
+
+    def __init__(self, path: Path, observe: Observer, clock: Callable[[], datetime]) -> None:
+        self._path = path
+        self._observe = observe
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._radios: dict[str, dict[str, Any]] = {}
+
+    def __call__(self, event_type: str, /, **fields: Any) -> None:
+        """See `keyrig.base.observing.Observer`."""
+        with self._lock:
+            self._note(event_type, fields)
+            self._observe(event_type, **fields)
+
+    def _note(self, event_type: str, fields: dict[str, Any]) -> None:
+        if event_type == "radio":
+            radio = self._radios.setdefault(fields["radio"], {"devices": {}})
+            radio |= {
+                "state": fields["state"],
+                "reason": fields["reason"],
+                "since": self._clock().isoformat(),
+            }
+        elif event_type == "network":
+            radio = self._radios.setdefault(fields["radio"], {"devices": {}})
+            radio |= {name: fields[name] for name in _NETWORK}
+        elif event_type == "node-state":
+            radio = self._radios.setdefault(fields["radio"], {"devices": {}})
+            radio["devices"][fields["device"]] = fields["state"]
+        else:
+            return
+        unfinished = self._path.with_name(f"{self._path.name}.new")
+        text = json.dumps({"schema": SCHEMA, "radios": self._radios}, indent=1)
+        with os.fdopen(open_private(unfinished, os.O_WRONLY | os.O_TRUNC), "wb") as file:
+            file.write(text.encode() + b"\n")
+        unfinished.replace(self._path)
+
+
+def read_standings(path: Path, *, is_driven: bool) -> dict[str, dict[str, Any]]:
+    """Give how a rig's radios stand, by name; nothing where none was ever started.
+
+    Args:
+        path: The file.
+        is_driven: Whether an agent drives the rig now. Otherwise no radio is in use, whatever an
+            agent that was killed left in the file.
+    """
+    try:
+        document = parse_json(read_octets(path))
+    except Unreadable:
+        return {}
+    held = document.get("radios") if isinstance(document, dict) else None
+    if not isinstance(held, dict) or not all(isinstance(each, dict) for each in held.values()):
+        return {}
+    radios: dict[str, dict[str, Any]] = held
+    if not is_driven:
+        for radio in radios.values():
+            radio |= {"state": "not in use", "last_state": radio.get("state"), "devices": {}}
+    return radios

@@ -1,0 +1,109 @@
+"""The link to one device over the rig's ZigBee radio."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gbcs.errors import LocalProtocolError
+from keyrig.base.errors import LinkClosed
+from keyrig.base.observing import Observer, unobserved
+from keyrig.session.link import LinkStatistics
+
+if TYPE_CHECKING:
+    from gbcs.entity import EntityIdentifier
+    from keyrig.transports.zigbee.radio_thread import Radio
+    from keyrig.transports.zigbee.tunnel_session import Reached
+
+
+class ZigBeeLink:
+    """A link through a tunnel, or for a GSME through its mirror and GET/PUT.
+
+    `send` returns once the device has the whole message. A GSME fetches it when it wakes, so
+    there `send` waits for that, up to `wakes_within_s`.
+
+    Args:
+        radio: The rig's radio; it is started by the first link that is opened.
+        device: The device, whose Entity Identifier is its address.
+        link_key: The key that its install code gives.
+        sleeps: Whether it sleeps.
+        timeout_s: How long joining, key establishment and opening a tunnel may take in all.
+        wakes_within_s: How long a device that sleeps is given to fetch a message.
+        send_timeout_s: How long another device is given to acknowledge one.
+        observe: Is told what is waited for.
+    """
+
+    def __init__(
+        self,
+        radio: Radio,
+        device: EntityIdentifier,
+        *,
+        link_key: bytes,
+        sleeps: bool,
+        timeout_s: float,
+        wakes_within_s: float,
+        send_timeout_s: float,
+        observe: Observer = unobserved,
+    ) -> None:
+        self._radio = radio
+        self._device = device
+        self._eui64 = int.from_bytes(device, "big")
+        self._link_key = link_key
+        self._sleeps = sleeps
+        self._timeout_s = timeout_s
+        self._wakes_within_s = wakes_within_s
+        self._send_timeout_s = send_timeout_s
+        self._observe = observe
+        self._session: Reached | None = None
+
+    @property
+    def name(self) -> str:
+        """See `Link`."""
+        return f"{self._device} by radio {self._radio.settings.name}"
+
+    @property
+    def statistics(self) -> LinkStatistics:
+        """See `Link`; retransmissions are the radio's own affair."""
+        return LinkStatistics(frames=self._session.frames if self._session else 0)
+
+    def open(self) -> None:
+        """See `Link`.
+
+        Raises:
+            RadioUnusable: The radio does not start.
+            NodeUnreachable: The device did not join, or not establish keys, or has no tunnel.
+        """
+        if self._session is not None:
+            return
+        self._radio.start()
+        session = self._radio.session(self._eui64, name=self.name, sleeps=self._sleeps)
+        self._radio.reach(self._eui64, self._link_key, session, self._timeout_s)
+        self._session = session
+
+    def close(self) -> None:
+        """See `Link`; the device stays in the network, and the radio on."""
+        self._session = None
+
+    def send(self, message: bytes) -> None:
+        """See `Link`."""
+        session = self._require_open()
+        if not message:
+            raise LocalProtocolError("a message of no octets")
+        timeout_s = self._send_timeout_s
+        if self._sleeps:
+            timeout_s = self._wakes_within_s
+            self._observe(
+                "waiting-for-wake",
+                device=str(self._device),
+                link=self.name,
+                at_most_s=self._wakes_within_s,
+            )
+        self._radio.send(session, message, timeout_s)
+
+    def receive(self, timeout_s: float) -> bytes:
+        """See `Link`."""
+        return self._radio.receive(self._require_open(), timeout_s)
+
+    def _require_open(self) -> Reached:
+        if self._session is None:
+            raise LinkClosed(self.name, "not open")
+        return self._session

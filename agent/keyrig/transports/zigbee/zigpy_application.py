@@ -1,0 +1,244 @@
+"""zigpy's controller for an EZSP radio, with what Smart Energy needs beside it.
+
+bellows and zigpy are used as they are. Frames of the Smart Energy profile go to a listener of
+ours instead of zigpy's clusters, long ones are sent in APS blocks, which bellows only takes, and
+the radio's key establishment commands have methods.
+"""
+
+# zigpy and bellows give much of what they have without annotations.
+# mypy: disable-error-code="misc,no-untyped-call,arg-type"
+
+from __future__ import annotations
+
+from typing import Any, Final, Protocol
+
+import bellows.types as t
+import zigpy.application
+import zigpy.exceptions
+import zigpy.types
+import zigpy.zdo.types as zdo_t
+from bellows.ash import NcpFailure
+from bellows.zigbee.application import ControllerApplication
+from zigpy.zcl.clusters.general import Basic
+
+from keyrig.base.errors import RadioRefused
+from keyrig.transports.zigbee.smart_energy_ezsp import ENDPOINT, SmartEnergyRadio
+from zse import clusters
+from zse.clusters import SMART_ENERGY_PROFILE, KeyEstablishment, Tunneling
+from zse.commands import METERING
+
+ENERGY_SERVICE_INTERFACE: Final = 0x0500
+"""What a hub is within the profile. Source: ZSE 1.4, 5.4."""
+RESTING_POLICY: Final = (
+    t.EzspDecisionBitmask.ALLOW_UNSECURED_REJOINS | t.EzspDecisionBitmask.JOINS_USE_INSTALL_CODE_KEY
+)
+"""Nobody joins; who has a link key and missed a network key is given it."""
+JOINING_POLICY: Final = RESTING_POLICY | t.EzspDecisionBitmask.ALLOW_JOINS
+SE_CLUSTERS_IN: Final = (Basic.cluster_id, KeyEstablishment.cluster_id)
+SE_CLUSTERS_OUT: Final = (
+    Tunneling.cluster_id,
+    KeyEstablishment.cluster_id,
+    METERING,
+)
+
+
+class PacketListener(Protocol):
+    """Takes frames of the Smart Energy profile, and hears of the network."""
+
+    def packet_received(
+        self, eui64: int, cluster: int, endpoint: int, octets: bytes, *, is_encrypted: bool
+    ) -> None:
+        """Take a ZCL frame from a node's endpoint."""
+        ...
+
+    def node_joined(self, eui64: int, *, denied: bool) -> None:
+        """Hear that a node joined or came back, or was kept out."""
+        ...
+
+    def node_left(self, eui64: int) -> None:
+        """Hear that a node left."""
+        ...
+
+    def network_key_switched(self, sequence: int) -> None:
+        """Hear that another network key holds."""
+        ...
+
+    def radio_lost(self, reason: str) -> None:
+        """Hear that the radio is gone, or started anew by itself."""
+        ...
+
+
+class SmartEnergyApplication(ControllerApplication):
+    """A controller whose endpoint is a Smart Energy one.
+
+    Args:
+        config: zigpy's configuration.
+        listener: Takes what comes.
+    """
+
+    def __init__(self, config: dict[str, Any], listener: PacketListener) -> None:
+        clusters.register()
+        super().__init__(config)
+        self._listener: PacketListener | None = listener
+        self._smart_energy: SmartEnergyRadio | None = None
+
+    async def register_endpoints(self) -> None:
+        """Register the Smart Energy endpoint in place of zigpy's own three."""
+        await self.add_endpoint(
+            zdo_t.SimpleDescriptor(
+                endpoint=ENDPOINT,
+                profile=SMART_ENERGY_PROFILE,
+                device_type=ENERGY_SERVICE_INTERFACE,
+                device_version=0,
+                input_clusters=[*SE_CLUSTERS_IN, Tunneling.cluster_id],
+                output_clusters=list(SE_CLUSTERS_OUT),
+            )
+        )
+        self._smart_energy = SmartEnergyRadio(self._ezsp, self._where)
+        await self._smart_energy.prepare()
+
+    def detach(self) -> None:
+        """Tell the listener nothing more; what zigpy still does in the background is its own."""
+        self._listener = None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the listener; zigpy's own notice goes out too."""
+        reason = "the port closed" if exc is None else str(exc) or repr(exc)
+        if isinstance(exc, NcpFailure):
+            reason = f"its firmware started anew, {exc.code}"
+        if self._listener is not None:
+            self._listener.radio_lost(reason)
+        super().connection_lost(exc)
+
+    def ezsp_callback_handler(self, frame_name: str, args: Any) -> None:
+        """Take a callback of the radio."""
+        radio = self._smart_energy
+        # zigpy numbers its packets itself; one of ours may have the number of one of its own.
+        if frame_name == "messageSentHandler" and radio is not None and radio.message_sent(args):
+            return
+        super().ezsp_callback_handler(frame_name, args)
+        if self._listener is None:
+            return
+        if frame_name == "trustCenterJoinHandler":
+            _, ieee, update, decision, _ = args
+            eui64 = _number(ieee)
+            if update == t.EmberDeviceUpdate.DEVICE_LEFT:
+                self._listener.node_left(eui64)
+            else:
+                denied = decision == t.EmberJoinDecision.DENY_JOIN
+                self._listener.node_joined(eui64, denied=denied)
+        elif frame_name == "switchNetworkKeyHandler":
+            self._listener.network_key_switched(int(args[0]))
+
+    def packet_received(self, packet: zigpy.types.ZigbeePacket) -> None:
+        """Take a frame: Smart Energy's go to the listener, the rest to zigpy."""
+        if packet.profile_id != SMART_ENERGY_PROFILE or packet.cluster_id == Basic.cluster_id:
+            super().packet_received(packet)
+            return
+        try:
+            device = self.get_device_with_address(packet.src)
+        except KeyError:
+            super().packet_received(packet)
+            return
+        if self._listener is None:
+            return
+        self._listener.packet_received(
+            _number(device.ieee),
+            int(packet.cluster_id),
+            int(packet.src_ep or 0),
+            packet.data.serialize(),
+            is_encrypted=zigpy.types.TransmitOptions.APS_Encryption in packet.tx_options,
+        )
+
+    # Nodes.
+
+    async def find_node(self, eui64: int) -> int | None:
+        """Give the node identifier of a node that zigpy or the radio knows, or None."""
+        address = _address(eui64)
+        try:
+            return int(self.get_device(ieee=address).nwk)
+        except KeyError:
+            found = await self._ezsp._protocol._lookup_node_id_by_eui64(address)  # noqa: SLF001 - in each version's own form
+        if found is None:
+            return None
+        self.add_device(address, zigpy.types.NWK(found))
+        return int(found)
+
+    def forget_node(self, eui64: int) -> None:
+        """Know a node that left no more, also after a restart."""
+        device = self.devices.pop(_address(eui64), None)
+        if device is not None:
+            self.listener_event("device_removed", device)
+
+    async def has_link_key(self, eui64: int) -> bool:
+        """Say whether the radio holds a link key that was established with a node."""
+        (index,) = await self._ezsp.findKeyTableEntry(address=_address(eui64), linkKey=True)
+        return int(index) != 0xFF
+
+    async def permit(self, time_s: int = 60, node: Any = None) -> None:
+        """Open or close the network, without letting in whoever knows the well-known key.
+
+        bellows' own way hands out that key, and changes the policy back some time later, also in
+        the midst of somebody else's joining.
+        """
+        await zigpy.application.ControllerApplication.permit(self, time_s, node)
+
+    async def admit(self, eui64: int, link_key: bytes, seconds: int) -> None:
+        """Let one node join with its key, and no other, for so many seconds.
+
+        Raises:
+            RadioRefused: The radio takes no key, or no policy.
+        """
+        key, _ = t.KeyData.deserialize(link_key)
+        status = await self._ezsp.add_transient_link_key(_address(eui64), key)
+        self._require(t.sl_Status.from_ember_status(status), "an install code's key")
+        await self._set_joining(JOINING_POLICY)
+        await self.permit(seconds)
+
+    async def close_network(self) -> None:
+        """Let nobody join."""
+        await self.permit(0)
+        await self._set_joining(RESTING_POLICY)
+        await self._ezsp.clearTransientLinkKeys()
+
+    async def _set_joining(self, policy: t.EzspDecisionBitmask) -> None:
+        (status,) = await self._ezsp.setPolicy(
+            policyId=t.EzspPolicyId.TRUST_CENTER_POLICY, decisionId=policy
+        )
+        self._require(t.sl_Status.from_ember_status(status), "a trust centre policy")
+
+    async def find_endpoint(self, node_id: int, cluster: int) -> int:
+        """Ask a node for the endpoint that serves a cluster.
+
+        Raises:
+            DeliveryError: It has none, or does not answer.
+        """
+        device = self.get_device(nwk=zigpy.types.NWK(node_id))
+        status, _, endpoints = await device.zdo.Match_Desc_req(
+            zigpy.types.NWK(node_id), SMART_ENERGY_PROFILE, [cluster], []
+        )
+        if status != zdo_t.Status.SUCCESS or not endpoints:
+            raise zigpy.exceptions.DeliveryError(f"no endpoint serves cluster 0x{cluster:04X}")
+        return int(endpoints[0])
+
+    @property
+    def smart_energy(self) -> SmartEnergyRadio:
+        """What the radio does for Smart Energy."""
+        assert self._smart_energy is not None
+        return self._smart_energy
+
+    def _require(self, status: Any, what: str) -> None:
+        if status != t.sl_Status.OK:
+            raise RadioRefused(self._where, f"{what}: {status.name}")
+
+    @property
+    def _where(self) -> str:
+        return str(self.config["device"]["path"])
+
+
+def _number(ieee: Any) -> int:
+    return int.from_bytes(ieee.serialize(), "little")
+
+
+def _address(eui64: int) -> Any:
+    return t.EUI64.deserialize(eui64.to_bytes(8, "little"))[0]
