@@ -13,10 +13,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from gbcs.printable import printable
+from keyrig.base.client_tls import client_context
 from keyrig.base.errors import SettingsError
 from keyrig.upstream.cloud_events import EVENT_CONTENT_TYPE
 from keyrig.upstream.upstream_target import Answer, Trouble
-from keyrig.upstream.upstream_tls import client_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -116,7 +116,9 @@ class MQTTTarget:
         client.connect_timeout = within_s
         client.max_inflight_messages = IN_FLIGHT_MAXIMUM
         if settings.tls:
-            context = client_context(settings, self._home)
+            context = client_context(
+                self._home, settings.ca_file, settings.client_certificate, settings.client_key
+            )
             context.sslsocket_class = _ClosingSocket
             client.tls_set_context(context)
         if settings.username is not None or settings.password is not None:

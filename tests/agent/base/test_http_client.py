@@ -2,15 +2,15 @@ from __future__ import annotations
 
 import logging
 import traceback
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
-from keyrig.base.errors import DCCUnreachable, ServiceRefused
-from keyrig.transports.dcc.dcc_http import ANSWER_MAXIMUM_OCTETS, HTTPClient
-from keyrig.transports.dcc.duis_client import DUISClient, WebService
+from keyrig.base.errors import DCCUnreachable
+from keyrig.base.http_client import ANSWER_MAXIMUM_OCTETS, HTTPClient, retry_after_s
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,6 +27,7 @@ def client(
         timeout_s=5,
         headers={"X-Proxy": SecretStr(TOKEN)},
         parameters={"apikey": SecretStr(KEY)},
+        unanswered=DCCUnreachable,
         transport=httpx.MockTransport(handler),
         clock=clock,
     )
@@ -119,17 +120,23 @@ def test_redirection_is_not_followed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("response", "error", "match"),
+    ("value", "date", "wait_s"),
     [
-        (httpx.Response(500, content=b"no"), DCCUnreachable, "HTTP 500"),
-        (httpx.Response(200, content=b"x"), DCCUnreachable, "application/xml is expected"),
-        (httpx.Response(400, content=b"bad\x1b[31m XSD"), ServiceRefused, "HTTP 400, bad"),
-        (httpx.Response(404), ServiceRefused, "no reason given"),
+        ("120", None, 120),
+        (" 0 ", None, 0),
+        ("Fri, 20 Nov 2026 12:01:00 GMT", None, 60),
+        ("Fri, 20 Nov 2026 12:01:00 GMT", "Fri, 20 Nov 2026 12:00:30 GMT", 30),
+        ("Friday, 20-Nov-26 12:01:00 GMT", None, 60),
+        ("Fri, 20 Nov 2026 11:00:00 GMT", None, 0),
+        ("Fri, 20 Nov 2026 12:01:00 GMT", "yesterday", 60),
+        ("9" * 500, None, 999_999_999),
+        *[(value, None, None) for value in (None, "", "soon", "-5", "1.5", "\u0664", "0x10")],
+        ("Fri, 20 Nov 99999999999 12:01:00 GMT", None, None),
     ],
 )
-def test_answer_that_is_no_document_is_told_for_what_it_is(
-    response: httpx.Response, error: type[Exception], match: str
+def test_retry_after_is_read_in_either_form(
+    value: str | None, date: str | None, wait_s: float | None
 ) -> None:
-    with client(lambda _: response) as http, pytest.raises(error, match=match) as raised:
-        DUISClient(http).post(WebService.SEND, b"<a/>", "6.17")
-    assert "\x1b" not in str(raised.value)
+    fields = {"Retry-After": value, "Date": date}
+    headers = httpx.Headers({name: text for name, text in fields.items() if text is not None})
+    assert retry_after_s(headers, datetime(2026, 11, 20, 12, tzinfo=UTC)) == wait_s
