@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy.schema import CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from keyrig.ledger.schema import discarded_events, event_queue, metadata, upstreams
 
@@ -80,7 +80,23 @@ def upgrade(connection: Connection, version: int) -> None:
         for statement in _KEEP_UPSTREAMS:
             connection.exec_driver_sql(statement)
     metadata.create_all(connection)
+    _renew_indexes(connection)
     _widen_checks(connection)
+
+
+def _renew_indexes(connection: Connection) -> None:
+    """Make those indexes anew that are not as they are now."""
+    stands = _text_of(connection, "index")
+    for table in metadata.sorted_tables:
+        for index in table.indexes:
+            if stands.get(str(index.name)) != str(CreateIndex(index).compile(connection)).strip():
+                connection.exec_driver_sql(f"DROP INDEX IF EXISTS {index.name}")
+                index.create(connection)
+
+
+def _text_of(connection: Connection, kind: str) -> dict[str, str]:
+    rows = connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = ?", (kind,))
+    return {row.name: row.sql for row in rows}
 
 
 def _widen_checks(connection: Connection) -> None:
@@ -91,12 +107,7 @@ def _widen_checks(connection: Connection) -> None:
 
     Source: SQLite, "Making Other Kinds Of Table Schema Changes" (lang_altertable, 7).
     """
-    stands = {
-        row.name: row.sql
-        for row in connection.exec_driver_sql(
-            "SELECT name, sql FROM sqlite_master WHERE type = 'table'"
-        )
-    }
+    stands = _text_of(connection, "table")
     wanted = {
         table.name: str(CreateTable(table).compile(connection)).strip()
         for table in metadata.sorted_tables
