@@ -36,7 +36,7 @@ class HTTPAnswer:
     Args:
         status: The HTTP status.
         phrase: What the server calls it.
-        headers: The fields of the answer, whatever the case of their names.
+        headers: The fields of the answer; their names may be asked for in small letters.
         octets: The body.
     """
 
@@ -201,7 +201,7 @@ def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
     two clocks may differ.
 
     Args:
-        headers: The fields of the answer, in small letters or whatever case.
+        headers: The fields of the answer, their names in small letters.
         now: The present instant, for an answer without a Date.
 
     Source: RFC 9110, 10.2.3.

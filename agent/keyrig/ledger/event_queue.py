@@ -264,10 +264,10 @@ class EventQueue:
         with self._database.transaction() as connection:
             if not _park(connection, name, event, reason, by_person=True, now=now):
                 state = self.state_of(name, event)
-                why = "was told it already"
-                if state is not EventState.TOLD:
-                    why = f"has it {state.value} already"
-                raise LedgerRefused(f"event {event.id}: {name} {why}")
+                why = f"it is {state.value} for {name} already"
+                if state is EventState.TOLD:
+                    why = f"{name} was told it already"
+                raise LedgerRefused(f"event {event.id}: {why}")
 
     def unpark(self, name: str, event: Event | None = None) -> int:
         """Put a parked event back into line, or all of them; returns how many."""

@@ -325,7 +325,6 @@ event_queue = Table(
     Column("parked_at", Instant),
     Column("parked_reason", Text),
     Column("parked_by_person", Boolean(create_constraint=True, name="parked_by_person")),
-    sqlite_with_rowid=False,
 )
 """What each upstream is still to be told; a row goes when its event was acknowledged."""
 Index(

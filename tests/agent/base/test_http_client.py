@@ -137,6 +137,6 @@ def test_redirection_is_not_followed() -> None:
 def test_retry_after_is_read_in_either_form(
     value: str | None, date: str | None, wait_s: float | None
 ) -> None:
-    fields = {"Retry-After": value, "Date": date}
-    headers = httpx.Headers({name: text for name, text in fields.items() if text is not None})
+    fields = {"retry-after": value, "date": date}
+    headers = {name: text for name, text in fields.items() if text is not None}
     assert retry_after_s(headers, datetime(2026, 11, 20, 12, tzinfo=UTC)) == wait_s
