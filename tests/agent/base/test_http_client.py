@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import traceback
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -9,11 +10,19 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from keyrig.base.errors import DCCUnreachable
-from keyrig.base.http_client import ANSWER_MAXIMUM_OCTETS, HTTPClient, retry_after_s
+from agent.upstream.servers import web_server
+from keyrig.base.errors import DCCUnreachable, SettingsError
+from keyrig.base.http_client import (
+    ANSWER_MAXIMUM_OCTETS,
+    HTTPClient,
+    _Deadline,
+    retry_after_s,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from agent.upstream.servers import Request
 
 KEY = "smki-key-4f1c"
 TOKEN = "proxy-token-77aa"
@@ -103,6 +112,56 @@ def test_answer_that_trickles_is_given_up() -> None:
     with (
         client(lambda _: httpx.Response(200, content=slow()), iter(range(100)).__next__) as http,
         pytest.raises(DCCUnreachable, match="takes longer than 5 s"),
+    ):
+        http.get("/")
+
+
+@pytest.mark.parametrize("beginning", [b"HTTP/1.1 200 OK\r\nX-Long: ", b"HTTP/1.1 2"])
+def test_server_that_drips_its_answer_does_not_hold_a_request_beyond_its_time(
+    beginning: bytes,
+) -> None:
+    over = threading.Event()
+
+    def drip(_: Request) -> Iterator[bytes]:
+        yield beginning
+        while not over.wait(0.05):
+            yield b"a"
+
+    with web_server() as server:
+        server.answers.append(drip)
+        with (
+            HTTPClient(server.url, timeout_s=0.5, unanswered=DCCUnreachable) as http,
+            pytest.raises(DCCUnreachable, match="no answer in time") as raised,
+        ):
+            http.post("", b"[]")
+        over.set()
+    assert raised.value.may_have_arrived
+
+
+def test_deadline_of_one_thread_is_not_that_of_another() -> None:
+    seconds = [0.0]
+    deadline = _Deadline(lambda: seconds[0])
+    deadline.at = 5.0
+    seen: list[float] = []
+
+    def in_thread() -> None:
+        deadline.at = 60.0
+        seen.append(deadline.left_s(None))
+
+    thread = threading.Thread(target=in_thread)
+    thread.start()
+    thread.join()
+    assert seen == [60.0]
+    assert deadline.left_s(30.0) == 5.0
+    seconds[0] = 9.0
+    assert 0 < deadline.left_s(30.0) < 0.01
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 80 + ".example"])
+def test_address_that_no_host_can_have_is_an_error_of_the_settings(host: str) -> None:
+    with (
+        HTTPClient(f"http://{host}", timeout_s=5) as http,
+        pytest.raises(SettingsError, match="no address"),
     ):
         http.get("/")
 

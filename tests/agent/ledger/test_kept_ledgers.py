@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,9 +18,11 @@ from keyrig.ledger.database import Database
 from keyrig.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from keyrig.ledger.event_queue import EventQueue
+
+
+UPGRADER = Path(__file__).with_name("upgrader.py")
+STATEMENTS = (1, 7, 12, 14, 15, 17, 19, 20, 21, 22, 65, 66, 67, 70)
 
 
 def still_told(queue: EventQueue, name: str) -> list[int]:
@@ -171,3 +177,27 @@ def test_upgrade_that_is_cut_off_leaves_the_ledger_as_it_was(
         assert connection.execute("SELECT count(*) FROM parked_events").fetchone() == (2,)
     with Ledger(path) as ledger:
         assert len(ledger.event_queue.parked("web")) == 1
+
+
+def test_upgrade_that_is_killed_at_any_statement_is_done_anew_by_the_next(tmp_path: Path) -> None:
+    said = said_of(5)
+    for number in STATEMENTS:
+        write_kept_ledger(5, tmp_path / f"{number}.sqlite")
+    done = subprocess.run(
+        [sys.executable, str(UPGRADER), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        timeout=100,
+        check=True,
+        text=True,
+    )
+    # The last one ends by itself, so that every statement is covered.
+    ends = [int(line) for line in done.stdout.split()]
+    assert set(ends[:-1]) == {-signal.SIGKILL, 0}
+    assert ends == sorted(ends)
+    for number in STATEMENTS:
+        with Ledger(tmp_path / f"{number}.sqlite") as ledger:
+            for name, owed in said["owed"].items():
+                assert ledger.event_queue.standing(name).waiting == len(owed)
+                assert still_told(ledger.event_queue, name) == [
+                    n for n in owed if said["states"].get(name, {}).get(str(n)) in {None, "waiting"}
+                ]
