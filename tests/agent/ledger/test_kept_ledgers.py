@@ -190,10 +190,9 @@ def test_upgrade_that_is_killed_at_any_statement_is_done_anew_by_the_next(tmp_pa
         check=True,
         text=True,
     )
-    # The last one ends by itself, so that every statement is covered.
     ends = [int(line) for line in done.stdout.split()]
-    assert set(ends[:-1]) == {-signal.SIGKILL, 0}
-    assert ends == sorted(ends)
+    # The last one has fewer statements than it would be killed at.
+    assert (set(ends[:-1]), ends[-1]) == ({-signal.SIGKILL}, 0)
     for number in STATEMENTS:
         with Ledger(tmp_path / f"{number}.sqlite") as ledger:
             for name, owed in said["owed"].items():
