@@ -116,12 +116,12 @@ class QueuePublisher:
         monotonic: Callable[[], float],
         dice: Callable[[], float],
     ) -> None:
-        self._ledger = ledger
-        self._name = name
-        self._target = target
-        self._since = since
-        self._clock = clock
-        self._monotonic = monotonic
+        self.ledger = ledger
+        self.name = name
+        self.target = target
+        self.since = since
+        self.clock = clock
+        self.monotonic = monotonic
         self._dice = dice
         self._source = cloud_event_source(ledger.outbox.identity())
         self._limit = target.batch_maximum
@@ -136,18 +136,18 @@ class QueuePublisher:
         Args:
             within_s: How long it may take at most.
         """
-        queue = self._ledger.event_queue
+        queue = self.ledger.event_queue
         wait_s = self._wait_s()
         if wait_s > 0:
             return SetBack(wait_s)
-        batch = queue.batch(self._name, self._limit, self._since)
+        batch = queue.batch(self.name, self._limit, self.since)
         if not batch.events:
             return Idle()
         answer = self._publish([outgoing(event, self._source) for event in batch.events], within_s)
-        now = self._clock()
-        with self._ledger.transaction():
+        now = self.clock()
+        with self.ledger.transaction():
             queue.settle(
-                self._name,
+                self.name,
                 batch,
                 accepted=answer.accepted,
                 refused=answer.refused,
@@ -158,31 +158,35 @@ class QueuePublisher:
         self._due_at = None
         return Published(len(answer.accepted))
 
+    def standing(self) -> UpstreamStanding:
+        """Return what the upstream was not told yet, and why."""
+        return self.ledger.event_queue.standing(self.name, self.since)
+
     def _wait_s(self) -> float:
         """Return how long to leave the upstream alone.
 
         The clock may be set at any time: what another process noted holds by the clock, within
         the bounds of a wait; what this one noted, also by the seconds that have passed.
         """
-        upstream = self._ledger.event_queue.get(self._name)
+        upstream = self.ledger.event_queue.get(self.name)
         if upstream.retry_at is None:
             return 0.0
-        left = (upstream.retry_at - self._clock()).total_seconds()
+        left = (upstream.retry_at - self.clock()).total_seconds()
         longest = RETRY_AFTER_MAXIMUM_S if upstream.retry_asked else BACK_OFF_MAXIMUM_S
         if left > longest:
             left = 0.0 if self._due_at is None else longest
         if self._due_at is not None:
-            left = min(left, self._due_at - self._monotonic())
+            left = min(left, self._due_at - self.monotonic())
         return max(0.0, left)
 
     def _set_back(self, answer: Answer, now: datetime) -> float:
-        queue = self._ledger.event_queue
-        failures = queue.get(self._name).failures + 1
+        queue = self.ledger.event_queue
+        failures = queue.get(self.name).failures + 1
         stopped = answer.trouble is Trouble.STOPPED
         wait_s = STOPPED_RETRY_S if stopped else back_off_s(failures, self._dice)
         asked_s = min(answer.retry_after_s or 0.0, RETRY_AFTER_MAXIMUM_S)
         queue.set_back(
-            self._name,
+            self.name,
             answer.reason,
             retry_at=now + timedelta(seconds=max(wait_s, asked_s)),
             asked=asked_s > wait_s,
@@ -190,7 +194,7 @@ class QueuePublisher:
             now=now,
         )
         wait_s = max(wait_s, asked_s)
-        self._due_at = self._monotonic() + wait_s
+        self._due_at = self.monotonic() + wait_s
         return wait_s
 
     def _publish(self, events: Sequence[Outgoing], within_s: float) -> Answer:
@@ -198,7 +202,7 @@ class QueuePublisher:
 
         So the event at fault is found, and it alone is refused.
         """
-        deadline = self._monotonic() + within_s
+        deadline = self.monotonic() + within_s
         accepted: set[int] = set()
         refused: dict[int, str] = {}
         behind: set[EntityIdentifier] = set()
@@ -208,7 +212,7 @@ class QueuePublisher:
             part = [each for each in parts.pop() if each.event.device not in behind]
             if not part:
                 continue
-            answer = self._target.deliver(part, self._left_s(deadline))
+            answer = self.target.deliver(part, self._left_s(deadline))
             accepted |= answer.accepted
             found = dict(answer.refused)
             if answer.trouble in {Trouble.REFUSED_WHOLE, Trouble.TOO_LARGE}:
@@ -232,7 +236,7 @@ class QueuePublisher:
     def _within_bounds(self, found: dict[int, str]) -> Answer | None:
         """Drop those of some refusals with nothing accepted that are too many in a row.
 
-        Those dropped wait, and is tried again when somebody has mended the upstream.
+        Those dropped wait, and are tried again when somebody has mended the upstream.
         """
         room = REFUSED_IN_A_ROW_MAXIMUM - self._refused_in_a_row
         beyond = sorted(found)[room:]
@@ -244,7 +248,7 @@ class QueuePublisher:
         return Answer(trouble=Trouble.STOPPED, reason=reason)
 
     def _left_s(self, deadline: float) -> float:
-        return max(0.0, deadline - self._monotonic())
+        return max(0.0, deadline - self.monotonic())
 
 
 class EventPublisher:
@@ -279,18 +283,34 @@ class EventPublisher:
         dice: Callable[[], float] = _DICE.random,
         observe: Observer = unobserved,
     ) -> None:
-        self._upstreams = {
-            name: upstream
-            for name, upstream in settings.upstream.items()
-            if only is None or name in only
-        }
+        self._workers: list[_Worker] = []
         self._ledger = Ledger(ledger_path, create=False)
         try:
-            self._ledger.event_queue.register(self._upstreams)
-            self._workers = [
-                _Worker(self._ledger, name, upstream, until, clock, monotonic, dice, observe)
-                for name, upstream in self._upstreams.items()
-            ]
+            upstreams = {
+                name: upstream
+                for name, upstream in settings.upstream.items()
+                if only is None or name in only
+            }
+            self._ledger.event_queue.register(upstreams)
+            identity = self._ledger.outbox.identity()
+            for name, upstream in upstreams.items():
+                target = open_target(
+                    upstream,
+                    ledger_path.parent,
+                    ledger_identity=identity,
+                    clock=clock,
+                    monotonic=monotonic,
+                )
+                queue = QueuePublisher(
+                    self._ledger,
+                    name,
+                    target,
+                    since=upstream.since,
+                    clock=clock,
+                    monotonic=monotonic,
+                    dice=dice,
+                )
+                self._workers.append(_Worker(queue, until, observe))
         except BaseException:
             self._ledger.close()
             raise
@@ -317,10 +337,7 @@ class EventPublisher:
 
     def standing(self) -> Mapping[str, UpstreamStanding]:
         """Return of each upstream what it was not told yet, and why."""
-        return {
-            name: self._ledger.event_queue.standing(name, upstream.since)
-            for name, upstream in self._upstreams.items()
-        }
+        return {worker.queue.name: worker.queue.standing() for worker in self._workers}
 
     def wait_until_settled(self, until: float, tick: float) -> bool:
         """Wait until nothing is left that can be published in time.
@@ -345,47 +362,17 @@ class EventPublisher:
 class _Worker:
     """The thread that publishes to one upstream."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        name: str,
-        settings: UpstreamSettings,
-        until: float | None,
-        clock: Callable[[], datetime],
-        monotonic: Callable[[], float],
-        dice: Callable[[], float],
-        observe: Observer,
-    ) -> None:
-        self._ledger = ledger
-        self._name = name
+    def __init__(self, queue: QueuePublisher, until: float | None, observe: Observer) -> None:
+        self.queue = queue
         self._until = until
-        self._clock = clock
-        self._monotonic = monotonic
         self._observe = observe
-        self._target = open_target(
-            settings,
-            ledger.path.parent,
-            ledger_identity=ledger.outbox.identity(),
-            clock=clock,
-            monotonic=monotonic,
-        )
-        self._publisher = QueuePublisher(
-            ledger,
-            name,
-            self._target,
-            since=settings.since,
-            clock=clock,
-            monotonic=monotonic,
-            dice=dice,
-        )
-        self._since = settings.since
-        self._lock = UpstreamLock(ledger.path, name)
+        self._lock = UpstreamLock(queue.ledger.path, queue.name)
         self._changed = threading.Condition()
         self._stopping = False
         self._woken = False
         self._settled_until: float | None = None
         self._reported_error: str | None = None
-        self.thread = threading.Thread(target=self._run, name=f"upstream {name}", daemon=True)
+        self.thread = threading.Thread(target=self._run, name=f"upstream {queue.name}", daemon=True)
 
     def wake(self) -> None:
         with self._changed:
@@ -401,7 +388,7 @@ class _Worker:
     def wait_until_settled(self, until: float, tick: float) -> bool:
         with self._changed:
             while not self._stopping and (self._settled_until or 0.0) < until:
-                left = min(until, tick) - self._monotonic()
+                left = min(until, tick) - self.queue.monotonic()
                 if left <= 0:
                     return False
                 self._changed.wait(left)
@@ -412,27 +399,31 @@ class _Worker:
             while not self._is_over():
                 self._rest(self._go_on())
         finally:
-            self._target.close()
+            self.queue.target.close()
             self._lock.release()
             self.stop()
 
     def _is_over(self) -> bool:
         with self._changed:
-            return self._stopping or (self._until is not None and self._monotonic() >= self._until)
+            return self._stopping or (
+                self._until is not None and self.queue.monotonic() >= self._until
+            )
 
     def _go_on(self) -> float:
         """Publish a batch; return for how many seconds there is nothing to do then."""
         within_s = BATCH_WITHIN_S
         if self._until is not None:
-            within_s = max(0.0, self._until - self._monotonic())
+            within_s = max(0.0, self._until - self.queue.monotonic())
         try:
             if not self._lock.acquire():
                 # The queue shows how far whoever holds the lock has come.
-                waiting = self._ledger.event_queue.standing(self._name, self._since).waiting
+                waiting = self.queue.ledger.event_queue.standing(
+                    self.queue.name, self.queue.since
+                ).waiting
                 if not waiting:
                     return float("inf")
                 return LOOK_EVERY_S if self._until is None else LOOK_SOON_S
-            return self._after(self._publisher.step(within_s))
+            return self._after(self.queue.step(within_s))
         except (KeyrigError, OSError) as error:
             self._report_error(printable(str(error)))
             return LOOK_EVERY_S
@@ -447,17 +438,17 @@ class _Worker:
             case Idle():
                 return float("inf")
             case SetBack(wait_s):
-                self._report_error(self._ledger.event_queue.get(self._name).last_error)
+                self._report_error(self.queue.ledger.event_queue.get(self.queue.name).last_error)
                 return wait_s
 
     def _unexpected(self, error: Exception) -> float:
         """Record a fault of our own where all others are; the thread goes on."""
         reason = f"unexpected error: {printable(f'{type(error).__name__}: {error}')}"
         self._report_error(reason)
-        now = self._clock()
+        now = self.queue.clock()
         with suppress(KeyrigError):
-            self._ledger.event_queue.set_back(
-                self._name,
+            self.queue.ledger.event_queue.set_back(
+                self.queue.name,
                 reason,
                 retry_at=now + timedelta(seconds=STOPPED_RETRY_S),
                 asked=False,
@@ -471,7 +462,7 @@ class _Worker:
         with self._changed:
             self._settled_until = None
             if wait_s and not self._woken:
-                self._settled_until = self._monotonic() + wait_s
+                self._settled_until = self.queue.monotonic() + wait_s
                 self._changed.notify_all()
                 self._changed.wait_for(
                     lambda: self._woken or self._stopping, min(wait_s, LOOK_EVERY_S)
@@ -483,9 +474,9 @@ class _Worker:
             return
         self._reported_error = error
         if error:
-            self._observe("upstream-set-back", upstream=self._name, reason=error)
+            self._observe("upstream-set-back", upstream=self.queue.name, reason=error)
         else:
-            self._observe("upstream-told", upstream=self._name)
+            self._observe("upstream-told", upstream=self.queue.name)
 
 
 class UpstreamLock:
