@@ -6,18 +6,17 @@ Beside `emulated_air` the one module of the agent that knows the emulated device
 from __future__ import annotations
 
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, Self
 
 from gbcs.certification_request import CertificationRequest
 from gbcs.roles import KeyUsage, RemotePartyRole
 from keyrig.base.errors import SettingsError
-from keyrig.base.outside_files import Unreadable, read_text
 from keyrig.base.private_files import PRIVATE_FILE, make_folder
 from keyrig.base.whole_files import write_whole
 from keyrig.config.rig_file import LineSettings, ZigBeeSettings
 from keyrig.keys.key_store import Authority, KeyStore
 from keyrig.keys.lab_pki import RegisteringAuthority
+from keyrig.run.emulated_since import COMMISSIONED_AT, commissioned_at
 from meterlink.hdlc.address import HDLCAddress
 from meterstub.device import EmulatedDevice
 from meterstub.factory import manufacture
@@ -30,6 +29,7 @@ from meterstub.trust_anchor_cells import CELLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
     from pathlib import Path
 
     from gbcs.certificates import GBCSCertificate
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from meterstub.state import DeviceState
 
 Line = Literal["pty", "tcp"]
-_COMMISSIONED_AT = "commissioned-at"
-_DAMAGED = "write the instant there, such as 2026-01-01T00:00:00+00:00"
 
 
 class EmulatedDevices:
@@ -118,7 +116,7 @@ class EmulatedDevices:
         """
         make_folder(self._directory)
         if commissioned_at(self._directory) is None:
-            mark = self._directory / _COMMISSIONED_AT
+            mark = self._directory / COMMISSIONED_AT
             text = self._clock().isoformat() + "\n"
             write_whole(mark, text.encode(), "when they were made", mode=PRIVATE_FILE)
         for device in self._emulated():
@@ -253,24 +251,6 @@ def _inject(faults: Faults, device: RigDevice, text: str) -> None:
     except ValueError as error:
         where = f"device {device.entity_id}"
         raise SettingsError(where, str(error), "correct its faults") from None
-
-
-def commissioned_at(directory: Path) -> datetime | None:
-    """Return when a rig's emulated devices were made, or None where they are not.
-
-    Raises:
-        SettingsError: What was kept of it cannot be read.
-    """
-    path = directory / _COMMISSIONED_AT
-    try:
-        moment = datetime.fromisoformat(read_text(path).strip())
-    except Unreadable as error:
-        if error.is_missing:
-            return None
-        raise SettingsError(str(path), str(error), _DAMAGED) from None
-    except ValueError:
-        raise SettingsError(str(path), "no instant", _DAMAGED) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def factory_certificate(

@@ -27,11 +27,11 @@ from keyrig.config.settings import load_settings
 from keyrig.delivery.batch_reading import read_commands
 from keyrig.duties import rules
 from keyrig.keys.authority_by_hand import write_request
-from keyrig.keys.certificate_authority import CertificationOrder
+from keyrig.keys.certification_order import CertificationOrder
 from keyrig.keys.given_certificates import certificates_in
 from keyrig.keys.store_opening import open_keystore
 from keyrig.run import radio_inspection as radios
-from keyrig.run.emulation import commissioned_at
+from keyrig.run.emulated_since import commissioned_at
 from keyrig.run.inventory_facts import read_inventory
 from keyrig.run.radio_inspection import RadioPort, restore
 from keyrig.session.conformance import check_file

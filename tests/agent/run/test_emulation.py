@@ -11,7 +11,8 @@ from gbcs.roles import KeyUsage
 from keyrig.config.rig_file import load_rig
 from keyrig.keys.lab_pki import RegisteringAuthority, TestCertificationAuthority, initialise
 from keyrig.keys.store_opening import open_keystore
-from keyrig.run.emulation import EmulatedDevices, commissioned_at
+from keyrig.run.emulated_since import commissioned_at
+from keyrig.run.emulation import EmulatedDevices
 from meterstub.memory import DeviceMemory, FileStorage
 
 if TYPE_CHECKING:
