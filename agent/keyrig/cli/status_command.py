@@ -33,7 +33,7 @@ def show(
 ) -> int:
     """Print a rig's duties; changes nothing."""
     from keyrig.base.clock import utc_now
-    from keyrig.cli.watching import show_plan, watching
+    from keyrig.cli.watching import show_plan, showing
     from keyrig.config.places import places_of
     from keyrig.config.rig_file import load_rig
     from keyrig.run.outlook import outlook_of
@@ -42,7 +42,7 @@ def show(
 
     opened = load_rig(rig)
     opened.require(only)
-    with watching(as_json=as_json) as observe:
+    with showing(as_json=as_json) as observe:
         places = places_of(opened)
         outlook = outlook_of(places, now=utc_now(), only=only, observe=observe)
         standings = read_standings(places.radio_standings, is_driven=is_driven(places))
