@@ -37,8 +37,8 @@ def show(
     from keyrig.config.places import places_of
     from keyrig.config.rig_file import load_rig
     from keyrig.run.outlook import outlook_of
+    from keyrig.run.radio_standings import read_standings
     from keyrig.run.rig_locks import is_driven
-    from keyrig.transports.zigbee.radio_standings import read_standings
 
     opened = load_rig(rig)
     opened.require(only)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from keyrig.base.clock import utc_now
 from keyrig.config.rig_file import LineSettings, ServiceSettings, ZigBeeSettings
+from keyrig.run.radio_standings import RadioStandings
 from keyrig.transports.line.gfi_link import GFILink
 from keyrig.transports.line.hdlc_link import HDLCLink
-from keyrig.transports.zigbee.radio_standings import RadioStandings
 from meterlink.hdlc.address import HDLCAddress
 
 if TYPE_CHECKING:

@@ -25,9 +25,9 @@ from keyrig.run.asking import askable, framing_of
 from keyrig.run.device_links import link_to
 from keyrig.run.outlook import outlook_of
 from keyrig.run.preflight import NeedRule
+from keyrig.run.radio_standings import read_standings
 from keyrig.run.rig_locks import is_driven
 from keyrig.run.rig_organisations import preflight_of
-from keyrig.transports.zigbee.radio_standings import read_standings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator

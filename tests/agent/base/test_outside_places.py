@@ -34,8 +34,8 @@ from keyrig.run import radio_inspection as radios
 from keyrig.run.emulated_since import commissioned_at
 from keyrig.run.inventory_facts import read_inventory
 from keyrig.run.radio_inspection import RadioPort, restore
+from keyrig.run.radio_standings import read_standings
 from keyrig.session.conformance import check_file
-from keyrig.transports.zigbee.radio_standings import read_standings
 from meterstub.memory import decode_state
 from meterstub.radio.radio_memory import NetworkMemory
 
