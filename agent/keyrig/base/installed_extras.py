@@ -23,25 +23,27 @@ def _distributions() -> dict[str, tuple[str, ...]]:
     for requirement in requirements:
         named = _OF_EXTRA.match(requirement)
         if named is not None and named[1] != "keyrig":
-            found[named[2]] = (*found.get(named[2], ()), named[1])
+            name = named[1].lower().replace("_", "-")
+            found[named[2]] = (*found.get(named[2], ()), name)
     return found
 
 
-def extra_with(module: str) -> str | None:
-    """Return the extra that brings a module, or None.
+def extra_with(module: str, command: str) -> str | None:
+    """Return the extra that brings a module: the command's own, or else the smallest, or None.
 
     Args:
         module: Its name, such as "paho.mqtt.client".
+        command: The command that needs it; some extras are named after theirs.
     """
     top = module.partition(".")[0].lower().replace("_", "-")
     exact = {top, f"py{top}", f"python-{top}"}
     ranked = sorted(
-        (name not in exact, extra)
+        (name not in exact, extra != command, len(names), extra)
         for extra, names in _distributions().items()
-        for name in (each.lower().replace("_", "-") for each in names)
+        for name in names
         if name in exact or name.startswith(f"{top}-")
     )
-    return ranked[0][1] if ranked else None
+    return ranked[0][3] if ranked else None
 
 
 def is_installed(extra: str) -> bool:

@@ -71,10 +71,11 @@ class LazyGroup(click.Group):
         except ModuleNotFoundError as error:
             from keyrig.base.installed_extras import extra_missing, extra_with
 
-            extra = extra_with(error.name or "")
+            command = str(ctx.invoked_subcommand)
+            extra = extra_with(error.name or "", command)
             if extra is None:
                 raise
-            raise ExtraMissing(str(extra_missing(extra, str(ctx.invoked_subcommand)))) from error
+            raise ExtraMissing(str(extra_missing(extra, command))) from error
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
         """Write the list of commands from their short helps alone."""
