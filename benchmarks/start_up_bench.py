@@ -41,7 +41,7 @@ def start_up_figures() -> dict[str, float]:
             ["report", "--format", "evidence", "--output", evidence, "last"],
         ):
             command = [*keyrig, *arguments]
-            subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True)
+            subprocess.run(command, env=environment, capture_output=True, check=True)
         commands = {name: [*keyrig, *name.split()] for name in BUDGETS_S}
         commands["verify-evidence"] = [*keyrig, "verify-evidence", evidence]
         commands["run, loading alone"] = [sys.executable, "-c", RUN_LOADED]
