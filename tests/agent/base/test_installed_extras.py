@@ -13,7 +13,7 @@ from keyrig.base.installed_extras import extra_with, is_installed, require_extra
 
 ROOT = Path(__file__).parents[3]
 OURS = {"keyrig", "gbcs", "duis", "meterlink", "zse", "meterstub", "dccstub", "keyrig_emulation"}
-CORE = {"click", "construct", "cryptography", "pydantic", "pydantic_core"}
+CORE = {"click", "construct", "cryptography", "pydantic", "pydantic_core", "typing_extensions"}
 NOT_FOR_VERIFYING = {
     "bellows",
     "fastapi",

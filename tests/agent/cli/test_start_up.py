@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 TRANSPORTS = ("keyrig.transports", "serial", "zigpy", "bellows", "httpx", "paho")
 SERVERS = ("keyrig.api", "fastapi", "starlette", "uvicorn")
 DATABASE = ("sqlalchemy", "keyrig.ledger")
-EMULATION = ("meterstub", "dccstub")
+EMULATION = ("meterstub", "dccstub", "keyrig_emulation.emulated_rig")
 RUNNING = ("keyrig.run.rig_run", "keyrig.run.device_visit", "keyrig.run.wiring")
 XML = ("lxml", "signxml")
 
@@ -102,8 +102,12 @@ def among(modules: list[str], packages: tuple[str, ...]) -> list[str]:
 
 
 def hiding_all_but(extras: str, folder: Path) -> Path:
-    """Return a folder for PYTHONPATH by which only what some extras bring seems installed."""
-    outside = outside_of(closure(f"keyrig[{extras}]" if extras else "keyrig"))
+    """Return a folder for PYTHONPATH by which only what some extras bring seems installed.
+
+    The emulated devices stay, which take the place of real ones, without what they need for radios.
+    """
+    brought = closure(f"keyrig[{extras}]" if extras else "keyrig")
+    outside = outside_of(brought | {"keyrig-firmware-stubs"})
     modules = sorted(
         module
         for module, names in metadata.packages_distributions().items()
