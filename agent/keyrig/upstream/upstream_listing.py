@@ -6,17 +6,17 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from gbcs.printable import printable
+from keyrig.base import events
+from keyrig.config.settings import HTTPSUpstream, MQTTUpstream
 from keyrig.upstream.cloud_events import cloud_event_source, outgoing
-from keyrig.upstream.publishing_wait import standing_event
-from keyrig.upstream.target_opening import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from keyrig.config.settings import Settings
+    from keyrig.config.settings import Settings, UpstreamSettings
+    from keyrig.ledger.event_queue import UpstreamStanding
     from keyrig.ledger.ledger import Ledger
     from keyrig.ledger.outbox import Event
-    from keyrig.ledger.upstream_standing import UpstreamStanding
 
 
 def listing_document(ledger: Ledger, settings: Settings) -> dict[str, Any]:
@@ -27,7 +27,7 @@ def listing_document(ledger: Ledger, settings: Settings) -> dict[str, Any]:
                 "name": name,
                 "kind": upstream.kind,
                 "address": address_of(upstream),
-                **_standing(name, ledger.upstreams.standing(name, upstream.since)),
+                **_standing(name, ledger.event_queue.standing(name, upstream.since)),
                 "parked_events": [
                     {
                         "id": str(parked.event.id),
@@ -38,7 +38,7 @@ def listing_document(ledger: Ledger, settings: Settings) -> dict[str, Any]:
                         "by_person": parked.by_person,
                         "parked_at": parked.at.isoformat(),
                     }
-                    for parked in ledger.upstreams.parked(name)
+                    for parked in ledger.event_queue.parked(name)
                 ],
             }
             for name, upstream in settings.upstream.items()
@@ -46,10 +46,37 @@ def listing_document(ledger: Ledger, settings: Settings) -> dict[str, Any]:
     }
 
 
+def standing_event(name: str, standing: UpstreamStanding) -> events.UpstreamStanding:
+    """Return how an upstream stands."""
+    upstream = standing.upstream
+    return events.UpstreamStanding(
+        upstream=name,
+        waiting=standing.waiting,
+        parked=standing.parked,
+        held_back=standing.held_back,
+        oldest_waiting_at=standing.oldest_waiting_at,
+        last_told_at=upstream.last_told_at,
+        stopped=upstream.stopped,
+        failures=upstream.failures,
+        last_error=upstream.last_error,
+        last_error_at=upstream.last_error_at,
+        retry_at=upstream.retry_at,
+    )
+
+
 def _standing(name: str, standing: UpstreamStanding) -> dict[str, Any]:
     told = standing_event(name, standing).to_json()
     del told["upstream"]
     return told
+
+
+def address_of(settings: UpstreamSettings) -> str:
+    """Return where an upstream is, without secrets."""
+    if isinstance(settings, HTTPSUpstream):
+        return settings.url
+    if isinstance(settings, MQTTUpstream):
+        return f"{settings.host}:{settings.port} {settings.topic}"
+    return settings.path
 
 
 def listing_lines(document: Mapping[str, Any]) -> Iterator[str]:
@@ -79,7 +106,7 @@ def event_document(ledger: Ledger, settings: Settings, event: Event) -> dict[str
     return {
         "event": json.loads(told.octets),
         "upstreams": {
-            name: ledger.upstreams.state_of(name, event, upstream.since).value
+            name: ledger.event_queue.state_of(name, event, upstream.since).value
             for name, upstream in settings.upstream.items()
         },
     }
