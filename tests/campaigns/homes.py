@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from keyrig.config.rig_file import RigDevice
-    from keyrig.run.bench import Bench, RunResult
+    from keyrig.domain.run_results import RunResult
+    from keyrig.run.bench import Bench
     from keyrig.session.link import Link
     from meterstub.emulated_device import EmulatedDevice
 

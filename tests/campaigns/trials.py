@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import KeyrigError
 from keyrig.base.events import DeviceStarted
-from keyrig.run.bench import RunResult
+from keyrig.domain.run_results import RunResult
 
 from .homes import EMPTY, NEXT_RUN_AT, RUN_AT, SAME_TIME, Home, carry_out, interrupted_run
 from .invariants import DUTIES, HUB, broken_after_interruption, broken_after_recovery

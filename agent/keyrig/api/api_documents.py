@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType
 from keyrig.api.problem_documents import Problem
+from keyrig.base.events import ResultName
 from keyrig.domain.device_facts import Cause, Fuel
 from keyrig.domain.known_facts import FactName
 from keyrig.domain.smi_status import SMIStatus
@@ -50,7 +51,7 @@ Source = Annotated[
         description="Who says so: a person, a ticket, a system. The token's name without it.",
     ),
 ]
-RunState = Literal["running", "done", "failed", "needs-person", "interrupted", "error"]
+RunState = Literal["running", ResultName]
 
 
 class Asked(BaseModel):

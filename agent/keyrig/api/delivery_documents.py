@@ -13,6 +13,7 @@ from keyrig.api.api_documents import (
     EntityText,
     InstantText,
     OperationId,
+    RunState,
 )
 from keyrig.api.event_stream import stream_example
 from keyrig.api.problem_documents import Problem
@@ -27,9 +28,7 @@ DeliveryId = Annotated[
         description="A delivery's id: that of its batch, as `keyrig deliver --list` shows it.",
     ),
 ]
-DeliveryState = Literal[
-    "waiting", "running", "done", "failed", "needs-person", "interrupted", "error"
-]
+DeliveryState = Literal["waiting", RunState]
 
 
 class CommandGiven(Asked):

@@ -36,7 +36,6 @@ from keyrig.api.delivery_documents import (
 )
 from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream
 from keyrig.api.json_bodies import JSONRoute
-from keyrig.api.operations import INTERRUPTED
 from keyrig.api.request_instants import utc_of
 from keyrig.api.rig_routes import served_rig
 from keyrig.base.errors import LedgerRefused, SettingsError
@@ -51,6 +50,7 @@ from keyrig.delivery.field_mode import (
 )
 from keyrig.delivery.returned_answers import answer_document, returning_for
 from keyrig.documents.delivery_listing import described_command, states_of
+from keyrig.domain.run_results import RunResult
 from keyrig.domain.states import BatchRule
 from keyrig.run.rig_locks import is_held
 
@@ -65,7 +65,6 @@ if TYPE_CHECKING:
     from keyrig.ledger.ledger import Ledger
     from keyrig.ledger.local_commands import LocalBatch, LocalCommand, NewLocalCommand
     from keyrig.ledger.operation_record import Operation
-    from keyrig.run.bench import RunResult
 
 DELIVERIES_PATH: Final = "/api/v1/deliveries"
 
@@ -472,7 +471,8 @@ def _state(
         return batch.outcome.value
     if is_held(lock_of(service.home, batch.rig_name)):
         return "running"
-    return INTERRUPTED if any(each.sendings for each in commands) else "waiting"
+    was_sent = any(each.sendings for each in commands)
+    return RunResult.INTERRUPTED.value if was_sent else "waiting"
 
 
 def _watchable(service: Service, delivery_id: str) -> Operation:

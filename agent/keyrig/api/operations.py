@@ -22,28 +22,25 @@ from keyrig.api.problem_documents import (
 from keyrig.base import events
 from keyrig.base.clock import instant_text, monotonic, utc_now
 from keyrig.base.errors import DeviceBusy, RigBusy
-from keyrig.base.exit_codes import ExitCode, exit_code
+from keyrig.base.exit_codes import exit_code
+from keyrig.domain.run_results import RunResult, result_of
 from keyrig.ledger.operation_record import Operation
-from keyrig.run.bench import RunResult
 from keyrig.run.rig_locks import reserved
 from keyrig.run.rig_run import run
 from keyrig.run.wiring import assembled
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
     from keyrig.api.event_log import EventLog
-    from keyrig.base.events import ResultName
     from keyrig.base.observing import Observer, StopAsked
     from keyrig.config.rig_file import Rig
     from keyrig.ledger.ledger import Ledger
 
 SCHEDULE: Final = "schedule"
 """Who asks for runs that the server begins by itself."""
-INTERRUPTED: Final = "interrupted"
-ERROR: Final = "error"
 RESERVE_WITHIN_S: Final = 0.3
 """How long a run waits for its devices before it is refused: others look at locks, briefly."""
 EMULATING_MAXIMUM: Final = 2
@@ -197,9 +194,7 @@ class Operations:
         for operation in self._ledger.operations.under_way():
             last = self._ledger.operations.last_number(operation.id)
             self._events.go_on_from(operation.id, last)
-            self._events.tell(
-                operation.id, events.OperationFinished(result=INTERRUPTED, problem=None)
-            )
+            self._events.tell(operation.id, _last_event(RunResult.INTERRUPTED))
 
     def start(self, order: Order, requested_by: str) -> Operation:
         """Begin what is ordered, and give the operation at once.
@@ -308,7 +303,7 @@ class Operations:
 
     def _carry_out(self, operation_id: str, running: _Running, reservation: ExitStack) -> None:
         order = running.order
-        result: ResultName = ERROR
+        result = RunResult.ERROR
         found: Problem | None = None
         try:
             with reservation, self._turn(order.rig):
@@ -318,19 +313,18 @@ class Operations:
                     clock=self._clock,
                     should_stop=lambda: running.stopped_by,
                 )
-            result = _RESULTS[ended]
+            result = ended
         except KeyrigError as error:
-            result = _ENDS.get(exit_code(error), ERROR)
+            result = result_of(exit_code(error))
             found = problem_of(error, order.step)
         except Exception:  # noqa: BLE001 - whatever it is, who watches is told that it ended
             _log.exception("an operation met an unexpected error", operation=operation_id)
             found = internal_problem(order.step)
         finally:
-            told = None if found is None else found.model_dump(exclude_none=True)
-            self._events.tell(operation_id, events.OperationFinished(result=result, problem=told))
+            self._events.tell(operation_id, _last_event(result, found))
             self._forget(operation_id)
             if isinstance(order, RunOrder):
-                self._on_end(order.rig.name, result)
+                self._on_end(order.rig.name, result.value)
             running.ended.set()
 
     @contextmanager
@@ -374,19 +368,6 @@ def _reached(order: Order) -> frozenset[EntityIdentifier]:
     return frozenset(order.devices or (device.entity_id for device in order.rig.device))
 
 
-_RESULTS: Final[Mapping[RunResult, ResultName]] = {
-    RunResult.DONE: "done",
-    RunResult.FAILED: "failed",
-    RunResult.NEEDS_PERSON: "needs-person",
-    RunResult.INTERRUPTED: INTERRUPTED,
-}
-_ENDS: Final[Mapping[ExitCode | None, ResultName]] = {
-    ExitCode.NEEDS_PERSON: "needs-person",
-    ExitCode.FAILED: "failed",
-}
-"""How an operation ends that could not be carried through, as the command would."""
-
-
 def _first_event(operation: Operation) -> events.OperationAccepted:
     return events.OperationAccepted(
         operation=operation.id,
@@ -394,6 +375,11 @@ def _first_event(operation: Operation) -> events.OperationAccepted:
         requested_by=operation.requested_by,
         **operation.request,
     )
+
+
+def _last_event(result: RunResult, found: Problem | None = None) -> events.OperationFinished:
+    told = None if found is None else found.model_dump(exclude_none=True)
+    return events.OperationFinished(result=result.value, problem=told)
 
 
 def _closing_problem() -> Problem:

@@ -32,11 +32,12 @@ from keyrig.api.api_responses import (
 )
 from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream
 from keyrig.api.json_bodies import JSONRoute
-from keyrig.api.operations import INTERRUPTED, RunOrder
+from keyrig.api.operations import RunOrder
 from keyrig.api.request_instants import utc_of
 from keyrig.api.rig_routes import RigText, served_rig
 from keyrig.base.errors import LedgerRefused
 from keyrig.config.places import lock_of
+from keyrig.domain.run_results import RunResult
 from keyrig.ledger.run_record import gather
 from keyrig.report.report_formats import report_octets, sealed_evidence
 from keyrig.run.rig_locks import is_held
@@ -386,7 +387,8 @@ def _state(service: Service, operation: Operation | None, run: Run | None) -> st
     if run.outcome is not None:
         return run.outcome.value
     # One that ended without a word is closed by the next run of its rig.
-    return "running" if is_held(lock_of(service.home, run.rig_name)) else INTERRUPTED
+    is_under_way = is_held(lock_of(service.home, run.rig_name))
+    return "running" if is_under_way else RunResult.INTERRUPTED.value
 
 
 def _reportable(ledger: Ledger, run_id: str) -> None:

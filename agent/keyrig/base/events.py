@@ -35,7 +35,7 @@ StepName: TypeAlias = Literal[
     "ensure-network-credentials",
 ]
 DutyOutcomeName: TypeAlias = Literal["done", "failed", "interrupted", "waiting", "scheduled"]
-ResultName: TypeAlias = Literal["done", "failed", "needs-person", "error", "interrupted"]
+ResultName: TypeAlias = Literal["done", "failed", "needs-person", "interrupted", "error"]
 CauseName: TypeAlias = Literal["rig", "keys", "authority", "line"]
 NeedName: TypeAlias = Literal[
     "party",

@@ -14,6 +14,7 @@ class ExitCode(enum.IntEnum):
     FAILED = 3
     NEEDS_PERSON = 4
     NOT_REPORTED = 5
+    STOPPED = 130
 
 
 def exit_code(error: Exception) -> ExitCode | None:

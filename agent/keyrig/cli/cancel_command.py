@@ -34,4 +34,5 @@ def cancel(rig: Path | None, device_texts: tuple[str, ...], *, as_json: bool) ->
         watching(as_json=as_json) as observe,
         assembled(opened, observe=observe, only=only) as ready,
     ):
-        return int(run_rig(ready.bench, ready.devices, run_id=uuid.uuid4().hex, cancel=True))
+        result = run_rig(ready.bench, ready.devices, run_id=uuid.uuid4().hex, cancel=True)
+        return result.exit_code

@@ -112,7 +112,7 @@ def deliver(  # noqa: PLR0913 - as many as there are options
             observe=observe,
             transcript=_transcript(transcript, stack),
         )
-    return int(result)
+    return result.exit_code
 
 
 def _check_usage(

@@ -17,6 +17,7 @@ from keyrig.cli.shared_options import (
     parse_devices,
     rig_argument,
 )
+from keyrig.domain.run_results import RunResult
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -109,7 +110,9 @@ def run(
         is_reported = report_upstream(
             ready.places.ledger, settings, settings.outbox.after_run_s, observe=observe
         )
-    return ExitCode.NOT_REPORTED if not result and not is_reported else int(result)
+    return (
+        ExitCode.NOT_REPORTED if result is RunResult.DONE and not is_reported else result.exit_code
+    )
 
 
 def _show(

@@ -18,8 +18,8 @@ from keyrig.delivery.delivered_answers import judge, verify_alert
 from keyrig.delivery.device_certificates import learn_before_sending, learn_from_answer
 from keyrig.delivery.returned_answers import write_answer
 from keyrig.documents.delivery_listing import described_command, states_of
-from keyrig.domain.states import BatchRule, EventType, RunOutcome, Verification
-from keyrig.run.bench import RunResult
+from keyrig.domain.run_results import RunResult
+from keyrig.domain.states import BatchRule, EventType, Verification
 from keyrig.session.conversation import SENDINGS
 from keyrig.session.device_messages import alert_payload
 from keyrig.session.transcript import NoTranscript, Transcript
@@ -38,13 +38,6 @@ if TYPE_CHECKING:
 
 _Key: TypeAlias = "tuple[EntityIdentifier, int, int]"
 """What an answer is matched by: whose command, its counter, its use case."""
-
-_OUTCOMES = {
-    RunResult.DONE: RunOutcome.DONE,
-    RunResult.FAILED: RunOutcome.FAILED,
-    RunResult.NEEDS_PERSON: RunOutcome.NEEDS_PERSON,
-    RunResult.INTERRUPTED: RunOutcome.INTERRUPTED,
-}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +79,7 @@ class _Progress:
 
     def worsen(self, result: RunResult, detail: str) -> None:
         """Take the worse of two results; a person who must act comes before a failure."""
-        if result > self.result:
+        if result.exit_code > self.result.exit_code:
             self.result, self.detail = result, detail
 
 
@@ -444,15 +437,14 @@ class _Delivery:
 
     def _finish(self) -> RunResult:
         result, now = self._progress.result, self._field.clock()
-        outcome = _OUTCOMES[result]
         local = self._field.ledger.local_commands
-        local.finish(self._batch.id, outcome, now, detail=printable(self._progress.detail))
+        local.finish(self._batch.id, result, now, detail=printable(self._progress.detail))
         commands = local.commands(self._batch.id)
         self._field.observe(
             events.DeliveryFinished(
                 batch=self._batch.id,
                 device=str(self._device),
-                result=outcome.value,
+                result=result.value,
                 detail=printable(self._progress.detail),
                 states=states_of(commands),
                 left=sum(each.is_open for each in commands),

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
     from keyrig.config.rig_file import Rig, RigDevice
     from keyrig.delivery.batch_reading import GivenCommand
+    from keyrig.domain.run_results import RunResult
     from keyrig.ledger.local_commands import LocalBatch, NewLocalCommand
-    from keyrig.run.bench import RunResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,9 @@ from keyrig.domain.clock_trust import ClockFault
 from keyrig.domain.device_facts import Cause, Outcome
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.domain.known_facts import FactName
+from keyrig.domain.run_results import RunResult
 from keyrig.domain.smi_status import SMIStatus
-from keyrig.domain.states import ExchangeOutcome, RunOutcome
+from keyrig.domain.states import ExchangeOutcome
 from keyrig.duties.plan import DutyState
 from keyrig.duties.rules import Actor, StepKind
 
@@ -93,7 +94,7 @@ class RunPart(_Part):
     rig: Told
     started_at: Instant
     finished_at: Instant | None
-    outcome: RunOutcome | None = Field(description="Null while the run is under way.")
+    outcome: RunResult | None = Field(description="Null while the run is under way.")
     agent_version: Told | None = Field(description="The keyrig that made the run, if known.")
     carried_out: tuple[Actor, ...] = Field(description="The parties whose duties the rig does.")
 

@@ -6,16 +6,6 @@ import enum
 from typing import Final
 
 
-class RunOutcome(enum.Enum):
-    """How a run ended."""
-
-    DONE = "done"
-    FAILED = "failed"
-    NEEDS_PERSON = "needs-person"
-    ERROR = "error"
-    INTERRUPTED = "interrupted"
-
-
 class ExchangeOutcome(enum.Enum):
     """How an exchange with a device ended."""
 

@@ -15,7 +15,6 @@ from keyrig.domain.states import (
     LOCAL_COMMAND_OPEN,
     BatchRule,
     LocalCommandState,
-    RunOutcome,
     Verification,
 )
 from keyrig.ledger.schema import exchanges, local_batches, local_commands, local_sittings
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
     from gbcs.entity import EntityIdentifier
+    from keyrig.domain.run_results import RunResult
     from keyrig.ledger.database import Database
 
 _SHOWN_BATCHES = 3
@@ -116,7 +116,7 @@ class LocalBatch:
     rule: BatchRule
     taken_in_at: datetime
     finished_at: datetime | None
-    outcome: RunOutcome | None
+    outcome: RunResult | None
     detail: str
 
 
@@ -296,9 +296,7 @@ class LocalCommands:
             )
             return self.batch(batch_id)
 
-    def finish(
-        self, batch_id: str, outcome: RunOutcome, now: datetime, *, detail: str = ""
-    ) -> None:
+    def finish(self, batch_id: str, outcome: RunResult, now: datetime, *, detail: str = "") -> None:
         """Record how far a delivery came; a batch that has open commands can go on later."""
         with self._database.transaction() as connection:
             connection.execute(

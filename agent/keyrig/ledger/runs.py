@@ -12,7 +12,8 @@ from sqlalchemy import insert, select, update
 from gbcs.printable import printable
 from keyrig.base.errors import LedgerRefused, SettingsError
 from keyrig.domain.device_facts import Outcome
-from keyrig.domain.states import ExchangeOutcome, RunOutcome
+from keyrig.domain.run_results import RunResult
+from keyrig.domain.states import ExchangeOutcome
 from keyrig.duties.plan import duty_id
 from keyrig.ledger.schema import attempts, exchanges, run_contexts, runs
 
@@ -36,7 +37,7 @@ class Run:
     rig_name: str
     started_at: datetime
     finished_at: datetime | None
-    outcome: RunOutcome | None
+    outcome: RunResult | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +76,7 @@ class Runs:
         with self._database.transaction() as connection:
             connection.execute(insert(runs).values(id=run_id, rig_name=rig_name, started_at=now))
 
-    def finish_run(self, run_id: str, outcome: RunOutcome, now: datetime) -> None:
+    def finish_run(self, run_id: str, outcome: RunResult, now: datetime) -> None:
         """Record how a run ended.
 
         Raises:
@@ -84,7 +85,7 @@ class Runs:
         with self._database.transaction() as connection:
             changed = connection.execute(
                 update(runs)
-                .where(runs.c.id == run_id, _open_or_interrupted(runs, RunOutcome.INTERRUPTED))
+                .where(runs.c.id == run_id, _open_or_interrupted(runs, RunResult.INTERRUPTED))
                 .values(finished_at=now, outcome=outcome)
             )
             if not changed.rowcount:
@@ -237,7 +238,7 @@ class Runs:
             connection.execute(
                 update(runs)
                 .where(runs.c.rig_name == rig_name, runs.c.outcome.is_(None))
-                .values(finished_at=now, outcome=RunOutcome.INTERRUPTED)
+                .values(finished_at=now, outcome=RunResult.INTERRUPTED)
             )
             return tuple(self.attempt(i) for i in ids)
 

@@ -23,6 +23,7 @@ from sqlalchemy import (
 from keyrig.domain.clock_trust import ClockFault
 from keyrig.domain.device_facts import Cause, Outcome
 from keyrig.domain.key_changes import KeyChangeState
+from keyrig.domain.run_results import RunResult
 from keyrig.domain.smi_status import SMIStatus
 from keyrig.domain.states import (
     BatchRule,
@@ -30,7 +31,6 @@ from keyrig.domain.states import (
     ExchangeOutcome,
     InstructionEnd,
     LocalCommandState,
-    RunOutcome,
     ScheduledState,
     ServiceDocumentKind,
     SuspensionEnd,
@@ -93,7 +93,7 @@ runs = Table(
     Column("rig_name", Text, nullable=False, index=True),
     Column("started_at", Instant, nullable=False),
     Column("finished_at", Instant),
-    Column("outcome", choice(RunOutcome)),
+    Column("outcome", choice(RunResult, "runoutcome")),
 )
 
 attempts = Table(
@@ -464,7 +464,7 @@ local_batches = Table(
     Column("rule", choice(BatchRule), nullable=False),
     Column("taken_in_at", Instant, nullable=False),
     Column("finished_at", Instant),
-    Column("outcome", choice(RunOutcome)),
+    Column("outcome", choice(RunResult, "runoutcome")),
     Column("detail", Text, nullable=False, default=""),
 )
 """Commands that somebody else signed and MACed, handed over together for one device."""

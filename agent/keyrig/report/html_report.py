@@ -6,7 +6,7 @@ from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
-from keyrig.domain.states import RunOutcome
+from keyrig.domain.run_results import FOLLOWING, RunResult
 from keyrig.duties.plan import DutyState
 from keyrig.report.device_section import device_anchor, device_section, not_begun
 from keyrig.report.html_builder import Markup, element, joined
@@ -18,14 +18,6 @@ if TYPE_CHECKING:
     from keyrig.documents.report_document import DevicePart, Report, RequestPart
 
 _TO_DO: Final = frozenset({DutyState.DUE, DutyState.FAILED})
-_VERDICTS: Final = {
-    None: "The run is under way.",
-    RunOutcome.DONE: "All that was due is done.",
-    RunOutcome.FAILED: "A duty failed, or a device was refused.",
-    RunOutcome.NEEDS_PERSON: "A person must act.",
-    RunOutcome.ERROR: "The run ended with an error.",
-    RunOutcome.INTERRUPTED: "The agent ended before the run did; the next run goes on with it.",
-}
 _HATCH: Final = Markup(
     '<svg width="0" height="0" class="patterns" aria-hidden="true"><defs>'
     '<pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" '
@@ -70,9 +62,13 @@ def _style() -> Markup:
     return Markup(text)
 
 
+def _verdict(outcome: RunResult | None) -> str:
+    return "The run is under way." if outcome is None else FOLLOWING[outcome].verdict
+
+
 def _title(report: Report) -> Markup:
     run = report.run
-    ending = "Found ended" if run.outcome is RunOutcome.INTERRUPTED else "Finished"
+    ending = "Found ended" if run.outcome is RunResult.INTERRUPTED else "Finished"
     said = {
         "Run": code(run.id),
         "Started": joined(moment(run.started_at), " UTC"),
@@ -95,7 +91,7 @@ def _summary(report: Report) -> Markup:
     return element(
         "section",
         element("h2", "Summary", id="summary"),
-        element("p", _VERDICTS[report.run.outcome], class_="verdict"),
+        element("p", _verdict(report.run.outcome), class_="verdict"),
         element("p", _counted(report)),
         table(
             "Duties by device",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,6 +10,7 @@ from keyrig.base.errors import (
     RunStopped,
 )
 from keyrig.base.observing import Observer, StopAsked, never_stopped, unobserved
+from keyrig.domain.run_results import RunResult
 from keyrig.domain.smi_status import SMIStatus
 from keyrig.duties.plan import Plan, plan
 from keyrig.session.conversation import LinkConversation
@@ -59,16 +59,6 @@ class Keys(OrganisationKeys, Protocol):
     def organisation_certificates(self) -> tuple[GBCSCertificate, ...]:
         """Give those of organisations and authorities, by which messages are checked."""
         ...
-
-
-class RunResult(enum.IntEnum):
-    """How a run ended; the values are the program's exit codes."""
-
-    DONE = 0
-    FAILED = 3
-    NEEDS_PERSON = 4
-    INTERRUPTED = 130
-    """Somebody asked it to stop; what is not done goes on with the next run."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from keyrig.base.errors import (
     RecoveryUntrusted,
 )
 from keyrig.domain.device_facts import NotBegun
-from keyrig.domain.states import RunOutcome
+from keyrig.domain.run_results import RunResult
 from keyrig.run.bench import REASON_SHOWN, Bench, Tally
 from keyrig.run.preflight import Footing
 
@@ -37,7 +37,7 @@ def lacking_needs(
         with bench.ledger.transaction():
             for duty in to_do:
                 record_not_begun(bench, run_id, duty, refused)
-            bench.ledger.runs.finish_run(run_id, RunOutcome.NEEDS_PERSON, bench.clock())
+            bench.ledger.runs.finish_run(run_id, RunResult.NEEDS_PERSON, bench.clock())
         raise RecoveryUntrusted(refused.reason, refused.mend)
     return lacking
 

@@ -13,9 +13,8 @@ from keyrig.base.errors import (
     RunStopped,
 )
 from keyrig.domain.clock_trust import ClockFinding, WatchedClock
-from keyrig.domain.states import RunOutcome
 from keyrig.ledger.clock_record import check_clock
-from keyrig.run.bench import Bench, DeviceOnRig, RunResult, Tally, plan_for
+from keyrig.run.bench import Bench, DeviceOnRig, Tally, plan_for
 from keyrig.run.bookkeeping import (
     expects_alert,
     fail_overdue_duties,
@@ -30,10 +29,11 @@ from keyrig.run.held_back import hold_back, lacking_needs
 from keyrig.session.session_context import SessionContext
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
     from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
+    from keyrig.domain.run_results import RunResult
     from keyrig.duties.plan import Duty
 
 
@@ -89,14 +89,14 @@ def run(
     ]
     _visit(bench, devices, run_id, to_do, expecting, tally, cancel=cancel)
     result = tally.result
-    outcome, finished_at = _OUTCOMES[result], bench.clock()
+    finished_at = bench.clock()
     with bench.ledger.transaction():
         bench.ledger.clock.advance(finished_at)
-        bench.ledger.runs.finish_run(run_id, outcome, finished_at)
+        bench.ledger.runs.finish_run(run_id, result, finished_at)
     bench.observe(
         events.RunFinished(
             run=run_id,
-            result=outcome.value,
+            result=result.value,
             failed=tuple(tally.failed),
             needs_person=tuple(tally.needs_person),
             still_due=len(plan_for(bench, [device.facts for device in devices]).open()),
@@ -236,11 +236,3 @@ def _ask_authority_again(bench: Bench, devices: Collection[EntityIdentifier], ta
             )
         else:
             tell_request(bench, change, tally)
-
-
-_OUTCOMES: Mapping[RunResult, RunOutcome] = {
-    RunResult.DONE: RunOutcome.DONE,
-    RunResult.FAILED: RunOutcome.FAILED,
-    RunResult.NEEDS_PERSON: RunOutcome.NEEDS_PERSON,
-    RunResult.INTERRUPTED: RunOutcome.INTERRUPTED,
-}

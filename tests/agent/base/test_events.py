@@ -16,7 +16,8 @@ from gbcs.roles import DeviceType
 from keyrig.base import events
 from keyrig.domain.clock_trust import ClockFault
 from keyrig.domain.device_facts import Cause, Outcome
-from keyrig.domain.states import BatchRule, LocalCommandState, RunOutcome, Verification
+from keyrig.domain.run_results import RunResult
+from keyrig.domain.states import BatchRule, LocalCommandState, Verification
 from keyrig.duties.rules import StepKind
 from keyrig.run.preflight import NeedRule
 from keyrig.transports.zigbee.radio_role import RadioState
@@ -46,7 +47,7 @@ def test_types_are_the_classes_names_in_kebab_case_and_each_is_one_class() -> No
         (events.StepName, StepKind, set()),
         # What the device holds for later has an attempt of its own once it is carried out.
         (events.DutyOutcomeName, Outcome, {"scheduled"}),
-        (events.ResultName, RunOutcome, set()),
+        (events.ResultName, RunResult, set()),
         (events.CauseName, Cause, set()),
         (events.NeedName, NeedRule, set()),
         (events.SMIStatusName, SMIStatus, set()),

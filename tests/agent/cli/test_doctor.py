@@ -24,10 +24,10 @@ from keyrig.base.errors import RigBusy
 from keyrig.cli import run_cli
 from keyrig.config.places import places_of
 from keyrig.config.rig_file import emulated_home_text, load_rig, parse_rig
+from keyrig.domain.run_results import RunResult
 from keyrig.duties.plan import DutyState
 from keyrig.ledger.ledger import Ledger
 from keyrig.run.asking import ask
-from keyrig.run.bench import RunResult
 from keyrig.run.hosting import emulated_rig
 from keyrig.run.outlook import outlook_of
 from keyrig.run.rig_locks import held, is_driven

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gbcs.entity import EntityIdentifier
+    from keyrig.domain.run_results import RunResult
     from keyrig.ledger.local_commands import LocalBatch, LocalCommand
-    from keyrig.run.bench import RunResult
 
 DS, KA = KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT
 NOON = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -12,8 +12,8 @@ from gbcs.message import Message
 from gbcs.use_cases import decode_payload
 from keyrig.base import events
 from keyrig.base.errors import LinkClosed
-from keyrig.domain.states import BatchRule, EventType, LocalCommandState, RunOutcome, Verification
-from keyrig.run.bench import RunResult
+from keyrig.domain.run_results import RunResult
+from keyrig.domain.states import BatchRule, EventType, LocalCommandState, Verification
 from keyrig.upstream.event_data import data_of
 
 from .field import BATCHES, DS, KA, NOON, Site
@@ -45,7 +45,7 @@ def test_commands_are_delivered_in_order_and_their_answers_kept(site: Site) -> N
     with site.ledger() as ledger:
         batch = site.take_in(ledger, site.given(*commands))
         assert site.deliver(ledger, batch) is RunResult.DONE
-        assert ledger.local_commands.batch(batch.id).outcome is RunOutcome.DONE
+        assert ledger.local_commands.batch(batch.id).outcome is RunResult.DONE
     assert tuple(site.link.sent) == commands
     kept = site.commands()
     assert [each.state for each in kept] == [State.ANSWERED] * 3
@@ -375,5 +375,5 @@ def test_delivery_that_is_asked_to_stop_does_so_between_commands(site: Site) -> 
         batch = site.take_in(ledger, given)
         result = site.deliver(ledger, batch, should_stop=lambda: next(asked))
         assert result is RunResult.INTERRUPTED
-        assert ledger.local_commands.batch(batch.id).outcome is RunOutcome.INTERRUPTED
+        assert ledger.local_commands.batch(batch.id).outcome is RunResult.INTERRUPTED
     assert states(site) == [State.ANSWERED, State.WAITING]

@@ -14,10 +14,10 @@ from keyrig.delivery.batch_validation import SIGNATURE_VERIFIED, Expiry, check_b
 from keyrig.delivery.delivery_run import Field, deliver
 from keyrig.delivery.public_certificates import PublicCertificates, public_certificates
 from keyrig.delivery.returned_answers import Returning
+from keyrig.domain.run_results import RunResult
 from keyrig.domain.states import BatchRule, LocalCommandState, Verification
 from keyrig.keys.store_opening import open_keystore
 from keyrig.ledger.ledger import Ledger
-from keyrig.run.bench import RunResult
 
 from .field import BATCHES, NOON, WEEK, DirectLink
 

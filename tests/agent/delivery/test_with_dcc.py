@@ -18,9 +18,9 @@ from keyrig.delivery.batch_validation import Expiry, check_batch
 from keyrig.delivery.delivery_run import Field, deliver
 from keyrig.delivery.public_certificates import PublicCertificates
 from keyrig.delivery.returned_answers import Returning
+from keyrig.domain.run_results import RunResult
 from keyrig.domain.states import BatchRule, LocalCommandState, Verification
 from keyrig.ledger.ledger import Ledger
-from keyrig.run.bench import RunResult
 
 from .field import BATCHES, WEEK, DirectLink
 

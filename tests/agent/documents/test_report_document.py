@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from agent.report.documents import device, report
 from keyrig.documents.report_document import Report, schema_text
-from keyrig.domain.states import RunOutcome
+from keyrig.domain.run_results import RunResult
 
 PUBLISHED = Path(__file__).parents[3] / "docs" / "report.schema.json"
 
@@ -22,8 +22,8 @@ def test_published_schema_is_that_of_the_code() -> None:
     Draft202012Validator.check_schema(json.loads(schema_text()))
 
 
-@pytest.mark.parametrize("outcome", [None, *RunOutcome])
-def test_documents_are_valid_by_the_published_schema(outcome: RunOutcome | None) -> None:
+@pytest.mark.parametrize("outcome", [None, *RunResult])
+def test_documents_are_valid_by_the_published_schema(outcome: RunResult | None) -> None:
     written = json.loads(report([device("a\x00b</script>")], "x\u202ey", outcome).to_json())
     Draft202012Validator(json.loads(PUBLISHED.read_text(encoding="utf-8"))).validate(written)
     assert written["schema"] == 1

@@ -10,6 +10,7 @@ import pytest
 from agent.report.forging import bodies, changed, forged, of_kind, reasons, verdict_of
 from agent.transports.dcc.boxed_home import ESME, NOW, BoxedHome
 from duis.requests import parse_request
+from keyrig.domain.run_results import RunResult
 from keyrig.evidence.evidence_check import Proof
 from keyrig.evidence.evidence_key import evidence_key
 from keyrig.evidence.evidence_writer import evidence
@@ -25,7 +26,7 @@ RUN = "1" * 32
 def filed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[bytes]:
     path = tmp_path_factory.mktemp("boxed")
     with pytest.MonkeyPatch.context() as monkeypatch, BoxedHome(path, monkeypatch, [ESME]) as home:
-        assert home.run(run_id=RUN) == 0
+        assert home.run(run_id=RUN) is RunResult.DONE
         with home.ledger() as ledger:
             record = gather(ledger, RUN)
         yield evidence(record, evidence_key(path, "boxed"), NOW)

@@ -40,13 +40,13 @@ from keyrig.base.errors import EvidenceBroken
 from keyrig.cli import run_cli
 from keyrig.config.rig_file import load_rig
 from keyrig.domain import known_facts
+from keyrig.domain.run_results import RunResult
 from keyrig.duties.rules import rules_from_canonical
 from keyrig.evidence.evidence_check import Proof
 from keyrig.evidence.evidence_key import evidence_key, fingerprint
 from keyrig.evidence.evidence_writer import evidence
 from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.run_record import gather
-from keyrig.run.bench import RunResult
 from keyrig.run.rig_run import run
 from keyrig.run.wiring import assembled
 from meterstub.key_pair import KeyPair

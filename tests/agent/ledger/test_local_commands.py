@@ -9,7 +9,8 @@ import pytest
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import KeyUsage
 from keyrig.base.errors import LedgerRefused, SettingsError
-from keyrig.domain.states import BatchRule, LocalCommandState, RunOutcome, Verification
+from keyrig.domain.run_results import RunResult
+from keyrig.domain.states import BatchRule, LocalCommandState, Verification
 from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.local_commands import NewLocalCommand
 
@@ -143,7 +144,7 @@ def test_batch_is_named_by_the_beginning_of_its_id(ledger: Ledger) -> None:
 
 def test_batch_that_is_begun_again_has_no_outcome_until_it_ends(ledger: Ledger) -> None:
     take_in(ledger, command(1))
-    ledger.local_commands.finish(FIRST, RunOutcome.NEEDS_PERSON, NOON, detail="absent")
+    ledger.local_commands.finish(FIRST, RunResult.NEEDS_PERSON, NOON, detail="absent")
     assert ledger.local_commands.batch(FIRST).detail == "absent"
     begun = ledger.local_commands.begin(FIRST, BatchRule.GO_ON)
     assert (begun.outcome, begun.finished_at, begun.rule) == (None, None, BatchRule.GO_ON)

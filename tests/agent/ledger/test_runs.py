@@ -8,7 +8,8 @@ import pytest
 from gbcs.entity import EntityIdentifier
 from keyrig.base.errors import LedgerRefused
 from keyrig.domain.device_facts import Outcome
-from keyrig.domain.states import ExchangeOutcome, RunOutcome
+from keyrig.domain.run_results import RunResult
+from keyrig.domain.states import ExchangeOutcome
 
 if TYPE_CHECKING:
     from keyrig.ledger.ledger import Ledger
@@ -25,7 +26,7 @@ def test_run_and_attempt_are_kept_with_how_they_ended(ledger: Ledger) -> None:
     standing = ledger.runs.attempt(attempt_id)
     assert (standing.duty_id, standing.outcome) == ("00db1234567890a0/R37a", None)
     ledger.runs.finish_attempt(attempt_id, Outcome.DONE, LATER, detail="", evidence="exchange 1")
-    ledger.runs.finish_run(ONE, RunOutcome.DONE, LATER)
+    ledger.runs.finish_run(ONE, RunResult.DONE, LATER)
     (attempt,) = ledger.runs.attempts(ONE)
     assert (attempt.outcome, attempt.finished_at, attempt.evidence) == (
         Outcome.DONE,
@@ -37,7 +38,7 @@ def test_run_and_attempt_are_kept_with_how_they_ended(ledger: Ledger) -> None:
         "bench",
         NOON,
         LATER,
-        RunOutcome.DONE,
+        RunResult.DONE,
     )
 
 
@@ -45,11 +46,11 @@ def test_nothing_is_finished_twice_or_out_of_nothing(ledger: Ledger) -> None:
     ledger.runs.start_run(ONE, "bench", NOON)
     attempt_id = ledger.runs.start_attempt(ONE, METER, "R37a", NOON)
     ledger.runs.finish_attempt(attempt_id, Outcome.FAILED, NOON, detail="")
-    ledger.runs.finish_run(ONE, RunOutcome.FAILED, NOON)
+    ledger.runs.finish_run(ONE, RunResult.FAILED, NOON)
     with pytest.raises(LedgerRefused, match="not under way"):
         ledger.runs.finish_attempt(attempt_id, Outcome.DONE, LATER, detail="")
     with pytest.raises(LedgerRefused, match="not under way"):
-        ledger.runs.finish_run(ONE, RunOutcome.DONE, LATER)
+        ledger.runs.finish_run(ONE, RunResult.DONE, LATER)
     with pytest.raises(LedgerRefused, match="no attempt 99"):
         ledger.runs.attempt(99)
     with pytest.raises(LedgerRefused, match="no run"):
@@ -82,7 +83,7 @@ def test_what_a_crash_left_open_is_closed_as_interrupted_on_its_own_rig_only(
     assert [(a.id, a.outcome, a.finished_at) for a in closed] == [
         (left_open, Outcome.INTERRUPTED, LATER)
     ]
-    assert ledger.runs.run(ONE).outcome is RunOutcome.INTERRUPTED
+    assert ledger.runs.run(ONE).outcome is RunResult.INTERRUPTED
     (seen,) = ledger.exchanges.of_attempt(left_open)
     assert (seen.id, seen.outcome) == (exchange, ExchangeOutcome.INTERRUPTED)
     assert ledger.runs.attempt(elsewhere).outcome is None
@@ -95,7 +96,7 @@ def test_attempt_taken_for_interrupted_is_still_finished_by_who_makes_it(ledger:
     attempt_id = ledger.runs.start_attempt(ONE, METER, "R37c", NOON)
     ledger.runs.close_interrupted("bench", NOON)
     ledger.runs.finish_attempt(attempt_id, Outcome.DONE, LATER, detail="", evidence="x")
-    ledger.runs.finish_run(ONE, RunOutcome.DONE, LATER)
+    ledger.runs.finish_run(ONE, RunResult.DONE, LATER)
     assert ledger.runs.attempt(attempt_id).outcome is Outcome.DONE
 
 

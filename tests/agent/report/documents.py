@@ -11,8 +11,9 @@ from keyrig.domain.clock_trust import ClockFault
 from keyrig.domain.device_facts import Cause, Outcome
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.domain.known_facts import FactName
+from keyrig.domain.run_results import RunResult
 from keyrig.domain.smi_status import SMIStatus
-from keyrig.domain.states import ExchangeOutcome, RunOutcome
+from keyrig.domain.states import ExchangeOutcome
 from keyrig.duties.plan import DutyState
 from keyrig.duties.rules import Actor, StepKind
 
@@ -236,7 +237,7 @@ def device(text: str = "for the test", duties: Sequence[parts.DutyPart] = ()) ->
 def report(
     devices: Sequence[parts.DevicePart],
     text: str = "for the test",
-    outcome: RunOutcome | None = RunOutcome.FAILED,
+    outcome: RunResult | None = RunResult.FAILED,
 ) -> parts.Report:
     """Make a report of devices."""
     return parts.Report(

@@ -9,7 +9,7 @@ import pytest
 from agent.report.documents import DEVICE, attempt, device, duty, not_begun, report
 from agent.report.html_reading import read_page
 from keyrig.domain.device_facts import Outcome
-from keyrig.domain.states import RunOutcome
+from keyrig.domain.run_results import RunResult
 from keyrig.duties.plan import DutyState
 from keyrig.report.html_report import html_report
 from keyrig.report.timeline import happenings_of
@@ -96,8 +96,8 @@ def test_attempts_of_earlier_runs_stand_apart_from_those_of_this_one() -> None:
     assert "R33a under way" in words
 
 
-@pytest.mark.parametrize("outcome", [None, *RunOutcome])
-def test_every_way_a_run_may_end_is_said(outcome: RunOutcome | None) -> None:
+@pytest.mark.parametrize("outcome", [None, *RunResult])
+def test_every_way_a_run_may_end_is_said(outcome: RunResult | None) -> None:
     page = read_page(html_report(report([], outcome=outcome)))
     assert "No device was reached." in page.words
 
@@ -108,7 +108,7 @@ def test_what_waits_and_what_was_not_begun_is_for_a_person_with_what_to_do() -> 
         duty("R33b", DutyState.DUE, not_begun=not_begun("no such key")),
         duty("R33c", DutyState.DUE, not_begun=not_begun("no such key")),
     ]
-    written = html_report(report([device("by hand", duties)], outcome=RunOutcome.NEEDS_PERSON))
+    written = html_report(report([device("by hand", duties)], outcome=RunResult.NEEDS_PERSON))
     words = read_page(written).words
     matters = words[words.index("For a person") : words.index("Time line")]
     matters = matters.replace("- ", "-").replace(" ,", ",").replace(" :", ":")

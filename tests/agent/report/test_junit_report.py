@@ -6,7 +6,7 @@ import pytest
 
 from agent.report.documents import attempt, device, duty, not_begun, report
 from keyrig.domain.device_facts import Outcome
-from keyrig.domain.states import RunOutcome
+from keyrig.domain.run_results import RunResult
 from keyrig.duties.plan import DutyState
 from keyrig.report.junit_report import junit_report
 
@@ -15,7 +15,7 @@ def cases(text: str) -> dict[str, ET.Element]:
     return {case.get("name", ""): case for case in ET.fromstring(text).iter("testcase")}
 
 
-def result(state: DutyState, *, overdue: bool = False, outcome: RunOutcome | None = None) -> str:
+def result(state: DutyState, *, overdue: bool = False, outcome: RunResult | None = None) -> str:
     """Give the tag of the result of one duty, and its type or message."""
     hub = device(duties=[duty("R33a", state, overdue=overdue, reason="the reason")])
     (case,) = cases(junit_report(report([hub], outcome=outcome))).values()
@@ -73,13 +73,13 @@ def test_overdue_duty_of_another_party_is_skipped_and_said_to_be_overdue() -> No
 
 def test_duty_left_over_is_an_error_once_the_run_has_ended() -> None:
     assert result(DutyState.DUE) == "skipped still to be done: the reason"
-    assert result(DutyState.DUE, outcome=RunOutcome.NEEDS_PERSON) == "error not-done"
+    assert result(DutyState.DUE, outcome=RunResult.NEEDS_PERSON) == "error not-done"
 
 
 def test_duty_that_waits_for_the_authority_is_neither_failure_nor_error() -> None:
-    told = result(DutyState.WAITING, outcome=RunOutcome.NEEDS_PERSON)
+    told = result(DutyState.WAITING, outcome=RunResult.NEEDS_PERSON)
     assert told == "skipped waiting: the reason"
-    late = result(DutyState.WAITING, overdue=True, outcome=RunOutcome.NEEDS_PERSON)
+    late = result(DutyState.WAITING, overdue=True, outcome=RunResult.NEEDS_PERSON)
     assert late == "skipped waiting: the reason; overdue"
     tried = [attempt(1, Outcome.WAITING, detail="asked")]
     hub = device("by hand", [duty("R33a", DutyState.WAITING, attempts=tried)])
@@ -96,7 +96,7 @@ def test_duty_that_waits_for_the_authority_is_neither_failure_nor_error() -> Non
 def test_duty_that_was_not_begun_is_an_error_of_its_own_kind_with_what_to_do() -> None:
     held = duty("R33a", DutyState.DUE, not_begun=not_begun("no such key"))
     (case,) = cases(
-        junit_report(report([device(duties=[held])], outcome=RunOutcome.NEEDS_PERSON))
+        junit_report(report([device(duties=[held])], outcome=RunResult.NEEDS_PERSON))
     ).values()
     error = case.find("error")
     assert error is not None

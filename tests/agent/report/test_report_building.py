@@ -17,8 +17,9 @@ from keyrig.base.errors import LedgerRefused
 from keyrig.documents.report_document import CellChange, Direction, schema_text
 from keyrig.domain.device_facts import Cause, Outcome
 from keyrig.domain.known_facts import FactName
+from keyrig.domain.run_results import RunResult
 from keyrig.domain.smi_status import SMIStatus
-from keyrig.domain.states import ExchangeOutcome, RunOutcome
+from keyrig.domain.states import ExchangeOutcome
 from keyrig.duties.plan import DutyState
 from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.run_record import gather
@@ -55,7 +56,7 @@ def test_run_in_which_everything_is_done(home: Path) -> None:
     assert run_home(home) == 0
     report = report_of(home)
     check_formats(report)
-    assert report.run.outcome is RunOutcome.DONE
+    assert report.run.outcome is RunResult.DONE
     assert report.rules.edition == "SEC H5.33-H5.40, consultation draft"
     counts = report.summary
     assert (counts.devices, counts.due, counts.done) == (6, 19, 19)

@@ -16,7 +16,7 @@ from agent.report.html_reading import read_page
 from keyrig.cli import run_cli
 from keyrig.documents.report_document import schema_text
 from keyrig.domain.device_facts import Cause, Outcome
-from keyrig.domain.states import RunOutcome
+from keyrig.domain.run_results import RunResult
 from keyrig.duties.plan import DutyState
 from keyrig.evidence.evidence_check import Proof
 from keyrig.report.html_report import html_report
@@ -141,7 +141,7 @@ def test_run_that_held_duties_back_says_why_in_every_format(home: Path) -> None:
     assert run_home(home, devices=(ESME,)) == 4
     report = report_of(home)
     check_formats(report)
-    assert report.run.outcome is RunOutcome.NEEDS_PERSON
+    assert report.run.outcome is RunResult.NEEDS_PERSON
     held = [each for each in device_of(report, ESME).duties if each.not_begun is not None]
     assert "R37c" in {each.requirement for each in held}
     words = read_page(html_report(report)).words

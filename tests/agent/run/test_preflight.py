@@ -25,6 +25,7 @@ from keyrig.base import events
 from keyrig.base.errors import RecoveryUntrusted
 from keyrig.config.places import places_of
 from keyrig.config.rig_file import emulated_home_text, load_rig, parse_rig
+from keyrig.domain.run_results import RunResult
 from keyrig.domain.states import EventType
 from keyrig.duties.rules import rules_with
 from keyrig.keys.certificate_authority import NoAuthority
@@ -32,7 +33,6 @@ from keyrig.keys.folder_store import read_certificate
 from keyrig.keys.lab_pki import initialise
 from keyrig.keys.store_opening import open_rig_keystore
 from keyrig.ledger.ledger import Ledger
-from keyrig.run.bench import RunResult
 from keyrig.run.doctor import Health, examine
 from keyrig.run.outlook import outlook_of
 from keyrig.run.preflight import Footing, NeedRule, Preflight

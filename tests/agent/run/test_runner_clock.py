@@ -12,8 +12,8 @@ from keyrig.base import events
 from keyrig.base.errors import ClockWrong
 from keyrig.config.rig_file import load_rig
 from keyrig.domain.clock_trust import ClockFault
+from keyrig.domain.run_results import RunResult
 from keyrig.ledger.ledger import Ledger
-from keyrig.run.bench import RunResult
 from keyrig.run.rig_run import run
 from keyrig.run.wiring import assembled
 

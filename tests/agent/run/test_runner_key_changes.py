@@ -20,8 +20,8 @@ from gbcs.roles import KeyUsage
 from keyrig.base import events
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.domain.known_facts import FactName, KnownFact
+from keyrig.domain.run_results import RunResult
 from keyrig.ledger.ledger import Ledger
-from keyrig.run.bench import RunResult
 from keyrig.run.outside_facts import learn
 
 if TYPE_CHECKING:

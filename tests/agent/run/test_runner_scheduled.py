@@ -17,12 +17,12 @@ from keyrig.base import events
 from keyrig.config.places import places_of
 from keyrig.config.rig_file import Rig, emulated_home_text, load_rig, parse_rig
 from keyrig.domain.device_facts import Outcome
+from keyrig.domain.run_results import RunResult
 from keyrig.domain.smi_status import SMIStatus
 from keyrig.domain.states import EventType, ScheduledState
 from keyrig.duties.plan import Duty, DutyState
 from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.scheduled_replacements import ScheduledReplacements
-from keyrig.run.bench import RunResult
 from keyrig.run.outlook import outlook_of
 from keyrig.run.rig_run import run
 from keyrig.run.wiring import assembled

@@ -18,7 +18,7 @@ from campaigns.lines import WireLog
 from campaigns.points import Trip
 from gbcs.entity import EntityIdentifier
 from keyrig.base import events
-from keyrig.run.bench import RunResult
+from keyrig.domain.run_results import RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     import pytest
 
     from keyrig.config.rig_file import Rig
+    from keyrig.domain.run_results import RunResult
     from keyrig.ledger.exchanges import Exchange
     from keyrig.ledger.service_documents import ServiceDocument
-    from keyrig.run.bench import RunResult
 
 NOW = datetime(2026, 11, 24, 2, tzinfo=UTC)
 ESME = EntityIdentifier.parse("00-DB-12-34-56-78-90-A0")

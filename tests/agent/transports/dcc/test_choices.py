@@ -16,6 +16,7 @@ from gbcs.use_cases import MessageCode
 from keyrig.base import events
 from keyrig.base.errors import RigFileInvalid, SettingsError
 from keyrig.config.rig_file import parse_rig
+from keyrig.domain.run_results import RunResult
 from keyrig.domain.states import ExchangeOutcome
 from keyrig.evidence.evidence_check import Proof, check
 from keyrig.evidence.evidence_file import read_evidence
@@ -23,7 +24,6 @@ from keyrig.evidence.evidence_key import evidence_key
 from keyrig.evidence.evidence_writer import evidence
 from keyrig.keys.folder_store import write_certificate
 from keyrig.ledger.run_record import gather
-from keyrig.run.bench import RunResult
 from keyrig.transports.dcc.dcc_inbox import Inbox
 
 if TYPE_CHECKING:

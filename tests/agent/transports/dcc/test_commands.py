@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from agent.transports.dcc.boxed_home import API_KEY, DEVICE, ESME, RIG, TYPES, BoxedHome
 from keyrig.cli import run_cli
+from keyrig.domain.run_results import RunResult
 from keyrig.keys.lab_pki import SUPPLIER
 from keyrig.keys.store_opening import open_keystore
 
@@ -81,7 +82,7 @@ def test_run_fetches_the_first_certificates_that_the_key_store_lacks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with BoxedHome(tmp_path, monkeypatch, entities=[ESME], keep_device_certificates=False) as home:
-        assert home.run() == 0
+        assert home.run() is RunResult.DONE
         store = open_keystore(home.path / "pki")
         assert any(each.entity_id == ESME for each in store.certificates())
 

@@ -11,9 +11,9 @@ from agent.transports.dcc.boxed_home import ESME, HCALCS, BoxedHome
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import MessageCode
 from keyrig.base import events
+from keyrig.domain.run_results import RunResult
 from keyrig.ledger.exchanges import Exchanges
 from keyrig.ledger.service_documents import ServiceDocuments
-from keyrig.run.bench import RunResult
 from keyrig.transports.dcc.duis_client import DUISClient
 
 if TYPE_CHECKING:

@@ -25,6 +25,7 @@ from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole, XMLSigningRole
 from keyrig.base import events
 from keyrig.base.errors import KeyStoreError, SettingsError
 from keyrig.config.settings import Settings, load_settings
+from keyrig.domain.run_results import RunResult
 from keyrig.evidence.evidence_check import Proof, check
 from keyrig.evidence.evidence_file import read_evidence
 from keyrig.evidence.evidence_key import evidence_key
@@ -34,7 +35,6 @@ from keyrig.keys.lab_pki import ACCESS_CONTROL_BROKER, initialise
 from keyrig.keys.pem_keys import PEMKey
 from keyrig.keys.rig_keys import RigKeys
 from keyrig.ledger.run_record import gather
-from keyrig.run.bench import RunResult
 from keyrig.transports.dcc.duis_signing import (
     RequestSigner,
     ResponseVerifier,

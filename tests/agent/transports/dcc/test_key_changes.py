@@ -10,7 +10,7 @@ from agent.transports.dcc.boxed_home import ESME, BoxedHome
 from gbcs.roles import KeyUsage
 from keyrig.base import events
 from keyrig.domain.key_changes import KeyChangeState
-from keyrig.run.bench import RunResult
+from keyrig.domain.run_results import RunResult
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,6 +8,7 @@ from agent.transports.dcc.boxed_home import ESME, GPF, GSME, HCALCS, PPMID, Boxe
 from gbcs.message import Message
 from keyrig.base import events
 from keyrig.config.rig_file import load_rig
+from keyrig.domain.run_results import RunResult
 from keyrig.domain.states import ServiceDocumentKind
 from keyrig.evidence.evidence_check import Proof, check
 from keyrig.evidence.evidence_file import read_evidence
@@ -15,7 +16,6 @@ from keyrig.evidence.evidence_key import evidence_key
 from keyrig.evidence.evidence_writer import evidence
 from keyrig.ledger.run_record import gather
 from keyrig.report.report_building import compose
-from keyrig.run.bench import RunResult
 from keyrig.session.transcript import TranscriptFile
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from dccstub import Fault
 from gbcs.use_cases import MessageCode
 from keyrig.base import events
 from keyrig.domain.device_facts import Outcome
+from keyrig.domain.run_results import RunResult
 from keyrig.domain.smi_status import SMIStatus
 from keyrig.domain.states import EventType, ExchangeOutcome, ServiceDocumentKind
-from keyrig.run.bench import RunResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
