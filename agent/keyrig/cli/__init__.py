@@ -8,8 +8,6 @@ from typing import Any, Final
 
 import click
 
-from keyrig.base.exit_codes import exit_code
-
 COMMANDS: Final = {
     "run": "Carry out every duty that is due on a rig.",
     "cancel": "Have devices forget the replacements that they hold for later.",
@@ -101,9 +99,11 @@ def run_command(arguments: list[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except Exception as error:
-        code = exit_code(error)
-        if code is None:
+        from gbcs.errors import KeyrigError
+        from keyrig.base.error_kinds import kind_of
+
+        if not isinstance(error, KeyrigError):
             raise
         click.echo(f"keyrig: {error}", err=True)
-        return code
+        return kind_of(error).exit_code
     return result if isinstance(result, int) else 0

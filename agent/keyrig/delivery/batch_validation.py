@@ -157,9 +157,9 @@ def _check_protection(
     else:
         needed = command_protection(payload)
     if needed.mac and message.mac is None:
-        raise ProtectionMissing(f"{given.source}: the command carries no MAC; {_MEND}")
+        raise ProtectionMissing("the command carries no MAC", where=given.source, mend=_MEND)
     if needed.signature and not message.signature:
-        raise ProtectionMissing(f"{given.source}: the command carries no signature; {_MEND}")
+        raise ProtectionMissing("the command carries no signature", where=given.source, mend=_MEND)
     if not message.signature:
         return "MAC for the device alone"
     return _check_signature(given, message, certificates)
@@ -179,8 +179,9 @@ def _check_signature(
             continue
         return SIGNATURE_VERIFIED
     raise SignatureMismatch(
-        f"{given.source}: the signature of the command is by no key known of {originator}; "
-        "nothing was sent; have the command made anew, or give the originator's new certificate"
+        f"the signature of the command is by no key known of {originator}; nothing was sent",
+        where=given.source,
+        mend="have the command made anew, or give the originator's new certificate",
     )
 
 
@@ -216,7 +217,9 @@ def _check_document(given: GivenCommand, certificates: PublicCertificates) -> st
         given.request_id,
         given.responded_at,
     ):
-        raise SignatureMismatch(f"{given.source}: its signature covers another response; {_MEND}")
+        raise SignatureMismatch(
+            "its signature covers another response", where=given.source, mend=_MEND
+        )
     return "DUIS response verified"
 
 

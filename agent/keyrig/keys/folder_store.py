@@ -97,7 +97,7 @@ def file_stem(stored: StoredCertificate) -> str:
         return stored.authority.value
     certificate = stored.certificate
     if certificate.entity_id is None:
-        raise KeyStoreError(f"{stored.source}: {certificate} identifies nobody; leave it out")
+        raise KeyStoreError(stored.source, f"{certificate} identifies nobody", "leave it out")
     top_up = "-pp" if stored.cell_usage is CellUsage.PREPAYMENT_TOP_UP else ""
     use = "ds" if certificate.key_usage == KeyUsage.DIGITAL_SIGNATURE else "ka"
     if certificate.signs_xml:
@@ -157,7 +157,7 @@ def _certificate_files(directory: Path) -> list[Path]:
         return sorted(p for p in directory.iterdir() if p.name.endswith(CERTIFICATE_SUFFIX))
     except OSError as error:
         reason = error.strerror or "cannot be read"
-        raise KeyStoreError(f"{directory}: {reason}; name a folder that can be read") from error
+        raise KeyStoreError(str(directory), reason, "name a folder that can be read") from error
 
 
 def read_certificate(path: Path) -> GBCSCertificate:
@@ -169,7 +169,7 @@ def read_certificate(path: Path) -> GBCSCertificate:
     try:
         octets = read_octets(path, maximum=PEM_MAXIMUM_OCTETS)
     except Unreadable as error:
-        raise KeyStoreError(f"{path}: {error}; {error.mend}") from None
+        raise KeyStoreError(str(path), str(error), error.mend) from None
     return certificate_in(pem_of(octets), path.name)
 
 
@@ -188,15 +188,16 @@ def certificate_in(pem: bytes, name: str) -> GBCSCertificate:
             if error.layer == "PEM"
             else "have it written anew by whoever issued it, or leave it out"
         )
-        raise KeyStoreError(f"{name}: {error}; {mend}") from error
+        raise KeyStoreError(name, str(error), mend) from error
     if len(found) != 1:
-        raise KeyStoreError(f"{name}: {len(found)} certificates in one place; keep one in each")
+        raise KeyStoreError(name, f"{len(found)} certificates in one place", "keep one in each")
     return found[0]
 
 
 def problem_of(name: str, error: Exception) -> str:
     """Return the line about what was left out of a store; `name` stands in it once."""
-    return f"{name}: {str(error).removeprefix(f'{name}: ')}"
+    is_named = isinstance(error, KeyStoreError) and error.where == name
+    return str(error) if is_named else f"{name}: {error}"
 
 
 def key_beside(
@@ -218,7 +219,7 @@ def _key_text(path: Path) -> bytes:
     try:
         return read_octets(path, maximum=PEM_MAXIMUM_OCTETS)
     except Unreadable as error:
-        raise KeyStoreError(f"{path}: {error}; {error.mend}") from None
+        raise KeyStoreError(str(path), str(error), error.mend) from None
 
 
 def write_certificate(directory: Path, stem: str, certificate: GBCSCertificate) -> None:
@@ -263,7 +264,9 @@ def write_new(path: Path, octets: bytes, mode: int) -> None:
         finally:
             partial.unlink()
     except FileExistsError as error:
-        raise KeyStoreError(f"{path}: exists already; nothing is overwritten") from error
+        raise KeyStoreError(
+            str(path), "exists already", "move it away; nothing is overwritten"
+        ) from error
     except OSError as error:
         reason = error.strerror or "cannot be written"
-        raise KeyStoreError(f"{path}: {reason}; check the folder's owner and space") from error
+        raise KeyStoreError(str(path), reason, "check the folder's owner and space") from error

@@ -79,7 +79,7 @@ class BundleKeyStore(IndexedKeyStore):
                 problems.append(problem_of(name, error))
         if not stored and not problems:
             raise KeyStoreError(
-                f"{location}: no certificate below a folder cert; name a DCC Boxed key bundle"
+                str(location), "no certificate below a folder cert", "name a DCC Boxed key bundle"
             )
         super().__init__(location, stored, problems)
 
@@ -93,7 +93,7 @@ def _entries(octets: bytes, location: str) -> Iterator[tuple[PurePosixPath, byte
     try:
         yield from zip_entries(octets, entry_maximum=ENTRY_MAXIMUM_OCTETS)
     except Unreadable as error:
-        raise KeyStoreError(f"{location}: {error.reason}; {error.mend}") from None
+        raise KeyStoreError(str(location), error.reason, error.mend) from None
 
 
 def _stored(

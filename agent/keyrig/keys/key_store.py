@@ -106,7 +106,7 @@ def require_use(name: str, certificate: GBCSCertificate, key_usage: KeyUsage) ->
     """
     if key_usage not in certificate.key_usage:
         raise KeyStoreError(
-            f"{name}: its certificate is not for {key_usage.gbcs_name}; use another key"
+            name, f"its certificate is not for {key_usage.gbcs_name}", "use another key"
         )
 
 

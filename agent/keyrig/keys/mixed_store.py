@@ -76,7 +76,7 @@ def _certificate(held: TokenCertificate) -> GBCSCertificate:
     # What look-ups ask for is read here, so that one unreadable object stops no other.
     _ = certificate.public_key, certificate.role, certificate.not_before
     if certificate.entity_id is None and not certificate.profile.is_authority:
-        raise KeyStoreError(f"{certificate} identifies nobody; it is left out")
+        raise KeyStoreError(str(certificate), "it identifies nobody", "leave it out")
     return certificate
 
 

@@ -146,7 +146,7 @@ class ScheduledReplacements:
                 select(exchanges.c.device).where(exchanges.c.id == exchange_id)
             ).scalar_one_or_none()
             if device is None:
-                raise LedgerRefused(f"there is no exchange {exchange_id}")
+                raise LedgerRefused(f"exchange {exchange_id}", "there is no such exchange")
             self._open_duties.refresh(device, now)
             return changed.rowcount > 0
 

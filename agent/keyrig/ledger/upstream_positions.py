@@ -88,7 +88,7 @@ def upstream_row(connection: Connection, name: str) -> Upstream:
     """
     row = connection.execute(select(upstreams).where(upstreams.c.name == name)).mappings().first()
     if row is None:
-        raise LedgerRefused(f"upstream {printable(name)}: nothing was ever told to it")
+        raise LedgerRefused(f"upstream {printable(name)}", "nothing was ever told to it")
     return Upstream(**row)
 
 

@@ -215,9 +215,9 @@ class Upstreams:
             upstream = upstream_row(connection, name)
             lag = position_of_lagging(connection, name, event.device)
             if event.number <= (upstream.position if lag is None else lag):
-                raise LedgerRefused(f"event {event.id}: {name} was told it already")
+                raise LedgerRefused(f"event {event.id}", f"{name} was told it already")
             if is_parked(connection, name, event.number):
-                raise LedgerRefused(f"event {event.id}: it is parked for {name} already")
+                raise LedgerRefused(f"event {event.id}", f"it is parked for {name} already")
             if lag is None:
                 connection.execute(
                     insert(lagging_devices).values(
@@ -250,8 +250,9 @@ class Upstreams:
         with self._database.transaction() as connection:
             if not self.unpark(name, event):
                 raise LedgerRefused(
-                    f"event {event.id}: it is not parked for {name}; only parked events can be "
-                    "discarded"
+                    f"event {event.id}",
+                    f"it is not parked for {name}",
+                    "see `keyrig outbox`; only parked events can be discarded",
                 )
             connection.execute(
                 insert(discarded_events).values(

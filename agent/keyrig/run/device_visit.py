@@ -11,6 +11,7 @@ from gbcs.message import Message
 from gbcs.printable import printable
 from gbcs.security_credentials import StatusCode
 from gbcs.use_cases import decode_payload
+from keyrig.base.error_kinds import mend_of
 from keyrig.base.errors import (
     AuthorityError,
     DeviceUnavailable,
@@ -20,7 +21,7 @@ from keyrig.base.errors import (
     RigError,
     RunStopped,
 )
-from keyrig.domain.device_facts import Cause, NotBegun, Outcome
+from keyrig.domain.device_facts import NotBegun, Outcome, cause_of
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.domain.states import ScheduledState
 from keyrig.duties.plan import duty_id
@@ -130,15 +131,11 @@ class DeviceVisit:
     def _hold_back_the_rest(self, error: KeyrigError) -> None:
         """Record why the duties that have not begun are not: the way to the device, or the keys."""
         bench = self._bench
-        reason = getattr(error, "reason", "")
-        where = getattr(error, "where", "")
         why = NotBegun(
             at=bench.clock(),
-            cause=Cause.KEYS if isinstance(error, KeyStoreError) else Cause.LINE,
-            reason=printable(
-                f"{where}: {reason}" if where and reason else str(error), REASON_SHOWN
-            ),
-            mend=printable(getattr(error, "mend", "") or "see it mended, and run again"),
+            cause=cause_of(error),
+            reason=printable(error.finding, REASON_SHOWN),
+            mend=mend_of(error),
         )
         with bench.ledger.transaction():
             for requirement in sorted(self._not_begun):

@@ -63,7 +63,7 @@ def finish_duty(
             )
             lacking = lacking_for_done(requirement, evidence, confirmed)
             if lacking:
-                raise LedgerRefused(f"{attempt.duty_id} cannot be called done: {lacking}")
+                raise LedgerRefused(f"{attempt.duty_id} cannot be called done", lacking)
         standing = ledger.smi_statuses.standing(device.entity_id)
         consequences = (
             decide(rules, requirement, device, outcome, standing, detail)
@@ -137,13 +137,14 @@ def _is_failure(rules: Rules, requirement: Requirement, device: DeviceFacts, now
 def _requirement(rules: Rules, attempt: Attempt, device: DeviceFacts) -> Requirement:
     if attempt.device != device.entity_id:
         raise LedgerRefused(
-            f"attempt {attempt.id} was made on device {attempt.device}, not on {device.entity_id}"
+            f"attempt {attempt.id}",
+            f"it was made on device {attempt.device}, not on {device.entity_id}",
         )
     try:
         return rules.requirement_by_id(attempt.requirement)
     except KeyError:
         raise LedgerRefused(
-            f"the rule set {rules.edition} has no requirement {attempt.requirement}"
+            f"rule set {rules.edition}", f"it has no requirement {attempt.requirement}"
         ) from None
 
 
