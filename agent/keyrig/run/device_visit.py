@@ -289,11 +289,11 @@ class DeviceVisit:
         ]
         is_done = not failed and bool(outcome.replacement_outcomes)
         state = ScheduledState.DONE if is_done else ScheduledState.FAILED
-        was_waiting = bench.ledger.scheduled.settle(
-            exchange_id, state, bench.clock(), alert_id=alert_id
+        is_news = bench.ledger.scheduled.settle_by_alert(
+            exchange_id, state, bench.clock(), alert_id=alert_id, at=alert.execution_date_time
         )
         known = any(each.id == requirement for each in bench.rules.requirement)
-        if not known or (not was_waiting and self._is_settled(requirement, exchange_id)):
+        if not known or not is_news:
             return
         now = bench.clock()
         attempt_id = bench.ledger.runs.start_attempt(self._run_id, self._entity, requirement, now)
@@ -323,14 +323,6 @@ class DeviceVisit:
             detail=detail,
         )
         tell_consequences(bench.observe, self._entity, consequences)
-
-    def _is_settled(self, requirement: str, exchange_id: int) -> bool:
-        """Say whether an earlier alert told of the same replacement already."""
-        evidence = f"exchange {exchange_id}, alert "
-        return any(
-            attempt.requirement == requirement and evidence in attempt.evidence
-            for attempt in self._bench.ledger.runs.attempts_on(self._entity)
-        )
 
     def _failed(self, duty: Duty, attempt_id: int, error: KeyrigError) -> None:
         reason = printable(str(error))
