@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from keyrig.delivery.public_certificates import PublicCertificates
 
 _MEND: Final = "nothing was sent; give commands that the DCC made for local delivery"
+SIGNATURE_VERIFIED: Final = "signature verified"
 _KINDS: Final = {CRAFlag.RESPONSE: "a response", CRAFlag.ALERT: "an alert"}
 
 
@@ -172,7 +173,7 @@ def _check_signature(
     if not held:
         return f"signature cannot be checked here: no certificate of {originator}"
     if _is_signed_by(message, held):
-        return "signature verified"
+        return SIGNATURE_VERIFIED
     raise SignatureMismatch(
         f"the signature of the command is by no key known of {originator}; nothing was sent",
         where=given.source,
