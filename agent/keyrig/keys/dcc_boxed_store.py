@@ -13,8 +13,8 @@ from gbcs.errors import CertificateRejected
 from gbcs.roles import CellUsage, KeyUsage
 from keyrig.base.errors import KeyStoreError
 from keyrig.base.outside_files import Unreadable, parse_json, pem_of, read_octets
-from keyrig.keys.folder_store import certificate_in, problem_of
-from keyrig.keys.key_store import IndexedKeyStore, StoredCertificate
+from keyrig.keys.folder_store import certificate_in
+from keyrig.keys.key_store import IndexedKeyStore, LeftOut, StoredCertificate
 from keyrig.keys.pem_keys import PEMKey
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class DCCBoxedKeyStore(IndexedKeyStore):
                     try:
                         stored.append(_stored(place, entry, passphrase))
                     except (KeyStoreError, CertificateRejected, ValueError) as error:
-                        problems.append(problem_of(place, error))
+                        problems.append(LeftOut.by(place, error))
         super().__init__(str(path), stored, problems)
 
 

@@ -19,7 +19,7 @@ from gbcs.errors import CertificateRejected, DecodeError
 from gbcs.roles import CellUsage, KeyUsage
 from keyrig.base.errors import KeyStoreError
 from keyrig.base.outside_files import Unreadable, pem_of, read_octets
-from keyrig.keys.key_store import Authority, IndexedKeyStore, StoredCertificate
+from keyrig.keys.key_store import Authority, IndexedKeyStore, LeftOut, StoredCertificate
 from keyrig.keys.pem_keys import PEMKey
 
 if TYPE_CHECKING:
@@ -129,10 +129,10 @@ class FolderKeyStore(IndexedKeyStore):
                 certificate = read_certificate(path)
                 contradiction = stem.contradiction(certificate)
             except (KeyStoreError, CertificateRejected) as error:
-                problems.append(problem_of(path.name, error))
+                problems.append(LeftOut.by(path.name, error))
                 continue
             if contradiction is not None:
-                problems.append(f"{path.name}: {contradiction}")
+                problems.append(LeftOut(path.name, contradiction))
                 continue
             stored.append(
                 StoredCertificate(
@@ -192,12 +192,6 @@ def certificate_in(pem: bytes, name: str) -> GBCSCertificate:
     if len(found) != 1:
         raise KeyStoreError(name, f"{len(found)} certificates in one place", "keep one in each")
     return found[0]
-
-
-def problem_of(name: str, error: Exception) -> str:
-    """Return the line about what was left out of a store; `name` stands in it once."""
-    is_named = isinstance(error, KeyStoreError) and error.where == name
-    return str(error) if is_named else f"{name}: {error}"
 
 
 def key_beside(

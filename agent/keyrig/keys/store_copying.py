@@ -163,7 +163,7 @@ def export_dcc_boxed(store: KeyStore, to: Path, *, private: bool) -> CopyReport:
     """
     document = DCCBoxedDocument()
     copied: list[str] = []
-    refused = list(store.problems)
+    refused = [str(each) for each in store.problems]
     without_place: list[str] = []
     has_keys = False
     for stored in store.stored():
@@ -209,7 +209,7 @@ def _plain_key(stored: StoredCertificate, refused: list[str]) -> str | None:
 def _copy(store: KeyStore, directory: Path, *, private: bool) -> CopyReport:
     copied: list[str] = []
     already_there: list[str] = []
-    refused = list(store.problems)
+    refused = [str(each) for each in store.problems]
     for stored in store.stored():
         try:
             check_profile(stored.certificate)

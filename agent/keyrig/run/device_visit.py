@@ -109,7 +109,7 @@ class DeviceVisit:
         except SecurityError as error:
             self._hold_back_the_rest(error)
             self._tally.failed.append(f"{self._entity}: {error}")
-            observe("device-refused", device=str(self._entity), reason=printable(str(error)))
+            observe("device-refused", device=str(self._entity), reason=str(error))
         finally:
             observe("device-finished", device=str(self._entity))
 
@@ -126,7 +126,7 @@ class DeviceVisit:
 
     def _needs_person(self, error: KeyrigError) -> None:
         self._tally.needs_person.append(f"{self._entity}: {error}")
-        self._bench.observe("person-needed", device=str(self._entity), reason=printable(str(error)))
+        self._bench.observe("person-needed", device=str(self._entity), reason=str(error))
 
     def _hold_back_the_rest(self, error: KeyrigError) -> None:
         """Record why the duties that have not begun are not: the way to the device, or the keys."""
@@ -253,7 +253,7 @@ class DeviceVisit:
                     cancel_replacement(self._context(), decoded.value, held.originator), None
                 )
             except (StepFailed, NoResponse, SecurityError) as error:
-                reason = printable(str(error))
+                reason = str(error)
                 self._tally.failed.append(f"{duty}: not cancelled: {reason}")
                 observe("cancellation", device=str(self._entity), duty=duty, detail=reason)
                 continue
@@ -306,6 +306,8 @@ class DeviceVisit:
             outcome=Outcome.DONE if is_done else Outcome.FAILED,
             detail=detail,
             evidence=f"attempt {attempt_id}: exchange {exchange_id}, alert {alert_id}",
+            exchanges=[exchange_id],
+            alerts=[alert_id],
             rules=bench.rules,
             device=self._device.facts,
             now=now,
@@ -325,13 +327,13 @@ class DeviceVisit:
         tell_consequences(bench.observe, self._entity, consequences)
 
     def _failed(self, duty: Duty, attempt_id: int, error: KeyrigError) -> None:
-        reason = printable(str(error))
+        reason = str(error)
         self._tally.failed.append(f"{duty.id}: {reason}")
         self._finish(duty, attempt_id, Outcome.FAILED, reason, None)
 
     def _interrupted(self, duty: Duty, attempt_id: int, error: KeyrigError) -> None:
         """Close an attempt that the rig or a stop cut short; the device has not failed."""
-        bench, reason = self._bench, printable(str(error))
+        bench, reason = self._bench, str(error)
         bench.ledger.runs.finish_attempt(
             attempt_id, Outcome.INTERRUPTED, bench.clock(), detail=reason
         )
@@ -360,6 +362,7 @@ class DeviceVisit:
             outcome=outcome,
             detail=detail,
             evidence=_evidence(attempt_id, exchanges),
+            exchanges=exchanges,
             rules=bench.rules,
             device=self._device.facts,
             now=bench.clock(),

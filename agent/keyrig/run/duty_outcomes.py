@@ -11,6 +11,7 @@ from keyrig.duties.consequences import Consequences, decide, lacking_for_done
 from keyrig.duties.deadlines import duty_deadline
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from keyrig.domain.device_facts import DeviceFacts
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
     from keyrig.ledger.runs import Attempt
 
 
-def finish_duty(
+def finish_duty(  # noqa: PLR0913 - what an outcome is made of, by name
     ledger: Ledger,
     *,
     attempt_id: int,
     outcome: Outcome,
     detail: str,
     evidence: str,
+    exchanges: Sequence[int] = (),
+    alerts: Sequence[int] = (),
     rules: Rules,
     device: DeviceFacts,
     now: datetime,
@@ -41,7 +44,9 @@ def finish_duty(
         attempt_id: The attempt, from `runs.start_attempt`.
         outcome: How it ended.
         detail: Why, in one line; safe to print.
-        evidence: The reference to the evidence; needed to be done.
+        evidence: The reference to the evidence, for people; needed to be done.
+        exchanges: The exchanges that it names, for programs.
+        alerts: The alerts that it names, for programs.
         rules: The rule set.
         device: The device on which it was made.
         now: The present instant.
@@ -78,6 +83,8 @@ def finish_duty(
             _told_of(rules, requirement, attempt.duty_id, outcome, detail)
             | {
                 "evidence": evidence,
+                "exchanges": list(exchanges),
+                "alerts": list(alerts),
                 "run": attempt.run_id,
                 "attempt": attempt.id,
                 "started_at": attempt.started_at.isoformat(),
