@@ -132,7 +132,7 @@ def _answer_errors(app: FastAPI) -> None:
     async def known(request: Request, error: KeyrigError) -> Response:
         path = request.url.path
         if not isinstance(error, RequestRefused):
-            tell = getattr(_log, kind_of(error).level.value)
+            tell = getattr(_log, kind_of(error).level)
             tell("not carried out", path=path, code=error.code, reason=str(error))
         return problem_response(error, instance=path, step=_step(request))
 

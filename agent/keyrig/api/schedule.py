@@ -80,7 +80,7 @@ class Schedule:
             try:
                 _begin_due(served, operations, now)
             except KeyrigError as error:
-                tell = getattr(_log, kind_of(error).level.value)
+                tell = getattr(_log, kind_of(error).level)
                 tell("the schedule passes a rig over", rig=served.name, reason=str(error))
 
     def _wait_s(self, turn: _Turn) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,12 +47,8 @@ class Fault(enum.Enum):
     """The program, its ledger or the machine below."""
 
 
-class LogLevel(enum.Enum):
-    """How an error is written to the server's log."""
-
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
+LogLevel: TypeAlias = Literal["info", "warning", "error"]
+"""How an error is written to the server's log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +68,10 @@ class ErrorKind:
     title: str
     exit_code: ExitCode
     fault: Fault
-    level: LogLevel = LogLevel.WARNING
+    level: LogLevel = "warning"
     mend: str = ""
 
 
-_INFO: Final = LogLevel.INFO
 _CONFLICT, _UNAVAILABLE = HTTPStatus.CONFLICT, HTTPStatus.SERVICE_UNAVAILABLE
 _UNUSABLE, _GATEWAY = HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.BAD_GATEWAY
 _USAGE, _FAILED, _PERSON = ExitCode.USAGE, ExitCode.FAILED, ExitCode.NEEDS_PERSON
@@ -84,7 +79,7 @@ _USAGE, _FAILED, _PERSON = ExitCode.USAGE, ExitCode.FAILED, ExitCode.NEEDS_PERSO
 
 def _of_request(status: HTTPStatus, title: str, mend: str = "") -> ErrorKind:
     """Return the kind of an error in a request of the API, which no command meets."""
-    return ErrorKind(status, title, _USAGE, Fault.CALLER, _INFO, mend)
+    return ErrorKind(status, title, _USAGE, Fault.CALLER, "info", mend)
 
 
 KINDS: Final[Mapping[str, ErrorKind]] = {
@@ -93,12 +88,12 @@ KINDS: Final[Mapping[str, ErrorKind]] = {
         "Unexpected error",
         ExitCode.UNEXPECTED,
         Fault.OURS,
-        LogLevel.ERROR,
+        "error",
         "report it with the log, and try again",
     ),
     # What a person at the rig sees to.
-    "device-busy": ErrorKind(_CONFLICT, "The device is in use", _PERSON, Fault.RIG, _INFO),
-    "rig-busy": ErrorKind(_CONFLICT, "The rig is in use", _PERSON, Fault.RIG, _INFO),
+    "device-busy": ErrorKind(_CONFLICT, "The device is in use", _PERSON, Fault.RIG, "info"),
+    "rig-busy": ErrorKind(_CONFLICT, "The rig is in use", _PERSON, Fault.RIG, "info"),
     "clock-wrong": ErrorKind(_CONFLICT, "The clock cannot be believed", _PERSON, Fault.RIG),
     "rig-unusable": ErrorKind(_UNAVAILABLE, "The rig cannot be used", _PERSON, Fault.RIG),
     "port-busy": ErrorKind(_CONFLICT, "The port is in use", _PERSON, Fault.LINE),
@@ -115,11 +110,11 @@ KINDS: Final[Mapping[str, ErrorKind]] = {
         _GATEWAY, "The DCC refuses the service request", _PERSON, Fault.LINE
     ),
     "dcc-not-believed": ErrorKind(
-        _GATEWAY, "The DCC's answer is not believed", _PERSON, Fault.LINE, LogLevel.ERROR
+        _GATEWAY, "The DCC's answer is not believed", _PERSON, Fault.LINE, "error"
     ),
     "receiver-unusable": ErrorKind(_CONFLICT, "Answers cannot be received", _PERSON, Fault.LINE),
     "no-service-request": ErrorKind(
-        _CONFLICT, "No service request asks for it", _PERSON, Fault.LINE, _INFO
+        _CONFLICT, "No service request asks for it", _PERSON, Fault.LINE, "info"
     ),
     "recovery-untrusted": ErrorKind(
         _CONFLICT, "No Recovery Certificate to go by", _PERSON, Fault.KEYS
@@ -136,10 +131,10 @@ KINDS: Final[Mapping[str, ErrorKind]] = {
     # The ledger.
     "ledger-locked": ErrorKind(_UNAVAILABLE, "The ledger is locked", _PERSON, Fault.OURS),
     "ledger-unusable": ErrorKind(
-        _UNAVAILABLE, "The ledger cannot be used", _PERSON, Fault.OURS, LogLevel.ERROR
+        _UNAVAILABLE, "The ledger cannot be used", _PERSON, Fault.OURS, "error"
     ),
     "refused": ErrorKind(
-        _CONFLICT, "It does not fit what is recorded", _PERSON, Fault.CALLER, _INFO
+        _CONFLICT, "It does not fit what is recorded", _PERSON, Fault.CALLER, "info"
     ),
     # What somebody wrote or named.
     "rig-file-invalid": ErrorKind(_UNAVAILABLE, "Broken rig file", _USAGE, Fault.RIG),
@@ -148,7 +143,7 @@ KINDS: Final[Mapping[str, ErrorKind]] = {
         _UNAVAILABLE, "Settings that cannot be used", _USAGE, Fault.CALLER
     ),
     "document-invalid": ErrorKind(
-        _UNUSABLE, "The document cannot be used", _USAGE, Fault.CALLER, _INFO
+        _UNUSABLE, "The document cannot be used", _USAGE, Fault.CALLER, "info"
     ),
     "evidence-broken": ErrorKind(
         _UNUSABLE, "The evidence does not hold together", _FAILED, Fault.STRANGER
@@ -159,7 +154,7 @@ KINDS: Final[Mapping[str, ErrorKind]] = {
         "A device is not believed",
         _FAILED,
         Fault.STRANGER,
-        LogLevel.ERROR,
+        "error",
         "see the run's report for what was sent and what came",
     ),
     "protocol-error": ErrorKind(
@@ -183,7 +178,7 @@ KINDS: Final[Mapping[str, ErrorKind]] = {
         Fault.LINE,
         mend="check that it is powered and in reach, and run again",
     ),
-    "stopped": ErrorKind(_CONFLICT, "The run was stopped", ExitCode.STOPPED, Fault.CALLER, _INFO),
+    "stopped": ErrorKind(_CONFLICT, "The run was stopped", ExitCode.STOPPED, Fault.CALLER, "info"),
     # Requests of the API.
     "request-unreadable": _of_request(
         HTTPStatus.BAD_REQUEST,

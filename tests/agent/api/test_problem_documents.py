@@ -217,6 +217,33 @@ def test_error_that_nobody_foresaw_says_nothing_of_the_inside(
     assert problem_of(unforeseen("x"), "x").hint
 
 
+@pytest.mark.parametrize(
+    ("error", "status", "level"),
+    [
+        (LedgerRefused("run 1", "it has ended", "ask again"), 409, "info"),
+        (KeyLocked("pki", "the private key"), 503, "warning"),
+        (MACMismatch("the MAC is by no key known"), 502, "error"),
+    ],
+)
+def test_error_that_is_answered_is_logged_as_its_kind_says(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: KeyrigError,
+    status: int,
+    level: str,
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    with serving(home) as served, capture_logs() as logs:
+        monkeypatch.setattr("keyrig.api.device_routes.due_document", refuse)
+        answer = served.client.get("/api/v1/duties")
+    assert problem_in(answer).status == status
+    assert [(each["log_level"], each["code"], each["reason"]) for each in logs] == [
+        (level, error.code, str(error))
+    ]
+
+
 def test_body_that_is_too_large_is_refused_however_it_is_sent(home: Path) -> None:
     with serving(home, body_maximum_octets=2048, upload_maximum_octets=8192) as served:
 
