@@ -104,21 +104,27 @@ class NodeUnreachable(RadioError):  # noqa: N818 - as above
     mend = "check its power, its range and its install code"
 
 
-class DCCUnreachable(LinkError):  # noqa: N818 - as above
-    """The DCC's interface does not answer.
+class HTTPUnanswered(LinkError):  # noqa: N818 - as above
+    """A request over HTTP has no answer.
 
     Args:
-        where: Its address, without secrets.
+        where: The address, without secrets.
         reason: What was seen.
         may_have_arrived: Whether the request may have arrived all the same.
     """
 
-    code = "dcc-unreachable"
-    mend = "check [dcc_boxed] in the settings, and the box"
+    mend = "check the address in the settings, and the server"
 
     def __init__(self, where: str, reason: str, *, may_have_arrived: bool) -> None:
         super().__init__(where, reason)
         self.may_have_arrived = may_have_arrived
+
+
+class DCCUnreachable(HTTPUnanswered):
+    """The DCC's interface does not answer."""
+
+    code = "dcc-unreachable"
+    mend = "check [dcc_boxed] in the settings, and the box"
 
 
 class LedgerError(AgentError):
