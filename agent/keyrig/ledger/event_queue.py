@@ -267,7 +267,7 @@ class EventQueue:
                 why = f"it is {state.value} for {name} already"
                 if state is EventState.TOLD:
                     why = f"{name} was told it already"
-                raise LedgerRefused(f"event {event.id}", str(why))
+                raise LedgerRefused(f"event {event.id}", why)
 
     def unpark(self, name: str, event: Event | None = None) -> int:
         """Put a parked event back into line, or all of them; returns how many."""
