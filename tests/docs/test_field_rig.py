@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from keyrig.base.exit_codes import ExitCode
+from keyrig.base.error_kinds import ExitCode
 from keyrig.cli import COMMANDS
 from keyrig.config.places import home_directory
 from keyrig.config.rig_file import load_rig

@@ -220,8 +220,8 @@ def test_an_object_that_is_no_certificate_is_named_and_stops_no_other(
         )
     store = home.open()
     (problem,) = store.problems
-    assert problem.startswith(f"token {home.label}, certificate br")
-    assert "\x1b" not in problem
+    assert problem.source.startswith(f"token {home.label}, certificate br")
+    assert "\x1b" not in str(problem)
     assert store.signer(SUPPLIER).sign(b"m")
 
 
