@@ -458,15 +458,22 @@ def test_a_copy_has_the_certificate_and_says_that_the_key_stays(
 def test_without_the_binding_a_rig_with_a_token_is_told_what_to_install(tmp_path: Path) -> None:
     program = """
 import sys
+from importlib import metadata
 sys.modules["pkcs11"] = None
+found = metadata.distribution
+def without_the_binding(name):
+    if name == "python-pkcs11":
+        raise metadata.PackageNotFoundError(name)
+    return found(name)
+metadata.distribution = without_the_binding
 from pathlib import Path
-from keyrig.base.errors import KeyStoreError
+from keyrig.base.errors import SettingsError
 from keyrig.keys.store_opening import open_rig_keystore
 from keyrig.config.rig_file import PKISettings
 settings = {"token": [{"library": "x", "token": "t", "pin": {"environment": "PIN"}}]}
 try:
     open_rig_keystore(Path(sys.argv[1]), PKISettings.model_validate({"keystore": "."} | settings))
-except KeyStoreError as error:
+except SettingsError as error:
     print(error)
 """
     done = subprocess.run(
