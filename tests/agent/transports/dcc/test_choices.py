@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.transports.dcc.boxed_home import ESME, HCALCS, NOW, BoxedHome
 from authorities import Authorities
 from dccstub.options import FutureDatedAlertForm
 from gbcs.use_cases import MessageCode
+from homes.boxed_home import ESME, HCALCS, NOW, BoxedHome
 from keyrig.base.errors import RigFileInvalid, SettingsError
 from keyrig.config.rig_file import parse_rig
 from keyrig.domain.states import ExchangeOutcome
@@ -90,7 +90,7 @@ def test_replacement_for_later_is_settled_by_the_alert_that_comes_through_the_dc
         assert home.run(execute_at=later) is RunResult.DONE
         (scheduled,) = [e for e in home.of("duty-finished") if e["outcome"] == "scheduled"]
         assert scheduled["requirement"] == "R37d"
-        home.events.clear()
+        home.told.all.clear()
         home.now = later + timedelta(minutes=5)
         assert home.run() is RunResult.DONE
         (done,) = home.of("duty-finished")
@@ -123,7 +123,7 @@ def test_alert_that_is_due_is_waited_for_through_the_dcc(
 
         monkeypatch.setattr(home.boxed.deliveries, "put", hold_alerts)
         monkeypatch.setattr(Inbox, "wait_for_any", give_alerts)
-        home.events.clear()
+        home.told.all.clear()
         home.now = later + timedelta(minutes=5)
         assert home.run() is RunResult.DONE
         assert [each["outcome"] for each in home.of("duty-finished")] == ["done"]
@@ -152,7 +152,7 @@ def test_another_suppliers_credentials_are_replaced_by_a_change_of_supplier(
             path.unlink()
         home.supplier = "90-B3-D5-1F-30-03-00-00"
         home.now += timedelta(hours=1)
-        home.events.clear()
+        home.told.all.clear()
         assert home.run() is RunResult.NEEDS_PERSON
         assert "mpxn" in home.of("person-needed")[0]["reason"]
         home.link = '{ service = "dcc-boxed", mpxn = "1312345678333" }'

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.transports.dcc.boxed_home import ESME, HCALCS, BoxedHome
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import MessageCode
+from homes.boxed_home import ESME, HCALCS, BoxedHome
 from keyrig.ledger.exchanges import Exchanges
 from keyrig.ledger.service_documents import ServiceDocuments
 from keyrig.run.bench import RunResult
@@ -115,7 +115,7 @@ def ended_and_gone_on(
             home.run()
         home.running.wait_delivered(0.2)
         assert home.run() is RunResult.DONE
-        home.events.clear()
+        home.told.all.clear()
         assert home.run() is RunResult.DONE
         assert home.of("command-sent") == []
     return home

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.transports.dcc.boxed_home import ESME, GPF, GSME, HCALCS, PPMID, BoxedHome
 from gbcs.message import Message
+from homes.boxed_home import ESME, GPF, GSME, HCALCS, PPMID, BoxedHome
 from keyrig.config.rig_file import load_rig
 from keyrig.domain.states import ServiceDocumentKind
 from keyrig.evidence.evidence_check import Proof, check
@@ -37,7 +37,7 @@ def test_duties_of_a_home_are_done_by_service_requests_and_a_second_run_finds_no
             *((str(GSME), duty) for duty in OF_METER - {"R37a"}),
             *((str(device), "R40") for device in (HCALCS, PPMID)),
         }
-        home.events.clear()
+        home.told.all.clear()
         assert home.run(run_id="2" * 32) is RunResult.DONE
         assert home.of("command-sent") == []
         verify_evidence(home)

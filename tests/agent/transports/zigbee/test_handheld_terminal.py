@@ -11,6 +11,7 @@ import pytest
 
 from gbcs.entity import EntityIdentifier
 from gbcs.message import CRAFlag, Header, OtherInformation, compose_pre_command
+from homes.radio_home import CODE, ESME, PARTY, QUICK_RECONNECT, RADIO, Device, Events
 from keyrig.base.errors import LinkTimeout, NodeUnreachable, RadioLost
 from keyrig.transports.zigbee.handheld_terminal import Handheld, HandheldSettings
 from keyrig.transports.zigbee.radio_role import RoleSettings
@@ -25,8 +26,6 @@ from meterstub.radio.radio import EmulatedRadio, RadioKind
 from meterstub.radio.radio_faults import RadioFault, RadioFaultKind
 from meterstub.radio.radio_memory import NetworkMemory
 from zse import assumptions
-
-from .on_air import CODE, ESME, PARTY, QUICK_RECONNECT, RADIO, Device, Events
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

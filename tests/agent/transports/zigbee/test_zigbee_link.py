@@ -10,6 +10,7 @@ import pytest
 
 from gbcs.errors import LocalProtocolError
 from gbcs.message import CRAFlag
+from homes.radio_home import CODE, ESME, GSME, KEY, STRANGER, RadioHome, message
 from keyrig.base.errors import (
     LinkClosed,
     LinkTimeout,
@@ -25,8 +26,6 @@ from meterstub.radio.air import Conditions
 from meterstub.radio.radio_faults import RadioFault, RadioFaultKind
 from meterstub.radio.stack import JoinPolicy
 
-from .on_air import CODE, ESME, GSME, KEY, STRANGER, Home, message
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -36,7 +35,7 @@ ESME_ADDRESS = int.from_bytes(ESME, "big")
 
 @every_version
 def test_a_device_joins_establishes_keys_and_carries_messages_both_ways(version: int) -> None:
-    with Home(version=version) as home:
+    with RadioHome(version=version) as home:
         link = home.link(ESME)
         link.open()
         for size in (100, 1000, 1190):
@@ -52,7 +51,7 @@ def test_a_device_joins_establishes_keys_and_carries_messages_both_ways(version:
 @every_version
 @pytest.mark.parametrize("size", [1900, 4000])
 def test_a_long_message_goes_in_blocks_both_ways(version: int, size: int) -> None:
-    with Home(version=version) as home:
+    with RadioHome(version=version) as home:
         answer = message(size, cra_flag=CRAFlag.RESPONSE, counter=7)
         home.esme.answers.append(answer)
         link = home.link(ESME)
@@ -64,7 +63,7 @@ def test_a_long_message_goes_in_blocks_both_ways(version: int, size: int) -> Non
 
 
 def test_a_sleeping_device_is_served_when_it_wakes() -> None:
-    with Home() as home:
+    with RadioHome() as home:
         answer = message(1900, cra_flag=CRAFlag.RESPONSE)
         home.gsme.answers += [b"short", answer]
         link = home.link(GSME)
@@ -78,7 +77,7 @@ def test_a_sleeping_device_is_served_when_it_wakes() -> None:
 
 
 def test_an_alert_comes_unasked_also_from_a_sleeping_device() -> None:
-    with Home() as home:
+    with RadioHome() as home:
         links = {device: home.link(device) for device in (ESME, GSME)}
         for link in links.values():
             link.open()
@@ -90,7 +89,7 @@ def test_an_alert_comes_unasked_also_from_a_sleeping_device() -> None:
 
 def test_nobody_joins_who_was_not_named_and_nobody_with_another_install_code() -> None:
     other = bytes(reversed(KEY))
-    with Home(codes={ESME: other}) as home:
+    with RadioHome(codes={ESME: other}) as home:
         with pytest.raises(NodeUnreachable, match="its install code is another"):
             home.link(ESME, timeout_s=3).open()
         kept_out = {each["device"] for each in home.events.of("node") if "out" in each["state"]}
@@ -100,12 +99,12 @@ def test_nobody_joins_who_was_not_named_and_nobody_with_another_install_code() -
 
 
 def test_a_device_that_is_not_there_is_named() -> None:
-    with Home() as home, pytest.raises(NodeUnreachable, match=rf"{STRANGER}.*did not join"):
+    with RadioHome() as home, pytest.raises(NodeUnreachable, match=rf"{STRANGER}.*did not join"):
         home.link(STRANGER, timeout_s=1).open()
 
 
 def test_a_device_out_of_range_is_named_and_the_network_is_closed_again() -> None:
-    with Home(conditions=Conditions(bit_rate=None, out_of_range={ESME_ADDRESS})) as home:
+    with RadioHome(conditions=Conditions(bit_rate=None, out_of_range={ESME_ADDRESS})) as home:
         with pytest.raises(NodeUnreachable, match="did not join"):
             home.link(ESME, timeout_s=2).open()
         assert JoinPolicy.ALLOW_JOINS not in home.radio.stack.policy
@@ -114,7 +113,7 @@ def test_a_device_out_of_range_is_named_and_the_network_is_closed_again() -> Non
 
 def test_messages_get_through_a_lossy_air() -> None:
     conditions = Conditions(bit_rate=None, loss=0.15, duplication=0.1)
-    with Home(conditions=conditions, dice=random.Random(3).random) as home:
+    with RadioHome(conditions=conditions, dice=random.Random(3).random) as home:
         link = home.link(ESME, timeout_s=60)
         link.open()
         sent = message(1000)
@@ -125,7 +124,7 @@ def test_messages_get_through_a_lossy_air() -> None:
 
 
 def test_a_link_that_is_closed_carries_nothing() -> None:
-    with Home() as home:
+    with RadioHome() as home:
         link = home.link(ESME)
         with pytest.raises(LinkClosed):
             link.send(b"x")
@@ -140,7 +139,7 @@ def test_a_link_that_is_closed_carries_nothing() -> None:
 
 
 def test_a_second_agent_finds_the_network_as_it_was(tmp_path: Path) -> None:
-    with Home(directory=tmp_path) as home:
+    with RadioHome(directory=tmp_path) as home:
         home.link(ESME).open()
         pan_id = home.events.of("network")[0]["pan_id"]
         home.agent.stop()
@@ -153,7 +152,7 @@ def test_a_second_agent_finds_the_network_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_radio_without_smart_energy_is_named() -> None:
-    with Home(has_smart_energy=False) as home:
+    with RadioHome(has_smart_energy=False) as home:
         with pytest.raises(RadioLacksSmartEnergy, match="no Smart Energy key establishment"):
             home.link(ESME).open()
         assert home.events.of("radio-lacks-smart-energy")
@@ -180,7 +179,7 @@ def test_a_lost_radio_comes_back_and_messages_go_on(
     is_tcp: bool,  # noqa: FBT001 - pytest gives it
     tmp_path: Path,
 ) -> None:
-    with Home(directory=tmp_path, is_tcp=is_tcp) as home:
+    with RadioHome(directory=tmp_path, is_tcp=is_tcp) as home:
         link = home.link(ESME)
         link.open()
         home.hood.add(fault)
@@ -192,7 +191,7 @@ def test_a_lost_radio_comes_back_and_messages_go_on(
 
 
 def test_a_radio_that_stays_away_is_given_up_by_name(tmp_path: Path) -> None:
-    with Home(directory=tmp_path) as home:
+    with RadioHome(directory=tmp_path) as home:
         link = home.link(ESME)
         link.open()
         home.hood.add(RadioFault(RadioFaultKind.UNPLUG, 1, seconds=60))
@@ -205,7 +204,7 @@ def test_a_radio_that_stays_away_is_given_up_by_name(tmp_path: Path) -> None:
 
 
 def test_another_network_key_is_taken_awake_and_after_sleep() -> None:
-    with Home() as home:
+    with RadioHome() as home:
         links = {device: home.link(device) for device in (ESME, GSME)}
         for link in links.values():
             link.open()
@@ -224,7 +223,7 @@ def test_another_network_key_is_taken_awake_and_after_sleep() -> None:
 
 
 def test_a_device_that_leaves_fails_by_name_and_may_join_again(tmp_path: Path) -> None:
-    with Home(directory=tmp_path) as home:
+    with RadioHome(directory=tmp_path) as home:
         link = home.link(ESME)
         link.open()
         home.hood.add(RadioFault(RadioFaultKind.LEAVE, 1, eui64=ESME_ADDRESS))
@@ -239,7 +238,7 @@ def test_a_device_that_leaves_fails_by_name_and_may_join_again(tmp_path: Path) -
 
 
 def test_an_install_code_never_shows() -> None:
-    with Home() as home:
+    with RadioHome() as home:
         home.link(ESME).open()
         text = repr((home.events.all, home.radio.stack.state, home.nodes))
         assert CODE.hex() not in text.lower()

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import itertools
 import random  # noqa: TID251 - seeded, as the rule asks
-import threading
 import time  # noqa: TID251 - hosts and radios run in real time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 from gbcs.entity import EntityIdentifier
 from gbcs.message import CRAFlag, Header, OtherInformation, compose_pre_command
@@ -26,6 +25,8 @@ from meterstub.radio.radio import EmulatedRadio, RadioKind
 from meterstub.radio.radio_memory import NetworkMemory
 from meterstub.radio.sleepy_node import SleepyNode
 from zse.install_code import link_key_of
+
+from .told import Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,30 +69,14 @@ class Device:
         return due
 
 
-class Events:
-    """An observer that keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.all: list[tuple[str, dict[str, Any]]] = []
-        self._changed = threading.Condition()
-
-    def __call__(self, event_type: str, /, **fields: Any) -> None:
-        with self._changed:
-            self.all.append((event_type, fields))
-            self._changed.notify_all()
-
-    def of(self, event_type: str) -> list[dict[str, Any]]:
-        return [fields for name, fields in self.all if name == event_type]
+class Events(Told):
+    """Keeps what happens on the air."""
 
     def states(self) -> list[str]:
         return [fields["state"] for fields in self.of("radio")]
 
-    def until(self, is_so: Callable[[], bool], timeout_s: float = 10.0) -> None:
-        with self._changed:
-            assert self._changed.wait_for(is_so, timeout_s), self.all[-5:]
 
-
-class Home:
+class RadioHome:
     """One radio with devices around it; a context."""
 
     def __init__(

@@ -24,6 +24,8 @@ from keyrig.run.wiring import assembled
 from meterstub.device import EmulatedDevice
 from meterstub.memory import DeviceMemory, FileStorage
 
+from .told import Told
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
@@ -112,7 +114,7 @@ class BoxedHome:
     link: str = '{ service = "dcc-boxed" }'
     supplier: str = "90-B3-D5-1F-30-01-00-00"
     now: datetime = NOW
-    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    told: Told = field(default_factory=Told)
     when_sent: Callable[[dict[str, Any]], None] = lambda _: None
 
     def __post_init__(self) -> None:
@@ -203,12 +205,12 @@ class BoxedHome:
     def observe(self, event_type: str, /, **fields: Any) -> None:
         if event_type == "receiving":
             self.running.set_receive_address(f"http://{fields['address']}{fields['path']}")
-        self.events.append((event_type, fields))
+        self.told(event_type, **fields)
         if event_type == "command-sent":
             self.when_sent(fields)
 
     def of(self, event_type: str) -> list[dict[str, Any]]:
-        return [fields for kind, fields in self.events if kind == event_type]
+        return self.told.of(event_type)
 
     def run(self, run_id: str = "", *, cancel: bool = False, **options: Any) -> RunResult:
         with assembled(self.rig, observe=self.observe, clock=self.clock, **options) as ready:

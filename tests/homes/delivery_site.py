@@ -22,6 +22,8 @@ from keyrig.domain.states import BatchRule
 from keyrig.ledger.ledger import Ledger
 from keyrig.session.link import LinkStatistics
 
+from .told import Told
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
@@ -80,7 +82,7 @@ class Site:
     bench: Bench = field(default_factory=lambda: Bench(clock=SettableClock(NOON)))
     clock: SettableClock = field(default_factory=lambda: SettableClock(NOON))
     certificates: PublicCertificates = field(default_factory=PublicCertificates)
-    events: list[dict[str, Any]] = field(default_factory=list)
+    told: Told = field(default_factory=Told)
     returning: Returning = field(init=False)
     link: DirectLink = field(init=False)
 
@@ -160,15 +162,9 @@ class Site:
             returning=self.returning,
             clock=self.clock,
             monotonic=lambda: 0.0,
-            observe=self.observe,
+            observe=self.told,
         )
         return deliver(replace(settings, **changes), batch, rule)
-
-    def observe(self, event_type: str, /, **fields: Any) -> None:
-        self.events.append({"type": event_type, **fields})
-
-    def told(self, event_type: str) -> list[dict[str, Any]]:
-        return [event for event in self.events if event["type"] == event_type]
 
     def ledger(self) -> Ledger:
         return Ledger(self.home / "ledger.sqlite")
