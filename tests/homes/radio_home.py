@@ -24,6 +24,7 @@ from meterstub.radio.node import NodeSettings
 from meterstub.radio.radio import EmulatedRadio, RadioKind
 from meterstub.radio.radio_memory import NetworkMemory
 from meterstub.radio.sleepy_node import SleepyNode
+from patience import HANG_S
 from zse.install_code import link_key_of
 
 from .told import Told
@@ -146,15 +147,15 @@ class RadioHome:
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
 
-    def link(self, device: EntityIdentifier, *, timeout_s: float = 12.0) -> ZigBeeLink:
+    def link(self, device: EntityIdentifier, *, timeout_s: float = HANG_S) -> ZigBeeLink:
         return ZigBeeLink(
             self.agent,
             device,
             link_key=KEY,
             sleeps=device == GSME,
             timeout_s=timeout_s,
-            wakes_within_s=10.0,
-            send_timeout_s=20.0,
+            wakes_within_s=60.0,
+            send_timeout_s=HANG_S,
             observe=self.events,
         )
 

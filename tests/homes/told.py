@@ -5,11 +5,10 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
+from patience import HANG_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-HANG_S = 120.0
-"""No test waits longer for what is to happen; nothing is decided by how long it took."""
 
 
 class Told:

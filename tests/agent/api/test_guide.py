@@ -13,6 +13,7 @@ import pytest
 from keyrig.api.problem_documents import TYPE_PREFIX
 from keyrig.cli import run_command
 from keyrig.domain.api_tokens import Scope
+from patience import HANG_S
 
 if TYPE_CHECKING:
     from agent.api.serving import Serving
@@ -39,7 +40,7 @@ def test_examples_of_the_guide_do_what_it_says(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=HANG_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "event: operation-finished" in (work / "events.txt").read_text(encoding="utf-8")

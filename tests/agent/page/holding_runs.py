@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
+
+from patience import HANG_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,8 +14,6 @@ if TYPE_CHECKING:
     import pytest
 
     from keyrig.api.api_service import Service
-
-HELD_AT_MOST_S: Final = 60
 
 
 @contextmanager
@@ -31,7 +31,7 @@ def run_held(
         if event_type == after:
             told += 1
             if told == times:
-                assert let_go.wait(HELD_AT_MOST_S)
+                assert let_go.wait(HANG_S)
 
     patch.setattr(service.events, "tell", telling)
     try:

@@ -12,6 +12,7 @@ from agent.upstream.servers import answer, web_server
 from keyrig.base.clock import monotonic
 from keyrig.config.settings import HTTPSUpstream, MQTTUpstream, NDJSONUpstream, Settings
 from keyrig.upstream.publisher import Courier, UpstreamLock
+from patience import HANG_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from agent.upstream.servers import Request, WebServer
     from keyrig.ledger.ledger import Ledger
-
-WAIT_S = 30.0
 
 
 def settings(**upstreams: Any) -> Settings:
@@ -33,7 +32,7 @@ def to_file(name: str = "events.ndjson") -> NDJSONUpstream:
 
 
 def to_web(server: WebServer) -> HTTPSUpstream:
-    return HTTPSUpstream(kind="https", url=server.url, batch_maximum=5, timeout_s=10)
+    return HTTPSUpstream(kind="https", url=server.url, batch_maximum=5, timeout_s=HANG_S)
 
 
 def ids(ledger: Ledger) -> list[str]:
@@ -45,7 +44,7 @@ def told_to(path: Path) -> list[str]:
 
 
 def settle(courier: Courier) -> None:
-    until = monotonic() + WAIT_S
+    until = monotonic() + HANG_S
     assert courier.wait_until_settled(until, until), courier.standing()
 
 
@@ -63,7 +62,7 @@ class Seen:
 
     def wait_for(self, event_type: str) -> dict[str, Any]:
         with self._changed:
-            assert self._changed.wait_for(lambda: event_type in dict(self.events), WAIT_S)
+            assert self._changed.wait_for(lambda: event_type in dict(self.events), HANG_S)
             return dict(self.events)[event_type]
 
 
@@ -118,7 +117,7 @@ def test_upstream_that_is_down_holds_up_no_other_and_says_why(ledger: Ledger, ho
     seen = Seen()
     with Courier(ledger.path, settings(web=down, file=to_file()), observe=seen) as courier:
         reason = seen.wait_for("upstream-set-back")["reason"]
-        until = monotonic() + WAIT_S
+        until = monotonic() + HANG_S
         assert courier._lanes[1].wait_until_settled(until, until)
         standing = courier.standing()["web"]
     assert reason.startswith("127.0.0.1: ")
@@ -144,7 +143,7 @@ def test_one_process_at_a_time_tells_an_upstream_and_the_next_goes_on_when_it_di
     with holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        soon = monotonic() + WAIT_S
+        soon = monotonic() + HANG_S
         with Courier(ledger.path, settings(file=to_file()), until=soon) as courier:
             assert not courier.wait_until_settled(soon, monotonic() + 0.3)
             assert not (home / "events.ndjson").exists()
@@ -155,8 +154,8 @@ def test_one_process_at_a_time_tells_an_upstream_and_the_next_goes_on_when_it_di
 
 def test_two_couriers_of_one_ledger_tell_everything_once(ledger: Ledger, home: Path) -> None:
     fill(ledger, *range(50))
-    one = Courier(ledger.path, settings(file=to_file()), until=monotonic() + WAIT_S)
-    two = Courier(ledger.path, settings(file=to_file()), until=monotonic() + WAIT_S)
+    one = Courier(ledger.path, settings(file=to_file()), until=monotonic() + HANG_S)
+    two = Courier(ledger.path, settings(file=to_file()), until=monotonic() + HANG_S)
     with one, two:
         settle(one)
         settle(two)
@@ -180,20 +179,20 @@ def test_stopping_does_not_wait_for_a_server_that_says_nothing(ledger: Ledger) -
 
     def wait(_: Any) -> bytes:
         asked.set()
-        over.wait(WAIT_S)
+        over.wait(HANG_S)
         return answer("204 No Content")
 
     with web_server() as server:
         server.answers.append(wait)
         courier = Courier(ledger.path, settings(web=to_web(server)))
         courier.start()
-        assert asked.wait(WAIT_S)
-        began = monotonic()
+        assert asked.wait(HANG_S)
         courier.stop(within_s=0.1)
-        assert monotonic() - began < 5
+        # The server has not answered yet: nobody waited for it.
+        assert any(lane.thread.is_alive() for lane in courier._lanes)
         over.set()
         for lane in courier._lanes:
-            lane.thread.join(WAIT_S)
+            lane.thread.join(HANG_S)
     courier.stop()
 
 

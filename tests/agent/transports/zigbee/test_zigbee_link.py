@@ -25,6 +25,7 @@ from keyrig.transports.zigbee.radio_thread import Radio
 from meterstub.radio.air import Conditions
 from meterstub.radio.radio_faults import RadioFault, RadioFaultKind
 from meterstub.radio.stack import JoinPolicy
+from patience import HANG_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,7 +43,7 @@ def test_a_device_joins_establishes_keys_and_carries_messages_both_ways(version:
             sent = message(size)
             link.send(sent)
             assert home.esme.got[-1] == sent
-            assert link.receive(5) == b"heard " + sent[-8:]
+            assert link.receive(HANG_S) == b"heard " + sent[-8:]
     assert [each["state"] for each in home.events.of("node-state") if each["device"] == str(ESME)][
         :4
     ] == ["let in to join", "joined", "keys established", "tunnel open"]
@@ -58,7 +59,7 @@ def test_a_long_message_goes_in_blocks_both_ways(version: int, size: int) -> Non
         link.open()
         sent = message(size)
         link.send(sent)
-        assert link.receive(10) == answer
+        assert link.receive(HANG_S) == answer
         assert home.esme.got == [sent]
 
 
@@ -69,10 +70,10 @@ def test_a_sleeping_device_is_served_when_it_wakes() -> None:
         link = home.link(GSME)
         link.open()
         link.send(message(300))
-        assert link.receive(5) == b"short"
+        assert link.receive(HANG_S) == b"short"
         link.send(message(1900, counter=2))
-        assert link.receive(15) == answer
-        assert home.events.of("waiting-for-wake")[0]["at_most_s"] == 10.0
+        assert link.receive(HANG_S) == answer
+        assert home.events.of("waiting-for-wake")[0]["at_most_s"] == 60.0
         assert len(home.gsme.got) == 2
 
 
@@ -83,17 +84,25 @@ def test_an_alert_comes_unasked_also_from_a_sleeping_device() -> None:
             link.open()
         home.esme.due.append(b"alert of the ESME")
         home.gsme.due.append(b"alert of the GSME")
-        assert links[ESME].receive(5) == b"alert of the ESME"
-        assert links[GSME].receive(5) == b"alert of the GSME"
+        assert links[ESME].receive(HANG_S) == b"alert of the ESME"
+        assert links[GSME].receive(HANG_S) == b"alert of the GSME"
 
 
 def test_nobody_joins_who_was_not_named_and_nobody_with_another_install_code() -> None:
     other = bytes(reversed(KEY))
     with RadioHome(codes={ESME: other}) as home:
-        with pytest.raises(NodeUnreachable, match="its install code is another"):
-            home.link(ESME, timeout_s=3).open()
-        kept_out = {each["device"] for each in home.events.of("node") if "out" in each["state"]}
-        assert kept_out == {str(GSME)}
+        reason = ""
+        while "its install code is another" not in reason:
+            # It is named once it has asked to join, which a busy machine puts off.
+            with pytest.raises(NodeUnreachable) as caught:
+                home.link(ESME, timeout_s=3).open()
+            reason = str(caught.value)
+
+        def kept_out() -> set[str]:
+            return {each["device"] for each in home.events.of("node") if "out" in each["state"]}
+
+        home.events.until(lambda: bool(kept_out()))
+        assert kept_out() == {str(GSME)}
         assert not home.nodes[0].stack.is_up
         assert not home.nodes[1].stack.is_up
 
@@ -114,11 +123,11 @@ def test_a_device_out_of_range_is_named_and_the_network_is_closed_again() -> Non
 def test_messages_get_through_a_lossy_air() -> None:
     conditions = Conditions(bit_rate=None, loss=0.15, duplication=0.1)
     with RadioHome(conditions=conditions, dice=random.Random(3).random) as home:
-        link = home.link(ESME, timeout_s=60)
+        link = home.link(ESME)
         link.open()
         sent = message(1000)
         link.send(sent)
-        assert link.receive(30) == b"heard " + sent[-8:]
+        assert link.receive(HANG_S) == b"heard " + sent[-8:]
         assert home.esme.got == [sent]
         assert home.air.lost > 20
 
@@ -146,7 +155,7 @@ def test_a_second_agent_finds_the_network_as_it_was(tmp_path: Path) -> None:
         link = home.link(ESME)
         link.open()
         link.send(message(100))
-        assert link.receive(5)
+        assert link.receive(HANG_S)
         assert home.events.of("network")[1]["pan_id"] == pan_id
         assert len(home.events.of("keys-established")) == 1
 
@@ -186,7 +195,7 @@ def test_a_lost_radio_comes_back_and_messages_go_on(
         home.events.until(lambda: "lost, being reconnected" in home.events.states())
         sent = message(300, counter=2)
         link.send(sent)
-        assert link.receive(15) == b"heard " + sent[-8:]
+        assert link.receive(HANG_S) == b"heard " + sent[-8:]
         assert home.events.states() == ["starting", "up", "lost, being reconnected", "up"]
 
 
@@ -209,7 +218,7 @@ def test_another_network_key_is_taken_awake_and_after_sleep() -> None:
         for link in links.values():
             link.open()
             link.send(message(100))
-            link.receive(5)
+            link.receive(HANG_S)
         before = home.radio.stack.state
         assert before is not None
         old_key = before.network_key
@@ -217,7 +226,7 @@ def test_another_network_key_is_taken_awake_and_after_sleep() -> None:
         home.events.until(lambda: bool(home.events.of("network-key")))
         for link in links.values():
             link.send(message(100, counter=2))
-            assert link.receive(10)
+            assert link.receive(HANG_S)
         states = [node.stack.state for node in home.nodes]
         assert all(state is not None and state.network_key != old_key for state in states)
 
@@ -233,7 +242,7 @@ def test_a_device_that_leaves_fails_by_name_and_may_join_again(tmp_path: Path) -
         link.close()
         link.open()
         link.send(message(100, counter=2))
-        assert link.receive(5)
+        assert link.receive(HANG_S)
         assert len(home.events.of("keys-established")) == 2
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from homes.radio_home import ESME, GSME, RadioHome
 from meterstub.radio.stack import WELL_KNOWN_KEY
+from patience import HANG_S
 
 ZIGPY = Path(sys.executable).with_name("zigpy")
 needs_zigpy_cli = pytest.mark.skipif(not ZIGPY.exists(), reason="zigpy-cli is not installed")
@@ -22,7 +23,7 @@ def zigpy(home: RadioHome, *arguments: str) -> str:
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout + done.stderr
