@@ -9,7 +9,7 @@ import pytest
 
 from agent.api.serving import ESME, HUB, RIG, Serving, serving
 from keyrig.api import api_examples as examples
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.config.settings import NDJSONUpstream
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def test_facts_are_those_of_the_command_line(
     served: Serving, capsys: pytest.CaptureFixture[str]
 ) -> None:
     say(served, name="device_type", value="ESME")
-    assert run_command(["facts", "list", "--device", ESME, "--json"]) == 0
+    assert run_cli(["facts", "list", "--device", ESME, "--json"]) == 0
     (listed,) = json.loads(capsys.readouterr().out)["devices"]
     assert served.client.get(f"/api/v1/devices/{ESME}/facts").json() == listed
 
@@ -84,7 +84,7 @@ def test_explanation_is_that_of_the_command_line(
     served.finished(served.start_run(devices=[HUB]))
     path = f"/api/v1/rigs/{RIG}/devices/{HUB}/explanation"
     told = served.client.get(path).json()
-    assert run_command(["plan", "--explain", HUB, "--json"]) == 0
+    assert run_cli(["plan", "--explain", HUB, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert told == {key: shown[key] for key in ("edition", "duties")}
     assert {duty["state"] for duty in told["duties"]} == {"done"}
@@ -95,7 +95,7 @@ def test_plan_is_that_of_the_command_line(
 ) -> None:
     served.finished(served.start_run(devices=[HUB]))
     told = served.client.get(f"/api/v1/rigs/{RIG}/plan").json()
-    assert run_command(["plan", "--json"]) == 0
+    assert run_cli(["plan", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["devices"] == shown["devices"]
     assert told.keys() == shown.keys() - {"type", "at"}

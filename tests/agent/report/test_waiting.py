@@ -14,7 +14,7 @@ from agent.report.html_reading import read_page
 from agent.report.reading import device_of, duties_of, report_of
 from homes.recorded import ESME, Visit, lose_supplier_key
 from keyrig.base.clock import utc_now
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.documents.report_document import schema_text
 from keyrig.domain.device_facts import Cause, Outcome
 from keyrig.domain.states import RunOutcome
@@ -43,12 +43,12 @@ def certify_all(home: Home) -> None:
     for number, file in enumerate(sorted(home.agent.rglob("*.csr.der"))):
         answer = home.disk / f"{number}.pem"
         answer.write_text(certified(home.agent, file.read_bytes(), ESME), encoding="ascii")
-        assert run_command(["pki", "certified", str(answer)]) == 0
+        assert run_cli(["pki", "certified", str(answer)]) == 0
 
 
 def evidence_of(home: Home, run: str = "last") -> bytes:
     file = home.disk / f"{run}.evidence"
-    assert run_command(["report", run, "--format", "evidence", "--output", str(file)]) == 0
+    assert run_cli(["report", run, "--format", "evidence", "--output", str(file)]) == 0
     return file.read_bytes()
 
 
