@@ -311,7 +311,7 @@ def test_broken_rig_file_is_a_problem_of_its_rig_until_it_is_mended(
 
 def test_ledger_that_another_keeps_locked_holds_up_writers_alone(home: Path) -> None:
     with serving(home) as served, Ledger(home / "ledger.sqlite") as other:
-        served.service.ledgers.writing._database._busy_timeout_s = 0.1
+        served.service.ledgers.writing.database.busy_timeout_s = 0.1
         release, holds = threading.Event(), threading.Event()
 
         def hold() -> None:

@@ -45,14 +45,13 @@ def test_without_an_interval_no_rig_ever_has() -> None:
 
 def test_rig_on_which_nothing_comes_to_an_end_waits_longer_each_time_and_never_for_ever() -> None:
     schedule, now, waits = Schedule(60.0), 0.0, []
+    assert schedule.has_turn("a", now)
     for _ in range(10):
-        assert schedule.has_turn("a", now)
         schedule.ended("a", "needs-person", now)
         began = now
         while not schedule.has_turn("a", now):
             now += 30.0
         waits.append(now - began)
-        schedule._turns["a"].next_at = now
     assert waits == sorted(waits)
     assert waits[:3] == [120.0, 240.0, 480.0]
     assert waits[-1] == LONGEST_WAIT_S

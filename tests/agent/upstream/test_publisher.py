@@ -203,7 +203,7 @@ def test_ledger_that_another_process_locks_is_waited_for(
     fill(ledger, 1)
     seen = Seen()
     courier = Courier(ledger.path, settings(file=to_file()), observe=seen)
-    courier._ledger._database._pragma("busy_timeout=10")
+    courier._ledger.database.busy_timeout_s = 0.01
     with ledger.transaction() as connection:
         connection.exec_driver_sql("UPDATE upstreams SET failures = failures")
         courier.start()
