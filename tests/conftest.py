@@ -6,20 +6,38 @@ import os
 from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
+from coverage import Coverage
 from hypothesis import HealthCheck, settings
 
 from homes.recorded import Recordings
 from homes.virtual_home import Home, quick_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
 
     Recorded: TypeAlias = Callable[[str], Home]
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The tracer would take longer to start than the programs that tests start, hundreds of them.
+    os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
 # How long a busy machine takes to make an example says nothing of what is tested.
 settings.register_profile("keyrig", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("keyrig")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    """Measure no coverage of a sweep: it goes over the same lines thousands of times."""
+    measuring = Coverage.current() if item.get_closest_marker("sweep") else None
+    if measuring is None:
+        return (yield)
+    measuring.stop()
+    try:
+        return (yield)
+    finally:
+        measuring.start()
 
 
 @pytest.fixture(scope="session", name="recordings")

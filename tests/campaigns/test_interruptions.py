@@ -69,6 +69,7 @@ def is_wanted(interruption: Interruption) -> bool:
     return True
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("action", WANTED, ids=lambda action: action.name.lower())
 def test_key_change_that_is_interrupted_anywhere_is_completed_by_the_next_run(
     base: Base, quick: Path, action: Action

@@ -76,6 +76,7 @@ def fixture_served(home: Path, tmp_path: Path) -> Iterator[Serving]:
         yield found
 
 
+@pytest.mark.sweep
 @pytest.mark.timeout(0)  # It ends by the number of its cases, however long each takes.
 def test_schemathesis_finds_nothing(served: Serving) -> None:
     served.finished(served.start_run(devices=[HUB]))

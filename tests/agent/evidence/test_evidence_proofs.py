@@ -407,6 +407,7 @@ ODD = st.one_of(
 )
 
 
+@pytest.mark.sweep
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_file_of_somebody_elses_making_never_ends_the_check(meter: Meter, data: Any) -> None:

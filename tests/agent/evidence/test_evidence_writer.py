@@ -87,6 +87,7 @@ def test_other_key_or_root_than_demanded_is_refused(
     assert "leads to no root" in capsys.readouterr().out
 
 
+@pytest.mark.sweep
 def test_every_octet_that_changes_is_found_and_its_line_named(home: Path) -> None:
     octets = (home / "hcalcs").read_bytes()
     lines = octets.splitlines(keepends=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import TYPE_CHECKING
 
+import pytest
+
 from campaigns.invariants import broken_after_interruption, broken_after_recovery
 from gbcs.entity import EntityIdentifier
 from homes.told import Told
@@ -53,6 +55,7 @@ def left_open(home: Home) -> dict[str, int]:
     return found
 
 
+@pytest.mark.sweep
 def test_run_that_is_stopped_anywhere_is_closed_and_completed_by_the_next(
     factory: Home, quick: Path
 ) -> None:
