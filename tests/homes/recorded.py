@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 ESME, GSME, HUB, GPF, SWITCH, PPMID = (f"00-DB-12-34-56-78-90-A{digit}" for digit in "012345")
 SUPPLIER: Final = "90b3d51f30010000"
+BY_TEST: Final = 'by = "test"'
+BY_HAND: Final = 'by = "by-hand"'
 _SINCE_MADE: Final = timedelta(hours=6)
 _BETWEEN: Final = timedelta(minutes=30)
 _A_DAY: Final = timedelta(days=1)
@@ -103,9 +105,9 @@ def _after(visit: Visit) -> timedelta:
 def by_hand_rig(folder: Path) -> Path:
     """Write the rig file of the emulated home, whose requests wait for a person."""
     rig = folder / "by-hand.toml"
-    text, by_test = emulated_home_text(), 'by = "test"'
-    assert text.count(by_test) == 1
-    rig.write_text(text.replace(by_test, 'by = "by-hand"'), encoding="utf-8")
+    text = emulated_home_text()
+    assert text.count(BY_TEST) == 1
+    rig.write_text(text.replace(BY_TEST, BY_HAND), encoding="utf-8")
     return rig
 
 
