@@ -13,8 +13,11 @@ Source: GBCS v0.8.1, 7.2.5 (MAC Header) and 7.2.7 (Grouping Header); octets as i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from construct import Bytes, Const, Construct, ConstructError, Int8ub, Int64ub, Struct
+
+from gbcs.entity import ENTITY_IDENTIFIER_OCTETS
 from gbcs.errors import DecodeError
 from gbcs.octet_cursor import with_length
 
@@ -32,14 +35,86 @@ GENERAL_CIPHERING: Final = 0xDD
 SECURITY_HEADER: Final = bytes.fromhex("1100000000")
 """Security control octet (authenticated, suite 0) and an invocation counter of zero."""
 
-_MAC_HEADER_EMPTY_FIELDS: Final = (
-    "transaction_id",
-    "originator_system_title",
-    "recipient_system_title",
-    "date_time",
-    "other_information",
-    "key_info",
+
+class FixedLayout:
+    """Fields of fixed size, declared in construct and read in its compiled form.
+
+    The compiled form takes fewer octets than there should be, so their number is seen to first.
+    Where anything is wrong, the fields are read one by one to name the one at fault.
+    """
+
+    def __init__(self, *fields: Construct) -> None:
+        layout = Struct(*fields)
+        self.size_octets: int = layout.sizeof()
+        self._fields = fields
+        self._compiled = layout.compile()
+
+    def read(self, cursor: OctetCursor) -> Any:
+        """Read the fields; return their values by name.
+
+        Raises:
+            DecodeError: A field is not there, or not as it should be.
+        """
+        start = cursor.offset
+        octets = cursor.octets[start : start + self.size_octets]
+        if len(octets) == self.size_octets:
+            try:
+                values = self._compiled.parse(octets)
+            except ConstructError:
+                pass
+            else:
+                cursor.offset += self.size_octets
+                return values
+        raise self._fault(cursor)
+
+    def write(self, **values: Any) -> bytes:
+        """Write the fields; constants need no value."""
+        octets: bytes = self._compiled.build(values)
+        return octets
+
+    def _fault(self, cursor: OctetCursor) -> DecodeError:
+        for field in self._fields:
+            size = field.sizeof()
+            octets = cursor.octets[cursor.offset : cursor.offset + size]
+            if len(octets) < size:
+                there = f"cut short: {len(octets)} octets of {size} are there"
+                return cursor.error(there if octets else "missing or cut short", field.name)
+            try:
+                field.parse(octets)
+            except ConstructError:
+                expected = field.subcon.value.hex().upper()
+                return cursor.error(f"{octets.hex().upper()} where {expected} belongs", field.name)
+            cursor.offset += size
+        raise AssertionError("each field reads, and all of them do not")
+
+
+PARTIES: Final = FixedLayout(
+    "transaction_id_length" / Const(b"\x09"),
+    "cra_flag" / Int8ub,
+    "originator_counter" / Int64ub,
+    "originator_length" / Const(b"\x08"),
+    "business_originator_id" / Bytes(ENTITY_IDENTIFIER_OCTETS),
+    "recipient_length" / Const(b"\x08"),
+    "business_target_id" / Bytes(ENTITY_IDENTIFIER_OCTETS),
 )
+"""Transaction id and system titles, as the Grouping and the Message Routing Header begin.
+
+Source: GBCS v0.8.1, 7.2.7 and 7.2.11.
+"""
+
+MAC_HEADER: Final = FixedLayout(
+    "general_ciphering" / Const(bytes((GENERAL_CIPHERING,))),
+    "transaction_id" / Const(b"\x00"),
+    "originator_system_title" / Const(b"\x00"),
+    "recipient_system_title" / Const(b"\x00"),
+    "date_time" / Const(b"\x00"),
+    "other_information" / Const(b"\x00"),
+    "key_info" / Const(b"\x00"),
+)
+"""What is before the length of the ciphered service: everything that it could hold is empty.
+
+Source: GBCS v0.8.1, 7.2.5.
+"""
 
 
 def read_mac_header(cursor: OctetCursor) -> None:
@@ -51,9 +126,7 @@ def read_mac_header(cursor: OctetCursor) -> None:
     Source: GBCS v0.8.1, 7.2.5.
     """
     cursor.layer = "MAC Header"
-    cursor.constant(bytes((GENERAL_CIPHERING,)), "general_ciphering")
-    for field in _MAC_HEADER_EMPTY_FIELDS:
-        cursor.constant(b"\x00", field)
+    MAC_HEADER.read(cursor)
     service = cursor.counted("ciphered_service")
     cursor.end()
     cursor.offset -= len(service)
@@ -73,8 +146,7 @@ def write_mac_header(protected: bytes) -> bytes:
 
     Source: GBCS v0.8.1, 7.2.5.
     """
-    empty = bytes(len(_MAC_HEADER_EMPTY_FIELDS))
-    return bytes((GENERAL_CIPHERING,)) + empty + with_length(SECURITY_HEADER + protected)
+    return MAC_HEADER.write() + with_length(SECURITY_HEADER + protected)
 
 
 def read_trailer(cursor: OctetCursor, *, has_mac: bool) -> tuple[bytes, bytes | None]:

@@ -9,7 +9,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import Final
 
-from gbcs.entity import ENTITY_IDENTIFIER_OCTETS, EntityIdentifier
+from gbcs.entity import EntityIdentifier
 from gbcs.errors import DecodeError, LocalProtocolError
 from gbcs.headers import (
     DATE_TIME_OCTETS,
@@ -17,6 +17,7 @@ from gbcs.headers import (
     GENERAL_SIGNING,
     MAC_OCTETS,
     MESSAGE_MAXIMUM_OCTETS,
+    PARTIES,
     SECURITY_HEADER,
     SIGNATURE_OCTETS,
     read_mac_header,
@@ -34,7 +35,6 @@ TRANSACTION_ID_OCTETS: Final = 9
 """CRA flag and originator counter."""
 _GENERAL_SIGNING: Final = bytes((GENERAL_SIGNING,))
 _TRANSACTION_ID_LENGTH: Final = bytes((TRANSACTION_ID_OCTETS,))
-_ENTITY_LENGTH: Final = bytes((ENTITY_IDENTIFIER_OCTETS,))
 
 
 class CRAFlag(enum.IntEnum):
@@ -369,22 +369,22 @@ def read_parties(
 
     Source: GBCS v0.8.1, 7.2.7 and 7.2.11.
     """
-    cursor.constant(_TRANSACTION_ID_LENGTH, "transaction_id_length")
-    cra_flag = _CRA_FLAGS.get(cursor.number(1, "cra_flag"))
+    start = cursor.offset
+    fields = PARTIES.read(cursor)
+    cra_flag = _CRA_FLAGS.get(fields.cra_flag)
     if cra_flag is None:
-        at = cursor.offset - 1
         raise DecodeError(
-            f"CRA flag {cursor.octets[at]:02X} is neither command, response nor alert",
+            f"CRA flag {fields.cra_flag:02X} is neither command, response nor alert",
             layer=cursor.layer,
             field="cra_flag",
-            offset=at,
+            offset=start + 1,
         )
-    originator_counter = cursor.number(8, "originator_counter")
-    cursor.constant(_ENTITY_LENGTH, "originator_length")
-    originator = cursor.exactly(ENTITY_IDENTIFIER_OCTETS, "business_originator_id")
-    cursor.constant(_ENTITY_LENGTH, "recipient_length")
-    recipient = cursor.exactly(ENTITY_IDENTIFIER_OCTETS, "business_target_id")
-    return cra_flag, originator_counter, EntityIdentifier(originator), EntityIdentifier(recipient)
+    return (
+        cra_flag,
+        fields.originator_counter,
+        EntityIdentifier(fields.business_originator_id),
+        EntityIdentifier(fields.business_target_id),
+    )
 
 
 def write_parties(
@@ -395,16 +395,11 @@ def write_parties(
     recipient: EntityIdentifier,
 ) -> bytes:
     """Write transaction id and system titles. Source: GBCS v0.8.1, 7.2.7 and 7.2.11."""
-    transaction_id = bytes((cra_flag,)) + originator_counter.to_bytes(8)
-    return b"".join(
-        (
-            _TRANSACTION_ID_LENGTH,
-            transaction_id,
-            _ENTITY_LENGTH,
-            originator,
-            _ENTITY_LENGTH,
-            recipient,
-        )
+    return PARTIES.write(
+        cra_flag=cra_flag,
+        originator_counter=originator_counter,
+        business_originator_id=originator,
+        business_target_id=recipient,
     )
 
 

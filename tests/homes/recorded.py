@@ -18,7 +18,7 @@ from gbcs.entity import EntityIdentifier
 from keyrig.base.clock import utc_now
 from keyrig.config.rig_file import emulated_home_text
 from keyrig.run.bench import RunResult
-from meterstub.memory import PowerLost
+from meterstub.device_memory import PowerLost
 
 from .virtual_home import Home, carry_out
 

@@ -31,8 +31,8 @@ from keyrig.config.rig_file import EMULATED, ServiceSettings, ZigBeeSettings
 from keyrig.documents.explanations import explanation_document, explanations_of
 from keyrig.documents.plan_listing import plan_document
 from keyrig.run.outlook import outlook_of
+from keyrig.run.radio_standings import read_standings
 from keyrig.run.rig_locks import is_driven
-from keyrig.transports.zigbee.radio_standings import read_standings
 
 if TYPE_CHECKING:
     from keyrig.api.api_service import Service

@@ -123,20 +123,28 @@ class NodeUnreachable(RadioError):  # noqa: N818 - as above
         self.where = where
 
 
-class DCCUnreachable(LinkError):  # noqa: N818 - as above
-    """The DCC's interface does not answer.
+class HTTPUnanswered(LinkError):  # noqa: N818 - as above
+    """A request over HTTP has no answer.
 
     Args:
-        where: Its address, without secrets.
+        where: The address, without secrets.
         reason: What was seen.
         may_have_arrived: Whether the request may have arrived all the same.
     """
 
+    mend = "check the address in the settings, and the server"
+
     def __init__(self, where: str, reason: str, *, may_have_arrived: bool) -> None:
-        super().__init__(f"{where}: {reason}; check [dcc_boxed] in the settings, and the box")
+        super().__init__(f"{where}: {reason}; {self.mend}")
         self.where = where
         self.reason = reason
         self.may_have_arrived = may_have_arrived
+
+
+class DCCUnreachable(HTTPUnanswered):
+    """The DCC's interface does not answer."""
+
+    mend = "check [dcc_boxed] in the settings, and the box"
 
 
 class LedgerError(KeyrigError):
@@ -227,6 +235,22 @@ class RigFileInvalid(RigError):  # noqa: N818 - as above
         self.where = where
         self.reason = reason
         self.mend = mend
+
+
+class EmulationMissing(RigFileInvalid):
+    """A rig has emulated devices, and what emulates them is not installed.
+
+    Args:
+        where: The rig, or what else needs it.
+        reason: What is wrong with it; "is not installed" where nothing else is.
+    """
+
+    def __init__(self, where: str, reason: str = "is not installed") -> None:
+        super().__init__(
+            where,
+            f"its devices are emulated, and what emulates them {reason}",
+            "run `pip install keyrig-firmware-stubs`, or name a rig file of real devices",
+        )
 
 
 class DeviceUnavailable(RigError):  # noqa: N818 - as above

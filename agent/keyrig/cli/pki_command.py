@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from keyrig.keys.key_store import KeyStore
     from keyrig.keys.lab_pki import CopyReport
     from keyrig.keys.pem_keys import Passphrase
-    from keyrig.run.certification_requests import WaitingRequest
+    from keyrig.run.waiting_requests import WaitingRequest
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -311,9 +311,10 @@ def bundle_command(keystore: Path, *, as_json: bool) -> None:
 def requests_command(folder: Path | None, *, as_json: bool) -> None:
     """List the devices' certification requests that wait for an authority, and since when."""
     from keyrig.config.places import ledger_path
-    from keyrig.keys.authority_by_hand import request_file, write_request
+    from keyrig.keys.authority_by_hand import write_request
+    from keyrig.keys.certification_order import request_file
     from keyrig.ledger.ledger import Ledger
-    from keyrig.run.certification_requests import waiting_requests
+    from keyrig.run.waiting_requests import waiting_requests
 
     waiting: tuple[WaitingRequest, ...] = ()
     if ledger_path().exists():
@@ -388,7 +389,8 @@ def void_command(key_identifier: str, reason: str, *, as_json: bool) -> None:
     from keyrig.base.errors import SettingsError
     from keyrig.config.places import ledger_path
     from keyrig.ledger.ledger import Ledger
-    from keyrig.run.certification_requests import void, waiting_requests
+    from keyrig.run.certification_requests import void
+    from keyrig.run.waiting_requests import waiting_requests
 
     if not reason.strip():
         raise SettingsError("--reason", "nothing is said", "say why the request is given up")

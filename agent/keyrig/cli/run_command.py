@@ -73,13 +73,14 @@ def run(
     """
     from keyrig.base.clock import utc_now
     from keyrig.cli.watching import watching
+    from keyrig.config.needed_extras import require_of_upstreams
     from keyrig.config.places import places_of
     from keyrig.config.rig_file import load_rig
     from keyrig.config.settings import load_settings
     from keyrig.run.rig_run import run as run_rig
     from keyrig.run.wiring import assembled
     from keyrig.session.transcript import TranscriptFile
-    from keyrig.upstream.publishing_wait import report_upstream
+    from keyrig.upstream.event_publisher import report_upstream
 
     if execute_at is not None and execute_at <= utc_now():
         raise click.BadParameter("it must lie ahead", param_hint="--execute-at")
@@ -87,6 +88,7 @@ def run(
     only = parse_devices(device_texts)
     opened.require(only)
     settings = load_settings()
+    require_of_upstreams(settings)
     with ExitStack() as stack:
         observe = stack.enter_context(watching(as_json=as_json))
         if dry_run:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-import tomlkit
 from pydantic import (
     AfterValidator,
     Discriminator,
@@ -20,6 +17,7 @@ from gbcs.entity import EntityIdentifier
 from gbcs.errors import LocalProtocolError
 from gbcs.roles import DeviceType
 from keyrig.base.errors import RigFileInvalid, SettingsError
+from keyrig.base.installed_emulation import installed_emulation
 from keyrig.base.outside_files import TOML_MAXIMUM_OCTETS, Unreadable, read_text
 from keyrig.base.toml_files import TAG, Concealed, Misplaced, TOMLFault, read_toml
 from keyrig.base.toml_values import Entity, Name, StrictModel
@@ -33,12 +31,14 @@ from zse.install_code import link_key_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from pathlib import Path
 
 EMULATED: Final = "emulated:"
 """The URL of a device that keyrig emulates itself."""
 DEFAULT_TIMEOUT_S: Final = 30.0
 DEFAULT_BAUD: Final = 9600
 EMULATED_HOME: Final = "emulated-home.toml"
+NO_RIG_FILE: Final = "no rig file is named, so the emulated home is meant"
 _FUELS: Final = {
     DeviceType.CHF: frozenset(Fuel),
     DeviceType.GPF: frozenset({Fuel.GAS}),
@@ -72,7 +72,7 @@ class LineSettings(StrictModel):
     framing: Literal["hdlc", "gfi"]
     baud: Annotated[int, Field(ge=300, le=4_000_000)] = DEFAULT_BAUD
     timeout_s: Annotated[float, Field(gt=0, le=86_400)] = DEFAULT_TIMEOUT_S
-    hdlc: HDLCAddresses = HDLCAddresses()
+    hdlc: HDLCAddresses = Field(default_factory=HDLCAddresses)
 
 
 def _install_code(value: str) -> str:
@@ -155,7 +155,7 @@ class RadioSettings(StrictModel):
     baud: Annotated[int, Field(ge=300, le=4_000_000)] = 115_200
     flow_control: Literal["hardware", "software"] | None = None
     channel: Annotated[int, Field(ge=11, le=26)] = 15
-    emulated: EmulatedAir = EmulatedAir()
+    emulated: EmulatedAir = Field(default_factory=EmulatedAir)
 
     @model_validator(mode="after")
     def _handheld_knows_its_hub(self) -> RadioSettings:
@@ -281,11 +281,11 @@ class Rig(StrictModel):
     """A rig: its devices, in the order of the file, and the parties around them."""
 
     rig: RigSettings
-    pki: PKISettings = PKISettings()
+    pki: PKISettings = Field(default_factory=PKISettings)
     certification: CertificationSettings | None = None
-    dcc: DCCParties = DCCParties()
-    home: Home = Home()
-    rules: RuleSettings = RuleSettings()
+    dcc: DCCParties = Field(default_factory=DCCParties)
+    home: Home = Field(default_factory=Home)
+    rules: RuleSettings = Field(default_factory=RuleSettings)
     radio: dict[Name, RadioSettings] = Field(default_factory=dict)
     device: Annotated[tuple[RigDevice, ...], Field(min_length=1)]
 
@@ -406,6 +406,9 @@ class Rig(StrictModel):
             if url is not None or device["link"].get("zigbee") in radios:
                 device.setdefault("commissioned_at", commissioned_at.isoformat())
                 device.pop("faults", None)
+        # Writing TOML takes 9 ms to load, and only who hosts emulated devices writes a rig file.
+        import tomlkit  # noqa: PLC0415 - as said
+
         return tomlkit.dumps(values)
 
     def said(
@@ -462,6 +465,7 @@ def load_rig(path: Path | None) -> Rig:
 
     Raises:
         RigFileInvalid: It cannot be read, or as `parse_rig`.
+        EmulationMissing: It has emulated devices, and what emulates them is not installed.
     """
     if path is None:
         return parse_rig(emulated_home_text(), EMULATED_HOME)
@@ -469,12 +473,17 @@ def load_rig(path: Path | None) -> Rig:
         text = read_text(path, maximum=TOML_MAXIMUM_OCTETS)
     except Unreadable as error:
         raise RigFileInvalid(str(path), str(error), error.mend) from None
-    return parse_rig(text, str(path))
+    rig = parse_rig(text, str(path))
+    if rig.has_emulated_devices:
+        installed_emulation(str(path))
+    return rig
 
 
 def emulated_home_text() -> str:
-    """Give the text of the emulated home's rig file, as installed or as in the source tree."""
-    installed = resources.files("keyrig").joinpath("rigs", EMULATED_HOME)
-    if installed.is_file():
-        return installed.read_text(encoding="utf-8")
-    return (Path(__file__).parents[3] / "hil-rigs" / EMULATED_HOME).read_text(encoding="utf-8")
+    """Return the text of the emulated home's rig file.
+
+    Raises:
+        EmulationMissing: What emulates devices, and has the file, is not installed.
+    """
+    text: str = installed_emulation(NO_RIG_FILE).home_rig_text()
+    return text

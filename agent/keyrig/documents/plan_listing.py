@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
     from keyrig.domain.smi_status import Standing
     from keyrig.duties.plan import Plan
-    from keyrig.run.certification_requests import WaitingRequest
+    from keyrig.run.waiting_requests import WaitingRequest
 
 
 def plan_document(

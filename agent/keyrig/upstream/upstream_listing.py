@@ -6,14 +6,15 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from gbcs.printable import printable
+from keyrig.config.settings import HTTPSUpstream, MQTTUpstream
 from keyrig.upstream.cloud_events import cloud_event_source, outgoing
-from keyrig.upstream.publishing_wait import standing_document
-from keyrig.upstream.target_opening import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
-    from keyrig.config.settings import Settings
+    from keyrig.config.settings import Settings, UpstreamSettings
+    from keyrig.ledger.event_queue import UpstreamStanding
     from keyrig.ledger.ledger import Ledger
     from keyrig.ledger.outbox import Event
 
@@ -26,7 +27,7 @@ def listing_document(ledger: Ledger, settings: Settings) -> dict[str, Any]:
                 "name": name,
                 "kind": upstream.kind,
                 "address": address_of(upstream),
-                **standing_document(ledger.upstreams.standing(name, upstream.since)),
+                **standing_document(ledger.event_queue.standing(name, upstream.since)),
                 "parked_events": [
                     {
                         "id": str(parked.event.id),
@@ -37,12 +38,38 @@ def listing_document(ledger: Ledger, settings: Settings) -> dict[str, Any]:
                         "by_person": parked.by_person,
                         "parked_at": parked.at.isoformat(),
                     }
-                    for parked in ledger.upstreams.parked(name)
+                    for parked in ledger.event_queue.parked(name)
                 ],
             }
             for name, upstream in settings.upstream.items()
         ]
     }
+
+
+def standing_document(standing: UpstreamStanding) -> dict[str, Any]:
+    """Return how an upstream stands, ready for JSON."""
+    upstream = standing.upstream
+    return {
+        "waiting": standing.waiting,
+        "parked": standing.parked,
+        "held_back": standing.held_back,
+        "oldest_waiting_at": _text(standing.oldest_waiting_at),
+        "last_told_at": _text(upstream.last_told_at),
+        "stopped": upstream.stopped,
+        "failures": upstream.failures,
+        "last_error": upstream.last_error,
+        "last_error_at": _text(upstream.last_error_at),
+        "retry_at": _text(upstream.retry_at),
+    }
+
+
+def address_of(settings: UpstreamSettings) -> str:
+    """Return where an upstream is, without secrets."""
+    if isinstance(settings, HTTPSUpstream):
+        return settings.url
+    if isinstance(settings, MQTTUpstream):
+        return f"{settings.host}:{settings.port} {settings.topic}"
+    return settings.path
 
 
 def listing_lines(document: Mapping[str, Any]) -> Iterator[str]:
@@ -72,7 +99,7 @@ def event_document(ledger: Ledger, settings: Settings, event: Event) -> dict[str
     return {
         "event": json.loads(told.octets),
         "upstreams": {
-            name: ledger.upstreams.state_of(name, event, upstream.since).value
+            name: ledger.event_queue.state_of(name, event, upstream.since).value
             for name, upstream in settings.upstream.items()
         },
     }
@@ -93,3 +120,7 @@ def _waiting(upstream: Mapping[str, Any]) -> str:
 
 def _instant(text: str) -> str:
     return f"{text[:19]}Z"
+
+
+def _text(instant: datetime | None) -> str | None:
+    return None if instant is None else instant.isoformat()

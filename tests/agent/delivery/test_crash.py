@@ -13,7 +13,7 @@ from firmware_stubs.support import Bench, Role, SettableClock
 from homes.delivery_site import BATCHES, DS, KA, NOON, Site
 from keyrig.delivery.returned_answers import answer_document, document_name
 from keyrig.domain.states import BatchRule, LocalCommandState
-from meterstub.memory import FileStorage
+from meterstub.device_memory import FileStorage
 
 if TYPE_CHECKING:
     from pathlib import Path

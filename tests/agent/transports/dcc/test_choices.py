@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from authorities import Authorities
-from dccstub.options import FutureDatedAlertForm
+from dccstub.stand_in_options import FutureDatedAlertForm
 from gbcs.use_cases import MessageCode
 from homes.boxed_home import ESME, HCALCS, NOW, BoxedHome
 from keyrig.base.errors import RigFileInvalid, SettingsError

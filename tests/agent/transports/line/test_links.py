@@ -15,7 +15,7 @@ from keyrig.transports.line.gfi_link import GFILink
 from keyrig.transports.line.hdlc_link import HDLCLink
 from meterlink.hdlc import HDLCAddress, LinkParameters, Timers
 from meterstub.hosts import Framing, LineHost, PtyHost, Station, TCPHost
-from meterstub.hosts.base import LineOptions
+from meterstub.hosts.line_host import LineOptions
 from patience import HANG_S
 
 LONG = bytes(range(250)) * 16  # 4,000 octets

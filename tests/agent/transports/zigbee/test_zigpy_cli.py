@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from homes.radio_home import ESME, GSME, RadioHome
-from meterstub.radio.stack import WELL_KNOWN_KEY
+from meterstub.radio.zigbee_stack import WELL_KNOWN_KEY
 from patience import HANG_S
 
 ZIGPY = Path(sys.executable).with_name("zigpy")
