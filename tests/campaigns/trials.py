@@ -6,13 +6,14 @@ import os
 import signal
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import KeyrigError
 from homes.points import Action, Cut, Interruption, Point, PointKind, Trip
 from homes.virtual_home import NEXT_RUN_AT, RUN_AT, Home, carry_out
 from homes.virtual_lines import WireLog
+from keyrig.base.events import DeviceStarted
 from keyrig.run.bench import RunResult
 
 from .disks import RefusingDisk, SmallDisk
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
+
+    from keyrig.base.events import Event
 
 SAME_TIME: Final = RUN_AT + timedelta(microseconds=500)
 """A rig whose clock did not go on: every millisecond comes again, and no instant."""
@@ -64,10 +67,10 @@ class _Reference:
     starts: list[int] = field(default_factory=list)
     devices: list[EntityIdentifier] = field(default_factory=list)
 
-    def observe(self, event_type: str, /, **fields: Any) -> None:
-        if event_type == "device-started":
+    def observe(self, event: Event) -> None:
+        if isinstance(event, DeviceStarted):
             self.starts.append(len(self.trip.points))
-            self.devices.append(EntityIdentifier.parse(fields["device"]))
+            self.devices.append(EntityIdentifier.parse(event.device))
 
 
 def make_bases(directory: Path) -> list[Base]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from agent.observed import Observed
 from authorities import DEVICE
 from duis.header import RequestIdentifier
 from firmware_stubs.support import BROKER_CELL, SUPPLIER_CELLS, Bench, SettableClock
@@ -21,8 +22,6 @@ from keyrig.delivery.returned_answers import Returning
 from keyrig.domain.states import BatchRule
 from keyrig.ledger.ledger import Ledger
 from keyrig.session.link import LinkStatistics
-
-from .told import Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -82,7 +81,7 @@ class Site:
     bench: Bench = field(default_factory=lambda: Bench(clock=SettableClock(NOON)))
     clock: SettableClock = field(default_factory=lambda: SettableClock(NOON))
     certificates: PublicCertificates = field(default_factory=PublicCertificates)
-    told: Told = field(default_factory=Told)
+    told: Observed = field(default_factory=Observed)
     returning: Returning = field(init=False)
     link: DirectLink = field(init=False)
 

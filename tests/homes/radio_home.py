@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
+from agent.observed import Observed
 from gbcs.entity import EntityIdentifier
 from gbcs.message import CRAFlag, Header, OtherInformation, compose_pre_command
 from keyrig.transports.zigbee.hub_radio import Hub
@@ -27,8 +28,6 @@ from meterstub.radio.sleepy_node import SleepyNode
 from meterstub.radio.zigbee_node import NodeSettings
 from patience import HANG_S
 from zse.install_code import link_key_of
-
-from .told import Told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,13 +70,6 @@ class Device:
         return due
 
 
-class Events(Told):
-    """Keeps what happens on the air."""
-
-    def states(self) -> list[str]:
-        return [fields["state"] for fields in self.of("radio")]
-
-
 class RadioHome:
     """One radio with devices around it; a context."""
 
@@ -93,7 +85,7 @@ class RadioHome:
         codes: dict[EntityIdentifier, bytes] | None = None,
         dice: Callable[[], float] | None = None,
     ) -> None:
-        self.events = Events()
+        self.told = Observed()
         self.air = Air(conditions=conditions or Conditions(bit_rate=None), dice=dice)
         octets = random.Random(1).randbytes
         self.radio = EmulatedRadio(
@@ -141,7 +133,7 @@ class RadioHome:
             database=self._database,
             reconnect_delays_s=QUICK_RECONNECT,
         )
-        self.agent = Radio(Hub(settings, self.events))
+        self.agent = Radio(Hub(settings, self.told))
         self._stack.callback(self.agent.stop)
         return self
 
@@ -157,7 +149,7 @@ class RadioHome:
             timeout_s=timeout_s,
             wakes_within_s=60.0,
             send_timeout_s=HANG_S,
-            observe=self.events,
+            observe=self.told,
         )
 
 

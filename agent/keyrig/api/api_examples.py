@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from keyrig.api.event_stream import stream_example
+from keyrig.base import events
+
 _RUN: Final = "52fe54b1c0e94ad0a7bb2b8b2f1c6f11"
 _ESME: Final = "00-DB-12-34-56-78-90-A0"
 _AT: Final = "2026-11-24T09:00:00+00:00"
@@ -259,13 +262,17 @@ RUN: Final[dict[str, Any]] = {
     ],
     "not_begun": [{"entity_id": _ESME, "requirement": "R39", **_NOT_BEGUN}],
 }
-EVENTS: Final = (
-    "retry: 2000\n\n"
-    'event: operation-accepted\ndata: {"schema": 1, "number": 1, "type": "operation-accepted", '
-    f'"at": "{_AT}", "operation": "{_RUN}", "rig": "emulated-home"}}\nid: 1\n\n'
-    ": heartbeat\n\n"
-    'event: operation-finished\ndata: {"schema": 1, "number": 2, "type": "operation-finished", '
-    f'"at": "{_AT}", "result": "done", "problem": null}}\nid: 2\n\n'
+EVENTS: Final = stream_example(
+    events.OperationAccepted(
+        operation=_RUN,
+        rig="emulated-home",
+        requested_by="handheld-7",
+        devices=(),
+        cancel=False,
+        accept_clock=False,
+        all_or_nothing=False,
+    ),
+    events.OperationFinished(result="done", problem=None),
 )
 _PEM: Final = """\
 -----BEGIN CERTIFICATE-----

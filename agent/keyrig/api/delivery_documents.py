@@ -14,7 +14,9 @@ from keyrig.api.api_documents import (
     InstantText,
     OperationId,
 )
+from keyrig.api.event_stream import stream_example
 from keyrig.api.problem_documents import Problem
+from keyrig.base import events
 from keyrig.delivery.batch_reading import COMMANDS_MAXIMUM
 from keyrig.domain.states import BatchRule, LocalCommandState, Verification
 
@@ -225,9 +227,21 @@ DOCUMENT_EXAMPLE: Final[dict[str, Any]] = _SUMMARY | {
         }
     ],
 }
-EVENTS_EXAMPLE: Final = (
-    "retry: 2000\n\n"
-    'event: delivery-started\ndata: {"schema": 1, "number": 2, "type": "delivery-started", '
-    f'"at": "{_AT}", "batch": "{_ID}", "device": "{_DEVICE}", "commands": 1}}\nid: 2\n\n'
-    ": heartbeat\n\n"
+EVENTS_EXAMPLE: Final = stream_example(
+    events.OperationAccepted(
+        operation=_OPERATION,
+        rig="emulated-home",
+        requested_by="handheld-7",
+        delivery=_ID,
+        device=_DEVICE,
+    ),
+    events.DeliveryStarted(
+        batch=_ID,
+        rig="emulated-home",
+        device=_DEVICE,
+        link="/dev/ttyUSB0",
+        rule="stop",
+        commands=1,
+        to_send=1,
+    ),
 )

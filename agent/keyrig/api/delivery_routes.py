@@ -426,7 +426,7 @@ def _document(service: Service, delivery_id: str) -> dict[str, Any]:
         "stoppable": operation is not None and service.operations.is_running(operation.id),
         "commands": [
             {
-                **described_command(command),
+                **described_command(command).to_json(),
                 "answer": answer_document(command).decode() if command.answer else None,
             }
             for command in commands

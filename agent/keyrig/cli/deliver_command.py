@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from keyrig.base import events
 from keyrig.cli.shared_options import EntityType, InstantType, json_option
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def _show_checked(handover: Handover, observe: Observer) -> int:
     from keyrig.documents.delivery_listing import checked_command
 
     for position, command in enumerate(handover.check(utc_now()), 1):
-        observe("local-command", **checked_command(command, position, handover.device))
+        observe(checked_command(command, position, handover.device))
     return 0
 
 
@@ -197,7 +198,7 @@ def _withdraw(observe: Observer, name: str) -> int:
     with Ledger(ledger_path(), create=False) as ledger:
         batch = ledger.local_commands.named(name)
         withdrawn = withdraw(home_directory(), ledger, batch, utc_now())
-    observe("batch-withdrawn", batch=batch.id, device=str(batch.device), commands=withdrawn)
+    observe(events.BatchWithdrawn(batch=batch.id, device=str(batch.device), commands=withdrawn))
     return 0
 
 
@@ -212,7 +213,7 @@ def _list(observe: Observer, device: EntityIdentifier | None) -> int:
     with Ledger(path, create=False) as ledger:
         for batch in ledger.local_commands.batches(device):
             commands = ledger.local_commands.commands(batch.id)
-            observe("local-batch", **described_batch(batch, commands))
+            observe(described_batch(batch, commands))
     return 0
 
 

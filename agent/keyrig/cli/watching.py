@@ -6,6 +6,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from keyrig.base import events
 from keyrig.base.clock import utc_now
 from keyrig.cli.terminal_display import JSONLines, TerminalDisplay, plan_table
 from keyrig.documents.plan_listing import plan_document
@@ -70,7 +71,12 @@ def show_plan(outlook: Outlook, observe: Observer, *, title: str, only_due: bool
     """Print the table of a rig's plan with the requests that wait, or give it as the last event."""
     made = outlook.plan.only_due() if only_due else outlook.plan
     if isinstance(observe, JSONLines):
-        observe("plan", **plan_document(made, outlook.statuses, outlook.requests))
+        document = plan_document(made, outlook.statuses, outlook.requests)
+        observe(
+            events.Plan(
+                edition=made.edition, made_at=made.made_at, devices=tuple(document["devices"])
+            )
+        )
         return
     console().print(plan_table(made, outlook.statuses, f"{title} ({made.edition})"))
     for request in outlook.requests:

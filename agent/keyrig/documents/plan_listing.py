@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from keyrig.base.observing import EVENT_SCHEMA
+from keyrig.base.events import EVENT_SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

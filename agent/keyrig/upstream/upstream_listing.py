@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from gbcs.printable import printable
+from keyrig.base import events
 from keyrig.config.settings import HTTPSUpstream, MQTTUpstream
 from keyrig.upstream.cloud_events import cloud_event_source, outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from datetime import datetime
 
     from keyrig.config.settings import Settings, UpstreamSettings
     from keyrig.ledger.event_queue import UpstreamStanding
@@ -27,7 +27,7 @@ def listing_document(ledger: Ledger, settings: Settings) -> dict[str, Any]:
                 "name": name,
                 "kind": upstream.kind,
                 "address": address_of(upstream),
-                **standing_document(ledger.event_queue.standing(name, upstream.since)),
+                **_standing(name, ledger.event_queue.standing(name, upstream.since)),
                 "parked_events": [
                     {
                         "id": str(parked.event.id),
@@ -46,21 +46,28 @@ def listing_document(ledger: Ledger, settings: Settings) -> dict[str, Any]:
     }
 
 
-def standing_document(standing: UpstreamStanding) -> dict[str, Any]:
-    """Return how an upstream stands, ready for JSON."""
+def standing_event(name: str, standing: UpstreamStanding) -> events.UpstreamStanding:
+    """Return how an upstream stands."""
     upstream = standing.upstream
-    return {
-        "waiting": standing.waiting,
-        "parked": standing.parked,
-        "held_back": standing.held_back,
-        "oldest_waiting_at": _text(standing.oldest_waiting_at),
-        "last_told_at": _text(upstream.last_told_at),
-        "stopped": upstream.stopped,
-        "failures": upstream.failures,
-        "last_error": upstream.last_error,
-        "last_error_at": _text(upstream.last_error_at),
-        "retry_at": _text(upstream.retry_at),
-    }
+    return events.UpstreamStanding(
+        upstream=name,
+        waiting=standing.waiting,
+        parked=standing.parked,
+        held_back=standing.held_back,
+        oldest_waiting_at=standing.oldest_waiting_at,
+        last_told_at=upstream.last_told_at,
+        stopped=upstream.stopped,
+        failures=upstream.failures,
+        last_error=upstream.last_error,
+        last_error_at=upstream.last_error_at,
+        retry_at=upstream.retry_at,
+    )
+
+
+def _standing(name: str, standing: UpstreamStanding) -> dict[str, Any]:
+    told = standing_event(name, standing).to_json()
+    del told["upstream"]
+    return told
 
 
 def address_of(settings: UpstreamSettings) -> str:
@@ -120,7 +127,3 @@ def _waiting(upstream: Mapping[str, Any]) -> str:
 
 def _instant(text: str) -> str:
     return f"{text[:19]}Z"
-
-
-def _text(instant: datetime | None) -> str | None:
-    return None if instant is None else instant.isoformat()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
-from agent.api.serving import ESME, RIG, Serving, serving
+from agent.api.serving import ESME, RIG, Serving, events_of, serving
 from agent.delivery.dcc_side import DCCSide
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import RemotePartyRole
@@ -105,6 +105,25 @@ def test_document_is_published_as_it_is(document: dict[str, Any]) -> None:
     assert PUBLISHED.read_text(encoding="utf-8") == text, (
         "write it anew with `keyrig serve --openapi > docs/openapi.json`"
     )
+
+
+def test_data_of_streamed_events_have_their_schema_and_examples_are_valid_by_it(
+    document: dict[str, Any],
+) -> None:
+    streams = [
+        media
+        for _, _, operation in operations(document)
+        for _, kind, media in media_of(operation)
+        if kind == "text/event-stream"
+    ]
+    assert len(streams) == 2
+    for media in streams:
+        data = media["schema"]["properties"]["data"]
+        assert data["contentSchema"] == {"$ref": "#/components/schemas/RunEvent"}
+        told = list(events_of(iter(media["example"].split("\n"))))
+        assert len(told) == 2
+        for event in told:
+            validator(document, data["contentSchema"]).validate(event)
 
 
 def test_every_operation_says_what_it_is_and_every_error_that_it_may_answer(

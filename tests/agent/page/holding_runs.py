@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from patience import HANG_S
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import pytest
 
     from keyrig.api.api_service import Service
+    from keyrig.base.events import Event
 
 
 @contextmanager
@@ -25,10 +26,10 @@ def run_held(
     let_go = threading.Event()
     told = 0
 
-    def telling(operation_id: str, event_type: str, **fields: Any) -> None:
+    def telling(operation_id: str, event: Event) -> None:
         nonlocal told
-        tell(operation_id, event_type, **fields)
-        if event_type == after:
+        tell(operation_id, event)
+        if event.type == after:
             told += 1
             if told == times:
                 assert let_go.wait(HANG_S)

@@ -13,10 +13,11 @@ from unittest import mock
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from agent.observed import Observed
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import RemotePartyRole
-from homes.told import Told
 from homes.virtual_home import NEXT_RUN_AT, RUN_AT, Home, carry_out
+from keyrig.base import events
 from keyrig.base.errors import RecoveryUntrusted
 from keyrig.config.places import places_of
 from keyrig.config.rig_file import emulated_home_text, load_rig, parse_rig
@@ -52,20 +53,20 @@ OTHER_SUPPLIER = EntityIdentifier.parse("90b3d51f30010008")
 COUNTERS = "SELECT originator, counter FROM originator_counters ORDER BY originator"
 
 
-class RunTold(Told):
+class RunTold(Observed):
     """Sorts what a run tells by its duties."""
 
     @property
-    def held_back(self) -> dict[str, dict[str, Any]]:
-        return {fields["duty"]: fields for fields in self.of("duty-not-begun")}
+    def held_back(self) -> dict[str, events.DutyNotBegun]:
+        return {event.duty: event for event in self.of(events.DutyNotBegun)}
 
     @property
     def begun(self) -> set[str]:
-        return {fields["duty"] for fields in self.of("duty-started")}
+        return {event.duty for event in self.of(events.DutyStarted)}
 
     @property
     def ended(self) -> dict[str, str]:
-        return {fields["duty"]: fields["outcome"] for fields in self.of("duty-finished")}
+        return {event.duty: event.outcome for event in self.of(events.DutyFinished)}
 
     @property
     def done(self) -> set[str]:
@@ -164,7 +165,7 @@ def test_what_the_key_store_lacks_holds_back_what_needs_it_and_nothing_else(
     assert len(told.begun | set(told.held_back)) == 5
     # What was said before is what came: for certain, or if the cells hold another's.
     assert named(foretold, Health.BAD) <= set(told.held_back)
-    for_its_own = {d for d, f in told.held_back.items() if f["rule"] != NeedRule.CELL_HOLDER.value}
+    for_its_own = {d for d, f in told.held_back.items() if f.rule != NeedRule.CELL_HOLDER.value}
     assert for_its_own <= named(foretold, Health.BAD, Health.NOTE)
     with Ledger(home.ledger) as ledger:
         attempts = ledger.runs.attempts_on(METER)
@@ -185,9 +186,7 @@ def test_doctor_names_what_a_run_holds_back_once_the_cells_were_read(
     _, told = run_of(home, METER, start=NEXT_RUN_AT)
     assert held_back <= told.requirements()
     assert foretold == {
-        duty
-        for duty, fields in told.held_back.items()
-        if fields["rule"] != NeedRule.CELL_HOLDER.value
+        duty for duty, event in told.held_back.items() if event.rule != NeedRule.CELL_HOLDER.value
     }
 
 
@@ -331,7 +330,7 @@ def test_deadline_of_a_duty_that_lacks_nothing_passes_as_ever(home: Home) -> Non
     late = RUN_AT + timedelta(days=8)
     remove(home, f"{RECOVERY}-ds", *BOTH)
     _, told = run_of(home, METER, start=late, changed=by("deadline"))
-    failed = [fields["reason"] for fields in told.of("smi-status")]
+    failed = [event.reason for event in told.of(events.SMIStatus)]
     assert len(failed) == 2
     assert "R37e" not in failed[0]
     assert "not done by" in failed[0]
@@ -376,7 +375,8 @@ def test_all_or_nothing_reaches_no_device_for_what_lacks_or_may(
     remove(home, stem, *BOTH)
     result, told = run_of(home, METER, all_or_nothing=True)
     assert (result, told.requirements()) == (RunResult.NEEDS_PERSON, lacking)
-    assert not {"device-started", "command-sent"} & {*told.types}
+    assert not told.of(events.DeviceStarted)
+    assert not told.of(events.CommandSent)
 
 
 @pytest.mark.parametrize("changed", ["wrong", "locked", "garbage"])
@@ -400,12 +400,12 @@ def test_keys_that_cannot_be_used_are_held_back_with_what_mends_them(
     result, told = run_of(home, METER)
     assert (result, told.requirements()) == (RunResult.NEEDS_PERSON, {"R37c", "R37d"})
     assert set(told.ended.values()) == {"done"}
-    for fields in told.held_back.values():
-        assert (fields["rule"], fields["cause"]) == ("signing-key", "keys")
-        assert fields["mend"]
+    for event in told.held_back.values():
+        assert (event.rule, event.cause) == ("signing-key", "keys")
+        assert event.mend
         if changed == "locked":
-            assert "passphrase" in fields["mend"]
-            assert "import" not in fields["mend"]
+            assert "passphrase" in event.mend
+            assert "import" not in event.mend
 
 
 def test_device_that_cannot_be_reached_owes_on_with_the_runs_sentence_until_it_can(

@@ -10,6 +10,7 @@ import pytest
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import MessageCode
 from homes.boxed_home import ESME, HCALCS, BoxedHome
+from keyrig.base import events
 from keyrig.ledger.exchanges import Exchanges
 from keyrig.ledger.service_documents import ServiceDocuments
 from keyrig.run.bench import RunResult
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gbcs.entity import EntityIdentifier
+    from keyrig.base.events import CommandSent
 
 
 class Killed(BaseException):
@@ -62,8 +64,8 @@ class Points:
             raise Killed
         self._left -= 1
 
-    def sent(self, fields: dict[str, Any]) -> None:
-        if self._what in fields["what"] and self._left is None and self._ends_at >= 0:
+    def sent(self, event: CommandSent) -> None:
+        if self._what in event.what and self._left is None and self._ends_at >= 0:
             self._left, self._ends_at = self._ends_at, -1
 
 
@@ -117,5 +119,5 @@ def ended_and_gone_on(
         assert home.run() is RunResult.DONE
         home.told.all.clear()
         assert home.run() is RunResult.DONE
-        assert home.of("command-sent") == []
+        assert home.told.of(events.CommandSent) == []
     return home
