@@ -120,6 +120,17 @@ class Database:
         if fault != "ok":
             raise LedgerCorrupt(self._where, f"damaged: {fault}")
 
+    @property
+    def busy_timeout_s(self) -> float:
+        """How long whoever else writes is waited for, in seconds."""
+        return self._busy_timeout_s
+
+    @busy_timeout_s.setter
+    def busy_timeout_s(self, seconds: float) -> None:
+        with self._lock:
+            self._busy_timeout_s = seconds
+            self._pragma(f"busy_timeout={round(seconds * 1000)}")
+
     def __enter__(self) -> Self:
         return self
 

@@ -14,6 +14,7 @@ from keyrig.api.problem_documents import TYPE_PREFIX
 from keyrig.base.error_kinds import KINDS
 from keyrig.cli import run_cli
 from keyrig.domain.api_tokens import Scope
+from patience import HANG_S
 
 if TYPE_CHECKING:
     from agent.api.serving import Serving
@@ -40,7 +41,7 @@ def test_examples_of_the_guide_do_what_it_says(
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=HANG_S,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "event: operation-finished" in (work / "events.txt").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 from structlog.testing import capture_logs
 
-from agent.api.serving import ESME, RIG, WAIT_S, Serving, serving
+from agent.api.serving import ESME, RIG, Serving, serving
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import KeyrigError, MACMismatch
 from keyrig.api.problem_documents import MEDIA_TYPE, Problem, problem_of, unforeseen
@@ -29,6 +29,7 @@ from keyrig.base.errors import (
 )
 from keyrig.config.rig_file import emulated_home_text
 from keyrig.ledger.ledger import Ledger
+from patience import HANG_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -273,7 +274,7 @@ def test_length_that_lies_ends_the_connection_and_nothing_else(served: Serving) 
         f"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\nAuthorization: {token}\r\n"
         "Content-Type: application/json\r\nContent-Length: 10\r\nConnection: close\r\n\r\n"
     )
-    with socket.create_connection((address.hostname, address.port or 0), WAIT_S) as line:
+    with socket.create_connection((address.hostname, address.port or 0), HANG_S) as line:
         line.sendall(head.encode() + b'{"rig": "no-such-rig", "devices": []}GET / HTTP/1.1\r\n')
         said = b""
         while octets := line.recv(65536):
@@ -338,17 +339,17 @@ def test_broken_rig_file_is_a_problem_of_its_rig_until_it_is_mended(
 
 def test_ledger_that_another_keeps_locked_holds_up_writers_alone(home: Path) -> None:
     with serving(home) as served, Ledger(home / "ledger.sqlite") as other:
-        served.service.ledgers.writing._database._busy_timeout_s = 0.1
+        served.service.ledgers.writing.database.busy_timeout_s = 0.1
         release, holds = threading.Event(), threading.Event()
 
         def hold() -> None:
             with other.transaction():
                 holds.set()
-                release.wait(WAIT_S)
+                release.wait(HANG_S)
 
         thread = threading.Thread(target=hold)
         thread.start()
-        assert holds.wait(WAIT_S)
+        assert holds.wait(HANG_S)
         said = {"name": "replaced", "value": False}
         answer = served.client.post(f"/api/v1/devices/{ESME}/facts", json=said)
         found = problem_in(answer)

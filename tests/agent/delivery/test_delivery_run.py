@@ -10,14 +10,13 @@ from firmware_stubs.support import Role
 from gbcs.certification_request import CertificationRequest
 from gbcs.message import Message
 from gbcs.use_cases import decode_payload
+from homes.delivery_site import BATCHES, DS, KA, NOON, Site
 from keyrig.base import events
 from keyrig.base.errors import LinkClosed
 from keyrig.delivery.batch_validation import SIGNATURE_VERIFIED
 from keyrig.domain.states import BatchRule, EventType, LocalCommandState, RunOutcome, Verification
 from keyrig.run.bench import RunResult
 from keyrig.upstream.event_data import data_of
-
-from .field import BATCHES, DS, KA, NOON, Site
 
 if TYPE_CHECKING:
     from pathlib import Path

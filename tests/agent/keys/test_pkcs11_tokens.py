@@ -26,6 +26,7 @@ from keyrig.keys.key_store import Authority
 from keyrig.keys.store_copying import import_store
 from keyrig.keys.store_opening import open_rig_keystore
 from keyrig.keys.store_validation import check
+from patience import HANG_S
 from softhsm import PIN, SoftTokens, soft_tokens
 
 if TYPE_CHECKING:
@@ -431,7 +432,7 @@ def test_many_threads_sign_at_once(
 
     def work(number: int) -> None:
         signer = store.signer(SUPPLIER)
-        start.wait(timeout=30)
+        start.wait(timeout=HANG_S)
         for each in range(20):
             octets = bytes((number, each))
             verifies(signer.public_key, signer.sign(octets), octets)
@@ -470,6 +471,8 @@ from pathlib import Path
 from keyrig.base.errors import SettingsError
 from keyrig.keys.store_opening import open_rig_keystore
 from keyrig.config.rig_file import PKISettings
+from patience import HANG_S
+from patience import HANG_S
 settings = {"token": [{"library": "x", "token": "t", "pin": {"environment": "PIN"}}]}
 try:
     open_rig_keystore(Path(sys.argv[1]), PKISettings.model_validate({"keystore": "."} | settings))
