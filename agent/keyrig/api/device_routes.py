@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import APIRouter, Body, Query, Request
@@ -22,9 +21,9 @@ from keyrig.api.api_documents import (
     StatusSaid,
     entity_of,
 )
-from keyrig.api.api_responses import answer, conflict, invalid, json_response, problems
+from keyrig.api.api_responses import answer, invalid, json_response, problems
 from keyrig.api.json_bodies import JSONRoute
-from keyrig.api.problem_documents import ProblemFound, problem
+from keyrig.api.problem_documents import RequestRefused
 from keyrig.api.request_instants import utc_of
 from keyrig.api.rig_routes import DevicePath  # noqa: TC001 - as above
 from keyrig.documents.due_listing import due_document
@@ -156,7 +155,7 @@ def _record(service: Service, text: str, said: FactSaid, token: Token) -> dict[s
     try:
         read = None if value is None else read_value(name, value)
     except ValueError as error:
-        raise invalid("read-request", "body.value", str(error)) from None
+        raise invalid("body.value", str(error)) from None
     source = fact.source or f"token {token.name}"
     told = KnownFact(
         name=name, value=read, at=utc_of(fact.at, "body.at"), source=source, recorded_at=now
@@ -169,13 +168,7 @@ def _record(service: Service, text: str, said: FactSaid, token: Token) -> dict[s
 def _record_status(service: Service, text: str, said: StatusSaid, token: Token) -> dict[str, Any]:
     entity, now, at = entity_of(text), service.clock(), utc_of(said.at, "body.at")
     if at is not None and at > now:
-        raise conflict(
-            "status-ahead",
-            "A status that is yet to come",
-            "record",
-            f"{at.isoformat()} lies ahead",
-            "a status that is yet to come cannot be held; record it when it is",
-        )
+        raise RequestRefused("status-ahead", f"{at.isoformat()} lies ahead", step="record")
     is_news = learn_status(
         service.ledgers.writing,
         entity,
@@ -192,16 +185,10 @@ def _take_in(service: Service, octets: bytes) -> dict[str, Any]:
     return take_in(service.ledgers.writing, read, service.clock())
 
 
-def _media_type_unknown() -> ProblemFound:
-    cause = "the body is of another media type"
-    return ProblemFound(
-        problem(
-            "media-type-unknown",
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "The media type is not taken here",
-            detail=cause,
-            step="read-request",
-            cause=cause,
-            hint=f"send {' or '.join(sorted(XML_TYPES))}",
-        )
+def _media_type_unknown() -> RequestRefused:
+    return RequestRefused(
+        "media-type-unknown",
+        "the body is of another media type",
+        step="read-request",
+        mend=f"send {' or '.join(sorted(XML_TYPES))}",
     )

@@ -6,7 +6,6 @@ import threading
 import uuid
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 import structlog
@@ -14,15 +13,14 @@ import structlog
 from gbcs.errors import KeyrigError
 from keyrig.api.problem_documents import (
     Problem,
-    ProblemFound,
-    internal_problem,
-    problem,
+    RequestRefused,
     problem_of,
+    unforeseen,
 )
 from keyrig.base import events
 from keyrig.base.clock import instant_text, monotonic, utc_now
+from keyrig.base.error_kinds import kind_of
 from keyrig.base.errors import DeviceBusy, RigBusy
-from keyrig.base.exit_codes import exit_code
 from keyrig.domain.run_results import RunResult, result_of
 from keyrig.ledger.operation_record import Operation
 from keyrig.run.rig_locks import reserved
@@ -202,7 +200,7 @@ class Operations:
         Raises:
             DeviceBusy: Another run holds one of its devices.
             RigBusy: Another agent drives the rig.
-            ProblemFound: The server is about to end.
+            RequestRefused: The server is about to end.
         """
         self._refuse_busy(order)
         operation_id = uuid.uuid4().hex
@@ -222,7 +220,8 @@ class Operations:
             )
             with self._lock:
                 if self._closing:
-                    raise ProblemFound(_closing_problem())
+                    reason = "the server was asked to end and starts no run"
+                    raise RequestRefused("shutting-down", reason, step="start-run")
                 self._running[operation_id] = running
             try:
                 with self._ledger.transaction():
@@ -315,11 +314,11 @@ class Operations:
                 )
             result = ended
         except KeyrigError as error:
-            result = result_of(exit_code(error))
+            result = result_of(kind_of(error).exit_code)
             found = problem_of(error, order.step)
         except Exception:  # noqa: BLE001 - whatever it is, who watches is told that it ended
             _log.exception("an operation met an unexpected error", operation=operation_id)
-            found = internal_problem(order.step)
+            found = problem_of(unforeseen(order.step), order.step)
         finally:
             self._events.tell(operation_id, _last_event(result, found))
             self._forget(operation_id)
@@ -380,15 +379,3 @@ def _first_event(operation: Operation) -> events.OperationAccepted:
 def _last_event(result: RunResult, found: Problem | None = None) -> events.OperationFinished:
     told = None if found is None else found.model_dump(exclude_none=True)
     return events.OperationFinished(result=result.value, problem=told)
-
-
-def _closing_problem() -> Problem:
-    return problem(
-        "shutting-down",
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "The server is about to end",
-        detail="the server is about to end and starts no run",
-        step="start-run",
-        cause="it was asked to end",
-        hint="ask again once it runs again",
-    )

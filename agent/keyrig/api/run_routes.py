@@ -24,7 +24,6 @@ from keyrig.api.api_documents import (
 )
 from keyrig.api.api_responses import (
     answer,
-    conflict,
     device_unknown,
     json_response,
     problems,
@@ -33,6 +32,7 @@ from keyrig.api.api_responses import (
 from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream
 from keyrig.api.json_bodies import JSONRoute
 from keyrig.api.operations import RunOrder
+from keyrig.api.problem_documents import RequestRefused
 from keyrig.api.request_instants import utc_of
 from keyrig.api.rig_routes import RigText, served_rig
 from keyrig.base.errors import LedgerRefused
@@ -256,12 +256,8 @@ def _start(service: Service, asked: RunRequest, name: str) -> Operation:
             raise device_unknown(str(device), rig.name)
     execute_at = utc_of(asked.execute_at, "body.execute_at")
     if execute_at is not None and execute_at <= service.clock():
-        raise conflict(
-            "execute-at-past",
-            "It must lie ahead",
-            "start-run",
-            f"execute_at {execute_at.isoformat()} has passed",
-            "give an instant that lies ahead, or none",
+        raise RequestRefused(
+            "execute-at-past", f"execute_at {execute_at.isoformat()} has passed", step="start-run"
         )
     order = RunOrder(
         rig=rig,
@@ -289,13 +285,12 @@ def _stop(service: Service, run_id: str, who: str) -> dict[str, Any]:
     operation, run = _found(service.ledgers.reading, run_id)
     if not service.operations.stop(run_id, who):
         state = _state(service, operation, run)
-        raise conflict(
+        raise RequestRefused(
             "not-running",
-            "Nothing to stop",
-            "stop-run",
             f"run {run_id} is {state}"
             + (" and was not begun by this server" if state == "running" else ""),
-            "stop it where it was begun" if state == "running" else "there is nothing to do",
+            step="stop-run",
+            mend="stop it where it was begun" if state == "running" else "there is nothing to do",
         )
     rig_name = operation.rig_name if operation else run.rig_name if run else ""
     return _accepted(run_id, rig_name)
@@ -305,7 +300,7 @@ def _found(ledger: Ledger, run_id: str) -> tuple[Operation | None, Run | None]:
     """Give the operation and the run of an id; one of them at least.
 
     Raises:
-        ProblemFound: There is neither.
+        RequestRefused: There is neither.
     """
     operation = ledger.operations.operation(run_id)
     try:
@@ -395,16 +390,15 @@ def _reportable(ledger: Ledger, run_id: str) -> None:
     """See that there is something to report of a run.
 
     Raises:
-        ProblemFound: There is no such run, or it has not begun, or never did.
+        RequestRefused: There is no such run, or it has not begun, or never did.
     """
     _, run = _found(ledger, run_id)
     if run is None:
-        raise conflict(
+        raise RequestRefused(
             "not-begun",
-            "Nothing to report",
-            "report-run",
             f"run {run_id} has not begun, or never did",
-            f"see /api/v1/runs/{run_id} for how it stands",
+            step="report-run",
+            mend=f"see /api/v1/runs/{run_id} for how it stands",
         )
 
 
@@ -423,12 +417,11 @@ def _evidence(service: Service, run_id: str) -> tuple[bytes, str]:
 def _watchable(service: Service, run_id: str) -> Operation:
     operation, _ = _found(service.ledgers.reading, run_id)
     if operation is None:
-        raise conflict(
+        raise RequestRefused(
             "events-not-kept",
-            "Its events are not kept",
-            "watch-run",
             f"run {run_id} was begun by the command line, which shows its events itself",
-            f"see /api/v1/runs/{run_id} for how it stands",
+            step="watch-run",
+            mend=f"see /api/v1/runs/{run_id} for how it stands",
         )
     return operation
 

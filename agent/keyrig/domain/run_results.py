@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from keyrig.base.exit_codes import ExitCode
+from keyrig.base.error_kinds import ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +51,7 @@ FOLLOWING: Final[Mapping[RunResult, Following]] = {
 }
 
 
-def result_of(code: ExitCode | None) -> RunResult:
+def result_of(code: ExitCode) -> RunResult:
     """Return how what an error cut short has ended, by the exit code that the error has."""
     same = (result for result, follows in FOLLOWING.items() if follows.exit_code is code)
     return next(same, RunResult.ERROR)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keyrig.base.exit_codes import ExitCode
+from keyrig.base.error_kinds import ExitCode
 from keyrig.domain.run_results import FOLLOWING, RunResult, result_of
 
 
@@ -25,5 +25,5 @@ def test_exit_codes_are_those_that_programs_know() -> None:
 def test_what_an_error_cuts_short_ends_as_the_command_would() -> None:
     assert result_of(ExitCode.FAILED) is RunResult.FAILED
     assert result_of(ExitCode.NEEDS_PERSON) is RunResult.NEEDS_PERSON
-    for code in (ExitCode.USAGE, ExitCode.UNEXPECTED, ExitCode.NOT_REPORTED, None):
+    for code in (ExitCode.USAGE, ExitCode.UNEXPECTED, ExitCode.NOT_REPORTED):
         assert result_of(code) is RunResult.ERROR
