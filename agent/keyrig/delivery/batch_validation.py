@@ -14,11 +14,11 @@ from gbcs.errors import (
     SignatureMismatch,
 )
 from gbcs.message import CRAFlag, Message
-from gbcs.protection import verify_signature
 from gbcs.use_cases import Protection, command_protection, decode_payload, use_case_name
 from keyrig.base.errors import SettingsError
 from keyrig.delivery.batch_reading import command_in_response
 from keyrig.ledger.local_commands import NewLocalCommand
+from keyrig.session.device_record import signed_under
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -172,24 +172,13 @@ def _check_signature(
     held = certificates.signing(originator)
     if not held:
         return f"signature cannot be checked here: no certificate of {originator}"
-    if _is_signed_by(message, held):
+    if signed_under(message, held) is not None:
         return SIGNATURE_VERIFIED
     raise SignatureMismatch(
         f"the signature of the command is by no key known of {originator}; nothing was sent",
         where=given.source,
         mend="have the command made anew, or give the originator's new certificate",
     )
-
-
-def _is_signed_by(message: Message, signers: Sequence[GBCSCertificate]) -> bool:
-    """Return whether the key of one of the certificates made a command's signature."""
-    for certificate in signers:
-        try:
-            verify_signature(message, certificate.public_key)
-        except SignatureMismatch:
-            continue
-        return True
-    return False
 
 
 def _check_document(given: GivenCommand, certificates: PublicCertificates) -> str:
@@ -281,6 +270,6 @@ def is_trusted(
         certificate: What it brings.
     """
     signers = certificates.signing(command.header.originator) if command.signature else ()
-    return _is_signed_by(command, signers) or certificates.vouch_for_device(
+    return signed_under(command, signers) is not None or certificates.vouch_for_device(
         certificate, command.header.recipient
     )

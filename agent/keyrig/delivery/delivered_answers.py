@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gbcs.certificates import GBCSCertificate
-from gbcs.errors import DecodeError, SignatureMismatch
-from gbcs.protection import verify_signature
+from gbcs.errors import DecodeError
 from gbcs.roles import KeyUsage
 from gbcs.security_credentials import (
     IssueCredentialsResponseCode,
@@ -20,13 +19,12 @@ from gbcs.use_cases import MessageCode, Protection, decode_payload, response_pro
 from keyrig.delivery.batch_validation import is_trusted, payload_of
 from keyrig.delivery.public_certificates import is_of_device
 from keyrig.domain.states import LocalCommandState, Verification
+from keyrig.session.device_record import signed_under
 
 if TYPE_CHECKING:
-    from gbcs.entity import EntityIdentifier
     from gbcs.message import Message
     from keyrig.delivery.public_certificates import PublicCertificates
-    from keyrig.ledger.key_change_record import KeyChanges
-    from keyrig.ledger.local_commands import LocalCommand
+    from keyrig.session.device_record import DeviceRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,26 +45,24 @@ class Judgement:
 
 
 def judge(
-    command: LocalCommand,
     request: Message,
     answer: Message,
     *,
     certificates: PublicCertificates,
-    key_changes: KeyChanges,
+    record: DeviceRecord,
 ) -> Judgement:
     """Say what an answer is worth.
 
     Args:
-        command: The command that was delivered.
-        request: The same, as a message.
+        request: The command that was delivered.
         answer: The message that answers it: same counter and use case, by the same device.
         certificates: The public certificates that are here.
-        key_changes: What the ledger knows of the device's certificates.
+        record: Knows the device's certificates as the ledger does.
     """
     verification, why = _verify(
         answer,
         _needed(payload_of(request), answer),
-        _device_certificates(command, request, certificates, key_changes),
+        _device_certificates(request, certificates, record),
     )
     if verification is Verification.FAILED:
         return Judgement(state=LocalCommandState.REJECTED, verification=verification, detail=why)
@@ -80,11 +76,11 @@ def judge(
 
 
 def verify_alert(
-    alert: Message, *, certificates: PublicCertificates, key_changes: KeyChanges
+    alert: Message, *, certificates: PublicCertificates, record: DeviceRecord
 ) -> tuple[Verification, str]:
     """Say how far an alert can be believed, and why not further."""
     needed = Protection(signature=alert.mac is None, mac=False)
-    return _verify(alert, needed, _known(alert.header.originator, certificates, key_changes))
+    return _verify(alert, needed, _known(certificates, record))
 
 
 def certificate_brought(request: Message) -> GBCSCertificate | None:
@@ -99,17 +95,16 @@ def certificate_brought(request: Message) -> GBCSCertificate | None:
 
 
 def _device_certificates(
-    command: LocalCommand,
     request: Message,
     certificates: PublicCertificates,
-    key_changes: KeyChanges,
+    record: DeviceRecord,
 ) -> tuple[GBCSCertificate, ...]:
     """Give the certificates by which the device may sign now.
 
     Which key signs the answer to a CS02d is not confirmed, so the one that it brings counts
     too, if somebody that is known vouches for it.
     """
-    known = _known(command.device, certificates, key_changes)
+    known = _known(certificates, record)
     brought = certificate_brought(request)
     if (
         brought is not None
@@ -120,13 +115,10 @@ def _device_certificates(
     return known
 
 
-def _known(
-    device: EntityIdentifier, certificates: PublicCertificates, key_changes: KeyChanges
-) -> tuple[GBCSCertificate, ...]:
-    """Give the digital signature certificates that a device may use now."""
-    held = key_changes.candidates(device, KeyUsage.DIGITAL_SIGNATURE)
-    known = [GBCSCertificate.from_der(candidate.certificate) for candidate in held]
-    return tuple(dict.fromkeys([*known, *certificates.signing(device)]))
+def _known(certificates: PublicCertificates, record: DeviceRecord) -> tuple[GBCSCertificate, ...]:
+    """Return the digital signature certificates that a device may use now."""
+    held = record.candidates(KeyUsage.DIGITAL_SIGNATURE)
+    return tuple(dict.fromkeys([*held, *certificates.signing(record.device)]))
 
 
 def _needed(payload: Any, answer: Message) -> Protection:
@@ -153,16 +145,9 @@ def _verify(
             Verification.NOT_VERIFIABLE_HERE,
             "no digital signature certificate of the device is here",
         )
-    for certificate in known:
-        try:
-            verify_signature(answer, certificate.public_key)
-        except SignatureMismatch:
-            continue
+    if signed_under(answer, known) is not None:
         return Verification.VERIFIED, ""
-    return (
-        Verification.FAILED,
-        "its signature is by no key that is known here of the device",
-    )
+    return Verification.FAILED, "its signature is by no key that is known here of the device"
 
 
 def _read(answer: Message) -> tuple[Any, str]:

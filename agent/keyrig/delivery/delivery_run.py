@@ -1,38 +1,49 @@
-"""Delivering a batch: each command in its order, in the ledger before it leaves and after."""
+"""Delivering a batch: each command in its order, in the ledger before it leaves and after.
+
+The line, alerts, transcript and result are as for every run (`keyrig.session.line_exchange`,
+`keyrig.run.bench`). A delivery's own rules are these:
+
+1. Commands leave in the order of the batch. Behind one that was not carried out, the rest waits
+   or goes on, as the batch's rule says.
+2. A command leaves as the octets that it came in, however often; from its first sending its
+   answer is awaited, also by a later command's wait and by a later delivery.
+3. After its expiry it is not sent any more.
+4. An answer is matched by whose command it answers, counter and use case, recorded once, and
+   judged by public certificates alone: verified, not verifiable here, or false. What is false is
+   an incident; it is given back all the same, since the DCC verifies by itself.
+5. What cannot be returned is not sent: who returns each answer is known before the line opens.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from duis.header import RequestIdentifier
-from gbcs.errors import DecodeError, LocalProtocolError, RemoteProtocolError
-from gbcs.message import CRAFlag, Message
+from gbcs.errors import LocalProtocolError
+from gbcs.message import Message
 from gbcs.printable import printable
-from gbcs.protection import describe
 from gbcs.use_cases import use_case_name
 from keyrig.base import events
-from keyrig.base.errors import LinkError, LinkTimeout, RigError, WrongDevice
-from keyrig.base.observing import Observer, StopAsked, never_stopped, unobserved
+from keyrig.base.errors import LinkError, LinkTimeout, RigError
 from keyrig.delivery.delivered_answers import judge, verify_alert
 from keyrig.delivery.device_certificates import learn_before_sending, learn_from_answer
 from keyrig.delivery.returned_answers import write_answer
 from keyrig.documents.delivery_listing import described_command, states_of
-from keyrig.domain.run_results import RunResult
-from keyrig.domain.states import BatchRule, EventType, Verification
+from keyrig.domain.states import BatchRule, Verification
+from keyrig.run.bench import Tally
 from keyrig.session.conversation import SENDINGS
-from keyrig.session.device_messages import alert_payload
-from keyrig.session.transcript import NoTranscript, Transcript
+from keyrig.session.device_record import DeviceRecord
+from keyrig.session.line_exchange import LineExchange
+from keyrig.session.session_context import Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from datetime import datetime
-
     from gbcs.entity import EntityIdentifier
+    from gbcs.message import Header
     from keyrig.delivery.delivered_answers import Judgement
     from keyrig.delivery.public_certificates import PublicCertificates
     from keyrig.delivery.returned_answers import Returning
-    from keyrig.ledger.ledger import Ledger
+    from keyrig.domain.run_results import RunResult
     from keyrig.ledger.local_commands import LocalBatch, LocalCommand
     from keyrig.session.link import Link
 
@@ -41,46 +52,20 @@ _Key: TypeAlias = "tuple[EntityIdentifier, int, int]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class Field(Surroundings):
     """Everything that a delivery needs, apart from its batch; no private key is among it.
 
     Args:
-        ledger: The ledger.
         link: The line to the device, not open.
         timeout_s: How long one sending of a command is waited for, in seconds.
         certificates: The public certificates that are here.
         returning: Who returns answers, and where they are written.
-        clock: Gives the present instant.
-        monotonic: Gives seconds that never go back.
-        observe: Is told what happens.
-        transcript: Takes every message.
-        should_stop: Says who asked the delivery to stop, or None.
     """
 
-    ledger: Ledger
     link: Link
     timeout_s: float
     certificates: PublicCertificates
     returning: Returning
-    clock: Callable[[], datetime]
-    monotonic: Callable[[], float]
-    observe: Observer = unobserved
-    transcript: Transcript = field(default_factory=NoTranscript)
-    should_stop: StopAsked = never_stopped
-
-
-@dataclass(slots=True)
-class _Progress:
-    """How far a delivery has come."""
-
-    result: RunResult = RunResult.DONE
-    detail: str = ""
-    is_open: bool = False
-
-    def worsen(self, result: RunResult, detail: str) -> None:
-        """Take the worse of two results; a person who must act comes before a failure."""
-        if result.exit_code > self.result.exit_code:
-            self.result, self.detail = result, detail
 
 
 def deliver(field: Field, batch: LocalBatch, rule: BatchRule | None = None) -> RunResult:
@@ -106,8 +91,13 @@ class _Delivery:
         self._field = field
         self._batch = field.ledger.local_commands.begin(batch.id, rule)
         self._device = batch.device
-        self._progress = _Progress()
+        self._tally = Tally()
+        self._is_open = False
         self._awaited: dict[_Key, LocalCommand] = {}
+        self._record = DeviceRecord(batch.device, field)
+        self._line = LineExchange(
+            field.link, self._record, timeout_s=field.timeout_s, take_alert=self._take_alert
+        )
 
     def carry_out(self) -> RunResult:
         commands = self._field.ledger.local_commands.commands(self._batch.id)
@@ -145,7 +135,7 @@ class _Delivery:
         for index, command in enumerate(commands):
             who = self._field.should_stop()
             if who is not None:
-                self._progress.worsen(RunResult.INTERRUPTED, f"stopped: {who}")
+                self._tally.stopped = f"stopped: {who}"
                 return
             settled = self._settle(command)
             self._judge(settled)
@@ -154,8 +144,10 @@ class _Delivery:
                 if behind:
                     self._tell_stop(settled, behind)
                 return
-        if self._progress.is_open:
-            self._listen()
+        if self._is_open:
+            for answer in self._line.unasked(0, self._is_awaited):
+                if answer is not None:
+                    self._take_answer(answer)
 
     def _settle(self, command: LocalCommand) -> LocalCommand:
         """Bring one command as far as it goes now, and give back its answer if it has one."""
@@ -170,32 +162,30 @@ class _Delivery:
         where = f"command {command.position}: {command.state.value}"
         reason = f"{where}: {command.detail}" if command.detail else where
         if command.is_open:
-            self._progress.worsen(RunResult.NEEDS_PERSON, reason)
+            self._tally.needs_person.append(reason)
         elif not command.was_carried_out:
-            self._progress.worsen(RunResult.FAILED, reason)
+            self._tally.failed.append(reason)
 
     def _deliver(self, command: LocalCommand) -> LocalCommand:
         request = Message.parse(command.octets)
         for _ in range(SENDINGS):
             if self._field.clock() >= command.expires_at:
                 return self._expire(command)
-            self._open()
+            if not self._is_open:
+                self._field.link.open()
+                self._is_open = True
             command = self._record_sending(command, request)
             try:
-                self._field.link.send(command.octets)
+                self._send(command)
             except LinkTimeout:
                 continue
             except LocalProtocolError as error:
                 return self._unsendable(command, error)
-            answered = self._await(command)
-            if answered is not None:
-                return answered
+            for answer in self._line.answers(self._is_awaited):
+                answered = self._take_answer(answer)
+                if answered.id == command.id:
+                    return answered
         return self._unanswered(command)
-
-    def _open(self) -> None:
-        if not self._progress.is_open:
-            self._field.link.open()
-            self._progress.is_open = True
 
     def _record_sending(self, command: LocalCommand, request: Message) -> LocalCommand:
         """Have in the ledger that the command may leave, before it does."""
@@ -210,19 +200,19 @@ class _Delivery:
                 now=now,
             )
         self._awaited[_key(command)] = command
-        field.observe(
-            events.CommandSent(
-                device=str(self._device),
-                what=use_case_name(command.message_code),
-                counter=command.counter,
-                octets=len(command.octets),
-                timeout_s=field.timeout_s,
-                position=command.position,
-                sending=command.sendings,
-            )
-        )
-        self._transcribe("command", command.octets, verified=True)
         return command
+
+    def _send(self, command: LocalCommand) -> None:
+        told = events.CommandSent(
+            device=str(self._device),
+            what=use_case_name(command.message_code),
+            counter=command.counter,
+            octets=len(command.octets),
+            timeout_s=self._field.timeout_s,
+            position=command.position,
+            sending=command.sendings,
+        )
+        self._line.send(command.octets, told)
 
     def _unsendable(self, command: LocalCommand, error: LocalProtocolError) -> LocalCommand:
         detail = f"the link does not take it: {error}"
@@ -231,81 +221,19 @@ class _Delivery:
             return self._field.ledger.local_commands.unsent(command.id, detail)
         return self._field.ledger.local_commands.unanswered(command.id, detail)
 
-    def _await(self, command: LocalCommand) -> LocalCommand | None:
-        """Wait for the answer to a command; None when the time is over."""
-        field = self._field
-        deadline = field.monotonic() + field.timeout_s
-        while (remaining_s := deadline - field.monotonic()) > 0:
-            try:
-                octets = field.link.receive(remaining_s)
-            except LinkTimeout:
-                return None
-            except RemoteProtocolError as error:
-                self._noise(str(error))
-                continue
-            answered = self._sort(octets)
-            if answered is not None and answered.id == command.id:
-                return answered
-        return None
+    def _is_awaited(self, header: Header) -> bool:
+        return _answered(header) in self._awaited
 
-    def _listen(self) -> None:
-        """Take what has come unasked."""
-        while True:
-            try:
-                octets = self._field.link.receive(0)
-            except (LinkTimeout, RemoteProtocolError):
-                return
-            self._sort(octets)
-
-    def _sort(self, octets: bytes) -> LocalCommand | None:
-        """Give the command that what came answers; deal with everything else."""
-        try:
-            message = Message.parse(octets)
-        except DecodeError as error:
-            self._transcribe("response", octets, verified=False)
-            self._noise(str(error))
-            return None
-        header = message.header
-        if header.originator != self._device:
-            self._transcribe("response", octets, verified=False)
-            raise WrongDevice(
-                self._field.link.name, expected=str(self._device), found=str(header.originator)
-            )
-        if header.cra_flag is CRAFlag.ALERT:
-            self._take_alert(message)
-            return None
-        awaited = self._awaited.get(
-            (header.recipient, header.originator_counter, header.message_code)
-        )
-        if header.cra_flag is CRAFlag.COMMAND or awaited is None:
-            self._transcribe("response", octets, verified=False)
-            self._noise(f"{describe(header)} answers nothing that is awaited; set aside")
-            return None
-        return self._take_answer(awaited, message)
-
-    def _take_answer(self, command: LocalCommand, answer: Message) -> LocalCommand:
-        """Record an answer with all that it entails, and give it back."""
-        field = self._field
+    def _take_answer(self, answer: Message) -> LocalCommand:
+        """Record an awaited answer with all that it entails, and return its command."""
+        field, command = self._field, self._awaited.pop(_answered(answer.header))
         request = Message.parse(command.octets)
-        judgement = judge(
-            command,
-            request,
-            answer,
-            certificates=field.certificates,
-            key_changes=field.ledger.key_changes,
-        )
-        del self._awaited[_key(command)]
+        judgement = judge(request, answer, certificates=field.certificates, record=self._record)
         command = self._record_answer(command, request, answer, judgement)
         is_verified = judgement.verification is Verification.VERIFIED
-        self._transcribe("response", answer.octets, verified=is_verified)
+        self._record.transcribe("response", answer.octets, verified=is_verified)
         if judgement.verification is Verification.FAILED:
-            field.observe(
-                events.SecurityIncident(
-                    device=str(self._device),
-                    reason=printable(judgement.detail),
-                    position=command.position,
-                )
-            )
+            self._record.tell_incident(judgement.detail, position=command.position)
         field.observe(
             events.LocalAnswer(
                 device=str(self._device),
@@ -340,16 +268,8 @@ class _Delivery:
             )
             learn_from_answer(command, request, judgement, key_changes=ledger.key_changes, now=now)
             if judgement.verification is Verification.FAILED:
-                ledger.outbox.append(
-                    EventType.SECURITY_INCIDENT,
-                    self._device,
-                    now,
-                    {
-                        "batch": self._batch.id,
-                        "command": command.position,
-                        "reason": judgement.detail,
-                    },
-                )
+                about = {"batch": self._batch.id, "command": command.position}
+                self._record.queue_incident(about, judgement.detail, now)
         return answered
 
     def _write(self, command: LocalCommand) -> None:
@@ -385,41 +305,16 @@ class _Delivery:
     def _unanswered(self, command: LocalCommand) -> LocalCommand:
         times = f"{command.sendings} sendings" if command.sendings > 1 else "one sending"
         detail = f"no answer to {times}; the device may have carried it out"
-        self._field.observe(
-            events.NoResponse(
-                device=str(self._device),
-                counter=command.counter,
-                waited_s=self._field.timeout_s * SENDINGS,
-            )
-        )
+        self._record.tell_unanswered(command.counter, self._field.timeout_s * SENDINGS)
         return self._field.ledger.local_commands.unanswered(command.id, detail)
 
     def _take_alert(self, alert: Message) -> None:
         """Keep an alert; what it says is not acted on."""
-        field = self._field
         verification, detail = verify_alert(
-            alert, certificates=field.certificates, key_changes=field.ledger.key_changes
+            alert, certificates=self._field.certificates, record=self._record
         )
-        verified = verification is Verification.VERIFIED
-        self._transcribe("alert", alert.octets, verified=verified)
-        payload = alert_payload(alert)
-        code = None if payload is None else payload.alert_code
-        field.ledger.exchanges.record_alert(
-            alert.octets,
-            device=self._device,
-            alert_code=code,
-            verified=verified,
-            now=field.clock(),
-            detail=detail,
-        )
-        field.observe(
-            events.Alert(
-                device=str(self._device),
-                message_code=f"{alert.header.message_code:04X}",
-                alert_code=None if code is None else f"{code:04X}",
-                verified=verified,
-            )
-        )
+        is_verified = verification is Verification.VERIFIED
+        self._record.keep_alert(alert, why_not=None if is_verified else detail)
 
     def _tell_stop(self, command: LocalCommand, behind: int) -> None:
         self._field.observe(
@@ -432,38 +327,30 @@ class _Delivery:
         )
 
     def _need_person(self, reason: str) -> None:
-        self._progress.worsen(RunResult.NEEDS_PERSON, reason)
+        self._tally.needs_person.append(reason)
         self._field.observe(events.PersonNeeded(device=str(self._device), reason=printable(reason)))
 
     def _finish(self) -> RunResult:
-        result, now = self._progress.result, self._field.clock()
+        result, detail = self._tally.result, printable(self._tally.reason)
         local = self._field.ledger.local_commands
-        local.finish(self._batch.id, result, now, detail=printable(self._progress.detail))
+        local.finish(self._batch.id, result, self._field.clock(), detail=detail)
         commands = local.commands(self._batch.id)
         self._field.observe(
             events.DeliveryFinished(
                 batch=self._batch.id,
                 device=str(self._device),
                 result=result.value,
-                detail=printable(self._progress.detail),
+                detail=detail,
                 states=states_of(commands),
                 left=sum(each.is_open for each in commands),
             )
         )
         return result
 
-    def _noise(self, reason: str) -> None:
-        self._field.observe(events.Noise(device=str(self._device), reason=printable(reason)))
-
-    def _transcribe(self, direction: str, octets: bytes, *, verified: bool) -> None:
-        self._field.transcript.record(
-            at=self._field.clock(),
-            device=self._device,
-            direction=direction,
-            octets=octets,
-            verified=verified,
-        )
-
 
 def _key(command: LocalCommand) -> _Key:
     return command.originator, command.counter, command.message_code
+
+
+def _answered(header: Header) -> _Key:
+    return header.recipient, header.originator_counter, header.message_code

@@ -17,7 +17,7 @@ from keyrig.delivery.batch_validation import Expiry, check_batch
 from keyrig.delivery.delivery_run import Field, deliver
 from keyrig.delivery.public_certificates import PublicCertificates, public_certificates
 from keyrig.delivery.returned_answers import returning_for
-from keyrig.domain.clock_trust import ClockFinding, WatchedClock
+from keyrig.domain.clock_trust import WatchedClock
 from keyrig.domain.states import BatchRule
 from keyrig.ledger.clock_record import check_clock
 from keyrig.ledger.ledger import Ledger
@@ -220,7 +220,12 @@ def carry_out(
                     directory=options.output,
                     sign=options.sign,
                 ),
-                clock=_checked_clock(ledger, clock, observe, accept=options.accept_clock),
+                clock=WatchedClock(
+                    clock,
+                    elapsed,
+                    lambda found, _: observe(found.event()),
+                    check_clock(ledger.clock, clock(), accept=options.accept_clock),
+                ),
                 monotonic=monotonic,
                 observe=observe,
                 transcript=transcript or NoTranscript(),
@@ -255,17 +260,3 @@ def _device_of(rig: Rig, batch: LocalBatch) -> RigDevice:
             "give it a line in the rig file to deliver commands to it",
         )
     return device
-
-
-def _checked_clock(
-    ledger: Ledger, clock: Callable[[], datetime], observe: Observer, *, accept: bool
-) -> Callable[[], datetime]:
-    """Give the clock, watched, after seeing that expiry can be judged by it."""
-    finding = check_clock(ledger.clock, clock(), accept=accept)
-
-    def tell(found: ClockFinding, _: datetime) -> None:
-        observe(found.event())
-
-    if finding is not None:
-        tell(finding, clock())
-    return WatchedClock(clock, elapsed, tell)

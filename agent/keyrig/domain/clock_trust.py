@@ -112,6 +112,7 @@ class WatchedClock:
         now: Gives the present instant.
         monotonic: Gives seconds that never go back.
         told: Is called with each step that is found, once, and the instant after it.
+        found: What was found of the clock before, told at once; None where nothing was.
     """
 
     def __init__(
@@ -119,7 +120,10 @@ class WatchedClock:
         now: Callable[[], datetime],
         monotonic: Callable[[], float],
         told: Callable[[ClockFinding, datetime], None],
+        found: ClockFinding | None = None,
     ) -> None:
+        if found is not None:
+            told(found, now())
         self._now = now
         self._monotonic = monotonic
         self._told = told

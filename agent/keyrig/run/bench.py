@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
-from keyrig.base.errors import (
-    RunStopped,
-)
-from keyrig.base.observing import Observer, StopAsked, never_stopped, unobserved
 from keyrig.domain.run_results import RunResult
 from keyrig.domain.smi_status import SMIStatus
 from keyrig.duties.plan import Plan, plan
 from keyrig.session.conversation import LinkConversation
-from keyrig.session.session_context import ConversingLink, OrganisationKeys, SessionContext
-from keyrig.session.transcript import NoTranscript, Transcript
+from keyrig.session.session_context import (
+    ConversingLink,
+    OrganisationKeys,
+    SessionContext,
+    Surroundings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from keyrig.duties.rules import Actor, Rules
     from keyrig.keys.certificate_authority import CertificateAuthority
     from keyrig.keys.issued_certificates import IssuedCertificates
-    from keyrig.ledger.ledger import Ledger
     from keyrig.run.preflight import Preflight
     from keyrig.session.link import Link
     from keyrig.session.session_context import Conversation, OnAlert
@@ -93,11 +92,10 @@ class DeviceOnRig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
+class Bench(Surroundings):
     """Everything that a run needs, apart from its devices."""
 
     name: str
-    ledger: Ledger
     keys: Keys
     authority: CertificateAuthority
     issued: IssuedCertificates
@@ -105,23 +103,8 @@ class Bench:
     parties: Parties
     rules: Rules
     carried_out: frozenset[Actor]
-    clock: Callable[[], datetime]
-    monotonic: Callable[[], float]
     elapsed: Callable[[], float]
-    observe: Observer = unobserved
-    transcript: Transcript = field(default_factory=NoTranscript)
     execute_at: datetime | None = None
-    should_stop: StopAsked = never_stopped
-
-    def go_on(self) -> None:
-        """See that nobody asked the run to stop.
-
-        Raises:
-            RunStopped: Somebody did.
-        """
-        who = self.should_stop()
-        if who is not None:
-            raise RunStopped(who)
 
 
 @dataclass(slots=True)
@@ -142,6 +125,13 @@ class Tally:
         if self.needs_person:
             return RunResult.NEEDS_PERSON
         return RunResult.FAILED if self.failed else RunResult.DONE
+
+    @property
+    def reason(self) -> str:
+        """The first line that decides how the run ends; "" where all is done."""
+        if self.stopped is not None:
+            return self.stopped
+        return next(iter((*self.needs_person, *self.failed)), "")
 
 
 def plan_for(bench: Bench, facts: Collection[DeviceFacts]) -> Plan:

@@ -126,9 +126,7 @@ def _begin(
         bench.ledger.clock.record(run_id, found, now)
         bench.observe(found.event())
 
-    if finding is not None:
-        tell_clock(finding, bench.clock())
-    bench = replace(bench, clock=WatchedClock(bench.clock, bench.elapsed, tell_clock))
+    bench = replace(bench, clock=WatchedClock(bench.clock, bench.elapsed, tell_clock, finding))
     if ask:
         bench = replace(bench, carried_out=frozenset())
     record_context(bench, run_id, devices)
@@ -208,7 +206,7 @@ def _visit(
         monotonic=bench.monotonic,
         observe=bench.observe,
         transcript=bench.transcript,
-        go_on=bench.go_on,
+        should_stop=bench.should_stop,
     )
     try:
         for entity in dict.fromkeys([*(duty.device for duty in to_do), *expecting]):

@@ -10,15 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from gbcs.errors import DecodeError, RemoteProtocolError
 from gbcs.message import CRAFlag, Header, Message, OtherInformation
-from gbcs.protection import describe, protect, verify_signature
+from gbcs.protection import protect, verify_signature
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import Protection, command_protection, compose
 from keyrig.base import events
-from keyrig.base.errors import KeyMissing, LinkError, LinkTimeout, RunStopped, WrongDevice
+from keyrig.base.errors import KeyMissing, LinkError, LinkTimeout, RunStopped
 from keyrig.domain.states import ExchangeOutcome
 from keyrig.session.device_messages import DeviceMessages, Sent
+from keyrig.session.line_exchange import LineExchange
 from keyrig.session.steps.effects import NoResponse
 
 if TYPE_CHECKING:
@@ -101,10 +101,11 @@ class LinkConversation:
         on_alert: OnAlert | None = None,
     ) -> None:
         self.device = device
-        self._link = link
         self._run = session
-        self._timeout_s = timeout_s
         self._messages = DeviceMessages(device, session, on_alert)
+        self._line = LineExchange(
+            link, self._messages, timeout_s=timeout_s, take_alert=self._messages.take_alert
+        )
 
     def exchange(self, ask: Ask, attempt_id: int | None) -> Answer:
         """Send a command and give its verified response.
@@ -140,7 +141,7 @@ class LinkConversation:
                 open_sent[certificate] = going
         for going in open_sent.values():
             self._unanswered(going)
-        raise NoResponse(ask.what, self._timeout_s * len(candidates) * SENDINGS)
+        raise NoResponse(ask.what, self._line.timeout_s * len(candidates) * SENDINGS)
 
     def _go_on(self, open_sent: Iterable[_OnLine]) -> None:
         """Go on unless the run is stopped; what was sent and not answered stays in doubt."""
@@ -158,19 +159,12 @@ class LinkConversation:
             raise
 
     def receive_alerts(self, wait_s: float = 0) -> bool:
-        """Take what has come unasked; give whether anything had.
+        """Take what has come unasked; return whether anything had.
 
         Args:
             wait_s: How long to wait for the first; what comes with it is taken too.
         """
-        has_come = False
-        while True:
-            try:
-                octets = self._link.receive(0 if has_come else wait_s)
-            except (LinkTimeout, RemoteProtocolError):
-                return has_come
-            has_come = True
-            self._sort(octets, None)
+        return bool([*self._line.unasked(wait_s, lambda _: False)])
 
     def _agreement_certificates(self, ask: Ask) -> tuple[GBCSCertificate, ...]:
         candidates = self._messages.candidates(KeyUsage.KEY_AGREEMENT)
@@ -226,25 +220,24 @@ class LinkConversation:
         return protect_checked(message, signer=signer, shared_secret=secret)
 
     def _send_and_wait(self, going: _OnLine) -> Message | None:
-        run, octets = self._run, going.message.octets
-        run.observe(
-            events.CommandSent(
-                device=str(self.device),
-                what=going.sent.what,
-                counter=going.sent.counter,
-                octets=len(octets),
-                timeout_s=self._timeout_s,
-            )
+        run, sent = self._run, going.sent
+        told = events.CommandSent(
+            device=str(self.device),
+            what=sent.what,
+            counter=sent.counter,
+            octets=len(going.message.octets),
+            timeout_s=self._line.timeout_s,
         )
-        self._messages.transcribe("command", octets, verified=True)
         try:
-            self._link.send(octets)
-            return self._await(going.sent)
+            self._line.send(going.message.octets, told)
+            return next(
+                self._line.answers(lambda header: header.originator_counter == sent.counter), None
+            )
         except LinkTimeout:
             return None
         except LinkError as error:
             run.ledger.exchanges.record_outcome(
-                going.sent.exchange_id,
+                sent.exchange_id,
                 ExchangeOutcome.INTERRUPTED,
                 run.clock(),
                 detail=str(error),
@@ -252,47 +245,4 @@ class LinkConversation:
             raise
 
     def _unanswered(self, going: _OnLine) -> None:
-        self._messages.unanswered(going.sent, self._timeout_s)
-
-    def _await(self, sent: Sent) -> Message | None:
-        """Wait for the response to `sent`; None when the time is over."""
-        deadline = self._run.monotonic() + self._timeout_s
-        while True:
-            remaining_s = deadline - self._run.monotonic()
-            if remaining_s <= 0:
-                return None
-            try:
-                octets = self._link.receive(remaining_s)
-            except LinkTimeout:
-                return None
-            except RemoteProtocolError as error:
-                self._messages.noise(str(error))
-                continue
-            response = self._sort(octets, sent)
-            if response is not None:
-                return response
-
-    def _sort(self, octets: bytes, sent: Sent | None) -> Message | None:
-        """Give what came if it answers `sent`; deal with everything else."""
-        messages = self._messages
-        try:
-            message = Message.parse(octets)
-        except DecodeError as error:
-            messages.transcribe("response", octets, verified=False)
-            messages.noise(str(error))
-            return None
-        header = message.header
-        if header.originator != self.device:
-            messages.transcribe("response", octets, verified=False)
-            raise WrongDevice(
-                self._link.name, expected=str(self.device), found=str(header.originator)
-            )
-        if header.cra_flag is CRAFlag.ALERT:
-            messages.take_alert(message)
-            return None
-        awaited = None if sent is None else sent.counter
-        if header.cra_flag is CRAFlag.COMMAND or header.originator_counter != awaited:
-            messages.transcribe("response", octets, verified=False)
-            messages.noise(f"{describe(header)} answers nothing that is awaited; set aside")
-            return None
-        return message
+        self._messages.unanswered(going.sent, self._line.timeout_s)

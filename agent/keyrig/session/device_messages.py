@@ -30,30 +30,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gbcs.certificates import GBCSCertificate
 from gbcs.errors import (
     DecodeError,
     MACMismatch,
     ProtectionMissing,
-    ProtocolError,
     SecurityError,
     SignatureMismatch,
     WrongEntity,
 )
 from gbcs.message import CRAFlag
-from gbcs.printable import printable
-from gbcs.protection import describe, verify_mac, verify_signature
+from gbcs.protection import describe, verify_mac
 from gbcs.roles import KeyUsage
-from gbcs.use_cases import MessageCode, decode_payload, response_protection
+from gbcs.use_cases import decode_payload, response_protection
 from keyrig.base import events
 from keyrig.base.errors import KeyMissing
-from keyrig.domain.states import EventType, ExchangeOutcome
+from keyrig.domain.states import ExchangeOutcome
+from keyrig.session.device_record import DeviceRecord, signed_under
 from keyrig.session.steps.effects import Answer, StepFailed
 
 if TYPE_CHECKING:
+    from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
     from gbcs.message import Message
-    from gbcs.security_credentials import UpdateCredentialsAlert
     from keyrig.session.session_context import OnAlert, SessionContext
 
 
@@ -93,7 +91,7 @@ class _Verified:
     is_by_the_dcc: bool
 
 
-class DeviceMessages:
+class DeviceMessages(DeviceRecord):
     """Verifies and records what comes from one device.
 
     Args:
@@ -108,21 +106,9 @@ class DeviceMessages:
         session: SessionContext,
         on_alert: OnAlert | None = None,
     ) -> None:
-        self.device = device
+        super().__init__(device, session)
         self._run = session
         self._on_alert = on_alert
-
-    def candidates(self, key_usage: KeyUsage) -> tuple[GBCSCertificate, ...]:
-        """Give the certificates that the device may use now, the most likely first.
-
-        Those that it is known to use come first, newest first; then one that it may have stored
-        without our knowing.
-        """
-        held = self._run.ledger.key_changes.candidates(self.device, key_usage)
-        return tuple(
-            GBCSCertificate.from_der(candidate.certificate)
-            for candidate in sorted(held, key=lambda candidate: not candidate.certain)
-        )
 
     def accept(self, sent: Sent, response: Message, remark: str = "") -> Answer:
         """Verify a response and record it; give what it says.
@@ -189,36 +175,12 @@ class DeviceMessages:
 
     def take_alert(self, alert: Message) -> None:
         """Record an alert, and hand it on where it is a CS02b one that verifies."""
-        run = self._run
-        detail = ""
+        why_not = None
         try:
             self._verify_signature(alert) if alert.signature else self._verify_mac(alert)
-            verified = True
         except (SecurityError, KeyMissing) as error:
-            verified, detail = False, str(error)
-        self.transcribe("alert", alert.octets, verified=verified)
-        payload = alert_payload(alert)
-        code = None if payload is None else payload.alert_code
-        with run.ledger.transaction():
-            alert_id = run.ledger.exchanges.record_alert(
-                alert.octets,
-                device=self.device,
-                alert_code=code,
-                verified=verified,
-                now=run.clock(),
-                run_id=run.run_id,
-                detail=detail,
-            )
-            if verified and payload is not None and alert.signature and self._on_alert is not None:
-                self._on_alert(alert.header.recipient, payload, alert_id)
-        run.observe(
-            events.Alert(
-                device=str(self.device),
-                message_code=f"{alert.header.message_code:04X}",
-                alert_code=None if code is None else f"{code:04X}",
-                verified=verified,
-            )
-        )
+            why_not = str(error)
+        self.keep_alert(alert, why_not=why_not, run_id=self._run.run_id, on_alert=self._on_alert)
 
     def incident(self, sent: Sent, response: bytes, reason: str) -> None:
         """Record that a response failed verification, and tell upstream, at once."""
@@ -227,13 +189,9 @@ class DeviceMessages:
             run.ledger.exchanges.record_outcome(
                 sent.exchange_id, ExchangeOutcome.REJECTED, now, response=response, detail=reason
             )
-            run.ledger.outbox.append(
-                EventType.SECURITY_INCIDENT,
-                self.device,
-                now,
-                {"exchange": sent.exchange_id, "run": run.run_id, "reason": reason},
-            )
-        run.observe(events.SecurityIncident(device=str(self.device), reason=printable(reason)))
+            about = {"exchange": sent.exchange_id, "run": run.run_id}
+            self.queue_incident(about, reason, now)
+        self.tell_incident(reason)
 
     def unanswered(self, sent: Sent, waited_s: float, detail: str = "") -> None:
         """Record that no response came in time, or why none will come."""
@@ -244,23 +202,7 @@ class DeviceMessages:
             run.clock(),
             detail=detail or f"none within {waited_s:g} s",
         )
-        run.observe(
-            events.NoResponse(device=str(self.device), counter=sent.counter, waited_s=waited_s)
-        )
-
-    def noise(self, reason: str) -> None:
-        """Tell of something that came and was set aside."""
-        self._run.observe(events.Noise(device=str(self.device), reason=printable(reason)))
-
-    def transcribe(self, direction: str, octets: bytes, *, verified: bool) -> None:
-        """Write a message into the run's transcript."""
-        self._run.transcript.record(
-            at=self._run.clock(),
-            device=self.device,
-            direction=direction,
-            octets=octets,
-            verified=verified,
-        )
+        self.tell_unanswered(sent.counter, waited_s)
 
     def _verify_response(self, sent: Sent, response: Message) -> _Verified:
         """Verify what can be, and return by which of the device's keys it was.
@@ -301,14 +243,11 @@ class DeviceMessages:
 
     def _verify_signature(self, message: Message) -> GBCSCertificate:
         """Verify a signature, and return the device's certificate by whose key it is."""
-        for certificate in self.candidates(KeyUsage.DIGITAL_SIGNATURE):
-            try:
-                verify_signature(message, certificate.public_key)
-            except SignatureMismatch:
-                continue
-            return certificate
         if not message.signature:
             raise ProtectionMissing(f"{describe(message.header)} carries no signature")
+        certificate = signed_under(message, self.candidates(KeyUsage.DIGITAL_SIGNATURE))
+        if certificate is not None:
+            return certificate
         raise SignatureMismatch(
             f"the signature of {describe(message.header)} is by no key known of the device"
         )
@@ -323,19 +262,6 @@ class DeviceMessages:
                 continue
             return certificate
         raise MACMismatch(f"the MAC of {describe(message.header)} is by no key known of the device")
-
-
-def alert_payload(alert: Message) -> UpdateCredentialsAlert | None:
-    """Give what a CS02b alert says; others are not decoded."""
-    if alert.header.message_code != MessageCode.UPDATE_CREDENTIALS_ALERT:
-        return None
-    try:
-        decoded = decode_payload(alert)
-    except ProtocolError:
-        return None
-    assert decoded is not None
-    payload: UpdateCredentialsAlert = decoded.value
-    return payload
 
 
 def _remark(response: Message, lengths_not_minimal: int) -> str:

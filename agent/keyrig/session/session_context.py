@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
 from gbcs.keys import SharedSecrets
-from keyrig.base.observing import Observer, unobserved
+from keyrig.base.errors import RunStopped
+from keyrig.base.observing import Observer, StopAsked, never_stopped, unobserved
 from keyrig.session.transcript import NoTranscript, Transcript
 
 if TYPE_CHECKING:
@@ -46,20 +47,40 @@ class OrganisationKeys(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SessionContext:
-    """What all conversations of one run share."""
+class Surroundings:
+    """What a run and a delivery work in alike; no key is among it.
 
-    run_id: str
+    Args:
+        ledger: The ledger.
+        clock: Gives the present instant.
+        monotonic: Gives seconds that never go back.
+        observe: Is told what happens.
+        transcript: Takes every message.
+        should_stop: Says who asked for an end, or None.
+    """
+
     ledger: Ledger
-    keys: OrganisationKeys
-    access_control_broker: EntityIdentifier
     clock: Callable[[], datetime]
     monotonic: Callable[[], float]
     observe: Observer = unobserved
     transcript: Transcript = field(default_factory=NoTranscript)
+    should_stop: StopAsked = never_stopped
+
+    def go_on(self) -> None:
+        """Raise RunStopped if somebody asked for an end; called before each sending of a run."""
+        who = self.should_stop()
+        if who is not None:
+            raise RunStopped(who)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionContext(Surroundings):
+    """What all conversations of one run share."""
+
+    run_id: str
+    keys: OrganisationKeys
+    access_control_broker: EntityIdentifier
     secrets: SharedSecrets = field(default_factory=SharedSecrets)
-    go_on: Callable[[], None] = lambda: None
-    """Raises RunStopped where somebody asked the run to stop; asked before each sending."""
 
 
 class Conversation(Protocol):

@@ -17,9 +17,8 @@ from gbcs.errors import DecodeError, ProtocolError, SecurityError
 from gbcs.message import Message
 from gbcs.printable import printable
 from gbcs.protection import describe
-from keyrig.base import events
 from keyrig.base.errors import DCCNotBelieved, DCCUnreachable, ServiceRefused
-from keyrig.domain.states import EventType, ExchangeOutcome, ServiceDocumentKind
+from keyrig.domain.states import ExchangeOutcome, ServiceDocumentKind
 from keyrig.ledger.service_documents import About
 from keyrig.transports.dcc.dcc_refusals import is_no_response, refused
 from keyrig.transports.dcc.duis_client import WebService
@@ -205,15 +204,8 @@ class Requesting:
 
     def _tell_incident(self, going: Going, reason: str) -> None:
         run = self._run
-        run.ledger.outbox.append(
-            EventType.SECURITY_INCIDENT,
-            self._messages.device,
-            run.clock(),
-            {"exchange": going.sent.exchange_id, "reason": reason},
-        )
-        run.observe(
-            events.SecurityIncident(device=str(self._messages.device), reason=printable(reason))
-        )
+        self._messages.queue_incident({"exchange": going.sent.exchange_id}, reason, run.clock())
+        self._messages.tell_incident(reason)
 
     def transcribe(self, kind: ServiceDocumentKind, document: bytes, *, is_signed: bool) -> None:
         """Write a document into the run's transcript."""

@@ -33,6 +33,7 @@ from keyrig.base.errors import (
     RunStopped,
     ServiceRefused,
 )
+from keyrig.base.observing import StopAsked, never_stopped
 from keyrig.domain.service_requests import Users
 from keyrig.domain.states import ExchangeOutcome
 from keyrig.keys.pem_keys import PEMSigner
@@ -112,7 +113,7 @@ class Scripted:
     ledger: Ledger
     postings: list[Callable[[bytes], bytes]]
     later: list[Callable[[RequestIdentifier], bytes]] = field(default_factory=list)
-    go_on: Callable[[], None] = lambda: None
+    should_stop: StopAsked = never_stopped
     posted: list[tuple[WebService, bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -143,13 +144,13 @@ class Scripted:
                 access_control_broker=BROKER,
                 clock=lambda: DURING,
                 monotonic=iter(range(1000)).__next__,
-                go_on=self._ask_to_go_on,
+                should_stop=self._asked_to_stop,
             ),
             timeout_s=5,
         )
 
-    def _ask_to_go_on(self) -> None:
-        self.go_on()
+    def _asked_to_stop(self) -> str | None:
+        return self.should_stop()
 
     def post(self, service: WebService, document: bytes, what: str) -> bytes:
         del what
@@ -336,11 +337,7 @@ def test_answer_is_awaited_whatever_becomes_of_the_second_posting(
 def test_run_that_is_stopped_while_it_waits_leaves_the_exchange_open(dcc: Scripted) -> None:
     asked = iter(range(10))
 
-    def go_on() -> None:
-        if next(asked):
-            raise RunStopped("somebody")
-
-    dcc.go_on = go_on
+    dcc.should_stop = lambda: "somebody" if next(asked) else None
     with pytest.raises(RunStopped):
         dcc.conversation.exchange(QUESTION, None)
     assert dcc.outcome()[0] is ExchangeOutcome.INTERRUPTED
