@@ -11,6 +11,19 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def instant_text(at: datetime) -> str:
+    """Return an instant as every document and event has it, such as "2026-11-20T09:00:00.000Z".
+
+    RFC 3339 in UTC, always with milliseconds; finer parts are cut off.
+
+    Raises:
+        ValueError: The instant has no time zone.
+    """
+    if at.tzinfo is None:
+        raise ValueError(f"an instant must have a time zone, not {at.isoformat()}")
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def monotonic() -> float:
     """Give seconds that never go back, from an arbitrary start."""
     return time.monotonic()
