@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.responses import Response
 
 from keyrig.api.problem_documents import MEDIA_TYPE, TYPE_PREFIX, FieldFault, ProblemFound, problem
+from keyrig.documents.document_model import example_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from keyrig.documents.document_model import Document
 
 JSON: Final = "application/json"
 
@@ -210,28 +212,33 @@ def _described(status: int) -> dict[str, Any]:
     return described
 
 
-def answer(
-    example: Any,
-    *,
+def answers(
+    model: type[Document],
+    *errors: int,
+    status: HTTPStatus = HTTPStatus.OK,
     description: str = "What was asked for.",
-    media_type: str = JSON,
     more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Describe a good answer by an example."""
-    return {
+    """Return how a route answers: its document with an example, and problem documents."""
+    good = {
         "description": description,
-        "content": {media_type: {"example": example}},
+        "content": {JSON: {"example": example_of(model)}},
         **(more or {}),
+    }
+    return {
+        "status_code": status,
+        "response_model": model,
+        "responses": {int(status): good, **problems(*errors)},
     }
 
 
 def json_response(
-    document: Mapping[str, Any] | bytes,
+    document: Document | bytes,
     status: HTTPStatus = HTTPStatus.OK,
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Make an answer from a JSON object, or from one that was written already."""
-    octets = document if isinstance(document, bytes) else json.dumps(document).encode()
+    """Return the answer with a document, or with one that was written already."""
+    octets = document if isinstance(document, bytes) else document.to_json().encode()
     return Response(
         octets,
         status_code=status,

@@ -113,14 +113,14 @@ def _lifespan(service: Service) -> Any:
 
 
 def _serve_openapi(app: FastAPI) -> None:
-    kept: dict[str, Any] = {}
+    kept: list[bytes] = []
 
     @app.get(OPENAPI_PATH, include_in_schema=False)
     async def openapi() -> Response:
         """Give the OpenAPI document."""
         if not kept:
-            kept.update(openapi_document(app))
-        return json_response(kept)
+            kept.append(json.dumps(openapi_document(app)).encode())
+        return json_response(kept[0])
 
 
 def _serve_page(app: FastAPI) -> None:

@@ -14,11 +14,17 @@ from starlette.responses import Response  # noqa: TC002 - FastAPI reads the anno
 from duis.errors import DocumentInvalid
 from gbcs.errors import SecurityError
 from gbcs.printable import printable
-from keyrig.api import delivery_documents as documents
 from keyrig.api.access import ReadToken, RunToken  # noqa: TC001 - as above
-from keyrig.api.api_documents import ENTITY_PATTERN, OPERATION_PATTERN, entity_of
+from keyrig.api.api_documents import (
+    DeliveredCommand,
+    DeliveryAccepted,
+    DeliveryDocument,
+    DeliveryList,
+    DeliverySummary,
+    DeliveryWithdrawn,
+)
 from keyrig.api.api_responses import (
-    answer,
+    answers,
     conflict,
     delivery_unknown,
     device_unknown,
@@ -26,17 +32,18 @@ from keyrig.api.api_responses import (
     json_response,
     problems,
 )
-from keyrig.api.delivery_documents import (
-    DeliveryAccepted,
-    DeliveryDocument,
-    DeliveryList,
-    DeliveryRequest,
-    DeliveryWithdrawn,
-    ResumeRequest,
-)
 from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream
 from keyrig.api.json_bodies import JSONRoute
 from keyrig.api.operations import INTERRUPTED
+from keyrig.api.problem_documents import Problem
+from keyrig.api.request_bodies import (
+    DELIVERY_EXAMPLE,
+    ENTITY_PATTERN,
+    OPERATION_PATTERN,
+    DeliveryRequest,
+    ResumeRequest,
+    entity_of,
+)
 from keyrig.api.request_instants import utc_of
 from keyrig.api.rig_routes import served_rig
 from keyrig.base.errors import LedgerRefused, SettingsError
@@ -50,7 +57,7 @@ from keyrig.delivery.field_mode import (
     withdraw,
 )
 from keyrig.delivery.returned_answers import answer_document, returning_for
-from keyrig.documents.delivery_listing import described_command, states_of
+from keyrig.documents.delivery_document import BATCH_EXAMPLE, states_of
 from keyrig.domain.states import BatchRule
 from keyrig.run.rig_locks import is_held
 
@@ -74,13 +81,23 @@ Delivery = Annotated[
     Path(
         pattern=OPERATION_PATTERN,
         description="The delivery's id.",
-        examples=[documents.ACCEPTED_EXAMPLE["delivery_id"]],
+        examples=[BATCH_EXAMPLE],
     ),
 ]
-_ACCEPTED: Final = answer(
-    documents.ACCEPTED_EXAMPLE,
+_ACCEPTED: Final = answers(
+    DeliveryAccepted,
+    404,
+    409,
+    status=HTTPStatus.ACCEPTED,
     description="It has begun; Location says where its state is.",
     more={"headers": {"Location": {"schema": {"type": "string"}, "required": True}}},
+)
+_EVENTS_EXAMPLE: Final = (
+    "retry: 2000\n\n"
+    'event: delivery-started\ndata: {"schema": 1, "number": 2, "type": "delivery-started", '
+    f'"at": "2026-11-24T09:00:00.000Z", "batch": "{BATCH_EXAMPLE}", '
+    '"device": "00-DB-12-34-56-78-90-A0", "commands": 1}\nid: 2\n\n'
+    ": heartbeat\n\n"
 )
 
 
@@ -146,12 +163,10 @@ def _add_beginning(router: APIRouter, service: Service) -> None:
     @router.post(
         "",
         operation_id="deliver",
-        status_code=202,
-        response_model=DeliveryAccepted,
-        responses={202: _ACCEPTED, **problems(404, 409)},
+        **_ACCEPTED,
     )
     async def deliver(
-        asked: Annotated[DeliveryRequest, Body(examples=[documents.REQUEST_EXAMPLE])],
+        asked: Annotated[DeliveryRequest, Body(examples=[DELIVERY_EXAMPLE])],
         token: RunToken,
     ) -> Response:
         """Check commands that the DCC signed, and begin to deliver them, as `keyrig deliver` does.
@@ -160,14 +175,12 @@ def _add_beginning(router: APIRouter, service: Service) -> None:
         given again are the same delivery, which goes on where it stood.
         """
         accepted = await run_in_threadpool(_deliver, service, asked, token.name)
-        return json_response(accepted, HTTPStatus.ACCEPTED, {"Location": accepted["href"]})
+        return json_response(accepted, HTTPStatus.ACCEPTED, {"Location": accepted.href})
 
     @router.post(
         "/{delivery_id}/resume",
         operation_id="resume_delivery",
-        status_code=202,
-        response_model=DeliveryAccepted,
-        responses={202: _ACCEPTED, **problems(404, 409)},
+        **_ACCEPTED,
     )
     async def resume(
         delivery_id: Delivery,
@@ -176,15 +189,14 @@ def _add_beginning(router: APIRouter, service: Service) -> None:
     ) -> Response:
         """Go on with a delivery where it stood."""
         accepted = await run_in_threadpool(_resume, service, delivery_id, asked, token.name)
-        return json_response(accepted, HTTPStatus.ACCEPTED, {"Location": accepted["href"]})
+        return json_response(accepted, HTTPStatus.ACCEPTED, {"Location": accepted.href})
 
 
 def _add_looking(router: APIRouter, service: Service) -> None:
     @router.get(
         "",
         operation_id="deliveries",
-        response_model=DeliveryList,
-        responses={200: answer(documents.LIST_EXAMPLE), **problems(404)},
+        **answers(DeliveryList, 404),
     )
     async def deliveries(
         token: ReadToken,
@@ -204,8 +216,7 @@ def _add_looking(router: APIRouter, service: Service) -> None:
     @router.get(
         "/{delivery_id}",
         operation_id="delivery",
-        response_model=DeliveryDocument,
-        responses={200: answer(documents.DOCUMENT_EXAMPLE), **problems(404)},
+        **answers(DeliveryDocument, 404),
     )
     async def delivery(delivery_id: Delivery, token: ReadToken) -> Response:
         """Give how a delivery stands, with its commands and the device's answers."""
@@ -222,7 +233,7 @@ def _add_looking(router: APIRouter, service: Service) -> None:
                 "content": {
                     "text/event-stream": {
                         "schema": STREAM_FORM,
-                        "example": documents.EVENTS_EXAMPLE,
+                        "example": _EVENTS_EXAMPLE,
                     }
                 },
             },
@@ -254,14 +265,13 @@ def _add_ending(router: APIRouter, service: Service) -> None:
     @router.post(
         "/{delivery_id}/stop",
         operation_id="stop_delivery",
-        status_code=202,
-        response_model=DeliveryAccepted,
-        responses={
-            202: answer(
-                documents.ACCEPTED_EXAMPLE, description="It stops before its next command."
-            ),
-            **problems(404, 409),
-        },
+        **answers(
+            DeliveryAccepted,
+            404,
+            409,
+            status=HTTPStatus.ACCEPTED,
+            description="It stops before its next command.",
+        ),
     )
     async def stop(delivery_id: Delivery, token: RunToken) -> Response:
         """Ask a delivery to stop before its next command."""
@@ -272,8 +282,7 @@ def _add_ending(router: APIRouter, service: Service) -> None:
     @router.post(
         "/{delivery_id}/withdraw",
         operation_id="withdraw_delivery",
-        response_model=DeliveryWithdrawn,
-        responses={200: answer(documents.WITHDRAWN_EXAMPLE), **problems(404, 409)},
+        **answers(DeliveryWithdrawn, 404, 409),
     )
     async def withdraw_delivery(delivery_id: Delivery, token: RunToken) -> Response:
         """Give up what may still be sent of a delivery, as `keyrig deliver --withdraw` does."""
@@ -281,7 +290,7 @@ def _add_ending(router: APIRouter, service: Service) -> None:
         return json_response(await run_in_threadpool(_withdraw, service, delivery_id))
 
 
-def _deliver(service: Service, asked: DeliveryRequest, name: str) -> dict[str, Any]:
+def _deliver(service: Service, asked: DeliveryRequest, name: str) -> DeliveryAccepted:
     rig = served_rig(service, asked.rig).usable()
     device = entity_of(asked.device)
     if all(each.entity_id != device for each in rig.device):
@@ -343,7 +352,9 @@ def _see_who_returns(
         returning.party_for(command.request_id, command.originator)
 
 
-def _resume(service: Service, delivery_id: str, asked: ResumeRequest, name: str) -> dict[str, Any]:
+def _resume(
+    service: Service, delivery_id: str, asked: ResumeRequest, name: str
+) -> DeliveryAccepted:
     batch = _batch(service, delivery_id)
     rig = served_rig(service, batch.rig_name).usable()
     options = DeliveryOptions(
@@ -354,22 +365,22 @@ def _resume(service: Service, delivery_id: str, asked: ResumeRequest, name: str)
     return _begin(service, DeliveryOrder(rig=rig, batch=batch, options=options), name)
 
 
-def _begin(service: Service, order: DeliveryOrder, name: str) -> dict[str, Any]:
+def _begin(service: Service, order: DeliveryOrder, name: str) -> DeliveryAccepted:
     operation = service.operations.start(order, name)
-    return _accepted(order.batch, operation.id, "running")
+    return _accepted(order.batch, operation.id)
 
 
-def _accepted(batch: LocalBatch, operation_id: str, state: str) -> dict[str, Any]:
+def _accepted(batch: LocalBatch, operation_id: str) -> DeliveryAccepted:
     href = f"{DELIVERIES_PATH}/{batch.id}"
-    return {
-        "delivery_id": batch.id,
-        "operation_id": operation_id,
-        "rig": batch.rig_name,
-        "device": str(batch.device),
-        "state": state,
-        "href": href,
-        "events": f"{href}/events",
-    }
+    return DeliveryAccepted(
+        delivery_id=batch.id,
+        operation_id=operation_id,
+        rig=batch.rig_name,
+        device=str(batch.device),
+        state="running",
+        href=href,
+        events=f"{href}/events",
+    )
 
 
 def _batch(service: Service, delivery_id: str) -> LocalBatch:
@@ -390,7 +401,7 @@ def _last_operation(service: Service, batch: LocalBatch) -> Operation | None:
     return ledger.operations.operation(ids[-1]) if ids else None
 
 
-def _list(service: Service, limit: int, before: str | None, device: str | None) -> dict[str, Any]:
+def _list(service: Service, limit: int, before: str | None, device: str | None) -> DeliveryList:
     ledger = service.ledgers.reading
     of_device = None if device is None else entity_of(device)
     with ledger.reading():
@@ -399,7 +410,7 @@ def _list(service: Service, limit: int, before: str | None, device: str | None) 
         except LedgerRefused:
             raise delivery_unknown(str(before)) from None
         shown = found[:limit]
-        summaries = [
+        summaries = tuple(
             _summary(
                 service,
                 batch,
@@ -407,31 +418,28 @@ def _list(service: Service, limit: int, before: str | None, device: str | None) 
                 _last_operation(service, batch),
             )
             for batch in shown
-        ]
-    return {
-        "deliveries": summaries,
-        "next": shown[-1].id if len(found) > limit else None,
-    }
+        )
+    return DeliveryList(deliveries=summaries, next=shown[-1].id if len(found) > limit else None)
 
 
-def _document(service: Service, delivery_id: str) -> dict[str, Any]:
+def _document(service: Service, delivery_id: str) -> DeliveryDocument:
     ledger = service.ledgers.reading
     with ledger.reading():
         batch = _batch(service, delivery_id)
         commands = ledger.local_commands.commands(batch.id)
         operation = _last_operation(service, batch)
-    return {
-        **_summary(service, batch, commands, operation),
-        "problem": operation.problem if operation else None,
-        "stoppable": operation is not None and service.operations.is_running(operation.id),
-        "commands": [
-            {
-                **described_command(command),
-                "answer": answer_document(command).decode() if command.answer else None,
-            }
+    problem = operation.problem if operation else None
+    return DeliveryDocument(
+        **dict(_summary(service, batch, commands, operation)),
+        problem=None if problem is None else Problem.model_validate(problem),
+        stoppable=operation is not None and service.operations.is_running(operation.id),
+        commands=tuple(
+            DeliveredCommand.of_batch(
+                command, answer=answer_document(command).decode() if command.answer else None
+            )
             for command in commands
-        ],
-    }
+        ),
+    )
 
 
 def _summary(
@@ -439,20 +447,22 @@ def _summary(
     batch: LocalBatch,
     commands: tuple[LocalCommand, ...],
     operation: Operation | None,
-) -> dict[str, Any]:
-    return {
-        "delivery_id": batch.id,
-        "operation_id": operation.id if operation else None,
-        "rig": batch.rig_name,
-        "device": str(batch.device),
-        "state": _state(service, batch, commands, operation),
-        "rule": batch.rule.value,
-        "taken_in_at": batch.taken_in_at.isoformat(),
-        "finished_at": batch.finished_at.isoformat() if batch.finished_at else None,
-        "detail": batch.detail,
-        "left": sum(each.is_open for each in commands),
-        "states": states_of(commands),
-    }
+) -> DeliverySummary:
+    return DeliverySummary.model_validate(
+        {
+            "delivery_id": batch.id,
+            "operation_id": operation.id if operation else None,
+            "rig": batch.rig_name,
+            "device": batch.device,
+            "state": _state(service, batch, commands, operation),
+            "rule": batch.rule,
+            "taken_in_at": batch.taken_in_at,
+            "finished_at": batch.finished_at,
+            "detail": batch.detail,
+            "left": sum(each.is_open for each in commands),
+            "states": states_of(commands),
+        }
+    )
 
 
 def _state(
@@ -488,7 +498,7 @@ def _watchable(service: Service, delivery_id: str) -> Operation:
     return operation
 
 
-def _stop(service: Service, delivery_id: str, who: str) -> dict[str, Any]:
+def _stop(service: Service, delivery_id: str, who: str) -> DeliveryAccepted:
     batch = _batch(service, delivery_id)
     operation = _last_operation(service, batch)
     if operation is None or not service.operations.stop(operation.id, who):
@@ -499,10 +509,10 @@ def _stop(service: Service, delivery_id: str, who: str) -> dict[str, Any]:
             f"delivery {delivery_id} is not under way in this server",
             "there is nothing to do",
         )
-    return _accepted(batch, operation.id, "running")
+    return _accepted(batch, operation.id)
 
 
-def _withdraw(service: Service, delivery_id: str) -> dict[str, Any]:
+def _withdraw(service: Service, delivery_id: str) -> DeliveryWithdrawn:
     batch = _batch(service, delivery_id)
     withdrawn = withdraw(service.home, service.ledgers.writing, batch, service.clock())
-    return {"delivery_id": batch.id, "withdrawn": withdrawn}
+    return DeliveryWithdrawn(delivery_id=batch.id, withdrawn=withdrawn)

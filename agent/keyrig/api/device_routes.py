@@ -10,28 +10,27 @@ from fastapi import APIRouter, Body, Query, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response  # noqa: TC002 - FastAPI reads the annotations
 
-from keyrig.api import api_examples as examples
 from keyrig.api.access import ReadToken, RunToken  # noqa: TC001 - as above
-from keyrig.api.api_documents import (
-    DeviceFactsDocument,
-    DueDocument,
-    FactRecorded,
+from keyrig.api.api_documents import FactRecorded, StatusRecorded
+from keyrig.api.api_responses import answers, conflict, invalid, json_response
+from keyrig.api.json_bodies import JSONRoute
+from keyrig.api.problem_documents import ProblemFound, problem
+from keyrig.api.request_bodies import (
+    FACT_EXAMPLE,
+    INVENTORY_EXAMPLE,
+    STATUS_EXAMPLE,
     FactSaid,
-    InventoryTaken,
-    StatusRecorded,
     StatusSaid,
     entity_of,
 )
-from keyrig.api.api_responses import answer, conflict, invalid, json_response, problems
-from keyrig.api.json_bodies import JSONRoute
-from keyrig.api.problem_documents import ProblemFound, problem
 from keyrig.api.request_instants import utc_of
 from keyrig.api.rig_routes import DevicePath  # noqa: TC001 - as above
-from keyrig.documents.due_listing import due_document
-from keyrig.documents.fact_listing import device_document, record_fact
+from keyrig.base.clock import instant_text
+from keyrig.documents.due_document import DueDocument
+from keyrig.documents.fact_document import DeviceFactsDocument, InventoryDocument
 from keyrig.domain.known_facts import FactName, KnownFact, read_value
 from keyrig.run.inventory_facts import read_inventory, take_in
-from keyrig.run.outside_facts import learn_status
+from keyrig.run.outside_facts import learn_status, record_fact
 
 if TYPE_CHECKING:
     from keyrig.api.api_service import Service
@@ -44,7 +43,7 @@ _XML_BODY: Final[dict[str, Any]] = {
         "required": True,
         "description": "A DUIS Response to Read Inventory (8.2).",
         "content": {
-            media_type: {"schema": {"type": "string"}, "example": examples.INVENTORY}
+            media_type: {"schema": {"type": "string"}, "example": INVENTORY_EXAMPLE}
             for media_type in sorted(XML_TYPES)
         },
     }
@@ -58,8 +57,7 @@ def device_routes(service: Service) -> APIRouter:
     @router.get(
         "/duties",
         operation_id="duties",
-        response_model=DueDocument,
-        responses={200: answer(examples.DUE), **problems()},
+        **answers(DueDocument),
     )
     async def duties(
         token: ReadToken,
@@ -68,13 +66,12 @@ def device_routes(service: Service) -> APIRouter:
         """Give the duties that are due next over every rig, as `keyrig plan --next` does."""
         del token
         ledger, now = service.ledgers.writing, service.clock()
-        return json_response(await run_in_threadpool(due_document, ledger, now, limit))
+        return json_response(await run_in_threadpool(DueDocument.of, ledger, now, limit))
 
     @router.get(
         "/devices/{entity_id}/facts",
         operation_id="facts",
-        response_model=DeviceFactsDocument,
-        responses={200: answer(examples.DEVICE_FACTS), **problems()},
+        **answers(DeviceFactsDocument),
     )
     async def facts(
         entity_id: DevicePath,
@@ -87,7 +84,7 @@ def device_routes(service: Service) -> APIRouter:
         del token
         return json_response(
             await run_in_threadpool(
-                device_document,
+                DeviceFactsDocument.of,
                 service.ledgers.reading,
                 entity_of(entity_id),
                 service.clock(),
@@ -98,12 +95,11 @@ def device_routes(service: Service) -> APIRouter:
     @router.post(
         "/devices/{entity_id}/facts",
         operation_id="say_fact",
-        response_model=FactRecorded,
-        responses={200: answer(examples.FACT_RECORDED), **problems(400, 409)},
+        **answers(FactRecorded, 400, 409),
     )
     async def say_fact(
         entity_id: DevicePath,
-        said: Annotated[FactSaid, Body(examples=[examples.FACT_SAID])],
+        said: Annotated[FactSaid, Body(examples=[FACT_EXAMPLE])],
         token: RunToken,
     ) -> Response:
         """Say one thing of a device, as `keyrig facts set` does; nothing is overwritten."""
@@ -112,12 +108,11 @@ def device_routes(service: Service) -> APIRouter:
     @router.post(
         "/devices/{entity_id}/status",
         operation_id="say_status",
-        response_model=StatusRecorded,
-        responses={200: answer(examples.STATUS_RECORDED), **problems(400, 409)},
+        **answers(StatusRecorded, 400, 409),
     )
     async def say_status(
         entity_id: DevicePath,
-        said: Annotated[StatusSaid, Body(examples=[examples.STATUS_SAID])],
+        said: Annotated[StatusSaid, Body(examples=[STATUS_EXAMPLE])],
         token: RunToken,
     ) -> Response:
         """Record an SMI Status that was set elsewhere, as `keyrig facts status` does."""
@@ -128,8 +123,7 @@ def device_routes(service: Service) -> APIRouter:
     @router.post(
         "/inventory",
         operation_id="inventory",
-        response_model=InventoryTaken,
-        responses={200: answer(examples.INVENTORY_TAKEN), **problems(409, 415)},
+        **answers(InventoryDocument, 409, 415),
         openapi_extra=_XML_BODY,
     )
     async def inventory(request: Request, token: RunToken) -> Response:
@@ -147,7 +141,7 @@ def device_routes(service: Service) -> APIRouter:
     return router
 
 
-def _record(service: Service, text: str, said: FactSaid, token: Token) -> dict[str, Any]:
+def _record(service: Service, text: str, said: FactSaid, token: Token) -> FactRecorded:
     entity, fact, now = entity_of(text), said.root, service.clock()
     name = FactName(fact.name)
     value = fact.model_dump(mode="json")["value"]
@@ -162,18 +156,18 @@ def _record(service: Service, text: str, said: FactSaid, token: Token) -> dict[s
         name=name, value=read, at=utc_of(fact.at, "body.at"), source=source, recorded_at=now
     )
     line = record_fact(service.ledgers.writing, entity, told, now)
-    document = device_document(service.ledgers.writing, entity, now, history=False)
-    return {"told": line, "device": document}
+    device = DeviceFactsDocument.of(service.ledgers.writing, entity, now, history=False)
+    return FactRecorded(told=line, device=device)
 
 
-def _record_status(service: Service, text: str, said: StatusSaid, token: Token) -> dict[str, Any]:
+def _record_status(service: Service, text: str, said: StatusSaid, token: Token) -> StatusRecorded:
     entity, now, at = entity_of(text), service.clock(), utc_of(said.at, "body.at")
     if at is not None and at > now:
         raise conflict(
             "status-ahead",
             "A status that is yet to come",
             "record",
-            f"{at.isoformat()} lies ahead",
+            f"{instant_text(at)} lies ahead",
             "a status that is yet to come cannot be held; record it when it is",
         )
     is_news = learn_status(
@@ -184,12 +178,13 @@ def _record_status(service: Service, text: str, said: StatusSaid, token: Token) 
         source=said.source or f"token {token.name}",
         now=now,
     )
-    return {"entity_id": str(entity), "status": said.status.value, "is_news": is_news}
+    return StatusRecorded(entity_id=str(entity), status=said.status, is_news=is_news)
 
 
-def _take_in(service: Service, octets: bytes) -> dict[str, Any]:
+def _take_in(service: Service, octets: bytes) -> InventoryDocument:
     read = read_inventory(octets, "the uploaded document")
-    return take_in(service.ledgers.writing, read, service.clock())
+    taken = take_in(service.ledgers.writing, read, service.clock())
+    return InventoryDocument.model_validate(taken)
 
 
 def _media_type_unknown() -> ProblemFound:

@@ -19,7 +19,7 @@ from keyrig.api.problem_documents import (
     problem,
     problem_of,
 )
-from keyrig.base.clock import monotonic, utc_now
+from keyrig.base.clock import instant_text, monotonic, utc_now
 from keyrig.base.errors import DeviceBusy, RigBusy
 from keyrig.base.exit_codes import ExitCode, exit_code
 from keyrig.ledger.operation_record import Operation
@@ -114,7 +114,7 @@ class RunOrder:
         """Give it as plain JSON."""
         return {
             "devices": [str(device) for device in self.devices],
-            "execute_at": self.execute_at.isoformat() if self.execute_at else None,
+            "execute_at": instant_text(self.execute_at) if self.execute_at else None,
             "cancel": self.cancel,
             "accept_clock": self.accept_clock,
             "all_or_nothing": self.all_or_nothing,
@@ -323,7 +323,7 @@ class Operations:
             _log.exception("an operation met an unexpected error", operation=operation_id)
             found = internal_problem(order.step)
         finally:
-            told = None if found is None else found.model_dump(exclude_none=True)
+            told = None if found is None else found.model_dump()
             self._events.finish(operation_id, result, told)
             self._forget(operation_id)
             if isinstance(order, RunOrder):

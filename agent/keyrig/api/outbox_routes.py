@@ -8,12 +8,11 @@ from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response  # noqa: TC002 - FastAPI reads the annotations
 
-from keyrig.api import api_examples as examples
 from keyrig.api.access import ReadToken  # noqa: TC001 - as above
-from keyrig.api.api_documents import OutboxDocument
-from keyrig.api.api_responses import answer, json_response, problems
+from keyrig.api.api_responses import answers, json_response
 from keyrig.api.json_bodies import JSONRoute
-from keyrig.upstream.upstream_listing import listing_document
+from keyrig.documents.outbox_document import OutboxDocument
+from keyrig.upstream.upstream_listing import outbox_document
 
 if TYPE_CHECKING:
     from keyrig.api.api_service import Service
@@ -26,13 +25,12 @@ def outbox_routes(service: Service) -> APIRouter:
     @router.get(
         "/outbox",
         operation_id="outbox",
-        response_model=OutboxDocument,
-        responses={200: answer(examples.OUTBOX), **problems()},
+        **answers(OutboxDocument),
     )
     async def outbox(token: ReadToken) -> Response:
         """Say how every upstream stands: what waits, what is parked, what went wrong last."""
         del token
         ledger, settings = service.ledgers.reading, service.settings
-        return json_response(await run_in_threadpool(listing_document, ledger, settings))
+        return json_response(await run_in_threadpool(outbox_document, ledger, settings))
 
     return router

@@ -6,7 +6,13 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple
 
-from pydantic import BaseModel, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 from starlette.responses import Response
 
 from duis.errors import DocumentInvalid
@@ -59,7 +65,9 @@ class FieldFault(BaseModel):
 
 
 class Problem(BaseModel):
-    """Why something was not done, as RFC 9457 has it."""
+    """Why something was not done, as RFC 9457 has it; what is not known is left out."""
+
+    model_config = ConfigDict(json_schema_mode_override="validation")
 
     type: Annotated[str, Field(description="The code as a URI.")]
     title: Annotated[str, Field(description="The kind of problem; the same for every such.")]
@@ -79,6 +87,10 @@ class Problem(BaseModel):
     errors: Annotated[
         list[FieldFault] | None, Field(description="What is wrong with the request, one by one.")
     ] = None
+
+    @model_serializer(mode="wrap")
+    def _known(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in dump(self).items() if value is not None}
 
 
 class ProblemFound(Exception):  # noqa: N818 - an answer, not an error of the program
@@ -259,7 +271,7 @@ def problem_response(
 ) -> Response:
     """Make the answer that carries a problem document."""
     told: Problem = found.model_copy(update={"instance": instance}) if instance else found
-    document = _sayable(told.model_dump(exclude_none=True))
+    document = _sayable(told.model_dump())
     sent: dict[str, Any] = dict(headers or {})
     if told.code == "ledger-locked":
         sent.setdefault("Retry-After", str(RETRY_LOCKED_S))

@@ -11,19 +11,18 @@ from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - as above
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from keyrig.api import api_examples as examples
 from keyrig.api.access import ReadToken, RunToken  # noqa: TC001 - FastAPI reads the annotations
 from keyrig.api.api_documents import (
-    OPERATION_PATTERN,
-    OperationId,
+    RUN_EXAMPLE,
     RunAccepted,
     RunDocument,
+    RunDuty,
     RunList,
-    RunRequest,
-    entity_of,
+    RunNotBegun,
+    RunSummary,
 )
 from keyrig.api.api_responses import (
-    answer,
+    answers,
     conflict,
     device_unknown,
     json_response,
@@ -33,10 +32,19 @@ from keyrig.api.api_responses import (
 from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream
 from keyrig.api.json_bodies import JSONRoute
 from keyrig.api.operations import INTERRUPTED, RunOrder
+from keyrig.api.request_bodies import (
+    OPERATION_PATTERN,
+    RUN_EXAMPLES,
+    OperationId,
+    RunRequest,
+    entity_of,
+)
 from keyrig.api.request_instants import utc_of
 from keyrig.api.rig_routes import RigText, served_rig
+from keyrig.base.clock import instant_text
 from keyrig.base.errors import LedgerRefused
 from keyrig.config.places import lock_of
+from keyrig.documents.plan_document import NotBegunPart
 from keyrig.ledger.run_record import gather
 from keyrig.report.report_formats import report_octets, sealed_evidence
 from keyrig.run.rig_locks import is_held
@@ -61,7 +69,7 @@ RunId = Annotated[
     Path(
         pattern=OPERATION_PATTERN,
         description="The run's id, which is its operation's.",
-        examples=["52fe54b1c0e94ad0a7bb2b8b2f1c6f11"],
+        examples=[RUN_EXAMPLE],
     ),
 ]
 EventNumber = Annotated[int, Field(ge=0, le=2**31)]
@@ -69,13 +77,26 @@ _LINKS: Final[dict[str, Any]] = {
     f"{name}_of_it": {"operationId": name, "parameters": {"run_id": "$response.body#/operation_id"}}
     for name in ("run", "stop", "report", "evidence")
 }
-_ACCEPTED: Final = answer(
-    examples.RUN_ACCEPTED,
+_ACCEPTED: Final = answers(
+    RunAccepted,
+    400,
+    404,
+    409,
+    status=HTTPStatus.ACCEPTED,
     description="It has begun; Location says where its state is.",
     more={
         "headers": {"Location": {"schema": {"type": "string"}, "required": True}},
         "links": _LINKS,
     },
+)
+_AT_EXAMPLE: Final = "2026-11-24T09:00:00.000Z"
+_EVENTS_EXAMPLE: Final = (
+    "retry: 2000\n\n"
+    'event: operation-accepted\ndata: {"schema": 1, "number": 1, "type": "operation-accepted", '
+    f'"at": "{_AT_EXAMPLE}", "operation": "{RUN_EXAMPLE}", "rig": "emulated-home"}}\nid: 1\n\n'
+    ": heartbeat\n\n"
+    'event: operation-finished\ndata: {"schema": 1, "number": 2, "type": "operation-finished", '
+    f'"at": "{_AT_EXAMPLE}", "result": "done", "problem": null}}\nid: 2\n\n'
 )
 
 
@@ -86,14 +107,10 @@ def run_routes(service: Service) -> APIRouter:
     @router.post(
         "",
         operation_id="start_run",
-        status_code=202,
-        response_model=RunAccepted,
-        responses={202: _ACCEPTED, **problems(400, 404, 409)},
+        **_ACCEPTED,
     )
     async def start_run(
-        asked: Annotated[
-            RunRequest, Body(examples=[examples.RUN_REQUEST, examples.RUN_REQUEST_ONE])
-        ],
+        asked: Annotated[RunRequest, Body(examples=RUN_EXAMPLES)],
         token: RunToken,
     ) -> Response:
         """Begin a run, and answer at once with its operation.
@@ -102,13 +119,12 @@ def run_routes(service: Service) -> APIRouter:
         """
         operation = await run_in_threadpool(_start, service, asked, token.name)
         accepted = _accepted(operation.id, operation.rig_name)
-        return json_response(accepted, HTTPStatus.ACCEPTED, {"Location": accepted["href"]})
+        return json_response(accepted, HTTPStatus.ACCEPTED, {"Location": accepted.href})
 
     @router.get(
         "",
         operation_id="runs",
-        response_model=RunList,
-        responses={200: answer(examples.RUNS), **problems(404)},
+        **answers(RunList, 404),
     )
     async def runs(
         token: ReadToken,
@@ -129,8 +145,7 @@ def run_routes(service: Service) -> APIRouter:
     @router.get(
         "/{run_id}",
         operation_id="run",
-        response_model=RunDocument,
-        responses={200: answer(examples.RUN), **problems(404)},
+        **answers(RunDocument, 404),
     )
     async def run(run_id: RunId, token: ReadToken) -> Response:
         """Give how a run stands, what came of its duties, and why others were not begun."""
@@ -140,12 +155,13 @@ def run_routes(service: Service) -> APIRouter:
     @router.post(
         "/{run_id}/stop",
         operation_id="stop",
-        status_code=202,
-        response_model=RunAccepted,
-        responses={
-            202: answer(examples.RUN_ACCEPTED, description="It stops before its next command."),
-            **problems(404, 409),
-        },
+        **answers(
+            RunAccepted,
+            404,
+            409,
+            status=HTTPStatus.ACCEPTED,
+            description="It stops before its next command.",
+        ),
     )
     async def stop(run_id: RunId, token: RunToken) -> Response:
         """Ask a run to stop before its next command; the next run goes on with what is left."""
@@ -213,7 +229,7 @@ def run_routes(service: Service) -> APIRouter:
                 "content": {
                     "text/event-stream": {
                         "schema": STREAM_FORM,
-                        "example": examples.EVENTS,
+                        "example": _EVENTS_EXAMPLE,
                     }
                 },
             },
@@ -259,7 +275,7 @@ def _start(service: Service, asked: RunRequest, name: str) -> Operation:
             "execute-at-past",
             "It must lie ahead",
             "start-run",
-            f"execute_at {execute_at.isoformat()} has passed",
+            f"execute_at {instant_text(execute_at)} has passed",
             "give an instant that lies ahead, or none",
         )
     order = RunOrder(
@@ -273,18 +289,18 @@ def _start(service: Service, asked: RunRequest, name: str) -> Operation:
     return service.operations.start(order, name)
 
 
-def _accepted(operation_id: str, rig_name: str) -> dict[str, Any]:
+def _accepted(operation_id: str, rig_name: str) -> RunAccepted:
     href = f"/api/v1/runs/{operation_id}"
-    return {
-        "operation_id": operation_id,
-        "rig": rig_name,
-        "state": "running",
-        "href": href,
-        "events": f"{href}/events",
-    }
+    return RunAccepted(
+        operation_id=operation_id,
+        rig=rig_name,
+        state="running",
+        href=href,
+        events=f"{href}/events",
+    )
 
 
-def _stop(service: Service, run_id: str, who: str) -> dict[str, Any]:
+def _stop(service: Service, run_id: str, who: str) -> RunAccepted:
     operation, run = _found(service.ledgers.reading, run_id)
     if not service.operations.stop(run_id, who):
         state = _state(service, operation, run)
@@ -316,36 +332,30 @@ def _found(ledger: Ledger, run_id: str) -> tuple[Operation | None, Run | None]:
     return operation, run
 
 
-def _run(service: Service, run_id: str) -> dict[str, Any]:
+def _run(service: Service, run_id: str) -> RunDocument:
     ledger = service.ledgers.reading
     with ledger.reading():
         operation, run = _found(ledger, run_id)
         attempts = ledger.runs.attempts(run_id)
         not_begun = ledger.facts.not_begun_in(run_id)
-    return {
-        **_summary(service, run_id, operation, run),
-        "stoppable": service.operations.is_running(run_id),
-        "has_events": operation is not None,
-        "has_report": run is not None,
-        "duties": [
-            {
-                "entity_id": str(attempt.device),
-                "requirement": attempt.requirement,
-                "started_at": attempt.started_at.isoformat(),
-                "finished_at": attempt.finished_at.isoformat() if attempt.finished_at else None,
-                "outcome": attempt.outcome.value if attempt.outcome else None,
-                "detail": attempt.detail,
-            }
-            for attempt in attempts
-        ],
-        "not_begun": [
-            {"entity_id": str(device), "requirement": requirement, **why.document()}
+    return RunDocument(
+        **dict(_summary(service, run_id, operation, run)),
+        stoppable=service.operations.is_running(run_id),
+        has_events=operation is not None,
+        has_report=run is not None,
+        duties=tuple(RunDuty.model_validate(attempt) for attempt in attempts),
+        not_begun=tuple(
+            RunNotBegun(
+                entity_id=str(device),
+                requirement=requirement,
+                **dict(NotBegunPart.model_validate(why)),
+            )
             for device, requirement, why in not_begun
-        ],
-    }
+        ),
+    )
 
 
-def _runs(service: Service, limit: int, before: str | None, rig_name: str | None) -> dict[str, Any]:
+def _runs(service: Service, limit: int, before: str | None, rig_name: str | None) -> RunList:
     ledger = service.ledgers.reading
     with ledger.reading():
         try:
@@ -355,28 +365,29 @@ def _runs(service: Service, limit: int, before: str | None, rig_name: str | None
             raise run_unknown(before) from None
         shown = ids[:limit]
         operations, runs = ledger.operations.of(shown), ledger.runs.of(shown)
-    return {
-        "runs": [_summary(service, i, operations.get(i), runs.get(i)) for i in shown],
-        "next": shown[-1] if len(ids) > limit else None,
-    }
+    return RunList(
+        runs=tuple(_summary(service, i, operations.get(i), runs.get(i)) for i in shown),
+        next=shown[-1] if len(ids) > limit else None,
+    )
 
 
 def _summary(
     service: Service, run_id: str, operation: Operation | None, run: Run | None
-) -> dict[str, Any]:
+) -> RunSummary:
     first = operation.requested_at if operation else run.started_at if run else None
     last = operation.finished_at if operation else run.finished_at if run else None
-    assert first is not None
-    return {
-        "operation_id": run_id,
-        "rig": operation.rig_name if operation else run.rig_name if run else "",
-        "state": _state(service, operation, run),
-        "started_at": first.isoformat(),
-        "finished_at": last.isoformat() if last else None,
-        "requested_by": operation.requested_by if operation else None,
-        "request": operation.request if operation else None,
-        "problem": operation.problem if operation else None,
-    }
+    return RunSummary.model_validate(
+        {
+            "operation_id": run_id,
+            "rig": operation.rig_name if operation else run.rig_name if run else "",
+            "state": _state(service, operation, run),
+            "started_at": first,
+            "finished_at": last,
+            "requested_by": operation.requested_by if operation else None,
+            "request": operation.request if operation else None,
+            "problem": operation.problem if operation else None,
+        }
+    )
 
 
 def _state(service: Service, operation: Operation | None, run: Run | None) -> str:

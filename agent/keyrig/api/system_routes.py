@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
@@ -11,15 +11,22 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from keyrig.api import api_examples as examples
 from keyrig.api.access import ReadToken  # noqa: TC001 - FastAPI reads the annotations
 from keyrig.api.api_documents import Live
-from keyrig.api.api_responses import answer, json_response, problems
+from keyrig.api.api_responses import json_response, problems
 from keyrig.api.json_bodies import JSONRoute
 from keyrig.base.errors import LedgerError
+from keyrig.documents.document_model import example_of
 
 if TYPE_CHECKING:
     from keyrig.api.api_service import Service
+
+
+_METRICS_EXAMPLE: Final = (
+    "# HELP keyrig_duties_open Duties still to be done.\n"
+    "# TYPE keyrig_duties_open gauge\n"
+    "keyrig_duties_open 19.0\n"
+)
 
 
 def system_routes(service: Service) -> APIRouter:
@@ -30,7 +37,10 @@ def system_routes(service: Service) -> APIRouter:
         "/api/v1/health",
         operation_id="health",
         response_model=Live,
-        responses={200: answer(examples.HEALTH), 422: {"description": "Never."}},
+        responses={
+            200: {"content": {"application/json": {"example": example_of(Live)}}},
+            422: {"description": "Never."},
+        },
     )
     async def health() -> Response:
         """Say whether the server answers, and whether it is ready; needs no token."""
@@ -41,7 +51,10 @@ def system_routes(service: Service) -> APIRouter:
         operation_id="metrics",
         response_class=PlainTextResponse,
         responses={
-            200: answer(examples.METRICS, media_type="text/plain"),
+            200: {
+                "description": "What was asked for.",
+                "content": {"text/plain": {"example": _METRICS_EXAMPLE}},
+            },
             **problems(),
         },
     )
@@ -54,18 +67,20 @@ def system_routes(service: Service) -> APIRouter:
     return router
 
 
-def _health(service: Service) -> dict[str, Any]:
+def _health(service: Service) -> Live:
     checks = {
         "ledger": _is_ledger_good(service),
         "rigs": all(served.rig is not None for served in service.rigs.all()),
         "events": service.events.is_alive() and not service.closing,
     }
-    return {
-        "live": True,
-        "ready": all(checks.values()),
-        "version": version("keyrig"),
-        "checks": [{"what": what, "good": good} for what, good in checks.items()],
-    }
+    return Live.model_validate(
+        {
+            "live": True,
+            "ready": all(checks.values()),
+            "version": version("keyrig"),
+            "checks": [{"what": what, "good": good} for what, good in checks.items()],
+        }
+    )
 
 
 def _is_ledger_good(service: Service) -> bool:

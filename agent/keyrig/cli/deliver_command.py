@@ -157,10 +157,11 @@ def _handover(
 
 def _show_checked(handover: Handover, observe: Observer) -> int:
     from keyrig.base.clock import utc_now
-    from keyrig.documents.delivery_listing import checked_command
+    from keyrig.documents.delivery_document import CheckedCommand
 
     for position, command in enumerate(handover.check(utc_now()), 1):
-        observe("local-command", **checked_command(command, position, handover.device))
+        document = CheckedCommand.of(command, position, handover.device)
+        observe("local-command", **document.fields())
     return 0
 
 
@@ -203,7 +204,7 @@ def _withdraw(observe: Observer, name: str) -> int:
 
 def _list(observe: Observer, device: EntityIdentifier | None) -> int:
     from keyrig.config.places import ledger_path
-    from keyrig.documents.delivery_listing import described_batch
+    from keyrig.documents.delivery_document import BatchDocument
     from keyrig.ledger.ledger import Ledger
 
     path = ledger_path()
@@ -212,7 +213,7 @@ def _list(observe: Observer, device: EntityIdentifier | None) -> int:
     with Ledger(path, create=False) as ledger:
         for batch in ledger.local_commands.batches(device):
             commands = ledger.local_commands.commands(batch.id)
-            observe("local-batch", **described_batch(batch, commands))
+            observe("local-batch", **BatchDocument.of(batch, commands).fields())
     return 0
 
 

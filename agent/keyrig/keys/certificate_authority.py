@@ -14,6 +14,7 @@ from gbcs.certificates import subject_key_identifier_of
 from gbcs.certification_request import CertificationRequest
 from gbcs.keys import public_octets
 from gbcs.roles import KeyUsage
+from keyrig.base.clock import second_text
 from keyrig.base.errors import AuthorityMissing, AuthorityUnavailable, KeyStoreError
 from keyrig.keys.given_certificates import GivenCertificate
 from keyrig.keys.lab_pki import TestCertificationAuthority
@@ -63,7 +64,7 @@ class CertificationOrder:
     @property
     def line(self) -> str:
         """One line for whoever certifies: device, use, key identifier, by when."""
-        until = "no deadline" if self.due_by is None else f"by {self.due_by:%Y-%m-%dT%H:%M:%SZ}"
+        until = "no deadline" if self.due_by is None else f"by {second_text(self.due_by)}"
         return (
             f"device {self.device}, {self.key_usage.gbcs_name}, key identifier "
             f"{self.key_identifier.hex()}, {until}"

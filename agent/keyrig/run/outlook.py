@@ -11,6 +11,7 @@ from keyrig.domain.clock_trust import clock_event, judge_clock
 from keyrig.domain.device_facts import LedgerFacts
 from keyrig.domain.known_facts import DeviceRecord, KnownFact, fold, news
 from keyrig.domain.smi_status import Standing
+from keyrig.duties.explain import explain
 from keyrig.duties.plan import Plan, plan
 from keyrig.duties.rules import Rules, built_in_rules, load_rules, rules_with
 from keyrig.ledger.ledger import Ledger
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from keyrig.config.places import Places
+    from keyrig.duties.explain import Explanation
     from keyrig.run.certification_requests import WaitingRequest
 
 
@@ -136,3 +138,17 @@ def outlook_of(
         rules=rules,
         requests=requests,
     )
+
+
+def explanations_of(outlook: Outlook) -> list[Explanation]:
+    """Return the explanation of every duty of a rig's plan, in its order."""
+    return [
+        explain(
+            outlook.rules,
+            duty,
+            outlook.records[duty.device],
+            outlook.attempts.of(duty.device, duty.requirement),
+            outlook.statuses[duty.device],
+        )
+        for duty in outlook.plan.duties
+    ]

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from keyrig.base.clock import monotonic, utc_now
+from keyrig.documents.outbox_document import UpstreamStandingPart
 from keyrig.ledger.ledger import Ledger
 from keyrig.upstream.publisher import Courier
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from pathlib import Path
 
     from keyrig.base.observing import Observer
     from keyrig.config.settings import Settings
-    from keyrig.ledger.upstream_standing import UpstreamStanding
 
 PROGRESS_EVERY_S: Final = 1.0
 
@@ -56,25 +55,10 @@ def report_upstream(
             settled = courier.wait_until_settled(until, monotonic() + PROGRESS_EVERY_S)
         standings = courier.standing()
         for name, standing in standings.items():
-            observe("upstream-standing", upstream=name, **standing_document(standing))
+            observe(
+                "upstream-standing", upstream=name, **UpstreamStandingPart.of(standing).fields()
+            )
     return not any(standing.waiting for standing in standings.values())
-
-
-def standing_document(standing: UpstreamStanding) -> dict[str, Any]:
-    """Give how an upstream stands, ready for JSON."""
-    upstream = standing.upstream
-    return {
-        "waiting": standing.waiting,
-        "parked": standing.parked,
-        "held_back": standing.held_back,
-        "oldest_waiting_at": _text(standing.oldest_waiting_at),
-        "last_told_at": _text(upstream.last_told_at),
-        "stopped": upstream.stopped,
-        "failures": upstream.failures,
-        "last_error": upstream.last_error,
-        "last_error_at": _text(upstream.last_error_at),
-        "retry_at": _text(upstream.retry_at),
-    }
 
 
 def _make_due(ledger_path: Path, names: list[str], *, insist: bool) -> None:
@@ -85,7 +69,3 @@ def _make_due(ledger_path: Path, names: list[str], *, insist: bool) -> None:
             upstream = ledger.upstreams.get(name)
             if upstream.retry_at is not None and (insist or not upstream.retry_asked):
                 ledger.upstreams.make_due(name)
-
-
-def _text(instant: datetime | None) -> str | None:
-    return None if instant is None else instant.isoformat()

@@ -7,6 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
+from keyrig.base.clock import instant_text
 from keyrig.base.outside_files import Unreadable, parse_json, read_octets
 from keyrig.base.private_files import open_private
 
@@ -51,7 +52,7 @@ class RadioStandings:
             radio |= {
                 "state": fields["state"],
                 "reason": fields["reason"],
-                "since": self._clock().isoformat(),
+                "since": instant_text(self._clock()),
             }
         elif event_type == "network":
             radio = self._radios.setdefault(fields["radio"], {"devices": {}})
