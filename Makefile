@@ -11,7 +11,7 @@ TEST_WORKERS ?= $(shell echo $$((2 * $$(nproc))))
 # Debian's, for the tests that talk to a broker, to a browser and to a PKCS#11 token.
 TEST_PACKAGES := mosquitto chromium chromium-driver fonts-dejavu-core xmlsec1 softhsm2
 
-.PHONY: run test test-packages interruptions reference-model bench lint lock clean help
+.PHONY: run test test-packages interruptions reference-model bench lint docs check-docs changelog lock clean help
 
 help:  ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
@@ -38,6 +38,7 @@ lint: $(VENV)/dev.stamp  ## Check style, types, and the order of the rooms.
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+	@$(BIN)/towncrier build --draft --version next >/dev/null
 
 test-packages:  ## Install Debian's packages for the tests, where root may and apt-get is there.
 	@missing=; for package in $(TEST_PACKAGES); do \
@@ -77,6 +78,15 @@ reference-model: $(VENV)/dev.stamp  ## Compare a thousand long histories with th
 
 bench: $(VENV)/dev.stamp  ## Measure, and write build/bench.json.
 	$(BIN)/python benchmarks/bench.py
+
+docs: $(VENV)/dev.stamp  ## Write what the documents have from the code: API, schemas, commands.
+	@$(BIN)/python tests/docs/captures.py
+
+check-docs: $(VENV)/dev.stamp  ## Say what the documents show that is not so any more.
+	@$(BIN)/python tests/docs/captures.py --check
+
+changelog: $(VENV)/dev.stamp  ## Show what the fragments in changelog.d make together.
+	@$(BIN)/towncrier build --draft --version next
 
 lock: $(VENV)/dev.stamp  ## Make the lock files anew from pyproject.toml.
 	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --allow-unsafe --output-file requirements.lock --extra build pyproject.toml

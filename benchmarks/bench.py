@@ -30,7 +30,7 @@ from gbcs.message import CRAFlag, Message
 from gbcs.protection import protect, verify_mac, verify_signature
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import compose, decode_payload
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.config.places import ledger_path
 from keyrig.keys.store_opening import open_keystore
 from keyrig.ledger.ledger import Ledger
@@ -212,7 +212,7 @@ def ledger_writes() -> tuple[float, float, float]:
         for name, listener in listeners:
             event.listen(Engine, name, listener)
         try:
-            if run_command(["run", "--json"]):
+            if run_cli(["run", "--json"]):
                 raise RuntimeError("the run failed")
         finally:
             for name, listener in listeners:

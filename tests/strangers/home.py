@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from unittest import mock
 
 from gbcs.entity import EntityIdentifier
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from meterstub.memory import DeviceMemory
 from strangers.devices import HOME, memory_of
 from strangers.openssl_pki import (
@@ -143,7 +143,7 @@ def keyrig_here(home: Path, *arguments: str | Path) -> Done:
         redirect_stdout(out),
         redirect_stderr(err),
     ):
-        code = run_command([str(each) for each in arguments])
+        code = run_cli([str(each) for each in arguments])
     assert "Traceback" not in err.getvalue(), err.getvalue()
     return Done(code, out.getvalue(), err.getvalue())
 

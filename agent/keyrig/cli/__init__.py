@@ -82,10 +82,10 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
-    sys.exit(run_command(arguments))
+    sys.exit(run_cli(arguments))
 
 
-def run_command(arguments: list[str] | None = None) -> int:
+def run_cli(arguments: list[str] | None = None) -> int:
     """Run the command line and give its exit code; every known error is one line on stderr."""
     try:
         result: Any = cli.main(args=arguments, prog_name="keyrig", standalone_mode=False)

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from keyrig.config.rig_file import Rig
 
-from typing import TYPE_CHECKING
-
 if TYPE_CHECKING:
     from collections.abc import Mapping
 

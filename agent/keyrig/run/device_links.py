@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 from keyrig.base.clock import utc_now
 from keyrig.config.rig_file import LineSettings, ServiceSettings, ZigBeeSettings
+from keyrig.run.hosting import emulated_authority, hosted_devices
+from keyrig.run.rig_locks import held
+from keyrig.run.rig_organisations import keystore_of
 from keyrig.transports.line.gfi_link import GFILink
 from keyrig.transports.line.hdlc_link import HDLCLink
 from keyrig.transports.zigbee.radio_standings import RadioStandings
@@ -24,9 +27,6 @@ if TYPE_CHECKING:
     from keyrig.session.link import Link
     from keyrig.transports.zigbee.radio_role import RadioRole
     from keyrig.transports.zigbee.radio_thread import Radio
-from keyrig.run.hosting import emulated_authority, hosted_devices
-from keyrig.run.rig_locks import held
-from keyrig.run.rig_organisations import keystore_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

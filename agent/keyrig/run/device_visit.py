@@ -25,8 +25,11 @@ from keyrig.domain.device_facts import Cause, NotBegun, Outcome
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.domain.states import ScheduledState
 from keyrig.duties.plan import duty_id
+from keyrig.run.bench import REASON_SHOWN, Bench, DeviceOnRig, Tally
+from keyrig.run.bookkeeping import expects_alert, tell_consequences, tell_request
 from keyrig.run.certification_requests import submit
 from keyrig.run.duty_outcomes import finish_duty
+from keyrig.run.held_back import record_and_tell_not_begun
 from keyrig.session.steps.cancel_replacement import cancel_replacement
 from keyrig.session.steps.effects import (
     AdvanceKeyChange,
@@ -55,9 +58,6 @@ if TYPE_CHECKING:
     from keyrig.duties.plan import Duty
     from keyrig.session.session_context import SessionContext
     from keyrig.session.steps.effects import Effect, Script
-from keyrig.run.bench import REASON_SHOWN, Bench, DeviceOnRig, Tally
-from keyrig.run.bookkeeping import expects_alert, tell_consequences, tell_request
-from keyrig.run.held_back import record_and_tell_not_begun
 
 
 class DeviceVisit:

@@ -10,6 +10,7 @@ from keyrig.base.errors import (
 )
 from keyrig.domain.device_facts import NotBegun
 from keyrig.domain.states import RunOutcome
+from keyrig.run.bench import REASON_SHOWN, Bench, Tally
 from keyrig.run.preflight import Footing
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from keyrig.domain.device_facts import DeviceFacts
     from keyrig.duties.plan import Duty
     from keyrig.run.preflight import Lack, Need
-from keyrig.run.bench import REASON_SHOWN, Bench, Tally
 
 
 def lacking_needs(

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from keyrig.base.clock import utc_now
 from keyrig.base.errors import SettingsError
 from keyrig.base.observing import Observer, unobserved
-from keyrig.config.places import make_home
+from keyrig.config.places import Places, make_home, places_of
 from keyrig.keys.lab_pki import RegisteringAuthority, TestCertificationAuthority
 from keyrig.run.emulation import EmulatedDevices
+from keyrig.run.rig_locks import held
+from keyrig.run.rig_organisations import keystore_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
     from keyrig.keys.key_store import KeyStore
     from keyrig.keys.lab_pki import CertificateAuthority
     from keyrig.run.emulation import Line
-from keyrig.config.places import Places, places_of
-from keyrig.run.rig_locks import held
-from keyrig.run.rig_organisations import keystore_of
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from keyrig.base.device_locks import holding
 from keyrig.base.errors import RigBusy
 from keyrig.base.lock_files import open_lock, take_lock
 from keyrig.base.observing import Observer, unobserved
-from keyrig.config.places import make_home
+from keyrig.config.places import Places, make_home, places_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from keyrig.config.rig_file import Rig
-from keyrig.config.places import Places, places_of
 
 LOCK_WAIT_S: Final = 60.0
 

@@ -14,15 +14,6 @@ from keyrig.base.errors import (
 from keyrig.domain.clock_trust import ClockFinding, WatchedClock, clock_event
 from keyrig.domain.states import RunOutcome
 from keyrig.ledger.clock_record import check_clock
-from keyrig.run.certification_requests import submit
-from keyrig.session.session_context import SessionContext
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
-    from datetime import datetime
-
-    from gbcs.entity import EntityIdentifier
-    from keyrig.duties.plan import Duty
 from keyrig.run.bench import Bench, DeviceOnRig, RunResult, Tally, plan_for
 from keyrig.run.bookkeeping import (
     expects_alert,
@@ -32,8 +23,17 @@ from keyrig.run.bookkeeping import (
     record_facts,
     tell_request,
 )
+from keyrig.run.certification_requests import submit
 from keyrig.run.device_visit import DeviceVisit
 from keyrig.run.held_back import hold_back, lacking_needs
+from keyrig.session.session_context import SessionContext
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from datetime import datetime
+
+    from gbcs.entity import EntityIdentifier
+    from keyrig.duties.plan import Duty
 
 
 def run(

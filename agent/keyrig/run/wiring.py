@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING
 
 from keyrig.base.clock import elapsed, monotonic, utc_now
 from keyrig.base.observing import Observer, StopAsked, never_stopped, unobserved
-from keyrig.config.places import make_home
+from keyrig.config.places import Places, make_home, places_of
 from keyrig.config.rig_file import ServiceSettings
 from keyrig.keys.authority_choice import authority_of
 from keyrig.keys.issued_certificates import IssuedCertificates
 from keyrig.keys.rig_keys import RigKeys
 from keyrig.ledger.ledger import Ledger
 from keyrig.run.bench import Bench, DeviceOnRig
+from keyrig.run.device_links import ways_to_devices
+from keyrig.run.outlook import facts_of, rules_of
+from keyrig.run.rig_locks import reserved
+from keyrig.run.rig_organisations import keystore_of, parties_of, preflight_of
 from keyrig.session.transcript import NoTranscript, Transcript
 
 if TYPE_CHECKING:
@@ -25,11 +29,6 @@ if TYPE_CHECKING:
     from keyrig.config.rig_file import Rig
     from keyrig.session.link import Link
     from keyrig.session.session_context import ConversingLink
-from keyrig.config.places import Places, places_of
-from keyrig.run.device_links import ways_to_devices
-from keyrig.run.outlook import facts_of, rules_of
-from keyrig.run.rig_locks import reserved
-from keyrig.run.rig_organisations import keystore_of, parties_of, preflight_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,27 @@
 
 How messages travel is a conversation's matter; what makes an answer or an alert believed, and
 what the ledger keeps of it, is the same for all.
+
+A response is believed when each of these holds, and each stands against a lie that was told:
+
+1. It is a response of the device that was asked, to the party that asked, of the same use case,
+   with the command's own counter. Against: an answer to another command, an older answer played
+   again, another device on the line. (The DCC takes counters of its own for the commands that it
+   makes; there the service request's own answer carries the relation.)
+2. It carries every protection that GBCS gives that response: a signature where it has one, a MAC
+   where it has one. Against: an answer whose protection was taken off.
+3. Its signature verifies by the key of a certificate that the device may use now. Against:
+   another key. "May use" is more than "uses" while a key change is under way: whether the device
+   took the certificate of a CS02d whose answer was lost is not known, so both keys verify, and
+   which one did is part of the answer (`Answer.signed_under`), for the step to judge by.
+4. Its MAC verifies under the secret that the originator's key and such a certificate agree.
+   A MAC for a party whose key is not here is left unchecked where the DCC made the command, and
+   the exchange says so; anywhere else the key ought to be here, and its lack is the rig's.
+
+What fails is a security incident: recorded with its octets and told upstream in one transaction,
+and never repeated as if the line had damaged it. A verified response that cannot be read ends the
+step: it is the device's own word. An alert is kept whether or not it verifies; only one that is
+signed, verifies and reads as CS02b's counts for anything, in the transaction that records it.
 """
 
 from __future__ import annotations

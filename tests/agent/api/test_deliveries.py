@@ -14,7 +14,7 @@ from gbcs.entity import EntityIdentifier
 from gbcs.message import Message
 from gbcs.roles import RemotePartyRole
 from keyrig.base.device_locks import holding
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.config.rig_file import load_rig
 from keyrig.domain.api_tokens import Scope
 from keyrig.keys.store_opening import open_keystore
@@ -171,7 +171,7 @@ def test_delivery_of_the_command_line_stands_in_the_list(
 ) -> None:
     path = home / "1.hex"
     path.write_text(dcc.issue().hex(), encoding="ascii")
-    assert run_command(["deliver", str(path), "--device", ESME, "--json"]) == 0
+    assert run_cli(["deliver", str(path), "--device", ESME, "--json"]) == 0
     capsys.readouterr()
     first = hand_over(served, dcc.issue())
     finished(served, first)

@@ -9,7 +9,7 @@ import pytest
 
 from agent.api.serving import ESME, HUB, RIG, Serving, serving
 from keyrig.api.request_bodies import INVENTORY_EXAMPLE
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.config.settings import NDJSONUpstream
 from keyrig.documents.certificate_document import PEM_EXAMPLE
 from keyrig.documents.document_model import example_of
@@ -57,7 +57,7 @@ def test_facts_are_those_of_the_command_line(
     served: Serving, capsys: pytest.CaptureFixture[str]
 ) -> None:
     say(served, name="device_type", value="ESME")
-    assert run_command(["facts", "list", "--device", ESME, "--json"]) == 0
+    assert run_cli(["facts", "list", "--device", ESME, "--json"]) == 0
     (listed,) = json.loads(capsys.readouterr().out)["devices"]
     assert served.client.get(f"/api/v1/devices/{ESME}/facts").json() == listed
 
@@ -87,7 +87,7 @@ def test_explanation_is_that_of_the_command_line(
     served.finished(served.start_run(devices=[HUB]))
     path = f"/api/v1/rigs/{RIG}/devices/{HUB}/explanation"
     told = served.client.get(path).json()
-    assert run_command(["plan", "--explain", HUB, "--json"]) == 0
+    assert run_cli(["plan", "--explain", HUB, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert told == shown
     assert {duty["state"] for duty in told["duties"]} == {"done"}
@@ -98,7 +98,7 @@ def test_plan_is_that_of_the_command_line(
 ) -> None:
     served.finished(served.start_run(devices=[HUB]))
     told = served.client.get(f"/api/v1/rigs/{RIG}/plan").json()
-    assert run_command(["plan", "--json"]) == 0
+    assert run_cli(["plan", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["devices"] == shown["devices"]
     assert told.keys() == shown.keys() - {"type", "at"}

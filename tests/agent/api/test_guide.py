@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from keyrig.api.problem_documents import TYPE_PREFIX
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.domain.api_tokens import Scope
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def test_examples_of_the_guide_do_what_it_says(
     assert '"state": "done"' in (work / "run.json").read_text(encoding="utf-8")
     assert "id: 3\n" not in (work / "rest.txt").read_text(encoding="utf-8")
     assert "keyrig_duties_open" in done.stdout
-    assert run_command(["verify-evidence", str(work / "run.evidence")]) == 0
+    assert run_cli(["verify-evidence", str(work / "run.evidence")]) == 0
     assert "everything holds" in capsys.readouterr().out
 
 

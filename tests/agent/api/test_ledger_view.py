@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.api.serving import ESME, HUB, RIG, Serving
 from keyrig.api.ledger_view import LedgerWatch
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.ledger.ledger import Ledger
 from keyrig.run.outlook import outlook_of
 
@@ -71,7 +71,7 @@ def test_plan_shows_at_once_what_this_server_and_others_did(
     served.finished(served.start_run(devices=[HUB]))
     assert "due" not in states(served, HUB)
     assert "due" in states(served, ESME)
-    assert run_command(["run", "--device", ESME, "--json"]) == 0
+    assert run_cli(["run", "--device", ESME, "--json"]) == 0
     capsys.readouterr()
     assert "due" not in states(served, ESME)
     said = {"name": "decommissioned", "value": True}

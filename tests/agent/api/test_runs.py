@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from agent.api.serving import ESME, HUB, RIG, WAIT_S, Serving, events_of, serving
 from gbcs.entity import EntityIdentifier
 from keyrig.base.device_locks import holding
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.evidence.evidence_check import check
 from keyrig.evidence.evidence_file import read_evidence
 from keyrig.ledger.operation_record import Operation, OperationEvent
@@ -161,7 +161,7 @@ def test_stream_says_that_it_lives_while_nothing_happens(home: Path) -> None:
 def test_runs_of_the_command_line_stand_in_the_list_and_have_no_events(
     home: Path, served: Serving, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(["run", "--device", HUB, "--json"]) == 0
+    assert run_cli(["run", "--device", HUB, "--json"]) == 0
     capsys.readouterr()
     mine = served.start_run(devices=[ESME])
     served.finished(mine)

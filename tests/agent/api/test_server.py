@@ -21,7 +21,7 @@ from agent.upstream.certificates import make_tls_files
 from keyrig.api.server import alone, check_settings, listen, notify
 from keyrig.base.clock import utc_now
 from keyrig.base.errors import SettingsError
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.config.settings import ServeSettings
 from keyrig.domain.api_tokens import Scope, new_token
 from keyrig.ledger.ledger import Ledger
@@ -168,7 +168,7 @@ def test_command_serves_and_a_signal_ends_it_and_its_run_in_order(
 ) -> None:
     process, said = started
     assert said["rigs"] == [RIG]
-    assert run_command(["token", "create", "me", "--scope", "read", "--scope", "run"]) == 0
+    assert run_cli(["token", "create", "me", "--scope", "read", "--scope", "run"]) == 0
     token = {"Authorization": f"Bearer {capsys.readouterr().out.strip()}"}
     with httpx.Client(base_url=said["url"], headers=token, timeout=WAIT_S) as client:
         run_id = client.post("/api/v1/runs", json={"rig": RIG}).json()["operation_id"]
@@ -185,7 +185,7 @@ def test_command_serves_and_a_signal_ends_it_and_its_run_in_order(
         (run,) = ledger.runs.runs()
         assert run.outcome is not None
         assert all(attempt.outcome for attempt in ledger.runs.attempts(run_id))
-    assert run_command(["run", "--json"]) == 0
+    assert run_cli(["run", "--json"]) == 0
     assert capsys.readouterr().out
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.config.rig_file import emulated_home_text, load_rig
 from keyrig.ledger.ledger import Ledger
 from keyrig.run.hosting import emulated_rig
@@ -44,7 +44,7 @@ def refused(
     capsys: pytest.CaptureFixture[str], *arguments: str, code: int, starts: str = "keyrig: "
 ) -> str:
     """Run a command that must be refused in one line; give the line."""
-    assert run_command(list(arguments)) == code
+    assert run_cli(list(arguments)) == code
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(starts)
     return line.removeprefix(starts)
@@ -118,7 +118,7 @@ def test_foreign_ledger_is_refused_and_left_as_it_was(
 def test_locked_ledger_is_named_and_no_device_is_spoken_to(
     home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run_command(["run", "--device", HCALCS, "--json"]) == 0
+    assert run_cli(["run", "--device", HCALCS, "--json"]) == 0
     capsys.readouterr()
     defaults = Ledger.__init__.__kwdefaults__
     assert defaults is not None
@@ -139,7 +139,7 @@ def test_port_that_is_missing_needs_a_person_and_leaves_the_duties_due(
     hosted: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = re.sub(r"/dev/pts/\d+", "/dev/keyrig-none", hosted, count=1)
-    assert run_command(["run", rig_file(tmp_path, text), "--device", CHF, "--json"]) == 4
+    assert run_cli(["run", rig_file(tmp_path, text), "--device", CHF, "--json"]) == 4
     out = capsys.readouterr().out
     assert "/dev/keyrig-none: " in out
     assert "connect the adapter or correct the rig file's url" in out
@@ -153,7 +153,7 @@ def test_busy_port_is_told_apart_from_a_missing_one(
     holder = os.open(url, os.O_RDWR | os.O_NOCTTY)
     try:
         fcntl.flock(holder, fcntl.LOCK_EX)
-        assert run_command(["run", rig_file(tmp_path, hosted), "--device", CHF, "--json"]) == 4
+        assert run_cli(["run", rig_file(tmp_path, hosted), "--device", CHF, "--json"]) == 4
     finally:
         os.close(holder)
     out = capsys.readouterr().out
@@ -168,7 +168,7 @@ def test_wrong_device_on_a_port_is_not_touched(
     text = hosted.replace(first, "@").replace(second, first).replace("@", second)
     memories = contents(home / "emulated")
     path = rig_file(tmp_path, text)
-    assert run_command(["run", path, "--device", ESME, "--json"]) == 4
+    assert run_cli(["run", path, "--device", ESME, "--json"]) == 4
     out = capsys.readouterr().out
     assert f"device {ESME} on {second}: no response" in out
     assert "no other device is on this line" in out
@@ -181,6 +181,6 @@ def test_wrong_device_on_a_port_is_not_touched(
 
 
 def test_dry_run_makes_and_sends_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(["run", "--dry-run", "--json"]) == 0
+    assert run_cli(["run", "--dry-run", "--json"]) == 0
     assert '"state": "due"' in capsys.readouterr().out
     assert not home.exists()

@@ -17,7 +17,7 @@ from agent.keys.certification.bench import (
     pem,
     private_pem,
 )
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.config.places import ledger_path
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.keys.authority_by_hand import ByHandAuthority
@@ -51,12 +51,12 @@ def test_requests_are_listed_for_people_and_programs_and_written_elsewhere(
 ) -> None:
     bench.submitted(ByHandAuthority(bench.requests_folder), DS)
     request = bench.waiting(KA, OTHER)
-    assert run_command(["pki", "requests"]) == 0
+    assert run_cli(["pki", "requests"]) == 0
     shown = capsys.readouterr().out
     assert "2 requests wait" in shown
     assert f"since {request.since:%Y-%m-%dT%H:%M:%SZ}: in a week" in shown
     to = bench.folder / "to" / "take"
-    assert run_command(["pki", "requests", "--to", str(to), "--json"]) == 0
+    assert run_cli(["pki", "requests", "--to", str(to), "--json"]) == 0
     listed = lines(capsys)
     assert [each["kind"] for each in listed] == ["certification-request"] * 2
     assert {each["device"] for each in listed} == {str(DEVICE), str(OTHER)}
@@ -67,9 +67,9 @@ def test_without_a_ledger_no_request_waits_and_nothing_is_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("KEYRIG_HOME", str(tmp_path / "new"))
-    assert run_command(["pki", "requests"]) == 0
+    assert run_cli(["pki", "requests"]) == 0
     assert capsys.readouterr().out == "no request waits\n"
-    assert run_command(["pki", "void", "00", "--reason", "x"]) == 4
+    assert run_cli(["pki", "void", "00", "--reason", "x"]) == 4
     assert not (tmp_path / "new").exists()
 
 
@@ -78,7 +78,7 @@ def test_folder_that_cannot_be_written_is_a_matter_for_a_person(
 ) -> None:
     bench.waiting()
     (bench.folder / "file").touch()
-    assert run_command(["pki", "requests", "--to", str(bench.folder / "file" / "x")]) == 4
+    assert run_cli(["pki", "requests", "--to", str(bench.folder / "file" / "x")]) == 4
     assert "of certification requests" in capsys.readouterr().err
 
 
@@ -89,16 +89,16 @@ def test_exit_code_tells_taken_refused_and_unreadable_apart(
     bench.waiting(KA)
     right, wrong = bench.certified(DS), bench.certified(KA, entity_id=OTHER)
     both = answer(bench, "both.pem", wrong, right)
-    assert run_command(["pki", "certified", both, "--json"]) == 3
+    assert run_cli(["pki", "certified", both, "--json"]) == 3
     refused, taken = lines(capsys)
     assert (refused["refused"], refused["rule"]) == (True, "wrong-entity")
     assert refused["source"] == f"{both}, block 1"
     assert (taken["taken"], taken["rule"]) == (True, None)
-    assert run_command(["pki", "certified", answer(bench, "ka.pem", bench.certified(KA))]) == 0
+    assert run_cli(["pki", "certified", answer(bench, "ka.pem", bench.certified(KA))]) == 0
     assert "1 certificates taken, 0 refused; 0 requests wait" in capsys.readouterr().out
-    assert run_command(["pki", "certified", both, both]) == 3
+    assert run_cli(["pki", "certified", both, both]) == 3
     capsys.readouterr()
-    assert run_command(["pki", "certified", answer(bench, "ds.pem", right)]) == 0
+    assert run_cli(["pki", "certified", answer(bench, "ds.pem", right)]) == 0
     assert "taken before" in capsys.readouterr().out
 
 
@@ -111,7 +111,7 @@ def test_file_that_holds_none_is_named_and_nothing_of_the_call_is_taken(
     with zipfile.ZipFile(bad, "w") as archive:
         archive.writestr("key.pem", private_pem(generate_key()))
     for name in (str(bad), answer(bench, "empty.pem")):
-        assert run_command(["pki", "certified", right, name]) == 2
+        assert run_cli(["pki", "certified", right, name]) == 2
         said = capsys.readouterr().err
         assert name in said
         assert len(said.splitlines()) == 1
@@ -120,7 +120,7 @@ def test_file_that_holds_none_is_named_and_nothing_of_the_call_is_taken(
 
 @pytest.mark.parametrize("where", ["gone.pem", "."])
 def test_file_that_is_not_there_is_wrong_usage(bench: CertificationBench, where: str) -> None:
-    assert run_command(["pki", "certified", str(bench.folder / where)]) == 2
+    assert run_cli(["pki", "certified", str(bench.folder / where)]) == 2
 
 
 def test_key_store_of_a_rig_is_used_where_it_is_named(
@@ -137,10 +137,10 @@ def test_key_store_of_a_rig_is_used_where_it_is_named(
         'link = { url = "/dev/ttyUSB0", framing = "hdlc" }\n',
         encoding="utf-8",
     )
-    assert run_command(["pki", "certified", right]) == 4
-    assert run_command(["pki", "certified", right, "--rig", str(rig), "--keystore", "x"]) == 2
+    assert run_cli(["pki", "certified", right]) == 4
+    assert run_cli(["pki", "certified", right, "--rig", str(rig), "--keystore", "x"]) == 2
     capsys.readouterr()
-    assert run_command(["pki", "certified", right, "--rig", str(rig)]) == 0
+    assert run_cli(["pki", "certified", right, "--rig", str(rig)]) == 0
     assert "1 certificates taken" in capsys.readouterr().out
     kept = {path.read_bytes() for path in (bench.folder / "others").glob("*.pem")}
     assert pem(certificate) in kept
@@ -155,7 +155,7 @@ def test_request_is_given_up_by_its_key_identifier_however_that_is_written(
     written = {"colons": identifier.hex(":"), "UPPER": identifier.hex(" ").upper()}.get(
         form, form.format(identifier.hex())
     )
-    assert run_command(["pki", "void", written, "--reason", "lost\x1b[2J", "--json"]) == 0
+    assert run_cli(["pki", "void", written, "--reason", "lost\x1b[2J", "--json"]) == 0
     (void,) = lines(capsys)
     assert (void["kind"], void["key_identifier"]) == (
         "certification-request-void",
@@ -164,16 +164,16 @@ def test_request_is_given_up_by_its_key_identifier_however_that_is_written(
     moves = bench.ledger.key_changes.moves(request.change.id)
     assert moves[-1].state is KeyChangeState.ABANDONED
     assert moves[-1].detail.isprintable()
-    assert run_command(["pki", "void", written, "--reason", "again"]) == 2
+    assert run_cli(["pki", "void", written, "--reason", "again"]) == 2
 
 
 def test_giving_up_needs_a_reason_and_a_request(
     bench: CertificationBench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     identifier = bench.waiting().order.key_identifier.hex()
-    assert run_command(["pki", "void", identifier]) == 2
-    assert run_command(["pki", "void", identifier, "--reason", "  "]) == 2
+    assert run_cli(["pki", "void", identifier]) == 2
+    assert run_cli(["pki", "void", identifier, "--reason", "  "]) == 2
     capsys.readouterr()
-    assert run_command(["pki", "void", "00\x1b[2J", "--reason", "x"]) == 2
+    assert run_cli(["pki", "void", "00\x1b[2J", "--reason", "x"]) == 2
     assert "\x1b" not in capsys.readouterr().err
     assert len(bench.ledger.key_changes.all_waiting()) == 1

@@ -21,7 +21,7 @@ from gbcs.entity import EntityIdentifier
 from gbcs.message import Message
 from gbcs.roles import KeyUsage, RemotePartyRole
 from keyrig.base.clock import utc_now
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.config.rig_file import emulated_home_text, load_rig
 from keyrig.keys.store_opening import open_keystore
 from keyrig.ledger.ledger import Ledger
@@ -83,7 +83,7 @@ class Handheld:
     def run(self, *arguments: str, device: EntityIdentifier | None = ESME) -> tuple[int, list[Any]]:
         """Run `keyrig deliver`; give its exit code and its events."""
         named = [] if device is None else ["--device", str(device)]
-        code = run_command(["deliver", *arguments, *named, "--rig", str(self.rig), "--json"])
+        code = run_cli(["deliver", *arguments, *named, "--rig", str(self.rig), "--json"])
         out = self.capsys.readouterr().out
         return code, [json.loads(line) for line in out.splitlines()]
 
@@ -171,7 +171,7 @@ def test_false_signature_of_a_command_sends_nothing_of_the_batch(handheld: Handh
     good, bad = dcc.issue(), bytearray(dcc.issue())
     bad[-20] ^= 1
     files = [handheld.hex_file(good), handheld.hex_file(bytes(bad))]
-    code = run_command(["deliver", *files, "--device", str(ESME), "--rig", str(handheld.rig)])
+    code = run_cli(["deliver", *files, "--device", str(ESME), "--rig", str(handheld.rig)])
     captured = handheld.capsys.readouterr()
     assert code == 3
     (line,) = captured.err.splitlines()
@@ -214,7 +214,7 @@ def test_key_that_is_not_for_documents_signs_one_where_it_is_named(handheld: Han
     output = handheld.home / "answers"
     command = handheld.hex_file(handheld.dcc().issue())
     asked = ["deliver", command, "--device", str(ESME), "--rig", str(handheld.rig)]
-    assert run_command([*asked, "--sign-as", str(SUPPLIER), "--output", str(output)]) == 4
+    assert run_cli([*asked, "--sign-as", str(SUPPLIER), "--output", str(output)]) == 4
     told = handheld.capsys.readouterr().err
     certificate = open_keystore(pki).certificate(SUPPLIER, key_usage=DS)
     assert f"{SUPPLIER} has no XML-signing key" in told
@@ -248,7 +248,7 @@ def test_withdrawn_commands_are_not_sent_and_may_be_handed_over_anew(handheld: H
     first, second = handheld.hex_file(dcc.issue()), handheld.hex_file(dcc.issue())
     _, events = handheld.run(first, second)
     batch = of_type(events, "delivery-finished")[0]["batch"]
-    assert run_command(["deliver", second, "--device", str(ESME), "--rig", str(handheld.rig)]) == 4
+    assert run_cli(["deliver", second, "--device", str(ESME), "--rig", str(handheld.rig)]) == 4
     assert f"stands in batch {batch}, which is not through" in handheld.capsys.readouterr().err
     code, (withdrawn,) = handheld.run("--withdraw", batch, device=None)
     assert (code, withdrawn["commands"]) == (0, 2)
@@ -309,13 +309,13 @@ def test_wrong_usage_ends_with_2(
     monkeypatch.chdir(handheld.home)
     with Ledger(handheld.home / "ledger.sqlite"):
         pass
-    assert run_command(arguments) == 2
+    assert run_cli(arguments) == 2
     assert "Traceback" not in handheld.capsys.readouterr().err
 
 
 def test_terminal_shows_commands_answers_and_how_it_ended(handheld: Handheld) -> None:
     file = handheld.hex_file(handheld.dcc().issue())
-    assert run_command(["deliver", file, "--device", str(ESME), "--rig", str(handheld.rig)]) == 0
+    assert run_cli(["deliver", file, "--device", str(ESME), "--rig", str(handheld.rig)]) == 0
     out = handheld.capsys.readouterr().out
     assert "1 command, 1 to be sent" in out
     assert "CS02c Issue Security Credentials answered, not verifiable here" in out
@@ -333,7 +333,7 @@ def test_certificate_that_a_device_may_have_been_given_does_not_displace_its_fir
         ledger.key_changes.record_possible(device, KeyUsage.KEY_AGREEMENT, other, utc_now())
     rig = tmp_path / "rig.toml"
     rig.write_text(emulated_home_text().replace('" }', '", timeout_s = 0.3 }'), encoding="utf-8")
-    assert run_command(["run", str(rig), "--device", str(device), "--json"]) == 0
+    assert run_cli(["run", str(rig), "--device", str(device), "--json"]) == 0
     assert '"done"' in capsys.readouterr().out
 
 
@@ -347,6 +347,6 @@ def test_handheld_terminal_delivers_over_zigbee(
     command = tmp_path / "1.hex"
     command.write_text(DCCSide(open_keystore(tmp_path / "pki"), ESME).issue().hex(), "ascii")
     named = ["--device", str(ESME), "--rig", str(file), "--json"]
-    assert run_command(["deliver", str(command), *named]) == 0
+    assert run_cli(["deliver", str(command), *named]) == 0
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert of_type(events, "local-answer")[0]["verification"] == "verified"

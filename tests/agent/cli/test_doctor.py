@@ -21,7 +21,7 @@ from gbcs.entity import EntityIdentifier
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from keyrig.base.device_locks import holding
 from keyrig.base.errors import RigBusy
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.config.places import places_of
 from keyrig.config.rig_file import emulated_home_text, load_rig, parse_rig
 from keyrig.duties.plan import DutyState
@@ -114,7 +114,7 @@ def lines_rig(folder: Path, *urls: str, more: str = "") -> str:
 
 def diagnosis(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> dict[str, Any]:
     capsys.readouterr()
-    assert run_command(["doctor", "--json", *arguments]) == code
+    assert run_cli(["doctor", "--json", *arguments]) == code
     found: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert found["schema"] == 1
     return found
@@ -181,7 +181,7 @@ def test_port_that_a_run_cannot_open_is_told_in_the_words_of_the_run(
             ((health, detail),) = of(diagnosis(capsys, rig, code=4), "port")
             assert health == "bad"
             assert said in detail
-            assert run_command(["run", rig, "--json"]) == 4
+            assert run_cli(["run", rig, "--json"]) == 4
             told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
             (reason,) = (each["reason"] for each in told if each["type"] == "person-needed")
             assert detail == f"{ESME}: {reason}"
@@ -190,7 +190,7 @@ def test_port_that_a_run_cannot_open_is_told_in_the_words_of_the_run(
 def test_url_that_can_name_no_port_is_the_rig_files_fault(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(["doctor", lines_rig(tmp_path, "socket://bridge")]) == 2
+    assert run_cli(["doctor", lines_rig(tmp_path, "socket://bridge")]) == 2
     assert "it names no port; write socket://HOST:PORT" in capsys.readouterr().err
 
 
@@ -212,7 +212,7 @@ def test_one_adapter_that_fails_leaves_the_other_devices_to_be_done(
         genuine(fd, *rest)
 
     monkeypatch.setattr(termios, "tcsetattr", fail_once)
-    assert run_command(["run", str(rig), "--json"]) == 4
+    assert run_cli(["run", str(rig), "--json"]) == 4
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (needed,) = (each for each in told if each["type"] == "person-needed")
     assert needed["device"] == str(first.entity_id)
@@ -273,7 +273,7 @@ def test_lock_that_cannot_be_looked_at_is_told_in_one_line(
     stem = EntityIdentifier.parse(ESME).stem
     lock = home / ("rigs/lines.lock" if which == "rig" else f"devices/{stem}.lock")
     lock.mkdir(parents=True)
-    assert run_command(["doctor", rig]) == 4
+    assert run_cli(["doctor", rig]) == 4
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"keyrig: {lock}: the lock cannot be used")
 
@@ -281,7 +281,7 @@ def test_lock_that_cannot_be_looked_at_is_told_in_one_line(
 def test_text_of_a_rig_file_does_not_act_on_the_terminal(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(["doctor", lines_rig(tmp_path, "/dev/\\u001b[2Jnone")]) == 4
+    assert run_cli(["doctor", lines_rig(tmp_path, "/dev/\\u001b[2Jnone")]) == 4
     out = capsys.readouterr().out
     assert "\x1b" not in out
     assert "[2Jnone: no such file" in " ".join(out.split())
@@ -293,7 +293,7 @@ def test_ports_of_the_named_devices_alone_are_opened(
     rig = lines_rig(tmp_path, "/dev/null", pty)
     found = diagnosis(capsys, rig, "--device", "00-DB-12-34-56-78-91-00", code=4)
     assert [health for health, _ in of(found, "port")] == ["good"]
-    assert run_command(["doctor", rig, "--device", CHF]) == 2
+    assert run_cli(["doctor", rig, "--device", CHF]) == 2
     assert "not on the rig" in capsys.readouterr().err
 
 
@@ -329,7 +329,7 @@ def test_every_device_of_the_emulated_home_tells_which_cells_it_holds(
 def test_what_is_asked_is_on_record_as_nobodys_duty(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(["run", "--device", PPMID, "--json"]) == 0
+    assert run_cli(["run", "--device", PPMID, "--json"]) == 0
     ((duties_run,),) = rows(home, "SELECT id FROM runs")
     rig = load_rig(None)
     now = datetime.now(UTC)
@@ -349,19 +349,19 @@ def test_what_is_asked_is_on_record_as_nobodys_duty(
     assert rows(home, counted.format("cell_snapshots"))[0][0] > 30
     capsys.readouterr()
     for name, run_id in (("last", duties_run), (asked_run, asked_run)):
-        assert run_command(["report", name, "--format", "json"]) == 0
+        assert run_cli(["report", name, "--format", "json"]) == 0
         report = json.loads(capsys.readouterr().out)
         assert run_id in json.dumps(report["run"])
     for name in (asked_run, "last"):
         evidence = home / f"{name}.evidence"
-        assert run_command(["report", name, "--format", "evidence", "--output", str(evidence)]) == 0
-        assert run_command(["verify-evidence", str(evidence)]) == 0
+        assert run_cli(["report", name, "--format", "evidence", "--output", str(evidence)]) == 0
+        assert run_cli(["verify-evidence", str(evidence)]) == 0
 
 
 def test_notice_comes_before_anything_is_sent_and_apart_from_the_document(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run_command(["doctor", "--ask", "--device", PPMID]) == 0
+    assert run_cli(["doctor", "--ask", "--device", PPMID]) == 0
     out = capsys.readouterr().out
     said = " ".join(out.split())
     assert said.count("one originator counter of 90-B3-D5-1F-30-00-00-02 per device") == 1
@@ -369,7 +369,7 @@ def test_notice_comes_before_anything_is_sent_and_apart_from_the_document(
     assert out.index("originator counter") < out.index("making an emulated")
     assert f"{PPMID} (PPMID) on /dev/pts/" in said
     assert "answered in" in said
-    assert run_command(["doctor", "--ask", "--json", "--device", PPMID]) == 0
+    assert run_cli(["doctor", "--ask", "--json", "--device", PPMID]) == 0
     captured = capsys.readouterr()
     assert "originator counter" in captured.err
     (asked,) = json.loads(captured.out)["asked"]
@@ -381,7 +381,7 @@ def test_lines_fit_the_terminal_and_identifiers_stay_whole(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str
 ) -> None:
     monkeypatch.setenv("COLUMNS", columns)
-    assert run_command(["doctor", "--ask", "--device", ESME]) == 0
+    assert run_cli(["doctor", "--ask", "--device", ESME]) == 0
     lines = capsys.readouterr().out.splitlines()
     told = [line for line in lines if "/" not in line and "making" not in line]
     assert max(map(len, told)) <= int(columns)
@@ -390,7 +390,7 @@ def test_lines_fit_the_terminal_and_identifiers_stay_whole(
 
 def test_run_after_it_does_every_duty(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     diagnosis(capsys, "--ask")
-    assert run_command(["run", "--json"]) == 0
+    assert run_cli(["run", "--json"]) == 0
     assert rows(home, "SELECT count(*) FROM attempts WHERE outcome != 'done'") == [(0,)]
     assert rows(home, "SELECT count(*) FROM attempts") == [(19,)]
 
@@ -412,7 +412,7 @@ def test_device_whose_certificate_is_missing_is_named_and_the_others_go_on(
     assert "certificate" in lacking["problem"]
     assert all(each["answered"] for each in by_device.values())
     capsys.readouterr()
-    assert run_command(["doctor", str(rig), "--ask", "--device", GSME]) == 4
+    assert run_cli(["doctor", str(rig), "--ask", "--device", GSME]) == 4
     assert "was not asked" in capsys.readouterr().out
 
 
@@ -584,6 +584,6 @@ def test_recovery_certificate_whose_file_is_none_is_the_rig_files_fault(
     rig.write_text(named, encoding="utf-8")
     if content is not None:
         (home / "recovery.pem").write_bytes(content)
-    assert run_command([command, str(rig)]) == 2
+    assert run_cli([command, str(rig)]) == 2
     assert "recovery_certificate of [pki]" in capsys.readouterr().err
     assert not (home / "ledger.sqlite").exists() or not rows(home, "SELECT * FROM exchanges")

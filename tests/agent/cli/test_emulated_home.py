@@ -12,7 +12,7 @@ from gbcs.certificates import GBCSCertificate
 from gbcs.message import CRAFlag, Message
 from gbcs.protection import verify_signature
 from gbcs.roles import KeyUsage
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.config.rig_file import emulated_home_text
 from keyrig.keys.store_opening import open_keystore
 from keyrig.ledger.ledger import Ledger
@@ -63,7 +63,7 @@ def states(plan: dict[str, Any]) -> dict[str, str]:
 def test_run_does_every_duty_once_and_a_second_run_none(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(["run", "--json"]) == 0
+    assert run_cli(["run", "--json"]) == 0
     told = events(capsys)
     done = [e for e in told if e["type"] == "duty-finished"]
     assert {e["outcome"] for e in done} == {"done"}
@@ -77,7 +77,7 @@ def test_run_does_every_duty_once_and_a_second_run_none(
     assert set(states(plan).values()) == {"done", "exempt"}
     assert {device["smi_status"] for device in plan["devices"]} == {"Commissioned"}
 
-    assert run_command(["run", "--json"]) == 0
+    assert run_cli(["run", "--json"]) == 0
     again = events(capsys)
     assert not [e for e in again if e["type"] in {"duty-started", "command-sent"}]
     assert set(states(again[-1]).values()) == {"done", "exempt"}
@@ -88,7 +88,7 @@ def test_transcript_has_every_message_and_each_verifies_by_certificates_alone(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     transcript = tmp_path / "transcript.jsonl"
-    assert run_command(["run", "--device", "00-DB-12-34-56-78-90-A0", "--transcript",
+    assert run_cli(["run", "--device", "00-DB-12-34-56-78-90-A0", "--transcript",
                         str(transcript), "--json"]) == 0  # fmt: skip
     sent = [e for e in events(capsys) if e["type"] == "command-sent"]
     lines = [json.loads(line) for line in transcript.read_text(encoding="utf-8").splitlines()]
@@ -137,7 +137,7 @@ def test_device_that_refuses_its_certificate_is_suspended_and_restored_by_the_ne
 ) -> None:
     device = "00-DB-12-34-56-78-90-A2"
     broken = write_rig(tmp_path / "broken.toml", with_fault(device, "fail-storage=1"))
-    assert run_command(["run", broken, "--device", device, "--json"]) == 3
+    assert run_cli(["run", broken, "--device", device, "--json"]) == 3
     told = events(capsys)
     assert [e["status"] for e in told if e["type"] == "smi-status"] == ["Suspended"]
     assert len([e for e in told if e["type"] == "notice"]) == 2
@@ -147,11 +147,11 @@ def test_device_that_refuses_its_certificate_is_suspended_and_restored_by_the_ne
         "Suspended", "H5.34(a)", "waiting",
     )  # fmt: skip
     assert waits["channel"] == "no request of DUIS 5.4 sets it; the DCC has to"
-    assert run_command(["status", broken, "--device", device]) == 0
+    assert run_cli(["status", broken, "--device", device]) == 0
     assert "waits for the inventory" in capsys.readouterr().out
 
     mended = write_rig(tmp_path / "mended.toml", emulated_home_text())
-    assert run_command(["run", mended, "--device", device, "--json"]) == 0
+    assert run_cli(["run", mended, "--device", device, "--json"]) == 0
     told = events(capsys)
     assert [e["status"] for e in told if e["type"] == "smi-status"] == ["Commissioned"]
     assert [e["clause"] for e in told if e["type"] == "notice"] == ["H5.35", "H5.35"]
@@ -164,7 +164,7 @@ def test_lost_answers_are_made_good_by_repetition(
 ) -> None:
     device = "00-DB-12-34-56-78-90-A0"
     rig = write_rig(tmp_path / "lossy.toml", with_fault(device, "drop-responses=1"))
-    assert run_command(["run", rig, "--device", device, "--json"]) == 0
+    assert run_cli(["run", rig, "--device", device, "--json"]) == 0
     told = events(capsys)
     assert len([e for e in told if e["type"] == "no-response"]) == 1
     assert home.exists()
@@ -175,7 +175,7 @@ def test_damaged_response_is_an_incident_that_is_not_retried(
 ) -> None:
     device = "00-DB-12-34-56-78-90-A0"
     rig = write_rig(tmp_path / "damaged.toml", with_fault(device, "corrupt-response=1"))
-    assert run_command(["run", rig, "--device", device, "--json"]) == 3
+    assert run_cli(["run", rig, "--device", device, "--json"]) == 3
     told = events(capsys)
     assert len([e for e in told if e["type"] == "security-incident"]) == 1
     assert len([e for e in told if e["type"] == "command-sent"]) == 1
@@ -188,7 +188,7 @@ def test_device_that_does_not_answer_needs_a_person_and_fails_no_duty(
 ) -> None:
     device = "00-DB-12-34-56-78-90-A4"
     rig = write_rig(tmp_path / "silent.toml", with_fault(device, "drop-responses=9"))
-    assert run_command(["run", rig, "--device", device, "--json"]) == 4
+    assert run_cli(["run", rig, "--device", device, "--json"]) == 4
     told = events(capsys)
     reason = next(e["reason"] for e in told if e["type"] == "person-needed")
     assert "no other device is on this line" in reason
@@ -200,7 +200,7 @@ def test_plan_status_dry_run_and_doctor_change_nothing(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for arguments in (["plan"], ["status"], ["run", "--dry-run"], ["doctor"]):
-        assert run_command(arguments) == 0
+        assert run_cli(arguments) == 0
         assert capsys.readouterr().out
         assert not home.exists()
 
@@ -208,11 +208,11 @@ def test_plan_status_dry_run_and_doctor_change_nothing(
 def test_text_run_shows_each_step_and_the_closing_table(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(["run", "--device", "00-DB-12-34-56-78-90-A5"]) == 0
+    assert run_cli(["run", "--device", "00-DB-12-34-56-78-90-A5"]) == 0
     shown = capsys.readouterr().out
     assert "R40 done: 2 supplier cells hold 90-B3-D5-1F-30-01-00-00" in shown
     assert "SMI Status" in shown
-    assert run_command(["doctor"]) == 0
+    assert run_cli(["doctor"]) == 0
     assert "readable" in capsys.readouterr().out
     assert home.exists()
 
@@ -221,7 +221,7 @@ def test_misspelt_key_in_a_rig_file_is_named_with_its_mend(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = emulated_home_text().replace('framing = "hdlc"', 'framming = "hdlc"', 1)
-    assert run_command(["run", write_rig(tmp_path / "rig.toml", text), "--json"]) == 2
+    assert run_cli(["run", write_rig(tmp_path / "rig.toml", text), "--json"]) == 2
     said = capsys.readouterr().err
     line = next(n for n, row in enumerate(text.splitlines(), 1) if "framming" in row)
     assert f"line {line}: unknown key 'device[1].link.framming'" in said
@@ -236,11 +236,11 @@ def test_missing_port_needs_a_person(
     text = emulated_home_text().replace(
         f'"{device}"', f'"{device}"\ncommissioned_at = 2026-11-20T09:00:00Z'
     )
-    assert run_command(["run", "--device", device, "--json"]) == 0
+    assert run_cli(["run", "--device", device, "--json"]) == 0
     capsys.readouterr()
     (home / "ledger.sqlite").unlink()
     rig = write_rig(tmp_path / "rig.toml", text.replace('"emulated:"', '"/dev/keyrig-none"', 1))
-    assert run_command(["run", rig, "--device", device, "--json"]) == 4
+    assert run_cli(["run", rig, "--device", device, "--json"]) == 4
     told = events(capsys)
     assert "/dev/keyrig-none" in next(e["reason"] for e in told if e["type"] == "person-needed")
 
@@ -254,7 +254,7 @@ def test_foreign_ledger_is_refused_and_left_alone(
     foreign.commit()
     foreign.close()
     before = (home / "ledger.sqlite").read_bytes()
-    assert run_command(["run", "--json"]) == 4
+    assert run_cli(["run", "--json"]) == 4
     assert "ledger" in capsys.readouterr().err
     assert (home / "ledger.sqlite").read_bytes() == before
 
@@ -263,15 +263,15 @@ def test_exported_certificates_and_keys_verify_everything_a_run_sent_and_receive
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     transcript, exported = tmp_path / "transcript.jsonl", tmp_path / "exported"
-    assert run_command(["run", "--transcript", str(transcript), "--json"]) == 0
-    assert run_command(["pki", "export", str(exported), "--private"]) == 0
+    assert run_cli(["run", "--transcript", str(transcript), "--json"]) == 0
+    assert run_cli(["pki", "export", str(exported), "--private"]) == 0
     messages = tmp_path / "messages"
     messages.mkdir()
     lines = [json.loads(line) for line in transcript.read_text(encoding="utf-8").splitlines()]
     for number, line in enumerate(lines):
         (messages / f"{number:04}.HEX").write_text(line["octets"], encoding="ascii")
     capsys.readouterr()
-    assert run_command(["conformance", str(messages), "--keystore", str(exported), "--json"]) == 0
+    assert run_cli(["conformance", str(messages), "--keystore", str(exported), "--json"]) == 0
     summary = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert summary["messages"] == len(lines) == summary["payloads_reencoded"]
     assert summary["signatures_invalid"] == summary["macs_invalid"] == 0
@@ -292,7 +292,7 @@ def test_another_program_reaches_the_hosted_devices_by_the_rig_file_that_is_writ
             if json.loads(line)["type"] == "ready":
                 break
         try:
-            assert run_command(["run", str(written), "--json"]) == 0
+            assert run_cli(["run", str(written), "--json"]) == 0
         finally:
             hosting.terminate()
     assert hosting.returncode == 0

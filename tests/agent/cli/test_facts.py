@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.config.rig_file import emulated_home_text
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def fixture_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def fixture_said(capsys: pytest.CaptureFixture[str]) -> Any:
     def said(*arguments: str, code: int = 0) -> str:
         capsys.readouterr()
-        assert run_command(list(arguments)) == code
+        assert run_cli(list(arguments)) == code
         captured = capsys.readouterr()
         return captured.out if code == 0 else captured.err
 
@@ -86,7 +86,7 @@ def test_rig_is_planned_by_what_was_said_and_says_who_said_it(said: Any) -> None
 def test_fact_that_does_not_count_is_said_to_be_outweighed(said: Any, home: Path) -> None:
     rig = home.parent / "rig.toml"
     rig.write_text(emulated_home_text(), encoding="utf-8")
-    assert run_command(["run", str(rig), "--device", ESME]) == 0
+    assert run_cli(["run", str(rig), "--device", ESME]) == 0
     told = said("facts", "set", ESME, "lead_supplier", SUPPLIER, "--at", "2020-01-01T00:00:00Z")
     assert "recorded, but lead_supplier stays 90-B3-D5-1F-30-01-00-00" in told
     assert "rig emulated-home says since" in told
@@ -186,10 +186,10 @@ def test_rig_file_is_a_source_whose_news_each_run_records_once(said: Any, home: 
         listed = json.loads(said("facts", "list", "--history", "--device", ESME, "--json"))
         return [(fact["name"], fact["value"]) for fact in listed["devices"][0]["facts"]]
 
-    assert run_command(["run", str(rig), "--device", ESME]) == 0
+    assert run_cli(["run", str(rig), "--device", ESME]) == 0
     first = history()
     assert ("network_operator", "90-B3-D5-1F-30-02-00-00") in first
-    assert run_command(["run", str(rig), "--device", ESME]) == 0
+    assert run_cli(["run", str(rig), "--device", ESME]) == 0
     assert history() == first
     changed = text.replace(
         'supplier = "90-B3-D5-1F-30-01-00-00"\nnetwork_operator = "90-B3-D5-1F-30-02-00-00"',
@@ -202,7 +202,7 @@ def test_rig_file_is_a_source_whose_news_each_run_records_once(said: Any, home: 
     facts = {fact["name"]: fact["value"] for duty in explained for fact in duty["facts"]}
     assert (facts["lead_supplier"], facts["network_operator"]) == (SUPPLIER, None)
     assert history() == first
-    assert run_command(["run", str(rig), "--device", ESME]) == 0
+    assert run_cli(["run", str(rig), "--device", ESME]) == 0
     assert history()[len(first) :] == [
         ("responsible_suppliers", [SUPPLIER]),
         ("lead_supplier", SUPPLIER),
@@ -224,7 +224,7 @@ def test_argument_that_is_no_text_is_refused_in_one_line(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     said = ["facts", "set", "00-DB-12-34-56-78-90-A0", "replaced", "true", "--source", "x\udcff"]
-    assert run_command(said) not in {0, 1}
+    assert run_cli(said) not in {0, 1}
     told = capsys.readouterr().err
     assert "a text that is no Unicode" in told
     assert told.count("\n") == 1

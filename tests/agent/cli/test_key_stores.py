@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.config.rig_file import emulated_home_text
 from softhsm import PIN, SoftTokens, soft_tokens
 
@@ -23,7 +23,7 @@ SUPPLIERS = ("90b3d51f30010000", "90b3d51f30030000")
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home = tmp_path / "home"
     monkeypatch.setenv("KEYRIG_HOME", str(home))
-    assert run_command(["pki", "init"]) == 0
+    assert run_cli(["pki", "init"]) == 0
     return home
 
 
@@ -57,7 +57,7 @@ def with_suppliers_keys_in_a_token(home: Path, tokens: SoftTokens, label: str) -
 
 def run(rig: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[dict[str, Any]]]:
     capsys.readouterr()
-    code = run_command(["run", rig, "--json"])
+    code = run_cli(["run", rig, "--json"])
     return code, [json.loads(line) for line in capsys.readouterr().out.splitlines()]
 
 
@@ -73,15 +73,15 @@ def test_a_run_is_carried_out_with_the_suppliers_keys_in_a_token(
     assert code == 0
     assert outcomes(told) == {"done"}
     assert not list((home / "pki").glob(f"{SUPPLIERS[0]}-*.key"))
-    assert run_command(["pki", "check", "--rig", rig]) == 0
+    assert run_cli(["pki", "check", "--rig", rig]) == 0
     assert " 21 keys, 0 findings" in capsys.readouterr().out
-    assert run_command(["pki", "show", "--rig", rig, "--json"]) == 0
+    assert run_cli(["pki", "show", "--rig", rig, "--json"]) == 0
     shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     held = {line["source"]: line["private_key"] for line in shown}
     assert held[f"{SUPPLIERS[0]}-ds.pem"] is True
     to = home / "keystore.json"
     arguments = ["pki", "export", "--format", "dcc-boxed", "--private", "--rig", rig, str(to)]
-    assert run_command(arguments) == 3
+    assert run_cli(arguments) == 3
     left_out = capsys.readouterr().err
     assert left_out.count("the private key stays in its token") == 8
     document = json.loads(to.read_bytes())
@@ -128,7 +128,7 @@ def test_a_pin_in_the_rig_file_is_refused_and_not_shown(
     token = '[[pki.token]]\nlibrary = "x"\ntoken = "t"\npin = "ABC-SECRET"\n\n'
     text = emulated_home_text().replace("# Who is responsible", token + "# Who is responsible", 1)
     rig.write_text(text, encoding="utf-8")
-    assert run_command(["plan", str(rig)]) == 2
+    assert run_cli(["plan", str(rig)]) == 2
     told = capsys.readouterr().err
     assert "a secret is never written here" in told
     assert "ABC-SECRET" not in told

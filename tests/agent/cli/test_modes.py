@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,7 +60,7 @@ def see_that_secrets_are_kept(home: Path) -> set[str]:
 def test_nothing_secret_of_the_emulated_home_may_be_read_by_others(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(["run", "--transcript", str(home / "transcript.jsonl"), "--json"]) == 0
+    assert run_cli(["run", "--transcript", str(home / "transcript.jsonl"), "--json"]) == 0
     told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (run,) = [each["run"] for each in told if each["type"] == "run-finished"]
     for form, name in (
@@ -69,9 +69,9 @@ def test_nothing_secret_of_the_emulated_home_may_be_read_by_others(
         ("evidence", "evidence.jsonl"),
     ):
         written = ["report", run, "--format", form, "--output", str(home / name)]
-        assert run_command(written) == 0
-    assert run_command(["token", "create", "tablet", "--scope", "read"]) == 0
-    assert run_command(["pki", "export", "--private", str(home / "exported")]) == 0
+        assert run_cli(written) == 0
+    assert run_cli(["token", "create", "tablet", "--scope", "read"]) == 0
+    assert run_cli(["pki", "export", "--private", str(home / "exported")]) == 0
     capsys.readouterr()
     read = see_that_secrets_are_kept(home)
     assert {"report.html", "report.json", "evidence.jsonl"} <= read
@@ -79,13 +79,13 @@ def test_nothing_secret_of_the_emulated_home_may_be_read_by_others(
     assert (home / "transcript.jsonl").stat().st_size
     assert stat.S_IMODE((home / "ledger.sqlite").stat().st_mode) == 0o600
 
-    assert run_command(["doctor", "--json"]) == 0
+    assert run_cli(["doctor", "--json"]) == 0
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     (row,) = [each for document in rows for each in document["findings"] if each["what"] == "home"]
     assert row["health"] == "note"
     assert "everybody may enter it; run `chmod 700" in row["detail"]
     home.chmod(0o777)
-    assert run_command(["doctor"]) == 4
+    assert run_cli(["doctor"]) == 4
     assert "everybody may change what is in it" in capsys.readouterr().out
 
 
@@ -93,7 +93,7 @@ def test_nothing_secret_of_the_emulated_home_may_be_read_by_others(
 def test_nothing_secret_of_a_radios_network_may_be_read_by_others(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(["run", str(ZIGBEE), "--device", ESME, "--json"]) == 0
+    assert run_cli(["run", str(ZIGBEE), "--device", ESME, "--json"]) == 0
     capsys.readouterr()
     assert not see_that_secrets_are_kept(home) - {
         str(path.relative_to(home)) for path in (home / "pki").glob("*.pem")
@@ -104,6 +104,6 @@ def test_nothing_secret_of_a_radios_network_may_be_read_by_others(
     assert any(name.startswith("network_backups") for name in tables)
     assert stat.S_IMODE(database.stat().st_mode) == 0o600
     database.chmod(0o644)
-    assert run_command(["run", str(ZIGBEE), "--device", PPMID, "--json"]) == 0
+    assert run_cli(["run", str(ZIGBEE), "--device", PPMID, "--json"]) == 0
     capsys.readouterr()
     assert stat.S_IMODE(database.stat().st_mode) == 0o600

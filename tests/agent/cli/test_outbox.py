@@ -10,7 +10,7 @@ import pytest
 
 from agent.upstream.outboxes import NOON, fill
 from agent.upstream.servers import answer, web_server
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.config.rig_file import emulated_home_text
 from keyrig.ledger.ledger import Ledger
 
@@ -47,7 +47,7 @@ def told(home: Path) -> list[str]:
 
 def listing(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
     capsys.readouterr()
-    assert run_command(["outbox", "--json"]) == 0
+    assert run_cli(["outbox", "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == 1
     return {upstream["name"]: upstream for upstream in document["upstreams"]}
@@ -55,7 +55,7 @@ def listing(capsys: pytest.CaptureFixture[str]) -> dict[str, dict[str, Any]]:
 
 def test_run_tells_upstreams_and_says_so(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     configure(home, FILE)
-    assert run_command(ONE_DEVICE) == 0
+    assert run_cli(ONE_DEVICE) == 0
     assert capsys.readouterr().out.rstrip().endswith("file was told everything")
     events = [json.loads(line) for line in (home / "events.ndjson").read_text().splitlines()]
     assert [each["type"] for each in events] == [
@@ -63,7 +63,7 @@ def test_run_tells_upstreams_and_says_so(home: Path, capsys: pytest.CaptureFixtu
         "uk.keyrig.duty-outcome.v1",
     ]
     assert events[1]["data"]["outcome"] == "done"
-    assert run_command([*ONE_DEVICE, "--json"]) == 0
+    assert run_cli([*ONE_DEVICE, "--json"]) == 0
     last = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert (last["type"], last["upstream"], last["waiting"]) == ("upstream-standing", "file", 0)
 
@@ -72,7 +72,7 @@ def test_run_that_is_done_and_not_reported_exits_5_and_a_later_one_makes_it_good
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     configure(home, FILE, AWAY, after_run_s=6)
-    assert run_command(ONE_DEVICE) == 5
+    assert run_cli(ONE_DEVICE) == 5
     out = capsys.readouterr().out
     assert "file was told everything" in out
     assert "not yet reported: away was not told 2 events" in " ".join(out.split())
@@ -82,16 +82,16 @@ def test_run_that_is_done_and_not_reported_exits_5_and_a_later_one_makes_it_good
     assert away["last_error"].endswith("No such file or directory")
     assert away["retry_at"] is not None
     # Nothing is due any more, and still it is not reported.
-    assert run_command(ONE_DEVICE) == 5
+    assert run_cli(ONE_DEVICE) == 5
     configure(home, FILE, AWAY.replace("/not-there", str(home)))
-    assert run_command(ONE_DEVICE) == 0
+    assert run_cli(ONE_DEVICE) == 0
 
 
 def test_run_without_time_for_it_leaves_the_telling_to_others(home: Path) -> None:
     configure(home, FILE, after_run_s=0)
-    assert run_command(ONE_DEVICE) == 5
+    assert run_cli(ONE_DEVICE) == 5
     assert not (home / "events.ndjson").exists()
-    assert run_command(["outbox", "deliver"]) == 0
+    assert run_cli(["outbox", "deliver"]) == 0
     assert len(told(home)) == 2
 
 
@@ -101,12 +101,12 @@ def test_worse_exit_code_wins(home: Path, tmp_path: Path) -> None:
     text = emulated_home_text().replace('" }', '", timeout_s = 0.4 }')
     rig = tmp_path / "rig.toml"
     rig.write_text(text.replace(marker, f'{marker}faults = ["drop-responses=99"]\n'))
-    assert run_command([ONE_DEVICE[0], str(rig), *ONE_DEVICE[1:]]) == 4
+    assert run_cli([ONE_DEVICE[0], str(rig), *ONE_DEVICE[1:]]) == 4
 
 
 def test_broken_settings_stop_a_run_before_it_begins(home: Path) -> None:
     (home / "keyrig.toml").write_text('[upstream.x]\nkind = "smtp"\n', encoding="utf-8")
-    assert run_command(ONE_DEVICE) == 2
+    assert run_cli(ONE_DEVICE) == 2
     assert not (home / "ledger.sqlite").exists()
 
 
@@ -119,9 +119,9 @@ def test_listing_says_per_upstream_what_waits_and_why(
         filled(home, 1, 2, 1)
         bad = answer("422 Unprocessable", body=b"unknown device\x1b[2J")
         server.answers += [bad, answer("204 No Content")]
-        assert run_command(["outbox", "deliver", "--wait", "20"]) == 5
+        assert run_cli(["outbox", "deliver", "--wait", "20"]) == 5
     capsys.readouterr()
-    assert run_command(["outbox"]) == 0
+    assert run_cli(["outbox"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "file  ndjson  events.ndjson"
     assert lines[1] == "  nothing waits"
@@ -133,8 +133,8 @@ def test_listing_says_per_upstream_what_waits_and_why(
     with web_server() as server:
         web = f'[upstream.web]\nkind = "https"\nurl = "{server.url}"\n'
         configure(home, FILE, web)
-        assert run_command(["outbox", "retry", "--target", "web"]) == 0
-        assert run_command(["outbox", "deliver"]) == 0
+        assert run_cli(["outbox", "retry", "--target", "web"]) == 0
+        assert run_cli(["outbox", "deliver"]) == 0
         assert len(server.told) == 2
 
 
@@ -143,19 +143,19 @@ def test_person_parks_puts_back_and_discards(
 ) -> None:
     configure(home, FILE)
     first, second = filled(home, 1, 1)
-    assert run_command(["outbox", "park", first[:10], "--reason", "not now\x1b[2J"]) == 0
-    assert run_command(["outbox", "deliver", "--wait", "20"]) == 5
+    assert run_cli(["outbox", "park", first[:10], "--reason", "not now\x1b[2J"]) == 0
+    assert run_cli(["outbox", "deliver", "--wait", "20"]) == 5
     (parked,) = listing(capsys)["file"]["parked_events"]
     assert (parked["id"], parked["by_person"]) == (first, True)
     assert parked["reason"] == "not now\ufffd[2J"
-    assert run_command(["outbox", "retry", first]) == 0
-    assert run_command(["outbox", "park", first, "--reason", "never"]) == 0
-    assert run_command(["outbox", "discard", second, "--reason", "x"]) == 4
-    assert run_command(["outbox", "discard", first, "--reason", "on paper"]) == 0
-    assert run_command(["outbox", "deliver"]) == 0
+    assert run_cli(["outbox", "retry", first]) == 0
+    assert run_cli(["outbox", "park", first, "--reason", "never"]) == 0
+    assert run_cli(["outbox", "discard", second, "--reason", "x"]) == 4
+    assert run_cli(["outbox", "discard", first, "--reason", "on paper"]) == 0
+    assert run_cli(["outbox", "deliver"]) == 0
     assert told(home) == [second]
     capsys.readouterr()
-    assert run_command(["outbox", "show", first]) == 0
+    assert run_cli(["outbox", "show", first]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert (shown["event"]["id"], shown["upstreams"]) == (first, {"file": "discarded"})
     with closing(sqlite3.connect(home / "ledger.sqlite")) as database:
@@ -166,19 +166,19 @@ def test_person_parks_puts_back_and_discards(
 def test_upstream_is_told_again_on_request(home: Path) -> None:
     configure(home, FILE)
     ids = filled(home, 1, 2)
-    assert run_command(["outbox", "deliver"]) == 0
-    assert run_command(["outbox", "replay", "--since", "2026-11-20T11:00:00Z", "--yes"]) == 0
-    assert run_command(["outbox", "deliver"]) == 0
+    assert run_cli(["outbox", "deliver"]) == 0
+    assert run_cli(["outbox", "replay", "--since", "2026-11-20T11:00:00Z", "--yes"]) == 0
+    assert run_cli(["outbox", "deliver"]) == 0
     assert told(home) == ids * 2
 
 
 def test_replay_asks_first(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     configure(home, FILE)
     filled(home, 1)
-    assert run_command(["outbox", "deliver"]) == 0
+    assert run_cli(["outbox", "deliver"]) == 0
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    assert run_command(["outbox", "replay"]) == 130
-    assert run_command(["outbox", "deliver"]) == 0
+    assert run_cli(["outbox", "replay"]) == 130
+    assert run_cli(["outbox", "deliver"]) == 0
     assert len(told(home)) == 1
 
 
@@ -200,7 +200,7 @@ def test_what_cannot_be_is_one_line(
 ) -> None:
     configure(home, FILE, AWAY)
     filled(home, 1)
-    assert run_command(["outbox", *arguments]) == code
+    assert run_cli(["outbox", *arguments]) == code
     assert said in capsys.readouterr().err
 
 
@@ -208,9 +208,9 @@ def test_nobody_to_tell_is_said_and_is_no_failure(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     filled(home, 1)
-    assert run_command(["outbox"]) == 0
+    assert run_cli(["outbox"]) == 0
     assert "nobody is told" in capsys.readouterr().out
-    assert run_command(["outbox", "deliver"]) == 0
+    assert run_cli(["outbox", "deliver"]) == 0
 
 
 def test_ledger_of_an_older_version_tells_what_it_did_not_tell_yet(home: Path) -> None:
@@ -224,5 +224,5 @@ def test_ledger_of_an_older_version_tells_what_it_did_not_tell_yet(home: Path) -
         database.execute("INSERT INTO deliveries VALUES (?, 'file', ?)", (first, NOON.isoformat()))
         database.execute("UPDATE ledger_schema SET version = 3")
         database.commit()
-    assert run_command(["outbox", "deliver"]) == 0
+    assert run_cli(["outbox", "deliver"]) == 0
     assert told(home) == [second]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from serial.tools import list_ports
 
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.config.rig_file import load_rig
 from keyrig.run.hosting import emulated_rig
 from keyrig.run.radio_inspection import usb_ports
@@ -34,7 +34,7 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def fixture_said(capsys: pytest.CaptureFixture[str]) -> Said:
     def said(*arguments: str, code: int = 0) -> str:
         capsys.readouterr()
-        assert run_command(list(arguments)) == code
+        assert run_cli(list(arguments)) == code
         captured = capsys.readouterr()
         return captured.out if code == 0 else captured.err
 
@@ -110,7 +110,7 @@ def test_a_restore_is_confirmed_and_takes_nothing_but_a_backup(
     missing = said("radio", "restore", "none.json", "--yes", "--rig", path, code=2)
     assert "No such file" in missing or "cannot be read" in missing
     monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    assert run_command(["radio", "restore", str(other), "--rig", path]) == 130
+    assert run_cli(["radio", "restore", str(other), "--rig", path]) == 130
 
 
 def test_a_radio_without_smart_energy_is_named(said: Said, rig: Callable[..., str]) -> None:
@@ -120,8 +120,8 @@ def test_a_radio_without_smart_energy_is_named(said: Said, rig: Callable[..., st
     assert "no Smart Energy key establishment" in said(
         "radio", "permit", ESME, "--rig", path, code=4
     )
-    run_command(["doctor", path])
-    assert run_command(["doctor", path]) == 4
+    run_cli(["doctor", path])
+    assert run_cli(["doctor", path]) == 4
 
 
 @pytest.mark.parametrize(("extra", "found"), [("", "good"), ("smart_energy = false", "bad")])
@@ -138,7 +138,7 @@ def test_doctor_asks_a_radio_what_it_is(
         text = opened.with_urls(hosted.urls, hosted.commissioned_at, hosted.radio_urls)
         there.write_text(text, encoding="utf-8")
         capsys.readouterr()
-        run_command(["doctor", "--json", str(there)])
+        run_cli(["doctor", "--json", str(there)])
     findings = json.loads(capsys.readouterr().out)["findings"]
     (radio,) = [each for each in findings if each["what"] == "radio"]
     assert radio["health"] == found

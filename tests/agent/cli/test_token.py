@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.domain.api_tokens import Scope, is_text_of, read_duration
 from keyrig.ledger.ledger import Ledger
 
@@ -23,7 +23,7 @@ def fixture_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def told(capsys: pytest.CaptureFixture[str], *arguments: str, code: int = 0) -> Any:
-    assert run_command(["token", *arguments, "--json"]) == code
+    assert run_cli(["token", *arguments, "--json"]) == code
     return json.loads(capsys.readouterr().out)
 
 
@@ -37,7 +37,7 @@ def test_token_is_made_shown_once_listed_and_revoked(
     assert is_text_of(made["token"], kept)
     assert kept.scopes == {Scope.READ, Scope.RUN}
     assert kept.expires_at == kept.created_at + timedelta(days=90)
-    assert run_command(["token", "list"]) == 0
+    assert run_cli(["token", "list"]) == 0
     listed = capsys.readouterr().out
     assert made["id"] in listed
     assert made["token"].rpartition("_")[2] not in listed
@@ -47,7 +47,7 @@ def test_token_is_made_shown_once_listed_and_revoked(
 
 
 def test_text_alone_goes_to_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(["token", "create", "x", "--scope", "read", "--expires", "never"]) == 0
+    assert run_cli(["token", "create", "x", "--scope", "read", "--expires", "never"]) == 0
     output = capsys.readouterr()
     assert output.out.startswith("keyrig_")
     assert len(output.out.splitlines()) == 1
@@ -58,12 +58,12 @@ def test_name_in_force_is_not_given_twice_and_is_free_once_revoked(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     create = ["token", "create", "x", "--scope", "read"]
-    assert run_command(create) == 0
-    assert run_command(create) == 4
+    assert run_cli(create) == 0
+    assert run_cli(create) == 4
     assert "is in force" in capsys.readouterr().err
-    assert run_command(["token", "revoke", "x"]) == 0
-    assert run_command(["token", "revoke", "x"]) == 2
-    assert run_command(create) == 0
+    assert run_cli(["token", "revoke", "x"]) == 0
+    assert run_cli(["token", "revoke", "x"]) == 2
+    assert run_cli(create) == 0
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_name_in_force_is_not_given_twice_and_is_free_once_revoked(
 def test_wrong_usage_makes_nothing(
     arguments: list[str], home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(["token", *arguments]) == 2
+    assert run_cli(["token", *arguments]) == 2
     assert capsys.readouterr().err
     with Ledger(home / "ledger.sqlite") as ledger:
         assert ledger.tokens.all() == ()

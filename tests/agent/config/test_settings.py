@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyrig.base.errors import SettingsError
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.config.settings import (
     DCCBoxedSettings,
     HTTPSUpstream,
@@ -214,7 +214,7 @@ def test_command_says_where_each_value_comes_from_and_shows_no_secret(
     (home / "token").write_text("hunter2", encoding="utf-8")
     monkeypatch.setenv("KEYRIG_HOME", str(home))
     monkeypatch.setenv("KEYRIG_SERVE__HEARTBEAT_S", "3")
-    assert run_command(["settings", "--json"]) == 0
+    assert run_cli(["settings", "--json"]) == 0
     written = capsys.readouterr().out
     assert "hunter2" not in written
     document = json.loads(written)
@@ -225,10 +225,10 @@ def test_command_says_where_each_value_comes_from_and_shows_no_secret(
     assert values["upstream.head-office.bearer_token"][0] == {"file": "token"}
     assert values["upstream.head-office.batch_maximum"] == (100, "default")
     assert "upstream.file.url" not in values
-    assert run_command(["settings"]) == 0
+    assert run_cli(["settings"]) == 0
     assert f'serve.listen = "127.0.0.1:9000"  ({home}/keyrig.toml, line 2)' in (
         capsys.readouterr().out
     )
-    assert run_command(["settings", "--example"]) == 0
+    assert run_cli(["settings", "--example"]) == 0
     assert "#[upstream.NAME]" in capsys.readouterr().out
-    assert run_command(["settings", "--example", "--json"]) == 2
+    assert run_cli(["settings", "--example", "--json"]) == 2

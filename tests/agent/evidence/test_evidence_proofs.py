@@ -37,7 +37,7 @@ from gbcs.roles import KeyUsage, RemotePartyRole
 from gbcs.use_cases import MessageCode, compose, decode_payload
 from keyrig.base.clock import utc_now
 from keyrig.base.errors import EvidenceBroken
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.config.rig_file import load_rig
 from keyrig.domain import known_facts
 from keyrig.duties.rules import rules_from_canonical
@@ -306,15 +306,15 @@ def test_root_may_be_named_by_its_certificate(
         ("root.pem", load_der_x509_certificate(root).public_bytes(Encoding.PEM)),
     ):
         (tmp_path / name).write_bytes(octets)
-        assert run_command(["verify-evidence", str(file), "--root", str(tmp_path / name)]) == 0
+        assert run_cli(["verify-evidence", str(file), "--root", str(tmp_path / name)]) == 0
         assert f"certificates lead to root {fingerprint(root)}\n" in capsys.readouterr().out
     for wrong, said in (
         (str(file), "holds no certificate"),
         (str(tmp_path / "none"), "neither a fingerprint nor a file"),
     ):
-        assert run_command(["verify-evidence", str(file), "--root", wrong]) == 2
+        assert run_cli(["verify-evidence", str(file), "--root", wrong]) == 2
         assert said in capsys.readouterr().err
-    assert run_command(["verify-evidence", str(file), "--key", "12"]) == 2
+    assert run_cli(["verify-evidence", str(file), "--key", "12"]) == 2
     assert "is not 64 hexadecimal digits" in capsys.readouterr().err
 
 
@@ -329,7 +329,7 @@ def test_rules_that_are_not_built_in_are_said_to_be_others(
     body |= {"edition": rules.edition, "digest": rules.digest, "text": rules.canonical()}
     file = tmp_path / "evidence"
     file.write_bytes(forged(told))
-    assert run_command(["verify-evidence", str(file)]) == 0
+    assert run_cli(["verify-evidence", str(file)]) == 0
     assert "rules Rules of mine, not those built in: read them" in capsys.readouterr().out
 
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from agent.report.forging import bodies, changed, duty_of, flip, forged, reasons, verdict_of
 from keyrig.base.errors import EvidenceBroken, KeyStoreError
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.evidence.evidence_check import Proof
 from keyrig.evidence.evidence_file import read_evidence
 from keyrig.evidence.evidence_key import evidence_key, fingerprint
@@ -41,9 +41,9 @@ def fixture_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             if device == ESME:
                 # The keys with which the devices left the factory.
                 shutil.copytree(home / "emulated", home / "factory")
-            assert run_command(["run", "--device", device]) == 0
+            assert run_cli(["run", "--device", device]) == 0
             output = str(home / name)
-            assert run_command(["report", "last", "--format", "evidence", "--output", output]) == 0
+            assert run_cli(["report", "last", "--format", "evidence", "--output", output]) == 0
     return home
 
 
@@ -57,7 +57,7 @@ def test_run_is_proved_on_a_machine_that_knows_nothing_of_it(
 ) -> None:
     monkeypatch.setenv("KEYRIG_HOME", str(tmp_path / "nowhere"))
     file = str(home / "esme")
-    assert run_command(["verify-evidence", file, "--json"]) == 0
+    assert run_cli(["verify-evidence", file, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["holds"]
     assert document["findings"] == []
@@ -70,12 +70,12 @@ def test_run_is_proved_on_a_machine_that_knows_nothing_of_it(
         "R37d": "proved",
         "R37e": "rests-on-a-mac",
     }
-    assert run_command(["verify-evidence", file, "--key", document["key"].upper()]) == 0
+    assert run_cli(["verify-evidence", file, "--key", document["key"].upper()]) == 0
     text = capsys.readouterr().out
     assert "everything holds" in text
     assert "compare it with the one that you trust" in text
     (root,) = document["roots"]
-    assert run_command(["verify-evidence", file, "--root", root]) == 0
+    assert run_cli(["verify-evidence", file, "--root", root]) == 0
     assert "compare it with the one" not in capsys.readouterr().out
     assert not (tmp_path / "nowhere").exists()
 
@@ -84,9 +84,9 @@ def test_other_key_or_root_than_demanded_is_refused(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = str(home / "esme")
-    assert run_command(["verify-evidence", file, "--key", "00" * 32]) == 3
+    assert run_cli(["verify-evidence", file, "--key", "00" * 32]) == 3
     assert "the seal is by key" in capsys.readouterr().err
-    assert run_command(["verify-evidence", file, "--root", "00" * 32]) == 3
+    assert run_cli(["verify-evidence", file, "--root", "00" * 32]) == 3
     assert "leads to no root" in capsys.readouterr().out
 
 
@@ -367,7 +367,7 @@ def test_run_that_cannot_be_proved_is_refused(
     connection.close()
     output = tmp_path / "evidence"
     arguments = ["report", "last", "--format", "evidence", "--output", str(output)]
-    assert run_command(arguments) == 4
+    assert run_cli(arguments) == 4
     captured = capsys.readouterr().err
     assert captured.count("\n") == 1
     assert told in captured
@@ -377,11 +377,11 @@ def test_run_that_cannot_be_proved_is_refused(
 def test_file_that_is_none_is_refused(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(["verify-evidence", str(tmp_path / "none")]) == 2
+    assert run_cli(["verify-evidence", str(tmp_path / "none")]) == 2
     assert "cannot be read: No such file" in capsys.readouterr().err
     noise = tmp_path / "noise"
     noise.write_bytes(b"\x00\xff\n")
-    assert run_command(["verify-evidence", str(noise)]) == 2
+    assert run_cli(["verify-evidence", str(noise)]) == 2
     assert "no evidence file; name one that" in capsys.readouterr().err
     monkeypatch.setenv("KEYRIG_HOME", str(home))
-    assert run_command(["report", "zz", "--format", "evidence"]) == 2
+    assert run_cli(["report", "zz", "--format", "evidence"]) == 2

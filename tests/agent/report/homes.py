@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from keyrig.base.clock import utc_now
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.config.rig_file import emulated_home_text
 from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.run_record import gather
@@ -35,7 +35,7 @@ def run_home(
     rig = home.parent / "rig.toml"
     rig.write_text(text, encoding="utf-8")
     only = [part for device in devices for part in ("--device", device)]
-    return run_command(["run", str(rig), *only, "--json"])
+    return run_cli(["run", str(rig), *only, "--json"])
 
 
 def report_of(home: Path, run: int = 0, *, days_later: float = 0) -> Report:

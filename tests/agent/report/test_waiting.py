@@ -13,7 +13,7 @@ from agent.certifying import by_hand_rig, certified, home_without_supplier_key
 from agent.report.forging import bodies, duty_of, forged, of_kind, reasons, verdict_of
 from agent.report.homes import ESME, HUB, device_of, duties_of, report_of, run_home
 from agent.report.html_reading import read_page
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.documents.report_document import schema_text
 from keyrig.domain.device_facts import Cause, Outcome
 from keyrig.domain.states import RunOutcome
@@ -47,7 +47,7 @@ def waiting_run(home: Path, *devices: str) -> Path:
     """Run devices whose requests wait for a person; return the rig."""
     rig = by_hand_rig(home.parent)
     only = [part for device in devices for part in ("--device", device)]
-    assert run_command(["run", str(rig), *only, "--json"]) == 4
+    assert run_cli(["run", str(rig), *only, "--json"]) == 4
     return rig
 
 
@@ -56,12 +56,12 @@ def certify_all(home: Path) -> None:
     for number, file in enumerate(sorted(home.rglob("*.csr.der"))):
         answer = home.parent / f"{number}.pem"
         answer.write_text(certified(home, file.read_bytes(), ESME), encoding="ascii")
-        assert run_command(["pki", "certified", str(answer)]) == 0
+        assert run_cli(["pki", "certified", str(answer)]) == 0
 
 
 def evidence_of(home: Path, run: str = "last") -> bytes:
     file = home.parent / f"{run}.evidence"
-    assert run_command(["report", run, "--format", "evidence", "--output", str(file)]) == 0
+    assert run_cli(["report", run, "--format", "evidence", "--output", str(file)]) == 0
     return file.read_bytes()
 
 
@@ -104,7 +104,7 @@ def test_evidence_of_a_duty_that_waits_holds_and_proves_nothing_of_it(home: Path
     ]
     assert attempt["outcome"] == "waiting"
     certify_all(home)
-    assert run_command(["run", str(rig), "--device", ESME]) == 0
+    assert run_cli(["run", str(rig), "--device", ESME]) == 0
     assert duty_of(verdict_of(evidence_of(home)), "R37c").proof is Proof.SIGNED
 
 
@@ -123,7 +123,7 @@ def test_certified_duty_that_a_later_run_could_not_begin_does_not_wait(home: Pat
     certify_all(home)
     key = home / "pki" / "90b3d51f30010000-ds.key"
     key.rename(home / key.name)
-    assert run_command(["run", str(rig), "--device", ESME]) == 4
+    assert run_cli(["run", str(rig), "--device", ESME]) == 4
     report = report_of(home)
     check_formats(report)
     device = device_of(report, ESME)

@@ -19,7 +19,7 @@ from gbcs.security_credentials import (
 )
 from gbcs.use_cases import compose
 from keyrig.base.errors import SettingsError
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.cli.inspect_command import inspect
 from keyrig.session.message_inspection import describe_message, messages_in
 from vectors.reference import KEYSTORE, MESSAGES, needs_reference, octets_of
@@ -208,7 +208,7 @@ def test_standard_input_and_files_give_json_lines(tmp_path: Path) -> None:
 def test_unreadable_input_is_one_line_and_exit_2(
     argument: str, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_command(["inspect", argument]) == 2
+    assert run_cli(["inspect", argument]) == 2
     assert line in capsys.readouterr().err
 
 

@@ -11,7 +11,7 @@ from cloudevents.core.formats.json import JSONFormat
 from jsonschema import Draft202012Validator, ValidationError
 
 from agent.upstream.outboxes import NOON, batch_of, device
-from keyrig.cli import run_command
+from keyrig.cli import run_cli
 from keyrig.config.rig_file import emulated_home_text
 from keyrig.domain.states import EventType
 from keyrig.ledger.ledger import Ledger
@@ -177,7 +177,7 @@ def test_what_a_run_tells_is_valid_by_the_published_schemas(
         assert marker in text
         text = text.replace(marker, f'{marker}faults = ["{fault}"]\n')
     rig.write_text(text, encoding="utf-8")
-    run_command(["run", str(rig), "--json"])
+    run_cli(["run", str(rig), "--json"])
     capsys.readouterr()
     with Ledger(home / "ledger.sqlite") as ledger:
         events = ledger.outbox.all()
@@ -198,7 +198,7 @@ def test_request_that_waits_for_its_authority_is_told_by_the_published_schema(
     text = emulated_home_text()
     assert 'by = "test"' in text
     rig.write_text(text.replace('by = "test"', 'by = "by-hand"'), encoding="utf-8")
-    run_command(["run", str(rig), "--device", "00-DB-12-34-56-78-90-A2", "--json"])
+    run_cli(["run", str(rig), "--device", "00-DB-12-34-56-78-90-A2", "--json"])
     capsys.readouterr()
     with Ledger(home / "ledger.sqlite") as ledger:
         source = cloud_event_source(ledger.outbox.identity())
