@@ -11,7 +11,7 @@ from keyrig.api.problem_documents import Problem
 from keyrig.api.request_bodies import OperationId
 from keyrig.documents.certificate_document import CertificateDocument
 from keyrig.documents.certification_document import TakenCertificate, WaitingRequestDocument
-from keyrig.documents.delivery_document import BATCH_EXAMPLE, BatchCommand, BatchId
+from keyrig.documents.delivery_document import BATCH_EXAMPLE, BatchCommand, BatchId, BatchStanding
 from keyrig.documents.document_model import (
     DEADLINE_EXAMPLE,
     Count,
@@ -19,11 +19,9 @@ from keyrig.documents.document_model import (
     Eui,
     Instant,
 )
-from keyrig.documents.explanation_document import AttemptMade
 from keyrig.documents.fact_document import DeviceFactsDocument
-from keyrig.documents.plan_document import EDITION_EXAMPLE, NotBegunPart, PlannedDevice
+from keyrig.documents.plan_document import EDITION_EXAMPLE, AttemptMade, NotBegunPart, PlannedDevice
 from keyrig.domain.smi_status import SMIStatus
-from keyrig.domain.states import BatchRule
 
 RUN_EXAMPLE: Final = "52fe54b1c0e94ad0a7bb2b8b2f1c6f11"
 RunState = Literal["running", "done", "failed", "needs-person", "interrupted", "error"]
@@ -244,24 +242,14 @@ class DeliveryAccepted(Document):
     )
 
 
-class DeliverySummary(Document):
+class DeliverySummary(BatchStanding):
     """One delivery."""
 
     delivery_id: BatchId
     operation_id: Operation | None = Field(
         description="The last of this API; null for the command line."
     )
-    rig: Rig
-    device: Eui
     state: DeliveryState = Field(examples=["done"])
-    rule: BatchRule = Field(examples=["stop"])
-    taken_in_at: Instant
-    finished_at: Instant | None
-    detail: str = Field(description="What stands in the way, in one line.", examples=[""])
-    left: Count = Field(description="How many commands may still be sent.")
-    states: dict[str, int] = Field(
-        description="How many commands are in each state.", examples=[{"answered": 1}]
-    )
 
 
 class DeliveredCommand(BatchCommand):

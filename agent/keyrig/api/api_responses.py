@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 
 from keyrig.api.problem_documents import MEDIA_TYPE, TYPE_PREFIX, FieldFault, ProblemFound, problem
-from keyrig.documents.document_model import example_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from keyrig.documents.document_model import Document
 
 JSON: Final = "application/json"
 
@@ -212,39 +210,16 @@ def _described(status: int) -> dict[str, Any]:
     return described
 
 
-def answers(
-    model: type[Document],
-    *errors: int,
-    status: HTTPStatus = HTTPStatus.OK,
-    description: str = "What was asked for.",
-    more: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Return how a route answers: its document with an example, and problem documents."""
-    good = {
-        "description": description,
-        "content": {JSON: {"example": example_of(model)}},
-        **(more or {}),
-    }
-    return {
-        "status_code": status,
-        "response_model": model,
-        "responses": {int(status): good, **problems(*errors)},
-    }
+class DocumentResponse(JSONResponse):
+    """An answer with a document, which nobody keeps; octets are one that was written already."""
 
+    def render(self, content: Any) -> bytes:
+        """Return the octets of the body."""
+        return content if isinstance(content, bytes) else json.dumps(content).encode()
 
-def json_response(
-    document: Document | bytes,
-    status: HTTPStatus = HTTPStatus.OK,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    """Return the answer with a document, or with one that was written already."""
-    octets = document if isinstance(document, bytes) else document.to_json().encode()
-    return Response(
-        octets,
-        status_code=status,
-        media_type=JSON,
-        headers={"Cache-Control": "no-store", **(headers or {})},
-    )
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """Set the headers."""
+        super().init_headers({"Cache-Control": "no-store", **(headers or {})})
 
 
 def rig_unknown(name: str) -> ProblemFound:

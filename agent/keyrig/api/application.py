@@ -21,7 +21,7 @@ from starlette.routing import Match
 from gbcs.errors import KeyrigError
 from gbcs.printable import printable
 from keyrig.api.access import TokenDemanded
-from keyrig.api.api_responses import json_response
+from keyrig.api.api_responses import DocumentResponse
 from keyrig.api.api_service import Service
 from keyrig.api.body_limit import BodyLimit, too_large
 from keyrig.api.certificate_routes import certificate_routes
@@ -120,7 +120,7 @@ def _serve_openapi(app: FastAPI) -> None:
         """Give the OpenAPI document."""
         if not kept:
             kept.append(json.dumps(openapi_document(app)).encode())
-        return json_response(kept[0])
+        return DocumentResponse(kept[0])
 
 
 def _serve_page(app: FastAPI) -> None:

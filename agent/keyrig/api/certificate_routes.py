@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-from fastapi import APIRouter, Body
-from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response  # noqa: TC002 - FastAPI reads the annotations
+from fastapi import Body
 
 from gbcs.errors import CertificateRejected
 from gbcs.path_validation import validate_path
 from gbcs.roles import CellUsage
-from keyrig.api.access import KeysToken, ReadToken  # noqa: TC001 - as above
+from keyrig.api.access import KEYS, READ
 from keyrig.api.api_documents import CertificateAdded, CertificateList
-from keyrig.api.api_responses import answers, json_response
-from keyrig.api.json_bodies import JSONRoute
+from keyrig.api.api_responses import problems
+from keyrig.api.json_bodies import document_router
 from keyrig.api.request_bodies import CERTIFICATE_EXAMPLE, CertificateGiven
 from keyrig.api.rig_routes import RigName, served_rig
 from keyrig.base.errors import FileInvalid, KeyStoreError
@@ -28,6 +26,8 @@ from keyrig.keys.store_opening import open_keystore, open_rig_keystore
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from fastapi import APIRouter
+
     from gbcs.certificates import GBCSCertificate
     from keyrig.api.api_service import Service
     from keyrig.api.served_rigs import ServedRig
@@ -39,35 +39,30 @@ _MEND = "give one certificate in PEM, of an authority that the key store knows"
 
 def certificate_routes(service: Service) -> APIRouter:
     """Make the routes of certificates."""
-    router = APIRouter(
-        route_class=JSONRoute, prefix="/api/v1/rigs/{rig}/certificates", tags=["certificates"]
-    )
+    router = document_router("/api/v1/rigs/{rig}/certificates", tag="certificates")
 
     @router.get(
         "",
         operation_id="certificates",
-        **answers(CertificateList, 404),
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def certificates(rig: RigName, token: ReadToken) -> Response:
+    def certificates(rig: RigName) -> CertificateList:
         """Give the public certificates of a rig's key store, as `keyrig pki show` does."""
-        del token
-        served = await run_in_threadpool(served_rig, service, rig)
-        return json_response(await run_in_threadpool(_listed, service, served))
+        return _listed(service, served_rig(service, rig))
 
     @router.post(
         "",
         operation_id="add_certificate",
-        **answers(CertificateAdded, 400, 404),
+        responses=problems(400, 404),
+        dependencies=[KEYS],
     )
-    async def add(
+    def add(
         rig: RigName,
         given: Annotated[CertificateGiven, Body(examples=[CERTIFICATE_EXAMPLE])],
-        token: KeysToken,
-    ) -> Response:
+    ) -> CertificateAdded:
         """Add a public certificate, which an authority of the key store vouches for."""
-        del token
-        served = await run_in_threadpool(served_rig, service, rig)
-        return json_response(await run_in_threadpool(_added, served, given.pem, service.clock()))
+        return _added(served_rig(service, rig), given.pem, service.clock())
 
     return router
 

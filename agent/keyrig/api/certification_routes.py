@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Final
 
-from fastapi import APIRouter, Body
-from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response  # noqa: TC002 - FastAPI reads the annotations
+from fastapi import Body
 
 from gbcs.errors import CertificateRejected
-from keyrig.api.access import KeysToken, ReadToken  # noqa: TC001 - as above
+from keyrig.api.access import KEYS, READ
 from keyrig.api.api_documents import CertificatesTaken, WaitingRequestList
-from keyrig.api.api_responses import answers, json_response
-from keyrig.api.json_bodies import JSONRoute
+from keyrig.api.api_responses import problems
+from keyrig.api.json_bodies import document_router
 from keyrig.api.request_bodies import CERTIFICATE_EXAMPLE, IssuedCertificatesGiven
 from keyrig.api.rig_routes import RigName, served_rig
 from keyrig.base.errors import FileInvalid
@@ -26,6 +24,8 @@ from keyrig.run.certification_requests import waiting_requests
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from fastapi import APIRouter
+
     from keyrig.api.api_service import Service
     from keyrig.api.served_rigs import ServedRig
     from keyrig.config.rig_file import Rig
@@ -38,44 +38,40 @@ _GIVEN: Final = "the certificates given"
 
 def certification_routes(service: Service) -> APIRouter:
     """Make the routes of certification requests."""
-    router = APIRouter(
-        route_class=JSONRoute,
-        prefix="/api/v1/rigs/{rig}/certification-requests",
-        tags=["certificates"],
+    router = document_router(
+        "/api/v1/rigs/{rig}/certification-requests",
+        tag="certificates",
     )
 
     @router.get(
         "",
         operation_id="certification_requests",
-        **answers(WaitingRequestList, 404),
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def certification_requests(rig: RigName, token: ReadToken) -> Response:
+    def certification_requests(rig: RigName) -> WaitingRequestList:
         """Give the requests of a rig's devices that wait for an authority, as PEM.
 
         They are those of `keyrig pki requests`. A request is public; it holds no private key.
         """
-        del token
-        served = await run_in_threadpool(served_rig, service, rig)
-        return json_response(await run_in_threadpool(_listed, service, served))
+        return _listed(service, served_rig(service, rig))
 
     @router.post(
         "/certificates",
         operation_id="take_certificates",
-        **answers(CertificatesTaken, 400, 404, 409),
+        responses=problems(400, 404, 409),
+        dependencies=[KEYS],
     )
-    async def take_certificates(
+    def take_certificates(
         rig: RigName,
         given: Annotated[IssuedCertificatesGiven, Body(examples=[CERTIFICATE_EXAMPLE])],
-        token: KeysToken,
-    ) -> Response:
+    ) -> CertificatesTaken:
         """Take in what an authority gave for requests that wait, as `keyrig pki certified` does.
 
         Each certificate is checked by itself, against its request, its profile and its path to
         the root; the answer is 200 with what became of each, and a wrong one changes nothing.
         """
-        del token
-        served = await run_in_threadpool(served_rig, service, rig)
-        return json_response(await run_in_threadpool(_taken, service, served, given.pem))
+        return _taken(service, served_rig(service, rig), given.pem)
 
     return router
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
-from fastapi import APIRouter, Body, Header, Path, Query
+from fastapi import Body, Header, Path, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response  # noqa: TC002 - FastAPI reads the annotations
 
 from duis.errors import DocumentInvalid
 from gbcs.errors import SecurityError
 from gbcs.printable import printable
-from keyrig.api.access import ReadToken, RunToken  # noqa: TC001 - as above
+from keyrig.api.access import READ, RUN, ReadToken, RunToken
 from keyrig.api.api_documents import (
     DeliveredCommand,
     DeliveryAccepted,
@@ -24,16 +24,14 @@ from keyrig.api.api_documents import (
     DeliveryWithdrawn,
 )
 from keyrig.api.api_responses import (
-    answers,
     conflict,
     delivery_unknown,
     device_unknown,
     invalid,
-    json_response,
     problems,
 )
 from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream
-from keyrig.api.json_bodies import JSONRoute
+from keyrig.api.json_bodies import document_router
 from keyrig.api.operations import INTERRUPTED
 from keyrig.api.problem_documents import Problem
 from keyrig.api.request_bodies import (
@@ -57,13 +55,15 @@ from keyrig.delivery.field_mode import (
     withdraw,
 )
 from keyrig.delivery.returned_answers import answer_document, returning_for
-from keyrig.documents.delivery_document import BATCH_EXAMPLE, states_of
+from keyrig.documents.delivery_document import BATCH_EXAMPLE
 from keyrig.domain.states import BatchRule
 from keyrig.run.rig_locks import is_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+
+    from fastapi import APIRouter
 
     from gbcs.entity import EntityIdentifier
     from keyrig.api.api_service import Service
@@ -84,14 +84,13 @@ Delivery = Annotated[
         examples=[BATCH_EXAMPLE],
     ),
 ]
-_ACCEPTED: Final = answers(
-    DeliveryAccepted,
-    404,
-    409,
-    status=HTTPStatus.ACCEPTED,
-    description="It has begun; Location says where its state is.",
-    more={"headers": {"Location": {"schema": {"type": "string"}, "required": True}}},
-)
+_ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
+    202: {
+        "description": "It has begun; Location says where its state is.",
+        "headers": {"Location": {"schema": {"type": "string"}, "required": True}},
+    },
+    **problems(404, 409),
+}
 _EVENTS_EXAMPLE: Final = (
     "retry: 2000\n\n"
     'event: delivery-started\ndata: {"schema": 1, "number": 2, "type": "delivery-started", '
@@ -152,7 +151,7 @@ class DeliveryOrder:
 
 def delivery_routes(service: Service) -> APIRouter:
     """Make the routes of deliveries."""
-    router = APIRouter(route_class=JSONRoute, prefix=DELIVERIES_PATH, tags=["deliveries"])
+    router = document_router(DELIVERIES_PATH, tag="deliveries")
     _add_beginning(router, service)
     _add_looking(router, service)
     _add_ending(router, service)
@@ -163,43 +162,49 @@ def _add_beginning(router: APIRouter, service: Service) -> None:
     @router.post(
         "",
         operation_id="deliver",
-        **_ACCEPTED,
+        status_code=HTTPStatus.ACCEPTED,
+        responses=_ACCEPTED,
     )
-    async def deliver(
+    def deliver(
         asked: Annotated[DeliveryRequest, Body(examples=[DELIVERY_EXAMPLE])],
         token: RunToken,
-    ) -> Response:
+        response: Response,
+    ) -> DeliveryAccepted:
         """Check commands that the DCC signed, and begin to deliver them, as `keyrig deliver` does.
 
         Everything is checked before anything is sent; 422 says what is wrong. The same commands
         given again are the same delivery, which goes on where it stood.
         """
-        accepted = await run_in_threadpool(_deliver, service, asked, token.name)
-        return json_response(accepted, HTTPStatus.ACCEPTED, {"Location": accepted.href})
+        accepted = _deliver(service, asked, token.name)
+        response.headers["Location"] = accepted.href
+        return accepted
 
     @router.post(
         "/{delivery_id}/resume",
         operation_id="resume_delivery",
-        **_ACCEPTED,
+        status_code=HTTPStatus.ACCEPTED,
+        responses=_ACCEPTED,
     )
-    async def resume(
+    def resume(
         delivery_id: Delivery,
         asked: Annotated[ResumeRequest, Body(examples=[{"go_on": True}])],
         token: RunToken,
-    ) -> Response:
+        response: Response,
+    ) -> DeliveryAccepted:
         """Go on with a delivery where it stood."""
-        accepted = await run_in_threadpool(_resume, service, delivery_id, asked, token.name)
-        return json_response(accepted, HTTPStatus.ACCEPTED, {"Location": accepted.href})
+        accepted = _resume(service, delivery_id, asked, token.name)
+        response.headers["Location"] = accepted.href
+        return accepted
 
 
 def _add_looking(router: APIRouter, service: Service) -> None:
     @router.get(
         "",
         operation_id="deliveries",
-        **answers(DeliveryList, 404),
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def deliveries(
-        token: ReadToken,
+    def deliveries(
         limit: Annotated[int, Query(ge=1, le=200, description="How many.")] = 50,
         before: Annotated[
             str | None,
@@ -208,20 +213,19 @@ def _add_looking(router: APIRouter, service: Service) -> None:
         device: Annotated[
             str | None, Query(pattern=ENTITY_PATTERN, description="Only those for this device.")
         ] = None,
-    ) -> Response:
+    ) -> DeliveryList:
         """Give deliveries, newest first, whoever began them."""
-        del token
-        return json_response(await run_in_threadpool(_list, service, limit, before, device))
+        return _list(service, limit, before, device)
 
     @router.get(
         "/{delivery_id}",
         operation_id="delivery",
-        **answers(DeliveryDocument, 404),
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def delivery(delivery_id: Delivery, token: ReadToken) -> Response:
+    def delivery(delivery_id: Delivery) -> DeliveryDocument:
         """Give how a delivery stands, with its commands and the device's answers."""
-        del token
-        return json_response(await run_in_threadpool(_document, service, delivery_id))
+        return _document(service, delivery_id)
 
     @router.get(
         "/{delivery_id}/events",
@@ -265,29 +269,23 @@ def _add_ending(router: APIRouter, service: Service) -> None:
     @router.post(
         "/{delivery_id}/stop",
         operation_id="stop_delivery",
-        **answers(
-            DeliveryAccepted,
-            404,
-            409,
-            status=HTTPStatus.ACCEPTED,
-            description="It stops before its next command.",
-        ),
+        status_code=HTTPStatus.ACCEPTED,
+        response_description="It stops before its next command.",
+        responses=problems(404, 409),
     )
-    async def stop(delivery_id: Delivery, token: RunToken) -> Response:
+    def stop(delivery_id: Delivery, token: RunToken) -> DeliveryAccepted:
         """Ask a delivery to stop before its next command."""
-        who = f"token {token.name}"
-        stopped = await run_in_threadpool(_stop, service, delivery_id, who)
-        return json_response(stopped, HTTPStatus.ACCEPTED)
+        return _stop(service, delivery_id, f"token {token.name}")
 
     @router.post(
         "/{delivery_id}/withdraw",
         operation_id="withdraw_delivery",
-        **answers(DeliveryWithdrawn, 404, 409),
+        responses=problems(404, 409),
+        dependencies=[RUN],
     )
-    async def withdraw_delivery(delivery_id: Delivery, token: RunToken) -> Response:
+    def withdraw_delivery(delivery_id: Delivery) -> DeliveryWithdrawn:
         """Give up what may still be sent of a delivery, as `keyrig deliver --withdraw` does."""
-        del token
-        return json_response(await run_in_threadpool(_withdraw, service, delivery_id))
+        return _withdraw(service, delivery_id)
 
 
 def _deliver(service: Service, asked: DeliveryRequest, name: str) -> DeliveryAccepted:
@@ -448,20 +446,12 @@ def _summary(
     commands: tuple[LocalCommand, ...],
     operation: Operation | None,
 ) -> DeliverySummary:
-    return DeliverySummary.model_validate(
-        {
-            "delivery_id": batch.id,
-            "operation_id": operation.id if operation else None,
-            "rig": batch.rig_name,
-            "device": batch.device,
-            "state": _state(service, batch, commands, operation),
-            "rule": batch.rule,
-            "taken_in_at": batch.taken_in_at,
-            "finished_at": batch.finished_at,
-            "detail": batch.detail,
-            "left": sum(each.is_open for each in commands),
-            "states": states_of(commands),
-        }
+    return DeliverySummary.of(
+        batch,
+        commands,
+        delivery_id=batch.id,
+        operation_id=operation.id if operation else None,
+        state=_state(service, batch, commands, operation),
     )
 
 

@@ -6,14 +6,13 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import Body, Query, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response  # noqa: TC002 - FastAPI reads the annotations
 
-from keyrig.api.access import ReadToken, RunToken  # noqa: TC001 - as above
+from keyrig.api.access import READ, RUN, RunToken
 from keyrig.api.api_documents import FactRecorded, StatusRecorded
-from keyrig.api.api_responses import answers, conflict, invalid, json_response
-from keyrig.api.json_bodies import JSONRoute
+from keyrig.api.api_responses import conflict, invalid, problems
+from keyrig.api.json_bodies import document_router
 from keyrig.api.problem_documents import ProblemFound, problem
 from keyrig.api.request_bodies import (
     FACT_EXAMPLE,
@@ -26,13 +25,15 @@ from keyrig.api.request_bodies import (
 from keyrig.api.request_instants import utc_of
 from keyrig.api.rig_routes import DevicePath  # noqa: TC001 - as above
 from keyrig.base.clock import instant_text
-from keyrig.documents.due_document import DueDocument
 from keyrig.documents.fact_document import DeviceFactsDocument, InventoryDocument
+from keyrig.documents.plan_document import DueDocument
 from keyrig.domain.known_facts import FactName, KnownFact, read_value
 from keyrig.run.inventory_facts import read_inventory, take_in
 from keyrig.run.outside_facts import learn_status, record_fact
 
 if TYPE_CHECKING:
+    from fastapi import APIRouter
+
     from keyrig.api.api_service import Service
     from keyrig.domain.api_tokens import Token
 
@@ -52,91 +53,81 @@ _XML_BODY: Final[dict[str, Any]] = {
 
 def device_routes(service: Service) -> APIRouter:
     """Make the routes of what is known of devices."""
-    router = APIRouter(route_class=JSONRoute, prefix="/api/v1", tags=["devices"])
+    router = document_router("/api/v1", tag="devices")
 
     @router.get(
         "/duties",
         operation_id="duties",
-        **answers(DueDocument),
+        responses=problems(),
+        dependencies=[READ],
     )
-    async def duties(
-        token: ReadToken,
+    def duties(
         limit: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 20,
-    ) -> Response:
+    ) -> DueDocument:
         """Give the duties that are due next over every rig, as `keyrig plan --next` does."""
-        del token
         ledger, now = service.ledgers.writing, service.clock()
-        return json_response(await run_in_threadpool(DueDocument.of, ledger, now, limit))
+        return DueDocument.of(ledger, now, limit)
 
     @router.get(
         "/devices/{entity_id}/facts",
         operation_id="facts",
-        **answers(DeviceFactsDocument),
+        responses=problems(),
+        dependencies=[READ],
     )
-    async def facts(
+    def facts(
         entity_id: DevicePath,
-        token: ReadToken,
         history: Annotated[  # noqa: FBT002 - a query parameter
             bool, Query(description="All that was ever said, in the order of recording.")
         ] = False,
-    ) -> Response:
+    ) -> DeviceFactsDocument:
         """Give what holds of a device, who said it and when, as `keyrig facts list` does."""
-        del token
-        return json_response(
-            await run_in_threadpool(
-                DeviceFactsDocument.of,
-                service.ledgers.reading,
-                entity_of(entity_id),
-                service.clock(),
-                history=history,
-            )
+        return DeviceFactsDocument.of(
+            service.ledgers.reading, entity_of(entity_id), service.clock(), history=history
         )
 
     @router.post(
         "/devices/{entity_id}/facts",
         operation_id="say_fact",
-        **answers(FactRecorded, 400, 409),
+        responses=problems(400, 409),
     )
-    async def say_fact(
+    def say_fact(
         entity_id: DevicePath,
         said: Annotated[FactSaid, Body(examples=[FACT_EXAMPLE])],
         token: RunToken,
-    ) -> Response:
+    ) -> FactRecorded:
         """Say one thing of a device, as `keyrig facts set` does; nothing is overwritten."""
-        return json_response(await run_in_threadpool(_record, service, entity_id, said, token))
+        return _record(service, entity_id, said, token)
 
     @router.post(
         "/devices/{entity_id}/status",
         operation_id="say_status",
-        **answers(StatusRecorded, 400, 409),
+        responses=problems(400, 409),
     )
-    async def say_status(
+    def say_status(
         entity_id: DevicePath,
         said: Annotated[StatusSaid, Body(examples=[STATUS_EXAMPLE])],
         token: RunToken,
-    ) -> Response:
+    ) -> StatusRecorded:
         """Record an SMI Status that was set elsewhere, as `keyrig facts status` does."""
-        return json_response(
-            await run_in_threadpool(_record_status, service, entity_id, said, token)
-        )
+        return _record_status(service, entity_id, said, token)
 
     @router.post(
         "/inventory",
         operation_id="inventory",
-        **answers(InventoryDocument, 409, 415),
+        responses=problems(409, 415),
+        dependencies=[RUN],
         openapi_extra=_XML_BODY,
     )
-    async def inventory(request: Request, token: RunToken) -> Response:
+    async def inventory(request: Request) -> InventoryDocument:
         """Take types, dates of Commissioning and SMI Status from a Read Inventory answer.
 
         As `keyrig facts import` does: all of the document is recorded, or nothing.
         """
-        del token
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type not in XML_TYPES:
             raise _media_type_unknown()
         octets = await request.body()
-        return json_response(await run_in_threadpool(_take_in, service, octets))
+        return await run_in_threadpool(_take_in, service, octets)
 
     return router
 

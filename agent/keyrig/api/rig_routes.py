@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from pydantic import Field
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response  # noqa: TC002 - FastAPI reads the annotations
 
-from keyrig.api.access import ReadToken  # noqa: TC001 - as above
+from keyrig.api.access import READ
 from keyrig.api.api_documents import (
     DeviceEntry,
     DeviceList,
@@ -18,19 +17,20 @@ from keyrig.api.api_documents import (
     RigEntryDevice,
     RigList,
 )
-from keyrig.api.api_responses import answers, device_unknown, json_response, rig_unknown
-from keyrig.api.json_bodies import JSONRoute
+from keyrig.api.api_responses import DocumentResponse, device_unknown, problems, rig_unknown
+from keyrig.api.json_bodies import document_router
 from keyrig.api.problem_documents import problem_of
 from keyrig.api.request_bodies import ENTITY_EXAMPLE, ENTITY_PATTERN, entity_of
 from keyrig.base.device_locks import holder_of
 from keyrig.config.rig_file import EMULATED, ServiceSettings, ZigBeeSettings
-from keyrig.documents.explanation_document import ExplanationDocument
-from keyrig.documents.plan_document import PlanDocument
+from keyrig.documents.plan_document import ExplanationDocument, PlanDocument
 from keyrig.run.outlook import outlook_of
 from keyrig.run.rig_locks import is_driven
 from keyrig.transports.zigbee.radio_standings import read_standings
 
 if TYPE_CHECKING:
+    from fastapi import APIRouter
+
     from keyrig.api.api_service import Service
     from keyrig.api.served_rigs import ServedRig
     from keyrig.config.rig_file import RigDevice
@@ -56,86 +56,84 @@ Which = Annotated[
 
 def rig_routes(service: Service) -> APIRouter:
     """Make the routes of rigs."""
-    router = APIRouter(route_class=JSONRoute, prefix="/api/v1/rigs", tags=["rigs"])
+    router = document_router("/api/v1/rigs", tag="rigs")
 
     @router.get(
         "",
         operation_id="rigs",
-        **answers(RigList),
+        responses=problems(),
+        dependencies=[READ],
     )
-    async def rigs(token: ReadToken) -> Response:
+    def rigs() -> RigList:
         """Give the rigs that are served; a broken rig file stands there with its problem."""
-        del token
-        return json_response(await run_in_threadpool(_rigs, service))
+        return _rigs(service)
 
     @router.get(
         "/{rig}",
         operation_id="rig",
-        **answers(RigEntry, 404),
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def rig(rig: RigName, token: ReadToken) -> Response:
+    def rig(rig: RigName) -> RigEntry:
         """Give one rig."""
-        del token
-        served = await run_in_threadpool(served_rig, service, rig)
-        return json_response(_rig(service, served))
+        return _rig(service, served_rig(service, rig))
 
     @router.get(
         "/{rig}/plan",
         operation_id="plan",
-        **answers(PlanDocument, 404),
+        response_model=PlanDocument,
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def plan(rig: RigName, token: ReadToken, duties: Which = "due") -> Response:
+    async def plan(rig: RigName, duties: Which = "due") -> Response:
         """Say which duties are due, why, and until when, as `keyrig plan --json` does."""
-        del token
         served = served_rig(service, rig)
         document = await service.documents.get(
             ("plan", served.name, duties),
             lambda: service.stamp(served_rig(service, rig)),
             lambda: _plan(service, served, only_due=duties == "due"),
         )
-        return json_response(document)
+        return DocumentResponse(document)
 
     @router.get(
         "/{rig}/devices",
         operation_id="devices",
-        **answers(DeviceList, 404),
+        response_model=DeviceList,
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def devices(rig: RigName, token: ReadToken) -> Response:
+    async def devices(rig: RigName) -> Response:
         """Give the devices of a rig with all their duties, done or not, as `keyrig status`."""
-        del token
         served = served_rig(service, rig)
         document = await service.documents.get(
             ("devices", served.name),
             lambda: service.stamp(served_rig(service, rig)),
             lambda: _devices(service, served),
         )
-        return json_response(document)
+        return DocumentResponse(document)
 
     @router.get(
         "/{rig}/devices/{entity_id}/explanation",
         operation_id="explanation",
-        **answers(ExplanationDocument, 404),
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def explanation(rig: RigName, entity_id: DevicePath, token: ReadToken) -> Response:
+    def explanation(rig: RigName, entity_id: DevicePath) -> ExplanationDocument:
         """Say which rules apply to a device, from which facts, and what would change it."""
-        del token
-        served = await run_in_threadpool(served_rig, service, rig)
-        return json_response(await run_in_threadpool(_explained, service, served, entity_id))
+        return _explained(service, served_rig(service, rig), entity_id)
 
     @router.get(
         "/{rig}/radios",
         operation_id="radios",
-        **answers(RadioList, 404),
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def radios(rig: RigName, token: ReadToken) -> Response:
+    def radios(rig: RigName) -> RadioList:
         """Say how the radios of a rig stand."""
-        del token
-        served = await run_in_threadpool(served_rig, service, rig)
+        served = served_rig(service, rig)
         places = served.places()
-        found = await run_in_threadpool(
-            lambda: read_standings(places.radio_standings, is_driven=is_driven(places))
-        )
-        return json_response(RadioList(rig=served.name, radios=found))
+        found = read_standings(places.radio_standings, is_driven=is_driven(places))
+        return RadioList(rig=served.name, radios=found)
 
     return router
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Body, Header, Path, Query
+from fastapi import Body, Header, Path, Query
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - as above
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from keyrig.api.access import ReadToken, RunToken  # noqa: TC001 - FastAPI reads the annotations
+from keyrig.api.access import READ, ReadToken, RunToken
 from keyrig.api.api_documents import (
     RUN_EXAMPLE,
     RunAccepted,
@@ -22,15 +22,13 @@ from keyrig.api.api_documents import (
     RunSummary,
 )
 from keyrig.api.api_responses import (
-    answers,
     conflict,
     device_unknown,
-    json_response,
     problems,
     run_unknown,
 )
 from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream
-from keyrig.api.json_bodies import JSONRoute
+from keyrig.api.json_bodies import document_router
 from keyrig.api.operations import INTERRUPTED, RunOrder
 from keyrig.api.request_bodies import (
     OPERATION_PATTERN,
@@ -50,6 +48,8 @@ from keyrig.report.report_formats import report_octets, sealed_evidence
 from keyrig.run.rig_locks import is_held
 
 if TYPE_CHECKING:
+    from fastapi import APIRouter
+
     from keyrig.api.api_service import Service
     from keyrig.ledger.ledger import Ledger
     from keyrig.ledger.operation_record import Operation
@@ -77,18 +77,11 @@ _LINKS: Final[dict[str, Any]] = {
     f"{name}_of_it": {"operationId": name, "parameters": {"run_id": "$response.body#/operation_id"}}
     for name in ("run", "stop", "report", "evidence")
 }
-_ACCEPTED: Final = answers(
-    RunAccepted,
-    400,
-    404,
-    409,
-    status=HTTPStatus.ACCEPTED,
-    description="It has begun; Location says where its state is.",
-    more={
-        "headers": {"Location": {"schema": {"type": "string"}, "required": True}},
-        "links": _LINKS,
-    },
-)
+_ACCEPTED: Final = {
+    "description": "It has begun; Location says where its state is.",
+    "headers": {"Location": {"schema": {"type": "string"}, "required": True}},
+    "links": _LINKS,
+}
 _AT_EXAMPLE: Final = "2026-11-24T09:00:00.000Z"
 _EVENTS_EXAMPLE: Final = (
     "retry: 2000\n\n"
@@ -102,32 +95,35 @@ _EVENTS_EXAMPLE: Final = (
 
 def run_routes(service: Service) -> APIRouter:
     """Make the routes of runs."""
-    router = APIRouter(route_class=JSONRoute, prefix="/api/v1/runs", tags=["runs"])
+    router = document_router("/api/v1/runs", tag="runs")
 
     @router.post(
         "",
         operation_id="start_run",
-        **_ACCEPTED,
+        status_code=HTTPStatus.ACCEPTED,
+        responses={202: _ACCEPTED, **problems(400, 404, 409)},
     )
-    async def start_run(
+    def start_run(
         asked: Annotated[RunRequest, Body(examples=RUN_EXAMPLES)],
         token: RunToken,
-    ) -> Response:
+        response: Response,
+    ) -> RunAccepted:
         """Begin a run, and answer at once with its operation.
 
         One run per device at a time, whoever asks: 409 names the operation that holds it.
         """
-        operation = await run_in_threadpool(_start, service, asked, token.name)
+        operation = _start(service, asked, token.name)
         accepted = _accepted(operation.id, operation.rig_name)
-        return json_response(accepted, HTTPStatus.ACCEPTED, {"Location": accepted.href})
+        response.headers["Location"] = accepted.href
+        return accepted
 
     @router.get(
         "",
         operation_id="runs",
-        **answers(RunList, 404),
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def runs(
-        token: ReadToken,
+    def runs(
         limit: Annotated[int, Query(ge=1, le=200, description="How many.")] = 50,
         before: Annotated[
             OperationId | SkipJsonSchema[None],
@@ -137,41 +133,35 @@ def run_routes(service: Service) -> APIRouter:
             RigText | SkipJsonSchema[None],
             Query(description="Only those of this rig."),
         ] = None,
-    ) -> Response:
+    ) -> RunList:
         """Give runs, newest first, whoever began them."""
-        del token
-        return json_response(await run_in_threadpool(_runs, service, limit, before, rig))
+        return _runs(service, limit, before, rig)
 
     @router.get(
         "/{run_id}",
         operation_id="run",
-        **answers(RunDocument, 404),
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def run(run_id: RunId, token: ReadToken) -> Response:
+    def run(run_id: RunId) -> RunDocument:
         """Give how a run stands, what came of its duties, and why others were not begun."""
-        del token
-        return json_response(await run_in_threadpool(_run, service, run_id))
+        return _run(service, run_id)
 
     @router.post(
         "/{run_id}/stop",
         operation_id="stop",
-        **answers(
-            RunAccepted,
-            404,
-            409,
-            status=HTTPStatus.ACCEPTED,
-            description="It stops before its next command.",
-        ),
+        status_code=HTTPStatus.ACCEPTED,
+        response_description="It stops before its next command.",
+        responses=problems(404, 409),
     )
-    async def stop(run_id: RunId, token: RunToken) -> Response:
+    def stop(run_id: RunId, token: RunToken) -> RunAccepted:
         """Ask a run to stop before its next command; the next run goes on with what is left."""
-        who = f"token {token.name}"
-        stopped = await run_in_threadpool(_stop, service, run_id, who)
-        return json_response(stopped, HTTPStatus.ACCEPTED)
+        return _stop(service, run_id, f"token {token.name}")
 
     @router.get(
         "/{run_id}/report",
         operation_id="report",
+        dependencies=[READ],
         response_class=Response,
         responses={
             200: {
@@ -185,22 +175,21 @@ def run_routes(service: Service) -> APIRouter:
             **problems(404, 409),
         },
     )
-    async def report(
+    def report(
         run_id: RunId,
-        token: ReadToken,
         form: Annotated[
             Literal["html", "json", "junit"],
             Query(alias="format", description="html for people, json for programs, junit."),
         ] = "html",
     ) -> Response:
         """Give the report of a run, as `keyrig report` writes it; also while the run goes on."""
-        del token
-        octets = await run_in_threadpool(_report, service, run_id, form)
+        octets = _report(service, run_id, form)
         return _download(octets, _MEDIA_TYPES[form], f"{run_id}.{_SUFFIXES[form]}")
 
     @router.get(
         "/{run_id}/evidence",
         operation_id="evidence",
+        dependencies=[READ],
         response_class=Response,
         responses={
             200: {
@@ -211,10 +200,9 @@ def run_routes(service: Service) -> APIRouter:
             **problems(404, 409),
         },
     )
-    async def evidence(run_id: RunId, token: ReadToken) -> Response:
+    def evidence(run_id: RunId) -> Response:
         """Give the evidence of a run, sealed, for `keyrig verify-evidence` on any machine."""
-        del token
-        octets, key = await run_in_threadpool(_evidence, service, run_id)
+        octets, key = _evidence(service, run_id)
         response = _download(octets, "application/x-ndjson", f"{run_id}.evidence")
         response.headers["X-Evidence-Key"] = key
         return response

@@ -213,7 +213,12 @@ def _list(observe: Observer, device: EntityIdentifier | None) -> int:
     with Ledger(path, create=False) as ledger:
         for batch in ledger.local_commands.batches(device):
             commands = ledger.local_commands.commands(batch.id)
-            observe("local-batch", **BatchDocument.of(batch, commands).fields())
+            observe(
+                "local-batch",
+                **BatchDocument.of(
+                    batch, commands, batch=batch.id, outcome=batch.outcome, commands=len(commands)
+                ).fields(),
+            )
     return 0
 
 

@@ -62,7 +62,7 @@ def _explain(rig: Path | None, texts: tuple[str, ...], *, as_json: bool) -> int:
     opened.require(only)
     outlook = outlook_of(places_of(opened), now=utc_now(), only=only)
     if as_json:
-        from keyrig.documents.explanation_document import ExplanationDocument
+        from keyrig.documents.plan_document import ExplanationDocument
 
         click.echo(ExplanationDocument.of(outlook).to_json())
         return 0
@@ -78,7 +78,7 @@ def _explain(rig: Path | None, texts: tuple[str, ...], *, as_json: bool) -> int:
 def _show_next(limit: int, *, as_json: bool) -> int:
     from keyrig.base.clock import utc_now
     from keyrig.config.places import ledger_path
-    from keyrig.documents.due_document import DueDocument
+    from keyrig.documents.plan_document import DueDocument
     from keyrig.ledger.ledger import Ledger
 
     with Ledger(ledger_path(), create=False) as ledger:

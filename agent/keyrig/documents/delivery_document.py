@@ -119,37 +119,41 @@ def _common(
     }
 
 
-class BatchDocument(Document):
+class BatchStanding(Document):
+    """How a batch stands, whoever delivers it."""
+
+    rig: str = Field(description="The rig's name.", examples=["emulated-home"])
+    device: Eui
+    rule: BatchRule = Field(examples=["stop"])
+    taken_in_at: Instant
+    finished_at: Instant | None
+    detail: str = Field(description="What stands in the way, in one line.", examples=[""])
+    left: Count = Field(description="How many commands may still be sent.")
+    states: dict[str, int] = Field(
+        description="How many commands are in each state.", examples=[{"answered": 1}]
+    )
+
+    @classmethod
+    def of(cls, batch: LocalBatch, commands: Sequence[LocalCommand], /, **more: Any) -> Self:
+        """Return the document; `more` are the fields of one that extends it."""
+        told = ("device", "rule", "taken_in_at", "finished_at", "detail")
+        return cls.model_validate(
+            {
+                "rig": batch.rig_name,
+                "left": sum(each.is_open for each in commands),
+                "states": states_of(commands),
+                **{name: getattr(batch, name) for name in told},
+                **more,
+            }
+        )
+
+
+class BatchDocument(BatchStanding):
     """A batch as a whole."""
 
     batch: BatchId
-    rig: str
-    device: Eui
-    rule: BatchRule
-    taken_in_at: Instant
-    finished_at: Instant | None
     outcome: RunOutcome | None
-    detail: str
     commands: Count
-    left: Count = Field(description="How many commands may still be sent.")
-    states: dict[str, int] = Field(description="How many commands are in each state.")
-
-    @classmethod
-    def of(cls, batch: LocalBatch, commands: Sequence[LocalCommand]) -> BatchDocument:
-        """Return the document of a batch."""
-        return cls(
-            batch=batch.id,
-            rig=batch.rig_name,
-            device=str(batch.device),
-            rule=batch.rule,
-            taken_in_at=batch.taken_in_at,
-            finished_at=batch.finished_at,
-            outcome=batch.outcome,
-            detail=batch.detail,
-            commands=len(commands),
-            left=sum(each.is_open for each in commands),
-            states=states_of(commands),
-        )
 
 
 def states_of(commands: Sequence[LocalCommand]) -> dict[str, int]:

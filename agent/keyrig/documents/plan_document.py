@@ -1,4 +1,7 @@
-"""The plan of a rig: what `keyrig plan --json` prints, the API gives, and the page shows."""
+"""The plan of a rig, its duties explained, and those due next over every rig.
+
+They are what `keyrig plan --json`, `--explain` and `--next` print, and what the API gives.
+"""
 
 from __future__ import annotations
 
@@ -17,18 +20,25 @@ from keyrig.documents.document_model import (
     TextOrNull,
     Told,
 )
-from keyrig.domain.device_facts import Cause
+from keyrig.documents.fact_document import FactValue, SaidFact
+from keyrig.domain.device_facts import Cause, Outcome
+from keyrig.domain.known_facts import FactName
 from keyrig.domain.smi_status import SMIStatus
 from keyrig.duties.plan import DutyState
 from keyrig.duties.rules import Actor, StepKind
+from keyrig.run.outlook import explanations_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
     from keyrig.domain.smi_status import Standing
+    from keyrig.duties.explain import Explanation
     from keyrig.duties.plan import Duty, Plan
+    from keyrig.ledger.ledger import Ledger
     from keyrig.run.certification_requests import WaitingRequest
+    from keyrig.run.outlook import Outlook
 
 EDITION_EXAMPLE: Final = "SEC H5.33-H5.40, consultation draft"
 
@@ -60,28 +70,33 @@ class StatusInstructionPart(Document):
     channel: str = Field(description="Who can carry it out.")
 
 
-class PlannedDuty(Document):
-    """One duty of a plan."""
+class DutyStanding(Document):
+    """Where one duty of a device stands, and why."""
 
     id: str = Field(
         description="Stable: the device's digits and the requirement.",
         examples=["00db1234567890a0/R37c"],
     )
     requirement: str = Field(examples=["R37c"])
-    clause: str = Field(examples=["H5.37(c)"])
-    actor: Actor = Field(description="Who owes it.", examples=["lead-supplier"])
-    step: StepKind = Field(description="What meets it.", examples=["regenerate-keys"])
     state: DutyState = Field(examples=["due"])
     overdue: bool
     deadline: Instant | None = Field(
         description="The last instant that is in time.", examples=[DEADLINE_EXAMPLE]
     )
-    done_at: Instant | None = Field(examples=[None])
-    attempts: Count
     reason: str = Field(
         description="Why it stands there.",
         examples=["not begun at 2026-11-24T09:00:00Z: no key agreement key; add it"],
     )
+
+
+class PlannedDuty(DutyStanding):
+    """One duty of a plan."""
+
+    clause: str = Field(examples=["H5.37(c)"])
+    actor: Actor = Field(description="Who owes it.", examples=["lead-supplier"])
+    step: StepKind = Field(description="What meets it.", examples=["regenerate-keys"])
+    done_at: Instant | None = Field(examples=[None])
+    attempts: Count
     not_begun: NotBegunPart | None = Field(
         description="What kept the last run from beginning it; null after an attempt."
     )
@@ -162,3 +177,115 @@ def _device(
         ),
         duties=tuple(PlannedDuty.model_validate(duty) for duty in duties),
     )
+
+
+class UsedFact(Document):
+    """A fact that a rule rests on."""
+
+    name: FactName = Field(examples=["commissioned_at"])
+    value: FactValue
+    said: SaidFact | None = Field(
+        validation_alias="known", description="Who said so; null where nobody did."
+    )
+
+
+class UsedReading(Document):
+    """How an open place of the rules is read."""
+
+    name: str = Field(examples=["days"])
+    ambiguity: str = Field(examples=["A3"])
+    choice: str | int = Field(examples=["calendar"])
+    reason: str = Field(examples=["as defined"])
+
+
+class AttemptMade(Document):
+    """An attempt at a duty."""
+
+    started_at: Instant
+    finished_at: Instant | None
+    outcome: Outcome | None = Field(description="null while it is under way.", examples=["done"])
+    detail: str = Field(examples=["both key pairs re-generated, certified, stored and read back"])
+
+
+class ExplainedDuty(DutyStanding):
+    """Why a duty stands where it does, and what would change it."""
+
+    rule: tuple[str, ...] = Field(
+        examples=[["H5.37(c): the Lead Supplier has an ESME re-generate its keys"]]
+    )
+    facts: tuple[UsedFact, ...]
+    readings: tuple[UsedReading, ...]
+    days: str = Field(examples=["7 days from 2026-11-24T09:00:00Z"])
+    attempts: tuple[AttemptMade, ...] = Field(examples=[[]])
+    failed_at_attempt: Instant | None = Field(examples=[None])
+    failed_at_deadline: Instant | None = Field(examples=[None])
+    entails: tuple[str, ...] = Field(examples=[["the device is Suspended under H5.38"]])
+    would_change_it: tuple[str, ...] = Field(examples=[["a run that carries it out"]])
+
+    @classmethod
+    def of(cls, explanation: Explanation) -> ExplainedDuty:
+        """Return the document of one duty."""
+        told = {name: getattr(explanation.duty, name) for name in DutyStanding.model_fields}
+        return cls(
+            **told,
+            rule=explanation.rule,
+            facts=tuple(UsedFact.model_validate(each) for each in explanation.facts),
+            readings=tuple(UsedReading.model_validate(each) for each in explanation.readings),
+            days=explanation.days,
+            attempts=tuple(AttemptMade.model_validate(each) for each in explanation.attempts),
+            failed_at_attempt=explanation.duty.failed_at_attempt,
+            failed_at_deadline=explanation.duty.failed_at_deadline,
+            entails=explanation.entails,
+            would_change_it=explanation.changes,
+        )
+
+
+class ExplanationDocument(Document):
+    """Duties of devices, explained."""
+
+    schema_number: Literal[1] = Field(default=1, serialization_alias="schema")
+    edition: str = Field(examples=[EDITION_EXAMPLE])
+    duties: tuple[ExplainedDuty, ...]
+
+    @classmethod
+    def of(cls, outlook: Outlook) -> ExplanationDocument:
+        """Return the explanation of every duty of a rig's plan, in its order."""
+        duties = tuple(ExplainedDuty.of(each) for each in explanations_of(outlook))
+        return cls(edition=outlook.rules.edition, duties=duties)
+
+
+class DueDuty(Document):
+    """A duty that is still to be done."""
+
+    entity_id: Eui
+    requirement: str = Field(examples=["R37c"])
+    due_by: Instant | None = Field(examples=[DEADLINE_EXAMPLE])
+    overdue: bool
+    rig: TextOrNull = Field(
+        description="The rig that carries it out, if any.", examples=["emulated-home"]
+    )
+
+
+class DueDocument(Document):
+    """The duties that are due next, over every rig."""
+
+    schema_number: Literal[1] = Field(default=1, serialization_alias="schema")
+    open: Count = Field(description="How many there are in all.", examples=[19])
+    duties: tuple[DueDuty, ...]
+
+    @classmethod
+    def of(cls, ledger: Ledger, now: datetime, limit: int) -> DueDocument:
+        """Return the `limit` duties that are due next over all devices of a ledger."""
+        return cls(
+            open=ledger.open_duties.count(),
+            duties=tuple(
+                DueDuty(
+                    entity_id=str(duty.device),
+                    requirement=duty.requirement,
+                    due_by=duty.due_by,
+                    overdue=duty.due_by is not None and now > duty.due_by,
+                    rig=duty.rig_name,
+                )
+                for duty in ledger.open_duties.next_due(now, limit)
+            ),
+        )

@@ -13,9 +13,8 @@ from pydantic import ConfigDict, Field
 from gbcs.roles import DeviceType
 from keyrig.documents.document_model import Count, Document, Eui, Instant, TextOrNull, Told
 from keyrig.documents.fact_document import FactValue
-from keyrig.documents.plan_document import NotBegunPart
+from keyrig.documents.plan_document import AttemptMade, NotBegunPart
 from keyrig.domain.clock_trust import ClockFault
-from keyrig.domain.device_facts import Outcome
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.domain.known_facts import FactName
 from keyrig.domain.smi_status import SMIStatus
@@ -117,15 +116,12 @@ class FactPart(Document):
     recorded_at: Instant
 
 
-class AttemptPart(Document):
+class AttemptPart(AttemptMade):
     """One attempt at a duty."""
 
     id: int
     run: str
     in_this_run: bool
-    started_at: Instant
-    finished_at: Instant | None
-    outcome: Outcome | None = Field(description="Null while it is under way.")
     detail: Told
     evidence: Told
     messages: tuple[int, ...] = Field(
