@@ -18,9 +18,10 @@ from keyrig.documents.document_model import (
     Document,
     Eui,
     Instant,
+    NotBegunPart,
 )
 from keyrig.documents.fact_document import DeviceFactsDocument
-from keyrig.documents.plan_document import EDITION_EXAMPLE, AttemptMade, NotBegunPart, PlannedDevice
+from keyrig.documents.plan_document import EDITION_EXAMPLE, AttemptMade, PlannedDevice
 from keyrig.domain.smi_status import SMIStatus
 
 RUN_EXAMPLE: Final = "52fe54b1c0e94ad0a7bb2b8b2f1c6f11"

@@ -42,7 +42,7 @@ from keyrig.api.rig_routes import RigText, served_rig
 from keyrig.base.clock import instant_text
 from keyrig.base.errors import LedgerRefused
 from keyrig.config.places import lock_of
-from keyrig.documents.plan_document import NotBegunPart
+from keyrig.documents.document_model import NotBegunPart
 from keyrig.ledger.run_record import gather
 from keyrig.report.report_formats import report_octets, sealed_evidence
 from keyrig.run.rig_locks import is_held

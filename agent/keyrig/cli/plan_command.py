@@ -61,14 +61,15 @@ def _explain(rig: Path | None, texts: tuple[str, ...], *, as_json: bool) -> int:
     only = parse_devices(texts, option="--explain")
     opened.require(only)
     outlook = outlook_of(places_of(opened), now=utc_now(), only=only)
+    explanations = explanations_of(outlook)
     if as_json:
         from keyrig.documents.plan_document import ExplanationDocument
 
-        click.echo(ExplanationDocument.of(outlook).to_json())
+        click.echo(ExplanationDocument.of(outlook.rules.edition, explanations).to_json())
         return 0
     from keyrig.cli.explanation_lines import explanation_lines
 
-    for each in explanations_of(outlook):
+    for each in explanations:
         for line in explanation_lines(each):
             click.echo(line)
         click.echo()

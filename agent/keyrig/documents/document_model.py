@@ -14,6 +14,7 @@ from pydantic.fields import FieldInfo
 from gbcs.entity import EntityIdentifier
 from gbcs.printable import printable
 from keyrig.base.clock import instant_text
+from keyrig.domain.device_facts import Cause
 
 LONGEST_TEXT: Final = 4000
 DEADLINE_EXAMPLE: Final = "2026-12-01T09:00:00.000Z"
@@ -79,6 +80,21 @@ class Document(BaseModel):
     def to_json(self, indent: int | None = None) -> str:
         """Return it as JSON, ASCII only."""
         return json.dumps(self.fields(), indent=indent)
+
+
+class NotBegunPart(Document):
+    """Why a run did not begin a duty that was due; nothing of it is the device's failure."""
+
+    at: Instant = Field(description="When that was found.")
+    cause: Cause = Field(description="Whose matter it is.", examples=["keys"])
+    reason: Told = Field(
+        description="What is missing or wrong, in one line.",
+        examples=["/var/lib/keyrig/pki: no key agreement key of 90-B3-D5-1F-30-00-00-02"],
+    )
+    mend: Told = Field(
+        description="What to do about it, in one line.",
+        examples=["`keyrig pki import FOLDER` adds it"],
+    )
 
 
 def example_of(model: type[BaseModel]) -> dict[str, Any]:

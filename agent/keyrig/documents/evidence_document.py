@@ -22,8 +22,7 @@ from pydantic.json_schema import models_json_schema
 
 from gbcs.entity import EntityIdentifier
 from keyrig.base.clock import instant_text
-from keyrig.documents.document_model import Document
-from keyrig.documents.plan_document import NotBegunPart
+from keyrig.documents.document_model import Document, NotBegunPart
 from keyrig.domain.clock_trust import ClockFault
 from keyrig.domain.device_facts import AttemptFact, Outcome
 from keyrig.domain.known_facts import FactName, KnownFact, read_value

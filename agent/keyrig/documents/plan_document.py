@@ -17,19 +17,18 @@ from keyrig.documents.document_model import (
     Document,
     Eui,
     Instant,
+    NotBegunPart,
     TextOrNull,
-    Told,
 )
 from keyrig.documents.fact_document import FactValue, SaidFact
-from keyrig.domain.device_facts import Cause, Outcome
+from keyrig.domain.device_facts import Outcome
 from keyrig.domain.known_facts import FactName
 from keyrig.domain.smi_status import SMIStatus
 from keyrig.duties.plan import DutyState
 from keyrig.duties.rules import Actor, StepKind
-from keyrig.run.outlook import explanations_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
@@ -38,24 +37,8 @@ if TYPE_CHECKING:
     from keyrig.duties.plan import Duty, Plan
     from keyrig.ledger.ledger import Ledger
     from keyrig.run.certification_requests import WaitingRequest
-    from keyrig.run.outlook import Outlook
 
 EDITION_EXAMPLE: Final = "SEC H5.33-H5.40, consultation draft"
-
-
-class NotBegunPart(Document):
-    """Why a run did not begin a duty that was due; nothing of it is the device's failure."""
-
-    at: Instant = Field(description="When that was found.")
-    cause: Cause = Field(description="Whose matter it is.", examples=["keys"])
-    reason: Told = Field(
-        description="What is missing or wrong, in one line.",
-        examples=["/var/lib/keyrig/pki: no key agreement key of 90-B3-D5-1F-30-00-00-02"],
-    )
-    mend: Told = Field(
-        description="What to do about it, in one line.",
-        examples=["`keyrig pki import FOLDER` adds it"],
-    )
 
 
 class StatusInstructionPart(Document):
@@ -248,10 +231,9 @@ class ExplanationDocument(Document):
     duties: tuple[ExplainedDuty, ...]
 
     @classmethod
-    def of(cls, outlook: Outlook) -> ExplanationDocument:
-        """Return the explanation of every duty of a rig's plan, in its order."""
-        duties = tuple(ExplainedDuty.of(each) for each in explanations_of(outlook))
-        return cls(edition=outlook.rules.edition, duties=duties)
+    def of(cls, edition: str, explanations: Iterable[Explanation]) -> ExplanationDocument:
+        """Return the document of duties that are explained, in their order."""
+        return cls(edition=edition, duties=tuple(map(ExplainedDuty.of, explanations)))
 
 
 class DueDuty(Document):

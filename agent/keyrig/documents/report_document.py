@@ -11,9 +11,17 @@ from typing import Annotated, Final, Literal
 from pydantic import ConfigDict, Field
 
 from gbcs.roles import DeviceType
-from keyrig.documents.document_model import Count, Document, Eui, Instant, TextOrNull, Told
+from keyrig.documents.document_model import (
+    Count,
+    Document,
+    Eui,
+    Instant,
+    NotBegunPart,
+    TextOrNull,
+    Told,
+)
 from keyrig.documents.fact_document import FactValue
-from keyrig.documents.plan_document import AttemptMade, NotBegunPart
+from keyrig.documents.plan_document import AttemptMade
 from keyrig.domain.clock_trust import ClockFault
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.domain.known_facts import FactName

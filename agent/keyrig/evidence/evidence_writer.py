@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from keyrig.base.errors import LedgerRefused
 from keyrig.documents import evidence_document as lines
+from keyrig.documents.document_model import NotBegunPart
 from keyrig.documents.fact_document import fact_value
-from keyrig.documents.plan_document import NotBegunPart
 from keyrig.domain.known_facts import fold
 from keyrig.duties.plan import DutyState, plan
 from keyrig.duties.rules import Actor

@@ -13,7 +13,7 @@ from keyrig.report.timeline import time_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyrig.documents.plan_document import NotBegunPart
+    from keyrig.documents.document_model import NotBegunPart
     from keyrig.documents.report_document import (
         AlertPart,
         DevicePart,

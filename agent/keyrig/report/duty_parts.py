@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keyrig.documents.plan_document import NotBegunPart
+from keyrig.documents.document_model import NotBegunPart
 from keyrig.documents.report_document import (
     AttemptPart,
     CountsPart,

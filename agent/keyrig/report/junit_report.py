@@ -11,7 +11,7 @@ from keyrig.duties.plan import DutyState
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from keyrig.documents.plan_document import NotBegunPart
+    from keyrig.documents.document_model import NotBegunPart
     from keyrig.documents.report_document import (
         AttemptPart,
         DevicePart,

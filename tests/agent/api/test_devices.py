@@ -104,6 +104,29 @@ def test_plan_is_that_of_the_command_line(
     assert told.keys() == shown.keys() - {"type", "at"}
 
 
+def test_what_is_due_facts_upstreams_and_certificates_are_those_of_the_command_line(
+    served: Serving, capsys: pytest.CaptureFixture[str]
+) -> None:
+    served.finished(served.start_run(devices=[HUB]))
+
+    def told(path: str) -> Any:
+        return served.client.get(f"/api/v1/{path}").json()
+
+    def shown(*arguments: str) -> list[Any]:
+        assert run_cli([*arguments, "--json"]) == 0
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    assert [told("duties?limit=9")] == shown("plan", "--next", "9")
+    (facts,) = shown("facts", "list", "--device", HUB)
+    assert [told(f"devices/{HUB}/facts")] == facts["devices"]
+    assert [told("outbox")] == shown("outbox")
+    certificates = [
+        {name: value for name, value in line.items() if name not in {"schema", "kind"}}
+        for line in shown("pki", "show")
+    ]
+    assert told(f"rigs/{RIG}/certificates")["certificates"] == certificates
+
+
 def test_certificate_is_added_when_an_authority_of_the_store_vouches_for_it(
     served: Serving,
 ) -> None:

@@ -9,15 +9,20 @@ import re
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 
 from agent.report.forging import bodies, changed, duty_of, flip, forged, reasons, verdict_of
 from keyrig.base.errors import EvidenceBroken, KeyStoreError
 from keyrig.cli import run_cli
+from keyrig.documents.evidence_document import BODIES, schema_text
 from keyrig.evidence.evidence_check import Proof
 from keyrig.evidence.evidence_file import read_evidence
 from keyrig.evidence.evidence_key import evidence_key, fingerprint
@@ -25,7 +30,6 @@ from keyrig.evidence.evidence_lines import as_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 ESME = "00-DB-12-34-56-78-90-A0"
 HCALCS = "00-DB-12-34-56-78-90-A4"
@@ -78,6 +82,62 @@ def test_run_is_proved_on_a_machine_that_knows_nothing_of_it(
     assert run_cli(["verify-evidence", file, "--root", root]) == 0
     assert "compare it with the one" not in capsys.readouterr().out
     assert not (tmp_path / "nowhere").exists()
+
+
+def test_every_line_is_what_the_published_schema_says(octets: bytes, home: Path) -> None:
+    published = (Path(__file__).parents[3] / "docs" / "evidence.schema.json").read_text("utf-8")
+    assert published == schema_text(), "`make docs` writes it anew"
+    validator = Draft202012Validator(json.loads(published), format_checker=FormatChecker())
+    kinds = set()
+    for line in (octets + (home / "hcalcs").read_bytes()).splitlines():
+        validator.validate(json.loads(line))
+        kinds.add(json.loads(line)["kind"])
+    assert kinds >= set(BODIES) - {"clock", "service-document", "alert", "scheduled"}
+    wrong = json.loads(octets.splitlines()[-1]) | {"kind": "exchange"}
+    with pytest.raises(ValidationError):
+        validator.validate(wrong)
+
+
+def test_every_instant_is_utc_with_milliseconds(octets: bytes) -> None:
+    instants = re.findall(rb'"(\d{4}-\d\d-\d\dT[^"]*)"', octets)
+    assert len(instants) > 50
+    for instant in instants:
+        assert re.fullmatch(rb"[\d-]{10}T\d\d:\d\d:\d\d\.\d{3}Z", instant)
+
+
+def test_file_of_a_version_that_wrote_instants_otherwise_still_holds(octets: bytes) -> None:
+    def as_then(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: as_then(each) for name, each in value.items()}
+        if isinstance(value, str) and re.fullmatch(r"[\d-]{10}T[\d:]{8}\.\d{3}Z", value):
+            # The offset instead of Z, to the microsecond.
+            return f"{value[:-1]}421+00:00"
+        return value
+
+    told = [(kind, as_then(body)) for kind, body in bodies(octets)]
+    assert "421+00:00" in json.dumps(told)
+    verdict = verdict_of(forged(told))
+    assert reasons(verdict) == ""
+    assert verdict.holds
+
+
+def test_checking_loads_no_database_no_server_and_no_transport(home: Path) -> None:
+    code = (
+        "import sys\n"
+        "from keyrig.cli import run_cli\n"
+        "assert run_cli(['verify-evidence', sys.argv[1]]) == 0\n"
+        "loaded = {name.split('.')[0] for name in sys.modules}\n"
+        "rooms = {'.'.join(name.split('.')[:2]) for name in sys.modules}\n"
+        "assert not loaded & {'sqlalchemy', 'fastapi', 'starlette', 'zigpy', 'serial'}, loaded\n"
+        "assert not rooms & {'keyrig.transports', 'keyrig.api', 'keyrig.page'}, rooms\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(home / "esme")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_other_key_or_root_than_demanded_is_refused(

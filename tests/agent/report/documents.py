@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gbcs.roles import DeviceType
 from keyrig.documents import report_document as parts
-from keyrig.documents.plan_document import NotBegunPart
+from keyrig.documents.document_model import NotBegunPart
 from keyrig.domain.clock_trust import ClockFault
 from keyrig.domain.device_facts import Cause, Outcome
 from keyrig.domain.key_changes import KeyChangeState
