@@ -16,11 +16,11 @@ TEST_PACKAGES := mosquitto chromium chromium-driver fonts-dejavu-core xmlsec1 so
 help:  ## Show the targets.
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
 
-$(VENV)/run.stamp: requirements.lock pyproject.toml
+$(VENV)/run.stamp: requirements.lock pyproject.toml firmware-stubs/pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the locked dependencies …"
 	@$(PIP_ENVIRONMENT) $(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
-	@$(PIP_ENVIRONMENT) $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(PIP_ENVIRONMENT) $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable . --editable firmware-stubs
 	@touch $@
 
 $(VENV)/dev.stamp: requirements-dev.lock $(VENV)/run.stamp

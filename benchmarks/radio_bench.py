@@ -16,15 +16,15 @@ from typing import Any, Final
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType
 from keyrig.config.rig_file import EmulatedAir
-from keyrig.run.emulated_air import NodeOnAir, emulated_neighbourhood
 from keyrig.transports.zigbee.hub_radio import Hub
 from keyrig.transports.zigbee.radio_role import RoleSettings
 from keyrig.transports.zigbee.radio_thread import Radio
 from keyrig.transports.zigbee.zigbee_link import ZigBeeLink
+from keyrig_emulation.rig_air import NodeOnAir, emulated_neighbourhood
 from meterstub.hosts import PtyHost
-from meterstub.hosts.base import LineOptions
-from meterstub.radio.air import Conditions
-from meterstub.radio.packets import (
+from meterstub.hosts.line_host import LineOptions
+from meterstub.radio.radio_air import Conditions
+from meterstub.radio.radio_packets import (
     APS_BLOCK_OCTETS,
     APS_OCTETS,
     APS_SECURITY_OCTETS,

@@ -1,11 +1,11 @@
 """A stand-in for DCC Boxed: DUIS web services, SMKI repository and key bundle."""
 
-from dccstub.faults import Fault, Faults
-from dccstub.inventory import InventoryDevice
 from dccstub.key_folder import KeyFolder
-from dccstub.options import StandInOptions
-from dccstub.service import DCCBoxed
-from dccstub.serving import Running, running
+from dccstub.running_stand_in import Running, running
+from dccstub.stand_in import DCCBoxed
+from dccstub.stand_in_faults import Fault, Faults
+from dccstub.stand_in_inventory import InventoryDevice
+from dccstub.stand_in_options import StandInOptions
 
 __all__ = [
     "DCCBoxed",

@@ -1,4 +1,4 @@
-"""`python -m dccstub`: a stand-in in front of emulated devices whose memories are in a folder."""
+"""Stand in for DCC Boxed in front of emulated devices, until SIGINT or SIGTERM."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from dccstub.inventory import InventoryDevice
 from dccstub.key_folder import KeyFolder
-from dccstub.options import StandInOptions
-from dccstub.service import DCCBoxed
-from dccstub.serving import Running
+from dccstub.running_stand_in import Running
+from dccstub.stand_in import DCCBoxed
+from dccstub.stand_in_inventory import InventoryDevice
+from dccstub.stand_in_options import StandInOptions
 from gbcs.errors import KeyrigError
-from meterstub.device import EmulatedDevice
-from meterstub.memory import DeviceMemory, FileStorage
+from meterstub.device_memory import DeviceMemory, FileStorage
+from meterstub.emulated_device import EmulatedDevice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,10 +32,7 @@ _MEMORY: Final = re.compile("[0-9a-f]{16}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a stand-in until SIGINT or SIGTERM; give the exit code.
-
-    The first line on standard output is one JSON object with the addresses.
-    """
+    """Run a stand-in until SIGINT or SIGTERM; return the exit code."""
     asked = _parser().parse_args(arguments)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -55,19 +52,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
             smki_port=asked.smki_port,
             bundle_port=asked.bundle_port,
         ) as stand_in:
-            addresses = {
-                "duis": stand_in.duis_url,
-                "smki": stand_in.smki_url,
-                "bundle": stand_in.bundle_url,
-                "devices": [str(device.entity_id) for device in boxed.inventory],
-            }
-            sys.stdout.write(json.dumps(addresses) + "\n")
-            sys.stdout.flush()
+            _announce(stand_in, boxed, as_json=asked.json)
             stop.wait()
     except (KeyrigError, OSError) as error:
         sys.stderr.write(f"dccstub: {error}\n")
         return WRONG_USAGE
     return 0
+
+
+def _announce(stand_in: Running, boxed: DCCBoxed, *, as_json: bool) -> None:
+    """Write where it listens and which devices it has; one line of JSON, or text."""
+    addresses = {
+        "duis": stand_in.duis_url,
+        "smki": stand_in.smki_url,
+        "bundle": stand_in.bundle_url,
+    }
+    devices = [str(device.entity_id) for device in boxed.inventory]
+    if as_json:
+        text = json.dumps({**addresses, "devices": devices}) + "\n"
+    else:
+        text = "".join(f"{name} on {url}\n" for name, url in addresses.items())
+        text += "".join(f"device {device}\n" for device in devices)
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def emulated_devices(folder: Path) -> list[EmulatedDevice]:
@@ -87,7 +94,7 @@ def emulated_devices(folder: Path) -> list[EmulatedDevice]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m dccstub", description=__doc__)
+    parser = argparse.ArgumentParser(prog="dccstub", description=__doc__)
     add = parser.add_argument
     add("keys", type=Path, help="folder of <eui>-{ds,ka}.{pem,key}")
     add("devices", type=Path, help="folder of emulated devices' memories, <eui>.json")
@@ -96,6 +103,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--duis-port", type=int, default=DUIS_PORT)
     add("--smki-port", type=int, default=SMKI_PORT)
     add("--bundle-port", type=int, default=BUNDLE_PORT)
+    add("--json", action="store_true", help="announce as one line of JSON")
     return parser
 
 

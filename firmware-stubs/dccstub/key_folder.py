@@ -1,4 +1,4 @@
-"""The stand-in's certificates and keys: a folder of PEM files.
+"""The stand-in's certificates and keys: a folder of PEM files, and the bundle made of it.
 
 The names are those of the reference test data set, `<eui>[-pp]-{ds,ka}.{pem,key}`, the
 authorities' `root`, `issuing` and `device-issuing`, and `<eui>-xml` for a key that signs XML.
@@ -6,9 +6,13 @@ authorities' `root`, `issuing` and `device-issuing`, and `<eui>-xml` for a key t
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
+
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from gbcs.certificates import CertificateProfile, GBCSCertificate
 from gbcs.entity import EntityIdentifier
@@ -27,6 +31,12 @@ _STEM: Final = re.compile(
 )
 XML_SIGNING: Final = "xml"
 """The use of a key that signs XML alone; without one a party signs with its `ds` key."""
+
+
+BUNDLE_PATH: Final = "/assets/crypto/org-crypto.zip"
+_FOLDER: Final = "org-crypto"
+_EPOCH: Final = (2020, 1, 1, 0, 0, 0)
+"""ZIP keeps a time with each file; the same keys give the same octets."""
 
 
 class KeyFolderUnusable(KeyrigError):  # noqa: N818 - as its siblings in gbcs.errors
@@ -103,7 +113,7 @@ class KeyFolder:
         use: str,
         cell_usage: CellUsage = CellUsage.MANAGEMENT,
     ) -> GBCSCertificate:
-        """Give the certificate of a party for one use.
+        """Return the certificate of a party for one use.
 
         Raises:
             KeyFolderUnusable: There is none.
@@ -116,7 +126,7 @@ class KeyFolder:
         use: str,
         cell_usage: CellUsage = CellUsage.MANAGEMENT,
     ) -> KeyPair:
-        """Give the private key of a party for one use.
+        """Return the private key of a party for one use.
 
         Raises:
             KeyFolderUnusable: There is none.
@@ -126,7 +136,7 @@ class KeyFolder:
         return found
 
     def xml_signing(self, party: EntityIdentifier) -> tuple[KeyPair, GBCSCertificate]:
-        """Give the key that signs a party's XML, and its certificate.
+        """Return the key that signs a party's XML, and its certificate.
 
         Raises:
             KeyFolderUnusable: There is none.
@@ -138,7 +148,7 @@ class KeyFolder:
         return found.key, found.certificate
 
     def signs_xml_for(self, party: EntityIdentifier) -> list[GBCSCertificate]:
-        """Give the certificates by which a party's XML may be signed."""
+        """Return the certificates by which a party's XML may be signed."""
         return [each.certificate for each in self.held if each.owner == party and each.signs_xml]
 
     def _find(
@@ -188,3 +198,25 @@ def _read_key(path: Path, certificate: GBCSCertificate) -> KeyPair:
     if key.public_key != certificate.public_key:
         raise KeyFolderUnusable(f"{path.name}: not the key of its certificate; replace it")
     return key
+
+
+def key_bundle(keys: KeyFolder) -> bytes:
+    """Make the ZIP: `…/cert/<stem>.pem` and, for each key, `…/key/<stem>.key`.
+
+    Devices' private keys are not in it, as no DCC has them.
+
+    Source: DCC Boxed's public key store client (its `org-crypto.zip`).
+    """
+    octets = io.BytesIO()
+    with zipfile.ZipFile(octets, "w", zipfile.ZIP_DEFLATED) as archive:
+        for held in keys.held:
+            pem = held.certificate.decoded.public_bytes(Encoding.PEM)
+            _write_entry(archive, f"{_FOLDER}/cert/{held.stem}.pem", pem)
+            if held.key is not None and not held.is_device:
+                key = held.key.pem.encode("ascii")
+                _write_entry(archive, f"{_FOLDER}/key/{held.stem}.key", key)
+    return octets.getvalue()
+
+
+def _write_entry(archive: zipfile.ZipFile, name: str, octets: bytes) -> None:
+    archive.writestr(zipfile.ZipInfo(name, _EPOCH), octets, zipfile.ZIP_DEFLATED)

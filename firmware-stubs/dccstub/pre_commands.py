@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dccstub import commands, options
-from dccstub.broker import payload_of, verify_signed_pre_command
-from dccstub.faults import Fault, other_payload
-from dccstub.refusals import Refused
+from dccstub import request_commands
+from dccstub import stand_in_options as codes
+from dccstub.access_control_broker import payload_of, verify_signed_pre_command
+from dccstub.stand_in_faults import Fault, other_payload
+from dccstub.stand_in_options import Refused
 from duis.credentials import UpdateSecurityCredentialsKRP
 from duis.requests import CommissionDeviceSynchroniseClock, SignedPreCommand
 from gbcs import use_cases
@@ -15,9 +16,9 @@ from gbcs.errors import DecodeError, SecurityError
 from gbcs.roles import KeyUsage
 
 if TYPE_CHECKING:
-    from dccstub.directory import Directory
-    from dccstub.faults import Faults
-    from dccstub.inventory import Inventory
+    from dccstub.certificate_directory import Directory
+    from dccstub.stand_in_faults import Faults
+    from dccstub.stand_in_inventory import Inventory
     from duis.header import RequestIdentifier
     from duis.requests import Request
     from gbcs.certificates import GBCSCertificate
@@ -53,7 +54,7 @@ class PreCommands:
         pre_command = self._pre_command(request)
         earlier = self._made.get(request_id)
         if earlier is not None and earlier[:2] != (variant, pre_command):
-            raise Refused(options.REPLAYED, f"{request_id} is another request's")
+            raise Refused(codes.REPLAYED, f"{request_id} is another request's")
         given = pre_command
         if self._faults.takes_effect(Fault.DIFFERENT_PRE_COMMAND):
             other = other_payload(payload_of(pre_command))
@@ -63,7 +64,7 @@ class PreCommands:
         return given
 
     def signed(self, request: Request) -> tuple[Message, bytes]:
-        """Take a signed pre-command; give the command and the signature.
+        """Match a signed pre-command; return the command and the signature.
 
         Raises:
             Refused: It is not what its request was transformed to, or not signed by its
@@ -73,13 +74,13 @@ class PreCommands:
         request_id = request.header.request_id
         made = self._made.get(request_id)
         if made is None or made[0] != request.header.service_reference_variant:
-            raise Refused(options.WRONG_PRE_COMMAND, f"{request_id} was not transformed")
+            raise Refused(codes.WRONG_PRE_COMMAND, f"{request_id} was not transformed")
         try:
             signature = verify_signed_pre_command(
                 made[2], request.body.gbcs_payload, self._signing(request_id.originator)
             )
         except (DecodeError, SecurityError) as error:
-            raise Refused(options.WRONG_PRE_COMMAND, str(error)) from error
+            raise Refused(codes.WRONG_PRE_COMMAND, str(error)) from error
         del self._made[request_id]
         return made[2], signature
 
@@ -92,15 +93,15 @@ class PreCommands:
         try:
             if isinstance(body, UpdateSecurityCredentialsKRP):
                 if body.remote_party_role not in self._directory.roles(request_id.originator):
-                    raise Refused(options.CREDENTIALS_REFUSED[variant], "it is of another role")
-                return commands.update_by_party(body, *of)
+                    raise Refused(codes.CREDENTIALS_REFUSED[variant], "it is of another role")
+                return request_commands.update_by_party(body, *of)
             if isinstance(body, CommissionDeviceSynchroniseClock):
-                return commands.set_clock(body, device.device_type, *of)
-            command = commands.key_command(body, *of)
-        except commands.RequestNotTransformable as error:
-            raise Refused(options.CREDENTIALS_REFUSED[variant], str(error)) from error
+                return request_commands.set_clock(body, device.device_type, *of)
+            command = request_commands.key_command(body, *of)
+        except request_commands.RequestNotTransformable as error:
+            raise Refused(codes.CREDENTIALS_REFUSED[variant], str(error)) from error
         if command is None:
-            raise Refused(options.UNSUPPORTED, f"{type(body).__name__} is not transformed")
+            raise Refused(codes.UNSUPPORTED, f"{type(body).__name__} is not transformed")
         return command
 
     def _signing(self, party: EntityIdentifier) -> list[GBCSCertificate]:

@@ -19,14 +19,13 @@ from gbcs.security_credentials import (
     ProvideDeviceCertificateResponseCode,
     UpdateDeviceCertificateResponseCode,
 )
-from meterstub.execution import Environment, Execution
-from meterstub.faults import FaultKind
+from meterstub.command_execution import Environment, EventCode, Execution
+from meterstub.device_faults import FaultKind
 from meterstub.key_pair import KeyPair
-from meterstub.security_log import EventCode
 
 if TYPE_CHECKING:
-    from meterstub.state import DeviceState
-    from meterstub.verification import VerifiedCommand
+    from meterstub.command_verification import VerifiedCommand
+    from meterstub.device_state import DeviceState
 
 _Code = UpdateDeviceCertificateResponseCode
 _EVENTS: Final = {
@@ -73,7 +72,7 @@ class _Refused(Exception):  # noqa: N818 - an answer, caught within the module
 def update_device_certificate(
     command: VerifiedCommand, state: DeviceState, environment: Environment
 ) -> Execution:
-    """Take the certificate of a pending key pair, which then becomes current (CS02d)."""
+    """Store the certificate of a pending key pair, which then becomes current (CS02d)."""
     der: bytes = command.payload
     usage: KeyUsage | None = None
     try:
@@ -116,7 +115,7 @@ def _usage_of(certificate: GBCSCertificate) -> KeyUsage:
 
 
 def _pending_pair(certificate: GBCSCertificate, usage: KeyUsage, state: DeviceState) -> KeyPair:
-    """Give the key pair that `certificate` is for.
+    """Return the key pair that `certificate` is for.
 
     No path is validated: the command brings no certificates for one, and a device holds no
     anchor of the authority that issues devices' certificates.
@@ -151,7 +150,7 @@ def _check_faults(environment: Environment) -> None:
 def provide_device_certificate(
     command: VerifiedCommand, state: DeviceState, environment: Environment
 ) -> Execution:
-    """Give the certificate that the device holds for a use (CS02e)."""
+    """Return the certificate that the device holds for a use (CS02e)."""
     payload: KeyUsageCommand = command.payload
     refusal = environment.faults.refusal_of(command.message.header.message_code)
     if refusal is not None:

@@ -13,21 +13,21 @@ from gbcs.security_credentials import (
     StatusCode,
     TrustAnchorCellContents,
 )
-from meterstub.counters import last_accepted
-from meterstub.execution import Environment, Execution
-from meterstub.options import SeqNumberMoment
+from meterstub.command_execution import Environment, Execution
+from meterstub.device_options import SeqNumberMoment
+from meterstub.device_state import last_accepted
 from meterstub.trust_anchor_cells import CELLS, subject_of
 
 if TYPE_CHECKING:
     from gbcs.roles import RemotePartyRole
-    from meterstub.state import DeviceState
-    from meterstub.verification import VerifiedCommand
+    from meterstub.command_verification import VerifiedCommand
+    from meterstub.device_state import DeviceState
 
 
 def provide_credentials(
     command: VerifiedCommand, state: DeviceState, environment: Environment
 ) -> Execution:
-    """Give what the cells of the roles asked for hold, in the order asked."""
+    """Return what the cells of the roles asked for hold, in the order asked."""
     payload: ProvideCredentialsCommand = command.payload
     refusal = environment.faults.refusal_of(command.message.header.message_code)
     counted = (

@@ -91,8 +91,25 @@ network operator; the rest is assumed.
 """
 
 
+def factory_owner(cell: TrustAnchorCellIdentifier) -> RemotePartyRole:
+    """Return whose certificate a cell holds from the factory.
+
+    The cells of supplier and network operator hold the access control broker's certificates
+    until they are handed over.
+
+    Source: RTDS 4.5.0 (6.21 samples).
+    """
+    own = {
+        RemotePartyRole.ROOT,
+        RemotePartyRole.RECOVERY,
+        RemotePartyRole.TRANSITIONAL_COS,
+        RemotePartyRole.WAN_PROVIDER,
+    }
+    return cell.role if cell.role in own else RemotePartyRole.ACCESS_CONTROL_BROKER
+
+
 def subject_of(certificate_der: bytes) -> tuple[bytes, bytes]:
-    """Give the Entity Identifier and the subject key identifier of what a cell holds.
+    """Return the Entity Identifier and the subject key identifier of what a cell holds.
 
     Returns:
         Twice 8 octets; the first are zero for a certificate that names no entity.

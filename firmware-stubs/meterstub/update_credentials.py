@@ -1,7 +1,7 @@
 """CS02b: replacing what trust anchor cells hold, each cell whole or not at all.
 
 Source: GBCS 13.3; outcomes and echoes as in RTDS 4.5.0, the rules of processing as far as
-`meterstub.options` names them.
+`meterstub.device_options` names them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from gbcs.security_credentials import (
     TrustAnchorReplacement,
     UpdateCredentialsCommand,
 )
-from meterstub.counters import set_floors
-from meterstub.faults import FaultKind
-from meterstub.options import RootReplacement
+from meterstub.command_execution import EventCode
+from meterstub.device_faults import FaultKind
+from meterstub.device_options import RootReplacement
+from meterstub.device_state import set_floors
 from meterstub.root_replacement import check_root_replacement
-from meterstub.security_log import EventCode
 from meterstub.trust_anchor_cells import NO_IDENTIFIER, ROOT_CELL, subject_of
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gbcs.roles import RemotePartyRole
-    from meterstub.execution import Environment
-    from meterstub.state import DeviceState
+    from meterstub.command_execution import Environment
+    from meterstub.device_state import DeviceState
 
 _Mode = CredentialsReplacementMode
 
@@ -196,7 +196,7 @@ def _set_floors(
     state: DeviceState,
     environment: Environment,
 ) -> tuple[DeviceState, tuple[RemotePartySeqNumberChange, ...]]:
-    """Set the floors that may be set, and give them as they are echoed."""
+    """Set the floors that may be set, and return them as they are echoed."""
     replaced = {
         outcome.affected_trust_anchor_cell.role
         for outcome in outcomes

@@ -96,7 +96,7 @@ class MeterDecommissioningOrWithdrawal:
 
 @structure
 class DeviceRemovedFromInventory:
-    """The device is in the inventory no more."""
+    """The device has been removed from the inventory."""
 
 
 @structure
@@ -149,7 +149,7 @@ StatusChange = (
 
 @structure
 class DeviceStatusChangeEvent:
-    """What has become of a device."""
+    """A change of one device: its SMI Status, meter points, decommissioning or recovery."""
 
     device_id: EntityIdentifier = element("DeviceID", ENTITY)
     device_status_change: StatusChange = element(

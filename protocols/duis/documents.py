@@ -33,12 +33,12 @@ class Parts(NamedTuple):
 
 
 def named(name: str) -> str:
-    """Give an element's name in the namespace of DUIS."""
+    """Return an element's name in the namespace of DUIS."""
     return f"{{{NAMESPACE}}}{name}"
 
 
 def new_document(name: str, schema_version: str) -> tuple[etree._Element, etree._Element]:
-    """Begin a document: give its Header and its Body, both empty.
+    """Return the Header and the Body of a new document, both empty.
 
     Raises:
         LocalProtocolError: The schema version is no number.
@@ -50,7 +50,7 @@ def new_document(name: str, schema_version: str) -> tuple[etree._Element, etree.
 
 
 def octets_of(header: etree._Element) -> bytes:
-    """Give the octets of the document that `header` is of, in UTF-8."""
+    """Return the octets of the document that `header` belongs to, in UTF-8."""
     return etree.tostring(header.getroottree(), xml_declaration=True, encoding="UTF-8")
 
 

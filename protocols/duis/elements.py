@@ -50,26 +50,26 @@ class Document:
         self.source = source
 
     def wrong(self, element: etree._Element, reason: str) -> DocumentInvalid:
-        """Make the error that says what is wrong with `element`."""
+        """Return the error for what is wrong with `element`."""
         return DocumentInvalid(
             reason, source=self.source, field=_path(element), line=element.sourceline
         )
 
     def without_attributes(self, element: etree._Element) -> None:
-        """Refuse attributes, xsi:type among them, since none belongs to `element`."""
+        """Raise an error if `element` has attributes, xsi:type among them."""
         if element.attrib:
             name = printable(str(next(iter(element.attrib))), _NAME_SHOWN_CHARACTERS)
             raise self.wrong(element, f"it has the attribute {name}")
 
     def text(self, element: etree._Element) -> str:
-        """Give the text of an element that has nothing else."""
+        """Return the text of an element that has nothing else."""
         self.without_attributes(element)
         if len(element):
             raise self.wrong(element[0], "an element where text belongs")
         return element.text or ""
 
     def children(self, element: etree._Element) -> list[etree._Element]:
-        """Give the children of an element that has nothing else."""
+        """Return the children of an element that has nothing else."""
         children = list(element)
         for text in (element.text, *(child.tail for child in children)):
             if text and text.strip(" \t\r\n"):
@@ -84,12 +84,12 @@ def _path(element: etree._Element) -> str:
 
 
 def local_name(element: etree._Element) -> str:
-    """Give an element's name without its namespace."""
+    """Return an element's name without its namespace."""
     return etree.QName(element).localname
 
 
 def name_beside(element: etree._Element, name: str) -> str:
-    """Give `name` in the namespace of `element`."""
+    """Return `name` in the namespace of `element`."""
     namespace = etree.QName(element).namespace
     return name if namespace is None else f"{{{namespace}}}{name}"
 
@@ -240,7 +240,7 @@ class OneOf(Content[Any]):
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Unmodelled:
-    """An element that is known by its name alone; it can be read and not written.
+    """An element that is known by its name alone; it can be read but not written.
 
     Args:
         element: Its name.
@@ -252,7 +252,7 @@ class Unmodelled:
 
 
 class Empty(Content[bool]):
-    """Nothing: the element's being there is all that it says, and is True."""
+    """An empty element, whose presence is the value True."""
 
     def check(self, value: bool) -> None:  # noqa: FBT001 - the value itself
         """Check it is True."""
@@ -263,7 +263,7 @@ class Empty(Content[bool]):
         """Write nothing."""
 
     def read(self, element: etree._Element, document: Document) -> bool:
-        """Refuse whatever is there."""
+        """Raise an error for whatever is there."""
         if document.children(element):
             raise document.wrong(element[0], "no element belongs here")
         document.without_attributes(element)
@@ -272,7 +272,7 @@ class Empty(Content[bool]):
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Part:
-    """One field of a structure: its element, what that contains, and how many may be."""
+    """One field of a structure: its element, that element's content, and how often it occurs."""
 
     field: str
     element: str
@@ -283,7 +283,7 @@ class Part:
     alternative: bool
 
     def values_in(self, instance: object) -> tuple[Any, ...]:
-        """Give the values of the field, none, one or several."""
+        """Return the values of the field, none, one or several."""
         value = getattr(instance, self.field)
         if self.many:
             return tuple(value)
@@ -327,7 +327,7 @@ def alternative(name: str, content: Content[Any] | TextType[Any], *, default: No
     field_specifiers=(element, elements, alternative),
 )
 def structure(cls: type[T]) -> type[T]:
-    """Make a class a frozen, keyword-only dataclass that `Structure` can write.
+    """Turn a class into a frozen, keyword-only dataclass that `Structure` can write.
 
     Making an instance beyond a limit raises LocalProtocolError, with field and limit.
     """
@@ -336,7 +336,7 @@ def structure(cls: type[T]) -> type[T]:
 
 
 def parts_of(cls: type[Any]) -> tuple[Part, ...]:
-    """Give the fields of a structure in order."""
+    """Return the fields of a structure in order."""
     parts = _PARTS.get(cls)
     if parts is None:
         parts = _PARTS[cls] = tuple(_parts(cls))

@@ -70,7 +70,7 @@ class RequestIdentifier:
         return cls(EntityIdentifier.parse(originator), EntityIdentifier.parse(target), int(counter))
 
     def answered(self) -> RequestIdentifier:
-        """Give the identifier of the response: originator and target change places."""
+        """Return the identifier of the response: originator and target change places."""
         return RequestIdentifier(self.target, self.originator, self.counter)
 
     def __str__(self) -> str:
@@ -123,10 +123,10 @@ class ResponseHeader:
 
     @property
     def outcome(self) -> Outcome:
-        """What kind of outcome the response code tells of."""
+        """The kind of outcome that the response code stands for."""
         return outcome_of(self.response_code)
 
     @property
     def meaning(self) -> str:
-        """What the response code means, as far as is known."""
+        """The meaning of the response code, as far as it is known."""
         return meaning_of(self.response_code)

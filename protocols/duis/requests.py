@@ -320,7 +320,7 @@ def request_of(
     command_variant: CommandVariant | None = None,
     service_reference_variant: str | None = None,
 ) -> Request:
-    """Make a request with the header that goes with its body.
+    """Return a request with the header that belongs to its body.
 
     Args:
         body: What it asks.

@@ -18,7 +18,7 @@ _FORM: Final = re.compile("[IWE][0-9]{1,6}")
 
 
 class Outcome(enum.Enum):
-    """Kind of outcome that a response code tells of."""
+    """Kind of outcome that a response code stands for."""
 
     SUCCESS = "success"
     ACKNOWLEDGED = "acknowledged"
@@ -106,14 +106,14 @@ CODES: Final = frozenset(
 
 
 def outcome_of(code: str) -> Outcome:
-    """Give the kind of outcome that a code tells of."""
+    """Return the kind of outcome that a code stands for."""
     if code == ACKNOWLEDGED:
         return Outcome.ACKNOWLEDGED
     return {"I": Outcome.SUCCESS, "W": Outcome.WARNING}.get(code[:1], Outcome.ERROR)
 
 
 def meaning_of(code: str) -> str:
-    """Give what a code means in words, or as much as its form tells."""
+    """Return the meaning of a code in words, or as much of it as the code's form shows."""
     if code in MEANINGS:
         return MEANINGS[code]
     if len(code) == 7:
@@ -132,7 +132,7 @@ class ResponseCode(TextType[str]):
             raise ValueError("not a response code such as I0 or E061501")
 
     def write(self, value: str) -> str:
-        """Give it as it is."""
+        """Return it unchanged."""
         return value
 
     def read(self, text: str) -> str:

@@ -137,7 +137,7 @@ class Response:
 
     @property
     def is_alert(self) -> bool:
-        """Whether it is an alert, of a device or of the DCC."""
+        """True if it is an alert, of a device or of the DCC."""
         return isinstance(self.body, (DeviceAlertMessage, DCCAlertMessage))
 
     @property

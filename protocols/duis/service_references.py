@@ -93,7 +93,7 @@ COMMAND_VARIANTS: Final = dict(_by_variant())
 
 
 def service_reference_of(variant: str) -> str:
-    """Give the service reference of a variant: 6.15 for 6.15.1, and 8.2 for 8.2."""
+    """Return the service reference of a variant: 6.15 for 6.15.1, and 8.2 for 8.2."""
     return ".".join(variant.split(".")[:2])
 
 
@@ -106,7 +106,7 @@ class ServiceReferenceVariant(TextType[str]):
             raise ValueError("no service reference variant of DUIS 5.4")
 
     def write(self, value: str) -> str:
-        """Give it as it is."""
+        """Return it unchanged."""
         return value
 
     def read(self, text: str) -> str:

@@ -140,7 +140,7 @@ def _ds(name: str) -> str:
 
 
 def among(certificates: Iterable[GBCSCertificate]) -> FindCertificate:
-    """Give a function that finds one of `certificates` by issuer and serial number.
+    """Return a function that finds one of `certificates` by issuer and serial number.
 
     It raises CertificateRejected, rule "signer", where a name fits in the reverse order alone.
     """
@@ -237,7 +237,7 @@ _TRANSFORMS: Final = ((_ENVELOPED.value,), (_ENVELOPED.value, _EXCLUSIVE.value))
 
 
 def _check_form(signature: etree._Element, source: str) -> tuple[str, int]:
-    """Check that a signature has the one form; give issuer, as written, and serial number."""
+    """Check that a signature has the one form; return issuer, as written, and serial number."""
     texts: dict[str, str] = {}
     left = [signature]
     while left:

@@ -47,7 +47,7 @@ class TextType(Generic[T]):
         raise NotImplementedError
 
     def write(self, value: T) -> str:
-        """Give the text of a value that has been checked."""
+        """Return the text of a value that has been checked."""
         raise NotImplementedError
 
     def read(self, text: str) -> T:
@@ -75,7 +75,7 @@ class Integer(TextType[int]):
             raise ValueError(f"{value} is not within {self.minimum} to {self.maximum}")
 
     def write(self, value: int) -> str:
-        """Give its digits."""
+        """Return its digits."""
         return str(value)
 
     def read(self, text: str) -> int:
@@ -108,7 +108,7 @@ class String(TextType[str]):
             raise ValueError(f"it is not of the form {self.pattern.pattern}")
 
     def write(self, value: str) -> str:
-        """Give it as it is."""
+        """Return it unchanged."""
         return value
 
     def read(self, text: str) -> str:
@@ -127,7 +127,7 @@ class Octets(TextType[bytes]):
             raise ValueError("no octets")
 
     def write(self, value: bytes) -> str:
-        """Give their base64, in one line."""
+        """Return their base64, in one line."""
         return base64.b64encode(value).decode("ascii")
 
     def read(self, text: str) -> bytes:
@@ -151,7 +151,7 @@ class AlertCode(TextType[int]):
         Integer(maximum=0xFFFF).check(value)
 
     def write(self, value: int) -> str:
-        """Give four digits, such as 8F66."""
+        """Return four digits, such as 8F66."""
         return f"{value:04X}"
 
     def read(self, text: str) -> int:
@@ -169,7 +169,7 @@ class Boolean(TextType[bool]):
         require_type(value, bool, "true or false")
 
     def write(self, value: bool) -> str:  # noqa: FBT001 - as above
-        """Give true or false."""
+        """Return true or false."""
         return "true" if value else "false"
 
     def read(self, text: str) -> bool:
@@ -192,7 +192,7 @@ class Instant(TextType[datetime]):
         self._in_utc(value)
 
     def write(self, value: datetime) -> str:
-        """Give it in UTC, with hundredths of a second, or with all its digits if it has more."""
+        """Return it in UTC, with hundredths of a second, or with all its digits if it has more."""
         utc = self._in_utc(value)
         if utc.microsecond % 10_000:
             return f"{utc.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
@@ -224,7 +224,7 @@ class Day(TextType[date]):
             raise ValueError("a date belongs there, without an hour")  # noqa: TRY004 - as above
 
     def write(self, value: date) -> str:
-        """Give year, month and day."""
+        """Return year, month and day."""
         return value.isoformat()
 
     def read(self, text: str) -> date:
@@ -242,7 +242,7 @@ class Entity(TextType[EntityIdentifier]):
         require_type(value, EntityIdentifier, "an Entity Identifier")
 
     def write(self, value: EntityIdentifier) -> str:
-        """Give the form 00-DB-12-34-56-78-90-A0."""
+        """Return the form 00-DB-12-34-56-78-90-A0."""
         return str(value)
 
     def read(self, text: str) -> EntityIdentifier:
@@ -264,7 +264,7 @@ class Enumerated(TextType[EnumT]):
         require_type(value, self.members, self.members.__name__)
 
     def write(self, value: EnumT) -> str:
-        """Give the member's value."""
+        """Return the member's value."""
         return str(value.value)
 
     def read(self, text: str) -> EnumT:
@@ -292,7 +292,7 @@ class Named(TextType[T]):
             raise ValueError(f"{value!r} has no name here; {', '.join(self._values)} have")
 
     def write(self, value: T) -> str:
-        """Give its name."""
+        """Return its name."""
         return self._names[value]
 
     def read(self, text: str) -> T:

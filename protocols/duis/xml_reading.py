@@ -32,7 +32,7 @@ ENCODINGS: Final = frozenset({"UTF-8", "UTF-16", "UTF-16LE", "UTF-16BE", "US-ASC
 
 
 class _Refused(Exception):  # noqa: N818 - never leaves this module
-    """The first reading met something that is not allowed."""
+    """The first reading found something that is not allowed."""
 
 
 @dataclass

@@ -57,7 +57,7 @@ class CertificateProfile(enum.Enum):
 
     @property
     def is_authority(self) -> bool:
-        """Whether certificates of this profile issue certificates."""
+        """True if certificates of this profile issue certificates."""
         return self in {CertificateProfile.ISSUING, CertificateProfile.ROOT}
 
 
@@ -130,7 +130,7 @@ class GBCSCertificate:
 
     @property
     def is_self_issued(self) -> bool:
-        """Whether subject and issuer have the same, non-empty name."""
+        """True if subject and issuer have the same, non-empty name."""
         return self.subject == self.issuer and bool(list(self.subject))
 
     @cached_property
@@ -152,12 +152,12 @@ class GBCSCertificate:
 
     @property
     def signs_xml(self) -> bool:
-        """Whether its key signs XML and, for that, no GBCS message."""
+        """True if its key signs XML and, for that reason, no GBCS message."""
         return isinstance(self.role, XMLSigningRole)
 
     @cached_property
     def entity_id(self) -> EntityIdentifier | None:
-        """Whom it identifies: uniqueIdentifier or hwSerialNum; None for an authority."""
+        """Its subject, by uniqueIdentifier or hwSerialNum; None for an authority."""
         values = self._subject_values(NameOID.X500_UNIQUE_IDENTIFIER)
         if values:
             return _entity_in_unique_identifier(values)
@@ -166,7 +166,7 @@ class GBCSCertificate:
 
     @cached_property
     def key_usage(self) -> KeyUsage:
-        """What its key may be used for; no flag when the extension is absent."""
+        """The uses of its key; no flag if the extension is absent."""
         extension = self.extension(x509.KeyUsage)
         return KeyUsage(0) if extension is None else key_usage_in(extension.value)
 
@@ -219,11 +219,11 @@ class GBCSCertificate:
         return values[0] if values and isinstance(values[0], str) else None
 
     def is_valid_at(self, at: datetime) -> bool:
-        """Answer whether `at`, which must be aware, lies within the validity."""
+        """True if `at`, which must be aware, lies within the validity."""
         return self.not_before <= at <= self.not_after
 
     def extension(self, kind: type[ExtensionT]) -> x509.Extension[ExtensionT] | None:
-        """Give its extension of one kind, or None."""
+        """Return its extension of one kind, or None."""
         for extension in self.extensions:
             if isinstance(extension.value, kind):
                 return cast("x509.Extension[ExtensionT]", extension)
@@ -239,7 +239,7 @@ class GBCSCertificate:
             raise unreadable_extensions(written, error) from error
 
     def __str__(self) -> str:
-        """Name it for a person, in characters safe to print, whatever it contains."""
+        """Return a name for people, in characters safe to print, whatever it contains."""
         try:
             usage = self.key_usage.gbcs_name
             if self.entity_id is None:

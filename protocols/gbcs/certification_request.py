@@ -123,7 +123,7 @@ class CertificationRequest:
 
     @cached_property
     def key_usage(self) -> KeyUsage:
-        """What the key is to be for; rule "key-usage" when absent or not critical."""
+        """The intended use of the key; rule "key-usage" when absent or not critical."""
         for extension in self._extensions:
             if isinstance(extension.value, x509.KeyUsage):
                 if not extension.critical:

@@ -21,6 +21,8 @@ import enum
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, dataclass_transform
 
+from typing_extensions import override
+
 from gbcs.errors import DecodeError, LocalProtocolError
 
 if TYPE_CHECKING:
@@ -50,6 +52,24 @@ class Decoded(Generic[T]):
     lengths_not_minimal: tuple[int, ...]
 
 
+# Theory of operation.
+#
+# A codec reads one element from `offset` on and may not look beyond `end`, which is where the
+# contents of the enclosing element stop. `_Reader.contents` holds each length against that end,
+# so no element reaches out of the one around it, whatever the lengths say.
+#
+# An error is made where it is found, with its offset in the whole, and without knowing where in
+# the structure that is. Each structure and list it passes on its way out puts its own element's
+# name before the path (`_within`), so that the one line names `replacements[1].mode` and no
+# codec carries a path along.
+#
+# DER has one encoding for a value. Reading therefore refuses every other one: padded integers,
+# trailing zero bits, defaults written out, octets left over, and lengths that are not minimal.
+# It follows that what is read strictly and written again gives the same octets. Devices are known
+# to pad lengths; the lenient reader takes those, notes where they were, and is as strict in
+# everything else. What is written is always minimal.
+
+
 class _Reader:
     """The octets being read, and what is tolerated and noted while reading them."""
 
@@ -66,7 +86,7 @@ class _Reader:
         )
 
     def contents(self, offset: int, end: int, tag: int) -> tuple[int, int]:
-        """Give where the contents of the element at `offset` start and stop."""
+        """Return where the contents of the element at `offset` start and stop."""
         octets = self.octets
         if offset + 2 > end:
             raise self.fail(f"the element with tag {tag:02X} is missing or cut short", offset)
@@ -100,20 +120,14 @@ def tlv(tag: int, contents: bytes) -> bytes:
     """Encode one element with a minimal length."""
     length = len(contents)
     if length < 0x80:
-        return _SHORT_HEADS[tag][length] + contents
-    return _TAGS[tag] + encode_length(length) + contents
-
-
-_SHORT_LENGTHS: Final = tuple(bytes((n,)) for n in range(0x80))
-_TAGS: Final = tuple(bytes((tag,)) for tag in range(0x100))
-_SHORT_HEADS: Final = tuple(tuple(tag + length for length in _SHORT_LENGTHS) for tag in _TAGS)
-_SEQUENCE_HEADS: Final = _SHORT_HEADS[0x30]
+        return bytes((tag, length)) + contents
+    return bytes((tag,)) + encode_length(length) + contents
 
 
 def encode_length(length: int) -> bytes:
     """Encode a definite length in the fewest octets."""
     if length < 0x80:
-        return _SHORT_LENGTHS[length]
+        return bytes((length,))
     octets = length.to_bytes((length.bit_length() + 7) // 8)
     return bytes((0x80 | len(octets),)) + octets
 
@@ -128,7 +142,7 @@ class Codec(Generic[T]):
         return tlv(self.tag, self.encode_contents(value))
 
     def decode(self, reader: _Reader, offset: int, end: int) -> tuple[T, int]:
-        """Decode the element at `offset`; give its value and the offset behind it."""
+        """Decode the element at `offset`; return its value and the offset behind it."""
         start, stop = reader.contents(offset, end, self.tag)
         return self.decode_contents(reader, start, stop), stop
 
@@ -145,11 +159,11 @@ class Codec(Generic[T]):
         raise NotImplementedError
 
     def matches(self, tag: int) -> bool:
-        """Say whether an element with `tag` is of this type."""
+        """True if an element with `tag` is of this type."""
         return tag == self.tag
 
     def accepts(self, value: object) -> bool:
-        """Say whether a CHOICE would encode `value` by this codec."""
+        """True if a CHOICE encodes `value` by this codec."""
         raise NotImplementedError
 
 
@@ -180,21 +194,21 @@ class Integer(Codec[int]):
         self.minimum = minimum
         self.maximum = maximum
 
+    @override
     def encode_contents(self, value: int) -> bytes:
-        """See `Codec`."""
         if not self.minimum <= value <= self.maximum:
             raise LocalProtocolError(f"{value} is outside {self.minimum}..{self.maximum}")
         return _integer_contents(value)
 
+    @override
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> int:
-        """See `Codec`."""
         value = _read_integer(reader, start, stop)
         if not self.minimum <= value <= self.maximum:
             raise reader.fail(f"{value} is outside {self.minimum}..{self.maximum}", start)
         return value
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return isinstance(value, int)
 
 
@@ -205,34 +219,23 @@ class NamedInteger(Codec[EnumT]):
 
     def __init__(self, names: type[EnumT]) -> None:
         self.names = names
-        self._values = {int(member): member for member in names}
-        self._contents = {int(member): _integer_contents(int(member)) for member in names}
-        self._elements = {n: tlv(self.tag, octets) for n, octets in self._contents.items()}
 
-    def encode(self, value: EnumT) -> bytes:
-        """See `Codec`."""
-        try:
-            return self._elements[value._value_]
-        except (AttributeError, KeyError):
-            raise LocalProtocolError(f"{value!r} is no {self.names.__name__}") from None
-
+    @override
     def encode_contents(self, value: EnumT) -> bytes:
-        """See `Codec`."""
-        try:
-            return self._contents[value._value_]
-        except (AttributeError, KeyError):
-            raise LocalProtocolError(f"{value!r} is no {self.names.__name__}") from None
+        if not isinstance(value, self.names):
+            raise LocalProtocolError(f"{value!r} is no {self.names.__name__}")
+        return _integer_contents(value)
 
+    @override
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> EnumT:
-        """See `Codec`."""
         value = _read_integer(reader, start, stop)
-        member = self._values.get(value)
-        if member is None:
-            raise reader.fail(f"{value} is no {self.names.__name__}", start)
-        return member
+        try:
+            return self.names(value)
+        except ValueError:
+            raise reader.fail(f"{value} is no {self.names.__name__}", start) from None
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return isinstance(value, self.names)
 
 
@@ -240,6 +243,10 @@ class Enumerated(NamedInteger[EnumT]):
     """ENUMERATED."""
 
     tag = 0x0A
+
+
+_MIRRORED: Final = bytes(int(f"{octet:08b}"[::-1], 2) for octet in range(0x100))
+"""Each octet with its bits in reverse: bit 0 of a BIT STRING is the highest of its first octet."""
 
 
 class NamedBits(Codec[FlagT]):
@@ -250,48 +257,29 @@ class NamedBits(Codec[FlagT]):
     def __init__(self, names: type[FlagT]) -> None:
         self.names = names
         self._width = max(int(bit) for bit in names).bit_length()
-        self._known: dict[bytes, FlagT] = {}
-        self._elements: dict[int, bytes] = {}
 
-    def encode(self, value: FlagT) -> bytes:
-        """See `Codec`."""
-        bits = value._value_
-        known = self._elements.get(bits)
-        if known is None:
-            known = self._elements[bits] = tlv(self.tag, self._encode_bits(bits))
-        return known
-
+    @override
     def encode_contents(self, value: FlagT) -> bytes:
-        """See `Codec`."""
-        return self._encode_bits(value._value_)
-
-    def _encode_bits(self, bits: int) -> bytes:
+        bits = int(value)
         if bits < 0 or bits.bit_length() > self._width:
             raise LocalProtocolError(f"{bits:#x} has bits that {self.names.__name__} has not")
-        length = (bits.bit_length() + 7) // 8
-        unused = (8 - bits.bit_length() % 8) % 8
-        mirrored = int(format(bits, f"0{length * 8}b")[::-1], 2) if bits else 0
-        return bytes((unused,)) + mirrored.to_bytes(length)
+        unused = -bits.bit_length() % 8
+        octets = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
+        return bytes((unused,)) + octets.translate(_MIRRORED)
 
+    @override
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> FlagT:
-        """See `Codec`."""
         contents = reader.octets[start:stop]
-        known = self._known.get(contents)
-        if known is not None:
-            return known
-        bits = 0
-        for index, octet in enumerate(contents[1:]):
-            bits |= int(format(octet, "08b")[::-1], 2) << (8 * index)
+        bits = int.from_bytes(contents[1:].translate(_MIRRORED), "little")
         if bits.bit_length() > self._width:
             raise reader.fail(f"a bit that {self.names.__name__} has not", start)
         value = self.names(bits)
         if self.encode_contents(value) != contents:
             raise reader.fail("a BIT STRING whose trailing zero bits are not removed", start)
-        self._known[contents] = value
         return value
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return isinstance(value, self.names)
 
 
@@ -303,20 +291,20 @@ class OctetString(Codec[bytes]):
     def __init__(self, size_octets: int | None = None) -> None:
         self.size_octets = size_octets
 
+    @override
     def encode_contents(self, value: bytes) -> bytes:
-        """See `Codec`."""
         if self.size_octets is not None and len(value) != self.size_octets:
             raise LocalProtocolError(f"{len(value)} octets where {self.size_octets} belong")
         return bytes(value)
 
+    @override
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> bytes:
-        """See `Codec`."""
         if self.size_octets is not None and stop - start != self.size_octets:
             raise reader.fail(f"{stop - start} octets where {self.size_octets} belong", start)
         return reader.octets[start:stop]
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return isinstance(value, bytes)
 
 
@@ -325,17 +313,17 @@ class Null(Codec[None]):
 
     tag = 0x05
 
-    def encode_contents(self, value: None) -> bytes:  # noqa: ARG002 - NULL has one value
-        """See `Codec`."""
+    @override
+    def encode_contents(self, value: None) -> bytes:
         return b""
 
+    @override
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> None:
-        """See `Codec`."""
         if start != stop:
             raise reader.fail("a NULL with contents", start)
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return value is None
 
 
@@ -344,15 +332,15 @@ class GeneralizedTime(Codec[datetime]):
 
     tag = 0x18
 
+    @override
     def encode_contents(self, value: datetime) -> bytes:
-        """See `Codec`."""
         if value.tzinfo is None or value.microsecond:
             raise LocalProtocolError(f"{value!r} is not whole seconds of UTC")
         year, month, day, hour, minute, second = value.astimezone(UTC).timetuple()[:6]
         return b"%04d%02d%02d%02d%02d%02dZ" % (year, month, day, hour, minute, second)
 
+    @override
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> datetime:
-        """See `Codec`."""
         text = reader.octets[start:stop]
         if stop - start != 15 or not text[:14].isdigit() or text[14:] != b"Z":
             raise reader.fail("a GeneralizedTime that is not YYYYMMDDHHMMSSZ", start)
@@ -369,8 +357,8 @@ class GeneralizedTime(Codec[datetime]):
         except ValueError:
             raise reader.fail("a GeneralizedTime that names no time", start) from None
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return isinstance(value, datetime)
 
 
@@ -384,10 +372,8 @@ class Encoded(Codec[bytes]):
     tag = 0x30
 
     def encode(self, value: bytes) -> bytes:
-        """See `Codec`; the octets must be exactly one SEQUENCE."""
+        """Return `value`, which must be the octets of exactly one SEQUENCE."""
         total = len(value)
-        if 0x104 <= total <= 0x10003 and value.startswith(b"\x30\x82" + (total - 4).to_bytes(2)):
-            return value  # as certificates are
         if total < 2 or value[0] != self.tag:
             raise LocalProtocolError("not the octets of a SEQUENCE")
         first = value[1]
@@ -399,16 +385,16 @@ class Encoded(Codec[bytes]):
             raise LocalProtocolError(f"a SEQUENCE of {length} octets in {total} octets")
         return value
 
+    @override
     def decode(self, reader: _Reader, offset: int, end: int) -> tuple[bytes, int]:
-        """See `Codec`."""
         padded = len(reader.not_minimal)
         start, stop = reader.contents(offset, end, self.tag)
         if len(reader.not_minimal) != padded:
             return tlv(self.tag, reader.octets[start:stop]), stop
         return reader.octets[offset:stop], stop
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return isinstance(value, bytes)
 
 
@@ -420,12 +406,12 @@ class SequenceOf(Codec[tuple[T, ...]]):
     def __init__(self, item: Codec[T]) -> None:
         self.item = item
 
+    @override
     def encode_contents(self, value: Sequence[T]) -> bytes:
-        """See `Codec`."""
         return b"".join([self.item.encode(item) for item in value])
 
+    @override
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> tuple[T, ...]:
-        """See `Codec`."""
         items: list[T] = []
         decode = self.item.decode
         while start < stop:
@@ -436,8 +422,8 @@ class SequenceOf(Codec[tuple[T, ...]]):
             items.append(item)
         return tuple(items)
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return isinstance(value, tuple)
 
 
@@ -447,11 +433,17 @@ class Implicit(Codec[T]):
     def __init__(self, number: int, inner: Codec[T]) -> None:
         self.inner = inner
         self.tag = _CONTEXT | number | (inner.tag & _CONSTRUCTED)
-        self.encode_contents = inner.encode_contents  # type: ignore[method-assign]  # spares a call
-        self.decode_contents = inner.decode_contents  # type: ignore[method-assign]  # spares a call
 
+    @override
+    def encode_contents(self, value: T) -> bytes:
+        return self.inner.encode_contents(value)
+
+    @override
+    def decode_contents(self, reader: _Reader, start: int, stop: int) -> T:
+        return self.inner.decode_contents(reader, start, stop)
+
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return self.inner.accepts(value)
 
 
@@ -462,26 +454,26 @@ class Choice(Codec[T]):
         self.alternatives = alternatives
         self.tag = alternatives[0].tag
 
+    @override
     def encode(self, value: T) -> bytes:
-        """See `Codec`."""
         for alternative in self.alternatives:
             if alternative.accepts(value):
                 return alternative.encode(value)
         raise LocalProtocolError(f"{type(value).__name__} is none of the alternatives")
 
+    @override
     def decode(self, reader: _Reader, offset: int, end: int) -> tuple[T, int]:
-        """See `Codec`."""
         for alternative in self.alternatives:
             if offset < end and alternative.matches(reader.octets[offset]):
                 return cast("tuple[T, int]", alternative.decode(reader, offset, end))
         raise reader.fail("none of the alternatives of the CHOICE", offset)
 
+    @override
     def matches(self, tag: int) -> bool:
-        """See `Codec`."""
         return any(alternative.matches(tag) for alternative in self.alternatives)
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return any(alternative.accepts(value) for alternative in self.alternatives)
 
 
@@ -500,7 +492,7 @@ def element(codec: Codec[Any], *, default: Any = dataclasses.MISSING) -> Any:
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(element,))
 def sequence(cls: type[T]) -> type[T]:
-    """Make a class a frozen, keyword-only dataclass that `Structure` can encode."""
+    """Turn a class into a frozen, keyword-only dataclass that `Structure` can encode."""
     return dataclasses.dataclass(frozen=True, slots=True, kw_only=True)(cls)
 
 
@@ -513,7 +505,6 @@ class Structure(Codec[T]):
         self.cls = cls
         self._type = cast("type", cls)
         self.name = cls.__name__
-        fields = dataclasses.fields(cast("Any", cls))
         self._elements: list[tuple[str, Codec[Any], bool, Any]] = [
             (
                 field.name,
@@ -521,56 +512,26 @@ class Structure(Codec[T]):
                 field.default is not dataclasses.MISSING,
                 field.default,
             )
-            for field in fields
+            for field in dataclasses.fields(cast("Any", cls))
         ]
-        self._encode_elements = self._generate()
 
-    def _generate(self) -> Callable[[T], bytes]:
-        """Write out the loop over the elements as one expression, as dataclasses do.
-
-        Payloads are built once for every command; run as a loop, this takes twice the time.
-        """
-        parts: list[str] = []
-        names: dict[str, Any] = {"join": b"".join}
-        for index, (name, codec, may_be_absent, default) in enumerate(self._elements):
-            names[f"encode_{index}"] = codec.encode
-            names[f"default_{index}"] = default
-            item = f"encode_{index}(value.{name})"
-            if may_be_absent:
-                compared = "is" if default is None else "=="
-                item = f"b'' if value.{name} {compared} default_{index} else {item}"
-            parts.append(item)
-        source = f"lambda value: join(({', '.join(parts)},))"
-        return cast("Callable[[T], bytes]", eval(source, names))  # noqa: S307 - of this module's making
-
-    def encode(self, value: T) -> bytes:
-        """See `Codec`."""
-        contents = self.encode_contents(value)
-        length = len(contents)
-        return _SEQUENCE_HEADS[length] + contents if length < 0x80 else tlv(self.tag, contents)
-
+    @override
     def encode_contents(self, value: T) -> bytes:
-        """See `Codec`."""
         if not isinstance(value, self._type):
             raise LocalProtocolError(f"{type(value).__name__} is no {self.name}")
-        try:
-            return self._encode_elements(value)
-        except LocalProtocolError:
-            self._refuse(value)
-            raise
-
-    def _refuse(self, value: T) -> None:
-        """Find the element that does not encode, and raise its error with its name."""
+        parts: list[bytes] = []
         for name, codec, may_be_absent, default in self._elements:
             item = getattr(value, name)
+            if may_be_absent and item == default:
+                continue
             try:
-                if not may_be_absent or item != default:
-                    codec.encode(item)
+                parts.append(codec.encode(item))
             except LocalProtocolError as error:
                 raise LocalProtocolError(f"{self.name}.{name}: {error}") from None
+        return b"".join(parts)
 
+    @override
     def decode_contents(self, reader: _Reader, start: int, stop: int) -> T:
-        """See `Codec`."""
         octets = reader.octets
         values: dict[str, Any] = {}
         for name, codec, may_be_absent, default in self._elements:
@@ -589,13 +550,13 @@ class Structure(Codec[T]):
             raise reader.fail(f"{stop - start} octets behind the last element", start)
         return self.cls(**values)
 
+    @override
     def accepts(self, value: object) -> bool:
-        """See `Codec`."""
         return isinstance(value, self._type)
 
 
 def _within(error: DecodeError, name: str) -> DecodeError:
-    """Put the name of an enclosing element before the error's path."""
+    """Prefix the error's path with the name of an enclosing element."""
     dot = "" if not error.field or error.field.startswith("[") else "."
     error.field = f"{name}{dot}{error.field}"
     return error

@@ -20,7 +20,7 @@ class EntityIdentifier(bytes):
     __slots__ = ()
 
     def __new__(cls, octets: bytes) -> Self:
-        """Make one of exactly eight octets.
+        """Return an identifier of exactly eight octets.
 
         Raises:
             ValueError: `octets` has another length.

@@ -57,7 +57,7 @@ def subject_key_identifier_of(public_key: ec.EllipticCurvePublicKey) -> bytes:
 
 
 def x509_key_usage(key_usage: KeyUsage) -> x509.KeyUsage:
-    """Make the X.509 extension of `key_usage`.
+    """Return the X.509 extension of `key_usage`.
 
     Raises:
         ValueError: encipherOnly or decipherOnly without keyAgreement.
@@ -102,7 +102,7 @@ def key_usage_in(extension: x509.KeyUsage) -> KeyUsage:
 
 
 def device_alternative_name(entity_id: EntityIdentifier) -> x509.SubjectAlternativeName:
-    """Make the subjectAltName of a device: one HardwareModuleName with its Entity Identifier.
+    """Return the subjectAltName of a device: one HardwareModuleName with its Entity Identifier.
 
     Source: GBCS v0.8.1, 12 (device certificates); RFC 4108, 5.
     """
@@ -328,7 +328,7 @@ def _misplaced(reason: str) -> CertificateRejected:
 
 
 def has_unused_bits(der: bytes, signature: bytes) -> bool:
-    """Answer whether the BIT STRING that ends a signed structure has unused bits.
+    """True if the BIT STRING that ends a signed structure has unused bits.
 
     The library reads such a signature as if it had none, so one signature would have several
     encodings.

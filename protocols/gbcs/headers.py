@@ -1,29 +1,28 @@
-"""The MAC Header, the Grouping Header and what follows the content, as construct structures.
+"""The MAC Header, the Grouping Header and what follows the content.
+
+A message without a MAC is Grouping Header, content and signature. One with a MAC has all that,
+and the MAC behind it, as the ciphered service of a MAC Header:
+
+    DD 00 00 00 00 00 00 | length | 11 00000000 | Grouping Header … | signature | MAC
+
+Each length takes as few octets as it needs in what is written; a reader of what devices send
+decides by `OctetCursor.not_minimal`.
 
 Source: GBCS v0.8.1, 7.2.5 (MAC Header) and 7.2.7 (Grouping Header); octets as in RTDS 4.5.0.
 """
 
 from __future__ import annotations
 
-import io
-import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from construct import (
-    Byte,
-    Const,
-    Construct,
-    ConstructError,
-    GreedyBytes,
-    Int64ub,
-    StreamError,
-)
+from construct import Bytes, Const, Construct, ConstructError, Int8ub, Int64ub, Struct
 
+from gbcs.entity import ENTITY_IDENTIFIER_OCTETS
 from gbcs.errors import DecodeError
-from gbcs.octet_fields import CountedOctets, End, ExactOctets, FlatStruct
+from gbcs.octet_cursor import with_length
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from gbcs.octet_cursor import OctetCursor
 
 MAC_OCTETS: Final = 12
 SIGNATURE_OCTETS: Final = 64
@@ -37,113 +36,139 @@ SECURITY_HEADER: Final = bytes.fromhex("1100000000")
 """Security control octet (authenticated, suite 0) and an invocation counter of zero."""
 
 
-_Context = dict[str, None]
-_NO_CONTEXT: Final[_Context] = {"_params": None}
-"""What construct's generated code asks of its caller; none of the structures uses it."""
+class FixedLayout:
+    """Fields of fixed size, declared in construct and read in its compiled form.
 
+    The compiled form takes fewer octets than there should be, so their number is seen to first.
+    Where anything is wrong, the fields are read one by one to name the one at fault.
+    """
 
-class Format:
-    """A structure in its compiled form, which reports errors by the plain one's path."""
+    def __init__(self, *fields: Construct) -> None:
+        layout = Struct(*fields)
+        self.size_octets: int = layout.sizeof()
+        self._fields = fields
+        self._compiled = layout.compile()
 
-    def __init__(self, layer: str, structure: FlatStruct) -> None:
-        self.layer = layer
-        self._plain = structure
-        compiled = structure.compile()
-        # Called as they are, the compiled functions spare a context object a message.
-        self._parse: Callable[[io.BytesIO, _Context], Mapping[str, Any]] = compiled.parsefunc
-        self._build: Callable[[Mapping[str, Any], io.BytesIO, _Context], object] = (
-            compiled.buildfunc
-        )
-
-    def parse(self, octets: bytes) -> Mapping[str, Any]:
-        """Read `octets`, all of them.
+    def read(self, cursor: OctetCursor) -> Any:
+        """Read the fields; return their values by name.
 
         Raises:
-            DecodeError: They have another form; names the field and the offset.
+            DecodeError: A field is not there, or not as it should be.
         """
-        try:
-            return self._parse(io.BytesIO(octets), _NO_CONTEXT)
-        except (ConstructError, struct.error):
-            raise self._first_failure(octets) from None
-
-    def _first_failure(self, octets: bytes) -> DecodeError:
-        """Read field by field, for the compiled form does not say where it failed."""
-        stream = io.BytesIO(octets)
-        for field in self._plain.subcons:
-            offset = stream.tell()
+        start = cursor.offset
+        octets = cursor.octets[start : start + self.size_octets]
+        if len(octets) == self.size_octets:
             try:
-                field.parse_stream(stream)
-            except ConstructError as error:
-                return DecodeError(
-                    _reason(error, field.subcon, octets[offset:]),
-                    layer=self.layer,
-                    field="" if isinstance(field.subcon, End) else field.name,
-                    offset=offset,
-                    excerpt=octets[offset:],
-                )
-        return DecodeError("not of this form", layer=self.layer, excerpt=octets)
+                values = self._compiled.parse(octets)
+            except ConstructError:
+                pass
+            else:
+                cursor.offset += self.size_octets
+                return values
+        raise self._fault(cursor)
 
-    def build(self, values: Mapping[str, Any]) -> bytes:
-        """Write `values`; they are the caller's and already checked."""
-        stream = io.BytesIO()
-        self._build(values, stream, _NO_CONTEXT)
-        return stream.getvalue()
+    def write(self, **values: Any) -> bytes:
+        """Write the fields; constants need no value."""
+        octets: bytes = self._compiled.build(values)
+        return octets
 
-
-def _reason(error: ConstructError, field: Construct, found: bytes) -> str:
-    """Say in one line why `field` cannot be read from the octets that were `found`."""
-    if isinstance(field, End):
-        return f"{len(found)} octets behind the end"
-    if isinstance(field, Const) and found:
-        return f"{found[0]:02X} where {field.value.hex().upper()} belongs"
-    if isinstance(error, StreamError):
-        return "missing or cut short"
-    return str(error.args[0].splitlines()[-1])
-
-
-def _struct(**fields: Any) -> FlatStruct:
-    return FlatStruct(*(name / field for name, field in fields.items()))
+    def _fault(self, cursor: OctetCursor) -> DecodeError:
+        for field in self._fields:
+            size = field.sizeof()
+            octets = cursor.octets[cursor.offset : cursor.offset + size]
+            if len(octets) < size:
+                there = f"cut short: {len(octets)} octets of {size} are there"
+                return cursor.error(there if octets else "missing or cut short", field.name)
+            try:
+                field.parse(octets)
+            except ConstructError:
+                expected = field.subcon.value.hex().upper()
+                return cursor.error(f"{octets.hex().upper()} where {expected} belongs", field.name)
+            cursor.offset += size
+        raise AssertionError("each field reads, and all of them do not")
 
 
-MAC_HEADER: Final = Format(
-    "MAC Header",
-    _struct(
-        general_ciphering=Const(bytes((GENERAL_CIPHERING,))),
-        transaction_id=Const(b"\x00"),
-        originator_system_title=Const(b"\x00"),
-        recipient_system_title=Const(b"\x00"),
-        date_time=Const(b"\x00"),
-        other_information=Const(b"\x00"),
-        key_info=Const(b"\x00"),
-        ciphered_service=CountedOctets(),
-        end=End(),
-    ),
+PARTIES: Final = FixedLayout(
+    "transaction_id_length" / Const(b"\x09"),
+    "cra_flag" / Int8ub,
+    "originator_counter" / Int64ub,
+    "originator_length" / Const(b"\x08"),
+    "business_originator_id" / Bytes(ENTITY_IDENTIFIER_OCTETS),
+    "recipient_length" / Const(b"\x08"),
+    "business_target_id" / Bytes(ENTITY_IDENTIFIER_OCTETS),
 )
+"""Transaction id and system titles, as the Grouping and the Message Routing Header begin.
 
-GROUPING_HEADER: Final = Format(
-    "Grouping Header",
-    _struct(
-        general_signing=Const(bytes((GENERAL_SIGNING,))),
-        transaction_id_length=Const(b"\x09"),
-        cra_flag=Byte,
-        originator_counter=Int64ub,
-        originator_length=Const(b"\x08"),
-        business_originator_id=ExactOctets(8),
-        recipient_length=Const(b"\x08"),
-        business_target_id=ExactOctets(8),
-        date_time=CountedOctets(),
-        other_information=CountedOctets(),
-        content=CountedOctets(),
-        trailer=GreedyBytes,
-    ),
-)
+Source: GBCS v0.8.1, 7.2.7 and 7.2.11.
+"""
 
-MACED_TRAILER: Final = Format(
-    "signature and MAC",
-    _struct(signature=CountedOctets(), mac=ExactOctets(MAC_OCTETS), end=End()),
+MAC_HEADER: Final = FixedLayout(
+    "general_ciphering" / Const(bytes((GENERAL_CIPHERING,))),
+    "transaction_id" / Const(b"\x00"),
+    "originator_system_title" / Const(b"\x00"),
+    "recipient_system_title" / Const(b"\x00"),
+    "date_time" / Const(b"\x00"),
+    "other_information" / Const(b"\x00"),
+    "key_info" / Const(b"\x00"),
 )
+"""What is before the length of the ciphered service: everything that it could hold is empty.
 
-SIGNED_TRAILER: Final = Format(
-    "signature",
-    _struct(signature=CountedOctets(), end=End()),
-)
+Source: GBCS v0.8.1, 7.2.5.
+"""
+
+
+def read_mac_header(cursor: OctetCursor) -> None:
+    """Read a MAC Header and its security header; what it protects is the rest of the octets.
+
+    Raises:
+        DecodeError: It has another form.
+
+    Source: GBCS v0.8.1, 7.2.5.
+    """
+    cursor.layer = "MAC Header"
+    MAC_HEADER.read(cursor)
+    service = cursor.counted("ciphered_service")
+    cursor.end()
+    cursor.offset -= len(service)
+    if not service.startswith(SECURITY_HEADER):
+        raise DecodeError(
+            "the security header is not 11 00 00 00 00",
+            layer=cursor.layer,
+            field="security_header",
+            offset=cursor.offset,
+            excerpt=service[: len(SECURITY_HEADER)],
+        )
+    cursor.offset += len(SECURITY_HEADER)
+
+
+def write_mac_header(protected: bytes) -> bytes:
+    """Write a MAC Header and its security header before what they protect.
+
+    Source: GBCS v0.8.1, 7.2.5.
+    """
+    return MAC_HEADER.write() + with_length(SECURITY_HEADER + protected)
+
+
+def read_trailer(cursor: OctetCursor, *, has_mac: bool) -> tuple[bytes, bytes | None]:
+    """Read the signature and, where there is one, the MAC; nothing may be behind them.
+
+    Returns:
+        The signature, 64 octets or none; the MAC, 12 octets, or None.
+
+    Raises:
+        DecodeError: It has another form.
+
+    Source: GBCS v0.8.1, 7.2.5 and 13.3.3.1.
+    """
+    cursor.layer = "signature and MAC" if has_mac else "signature"
+    start = cursor.offset
+    signature = cursor.counted("signature")
+    mac = cursor.exactly(MAC_OCTETS, "mac") if has_mac else None
+    cursor.end()
+    if len(signature) not in (0, SIGNATURE_OCTETS):
+        raise DecodeError(
+            f"a signature of {len(signature)} octets, where 0 or {SIGNATURE_OCTETS} belong",
+            layer="signature",
+            offset=start,
+        )
+    return signature, mac

@@ -81,7 +81,7 @@ class Issuance:
 
 
 def serial_of(octets: bytes) -> int:
-    """Make a serial number of 16 random octets by clearing the first bit.
+    """Return a serial number of 16 random octets, the first bit cleared.
 
     Raises:
         ValueError: Another number of octets, or nothing but zeros remains.

@@ -37,7 +37,7 @@ class KeyAgreer(Protocol):
 
 
 def public_octets(key: ec.EllipticCurvePublicKey) -> bytes:
-    """Give the 65 octets 04, x, y of a public key's uncompressed point."""
+    """Return the 65 octets 04, x, y of a public key's uncompressed point."""
     return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
 
 
@@ -52,7 +52,7 @@ class SharedSecrets:
         self._points: dict[int, tuple[ec.EllipticCurvePublicKey, bytes]] = {}
 
     def secret(self, own: KeyAgreer, peer: ec.EllipticCurvePublicKey) -> bytes:
-        """Give Z of `own` and `peer`, 32 octets."""
+        """Return Z of `own` and `peer`, 32 octets."""
         pair = (self._point(own.public_key), self._point(peer))
         z = self._secrets.get(pair)
         if z is None:
@@ -60,7 +60,7 @@ class SharedSecrets:
         return z
 
     def _point(self, key: ec.EllipticCurvePublicKey) -> bytes:
-        """Give the octets of a key object, written out once; the object is kept with them."""
+        """Return the octets of a key object, written out once; the object is kept with them."""
         known = self._points.get(id(key))
         if known is None:
             known = self._points[id(key)] = (key, public_octets(key))

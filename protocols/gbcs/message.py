@@ -7,32 +7,34 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from gbcs.der import encode_length
-from gbcs.entity import ENTITY_IDENTIFIER_OCTETS, EntityIdentifier
+from gbcs.entity import EntityIdentifier
 from gbcs.errors import DecodeError, LocalProtocolError
 from gbcs.headers import (
     DATE_TIME_OCTETS,
     GENERAL_CIPHERING,
     GENERAL_SIGNING,
-    GROUPING_HEADER,
-    MAC_HEADER,
     MAC_OCTETS,
-    MACED_TRAILER,
     MESSAGE_MAXIMUM_OCTETS,
+    PARTIES,
     SECURITY_HEADER,
     SIGNATURE_OCTETS,
-    SIGNED_TRAILER,
+    read_mac_header,
+    read_trailer,
+    write_mac_header,
 )
+from gbcs.octet_cursor import OctetCursor, with_length
 
 COUNTER_MAXIMUM: Final = 2**64 - 1
 PRE_COMMAND_MAXIMUM_OCTETS: Final = MESSAGE_MAXIMUM_OCTETS - (
     10 + len(SECURITY_HEADER) + 1 + SIGNATURE_OCTETS + MAC_OCTETS
 )
 """Leaves room for the MAC Header with the longest length, the signature and the MAC."""
-_GROUPING_FIXED_OCTETS: Final = 30
-"""Tag, transaction id, both system titles and the length of the date-time."""
+TRANSACTION_ID_OCTETS: Final = 9
+"""CRA flag and originator counter."""
+_GENERAL_SIGNING: Final = bytes((GENERAL_SIGNING,))
+_TRANSACTION_ID_LENGTH: Final = bytes((TRANSACTION_ID_OCTETS,))
 
 
 class CRAFlag(enum.IntEnum):
@@ -70,7 +72,7 @@ class OtherInformation:
     key_agreement_certificate: bytes = b""
 
     def __post_init__(self) -> None:
-        """Refuse a combination that none of the forms has."""
+        """Raise an error for a combination that none of the forms has."""
         if not 0 <= self.message_code <= 0xFFFF:
             raise LocalProtocolError(f"message code {self.message_code:#x} is no 16-bit value")
         given = (
@@ -103,32 +105,38 @@ class OtherInformation:
         return octets + self.key_agreement_certificate
 
     @classmethod
-    def decode(cls, octets: bytes) -> OtherInformation:
+    def decode(cls, octets: bytes, offset: int = 0) -> OtherInformation:
         """Decode the value octets.
+
+        Args:
+            octets: All of them.
+            offset: Where they stand in the message, for errors.
 
         Raises:
             DecodeError: Their number fits none of the forms.
         """
-        if len(octets) == 2:
-            return _plain_other_information(octets)
-        if len(octets) not in (10, 18, 26) and len(octets) < 27:
+        has_certificate = len(octets) > 26
+        if len(octets) not in (2, 10, 18, 26) and not has_certificate:
             raise DecodeError(
                 f"{len(octets)} octets, where the forms have 2, 10, 18, 26 or more",
                 layer="Grouping Header",
                 field="other_information",
+                offset=offset,
                 excerpt=octets,
             )
-        if len(octets) > 26 and octets[18] != 0x30:
+        if has_certificate and octets[18] != 0x30:
             raise DecodeError(
                 "what follows the supplementary counter is no certificate",
                 layer="Grouping Header",
                 field="other_information",
-                offset=18,
+                offset=offset + 18,
                 excerpt=octets[18:],
             )
-        with_certificate = len(octets) > 26
+        message_code = int.from_bytes(octets[:2])
+        if len(octets) == 2:
+            return cls(message_code)
         return cls(
-            message_code=int.from_bytes(octets[:2]),
+            message_code,
             supplementary_remote_party_id=EntityIdentifier(octets[2:10]),
             supplementary_remote_party_counter=(
                 int.from_bytes(octets[10:18]) if len(octets) >= 18 else None
@@ -136,7 +144,7 @@ class OtherInformation:
             supplementary_originator_counter=(
                 int.from_bytes(octets[18:26]) if len(octets) == 26 else None
             ),
-            key_agreement_certificate=octets[18:] if with_certificate else b"",
+            key_agreement_certificate=octets[18:] if has_certificate else b"",
         )
 
 
@@ -147,15 +155,6 @@ _FORMS: Final = {
     (True, True, True, False),
     (True, True, False, True),
 }
-_PLAIN: dict[bytes, OtherInformation] = {}
-
-
-def _plain_other_information(octets: bytes) -> OtherInformation:
-    """Give the shared value of the two-octet form; there are at most 65,536."""
-    known = _PLAIN.get(octets)
-    if known is None:
-        known = _PLAIN[octets] = OtherInformation(int.from_bytes(octets))
-    return known
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +180,7 @@ class Header:
     date_time: bytes = b""
 
     def __post_init__(self) -> None:
-        """Refuse values that have no place on the wire."""
+        """Raise an error for values that have no place on the wire."""
         if not 0 <= self.originator_counter <= COUNTER_MAXIMUM:
             raise LocalProtocolError(f"counter {self.originator_counter} is no 64-bit value")
         if len(self.date_time) not in (0, DATE_TIME_OCTETS):
@@ -193,7 +192,7 @@ class Header:
         return self.other_information.message_code
 
     def reply(self, *, date_time: bytes = b"") -> Header:
-        """Give the header of the response to a command with this one."""
+        """Return the header of the response to a command with this one."""
         return Header(
             cra_flag=CRAFlag.RESPONSE,
             originator_counter=self.originator_counter,
@@ -230,7 +229,7 @@ class Message:
 
     @property
     def is_pre_command(self) -> bool:
-        """Whether it is still to be signed and MACed."""
+        """True if it is still to be signed and MACed."""
         return self.signature is None
 
     @property
@@ -272,32 +271,42 @@ class Message:
                 f"{len(octets)} octets, more than the {MESSAGE_MAXIMUM_OCTETS} that are read",
                 layer="GBCS message",
             )
-        grouping_offset, padded = _grouping_offset(octets)
-        values = _parse_grouping(octets, grouping_offset)
-        has_mac = grouping_offset > 0
-        header = _header(values, grouping_offset)
-        trailer: bytes = values["trailer"]
-        content: bytes = values["content"]
-        content_end = len(octets) - len(trailer)
-        signature, mac = _trailer(trailer, header.cra_flag, content_end, has_mac=has_mac)
-        padded = (
-            padded
-            or content_end - grouping_offset != _grouping_length(values)
-            or len(trailer) != _trailer_length(signature, mac)
+        cursor = OctetCursor(octets, "GBCS message")
+        has_mac = _has_mac(octets)
+        if has_mac:
+            read_mac_header(cursor)
+        grouping_offset = cursor.offset
+        header, content = read_grouping_header(cursor)
+        content_end = cursor.offset
+        signature = mac = None
+        if has_mac or not cursor.is_at_end:
+            signature, mac = read_trailer(cursor, has_mac=has_mac)
+        elif header.cra_flag is not CRAFlag.COMMAND:
+            raise DecodeError(
+                "the signature's length octet is missing", layer="signature", offset=content_end
+            )
+        if lenient_lengths is None:
+            lenient_lengths = header.cra_flag is not CRAFlag.COMMAND
+        if cursor.not_minimal and not lenient_lengths:
+            raise cursor.not_minimal[0]
+        return cls(
+            header,
+            content,
+            signature,
+            mac,
+            octets,
+            grouping_offset,
+            content_end,
+            bool(cursor.not_minimal),
         )
-        if padded and not (
-            header.cra_flag is not CRAFlag.COMMAND if lenient_lengths is None else lenient_lengths
-        ):
-            raise _first_padded_length(octets, grouping_offset)
-        return cls(header, content, signature, mac, octets, grouping_offset, content_end, padded)
 
 
-def _grouping_offset(octets: bytes) -> tuple[int, bool]:
-    """Find the Grouping Header; say whether the MAC Header's length is longer than it need be."""
+def _has_mac(octets: bytes) -> bool:
+    """Return whether a message begins with a MAC Header; otherwise with a Grouping Header."""
     if not octets:
         raise DecodeError("no octets at all", layer="GBCS message", offset=0)
     if octets[0] == GENERAL_SIGNING:
-        return 0, False
+        return False
     if octets[0] != GENERAL_CIPHERING:
         raise DecodeError(
             f"starts with {octets[0]:02X}, where DD or DF belongs",
@@ -305,141 +314,93 @@ def _grouping_offset(octets: bytes) -> tuple[int, bool]:
             offset=0,
             excerpt=octets,
         )
-    if octets[1:2] == b"\x09":
+    if octets[1:2] == _TRANSACTION_ID_LENGTH:
         raise DecodeError(
             "one block of a general block transfer, not a whole message",
             layer="GBCS message",
             offset=1,
             clause="GBCS 7.2.11",
         )
-    service: bytes = MAC_HEADER.parse(octets)["ciphered_service"]
-    start = len(octets) - len(service)
-    if not service.startswith(SECURITY_HEADER):
-        raise DecodeError(
-            "the security header is not 11 00 00 00 00",
-            layer="MAC Header",
-            field="security_header",
-            offset=start,
-            excerpt=service[: len(SECURITY_HEADER)],
-        )
-    padded = start != 7 + len(encode_length(len(service)))
-    return start + len(SECURITY_HEADER), padded
+    return True
 
 
-def _parse_grouping(octets: bytes, offset: int) -> Any:
-    try:
-        return GROUPING_HEADER.parse(octets[offset:] if offset else octets)
-    except DecodeError as error:
-        raise _shifted(error, offset) from None
+def read_grouping_header(cursor: OctetCursor) -> tuple[Header, bytes]:
+    """Read a Grouping Header and its content.
 
+    Raises:
+        DecodeError: They have another form.
 
-def _shifted(error: DecodeError, offset: int) -> DecodeError:
-    """Count an error's offset from the start of the message."""
-    error.offset = (error.offset or 0) + offset
-    return error
-
-
-def _grouping_length(values: Any) -> int:
-    other, content = values["other_information"], values["content"]
-    return (
-        _GROUPING_FIXED_OCTETS
-        + len(values["date_time"])
-        + len(encode_length(len(other)))
-        + len(other)
-        + len(encode_length(len(content)))
-        + len(content)
-    )
-
-
-def _trailer_length(signature: bytes | None, mac: bytes | None) -> int:
-    return 0 if signature is None else 1 + len(signature) + len(mac or b"")
-
-
-def _first_padded_length(octets: bytes, grouping_offset: int) -> DecodeError:
-    """Find the first length that is longer than it need be, in a message where there is one."""
-    if grouping_offset and _is_padded(octets, 7):
-        return _padded("MAC Header", "ciphered_service", 7)
-    offset = grouping_offset + _GROUPING_FIXED_OCTETS - 1
-    for name in ("date_time", "other_information", "content"):
-        if _is_padded(octets, offset):
-            return _padded("Grouping Header", name, offset)
-        length, size = _length_at(octets, offset)
-        offset += size + length
-    return _padded("signature", "", offset)
-
-
-def _padded(layer: str, name: str, offset: int) -> DecodeError:
-    return DecodeError("a length that is not minimal", layer=layer, field=name, offset=offset)
-
-
-def _is_padded(octets: bytes, offset: int) -> bool:
-    length, size = _length_at(octets, offset)
-    return size != len(encode_length(length))
-
-
-def _length_at(octets: bytes, offset: int) -> tuple[int, int]:
-    """Read the length at `offset`; give it and how many octets it takes."""
-    first = octets[offset]
-    size = 1 if first < 0x80 else 1 + (first & 0x7F)
-    return (first if size == 1 else int.from_bytes(octets[offset + 1 : offset + size])), size
-
-
-def _header(values: Any, grouping_offset: int) -> Header:
-    cra_flag = _CRA_FLAGS.get(values["cra_flag"])
-    if cra_flag is None:
-        raise DecodeError(
-            f"CRA flag {values['cra_flag']:02X} is neither command, response nor alert",
-            layer="Grouping Header",
-            field="cra_flag",
-            offset=grouping_offset + 2,
-        )
-    date_time: bytes = values["date_time"]
+    Source: GBCS v0.8.1, 7.2.7.
+    """
+    cursor.layer = "Grouping Header"
+    cursor.constant(_GENERAL_SIGNING, "general_signing")
+    cra_flag, originator_counter, originator, recipient = read_parties(cursor)
+    date_time_at = cursor.offset
+    date_time = cursor.counted("date_time")
     if len(date_time) not in (0, DATE_TIME_OCTETS):
         raise DecodeError(
             f"{len(date_time)} octets, where 0 or {DATE_TIME_OCTETS} belong",
-            layer="Grouping Header",
+            layer=cursor.layer,
             field="date_time",
-            offset=grouping_offset + _GROUPING_FIXED_OCTETS - 1,
+            offset=date_time_at,
         )
-    try:
-        other_information = OtherInformation.decode(values["other_information"])
-    except DecodeError as error:
-        length = len(encode_length(len(values["other_information"])))
-        raise _shifted(
-            error, grouping_offset + _GROUPING_FIXED_OCTETS + len(date_time) + length
-        ) from None
-    return Header(
+    other_information = cursor.counted("other_information")
+    header = Header(
         cra_flag,
-        values["originator_counter"],
-        EntityIdentifier(values["business_originator_id"]),
-        EntityIdentifier(values["business_target_id"]),
-        other_information,
+        originator_counter,
+        originator,
+        recipient,
+        OtherInformation.decode(other_information, cursor.offset - len(other_information)),
         date_time,
+    )
+    return header, cursor.counted("content")
+
+
+def read_parties(
+    cursor: OctetCursor,
+) -> tuple[CRAFlag, int, EntityIdentifier, EntityIdentifier]:
+    """Read transaction id and system titles, as the Grouping and the Message Routing Header begin.
+
+    Returns:
+        CRA flag, originator counter, Business Originator ID and Business Target ID.
+
+    Raises:
+        DecodeError: They have another form.
+
+    Source: GBCS v0.8.1, 7.2.7 and 7.2.11.
+    """
+    start = cursor.offset
+    fields = PARTIES.read(cursor)
+    cra_flag = _CRA_FLAGS.get(fields.cra_flag)
+    if cra_flag is None:
+        raise DecodeError(
+            f"CRA flag {fields.cra_flag:02X} is neither command, response nor alert",
+            layer=cursor.layer,
+            field="cra_flag",
+            offset=start + 1,
+        )
+    return (
+        cra_flag,
+        fields.originator_counter,
+        EntityIdentifier(fields.business_originator_id),
+        EntityIdentifier(fields.business_target_id),
     )
 
 
-def _trailer(
-    trailer: bytes, cra_flag: CRAFlag, offset: int, *, has_mac: bool
-) -> tuple[bytes | None, bytes | None]:
-    """Read signature and MAC from what follows the content."""
-    if not trailer and not has_mac:
-        if cra_flag is not CRAFlag.COMMAND:
-            raise DecodeError(
-                "the signature's length octet is missing", layer="signature", offset=offset
-            )
-        return None, None
-    try:
-        values = (MACED_TRAILER if has_mac else SIGNED_TRAILER).parse(trailer)
-    except DecodeError as error:
-        raise _shifted(error, offset) from None
-    signature: bytes = values["signature"]
-    if len(signature) not in (0, SIGNATURE_OCTETS):
-        raise DecodeError(
-            f"a signature of {len(signature)} octets, where 0 or {SIGNATURE_OCTETS} belong",
-            layer="signature",
-            offset=offset,
-        )
-    return signature, values["mac"] if has_mac else None
+def write_parties(
+    cra_flag: CRAFlag,
+    originator_counter: int,
+    *,
+    originator: EntityIdentifier,
+    recipient: EntityIdentifier,
+) -> bytes:
+    """Write transaction id and system titles. Source: GBCS v0.8.1, 7.2.7 and 7.2.11."""
+    return PARTIES.write(
+        cra_flag=cra_flag,
+        originator_counter=originator_counter,
+        business_originator_id=originator,
+        business_target_id=recipient,
+    )
 
 
 def compose_pre_command(header: Header, content: bytes) -> Message:
@@ -450,18 +411,14 @@ def compose_pre_command(header: Header, content: bytes) -> Message:
 
     Source: GBCS v0.8.1, 7.2.7.
     """
-    octets = GROUPING_HEADER.build(
-        {
-            "cra_flag": header.cra_flag.value,
-            "originator_counter": header.originator_counter,
-            "business_originator_id": header.originator,
-            "business_target_id": header.recipient,
-            "date_time": header.date_time,
-            "other_information": header.other_information.encode(),
-            "content": content,
-            "trailer": b"",
-        }
+    parties = write_parties(
+        header.cra_flag,
+        header.originator_counter,
+        originator=header.originator,
+        recipient=header.recipient,
     )
+    parts = (header.date_time, header.other_information.encode(), content)
+    octets = _GENERAL_SIGNING + parties + b"".join([with_length(part) for part in parts])
     if len(octets) > PRE_COMMAND_MAXIMUM_OCTETS:
         raise LocalProtocolError(
             f"a message of {len(octets)} octets before protection, "
@@ -489,7 +446,7 @@ def compose_protected(unprotected: Message, *, signature: bytes, mac: bytes | No
     else:
         if len(mac) != MAC_OCTETS:
             raise LocalProtocolError(f"a MAC of {len(mac)} octets")
-        octets = MAC_HEADER.build({"ciphered_service": SECURITY_HEADER + signed + mac})
+        octets = write_mac_header(signed + mac)
         offset = len(octets) - len(signed) - MAC_OCTETS
     return Message(
         unprotected.header,
@@ -500,6 +457,3 @@ def compose_protected(unprotected: Message, *, signature: bytes, mac: bytes | No
         offset,
         offset + len(grouping),
     )
-
-
-assert ENTITY_IDENTIFIER_OCTETS * 2 + 2 + 1 + 10 + 1 == _GROUPING_FIXED_OCTETS

@@ -35,6 +35,29 @@ PATHS_MAXIMUM: Final = 32
 _VERIFIED_SIGNATURES = 256
 
 
+# Theory of operation.
+#
+# Names and key identifiers only suggest who issued a certificate: anybody can write them. They
+# are used to find candidate paths, depth first and anchors before other certificates, and each
+# candidate is then checked as if nothing were known of it. The first path that passes is the
+# answer. If none does, the first rejection is raised; if there was no candidate at all, the rule
+# is `no-trust-anchor`, which devices answer with a code of its own.
+#
+# On a path from the end entity to the anchor,
+#
+# - every certificate but the anchor has a profile that it is checked against, and is signed by
+#   the next one;
+# - every certificate but the first may issue, and allows for as many authorities below it;
+# - every certificate, the anchor too, is valid at the given time, if one is given;
+# - the anchor's own signature and profile are not looked at: it is trusted because it is in a
+#   trust anchor cell or a store, not because of what it says about itself.
+#
+# What is given may be hostile: certificates that name each other in circles or branch without
+# end. No certificate stands twice on a path, a path has at most PATH_MAXIMUM_CERTIFICATES, and at
+# most PATHS_MAXIMUM are tried. That a signature verified is remembered; it is a fact about two
+# certificates and depends neither on the time nor on the path.
+
+
 def validate_path(
     certificate: GBCSCertificate,
     *,
@@ -142,7 +165,7 @@ def _paths(
     path_certificates: Collection[GBCSCertificate],
     trust_anchors: Collection[GBCSCertificate],
 ) -> Iterator[tuple[GBCSCertificate, ...]]:
-    """Find paths by names and key identifiers alone, without a repeated certificate."""
+    """Yield paths by names and key identifiers alone, without a repeated certificate."""
     last = start[-1]
     if last in trust_anchors:
         yield start
@@ -159,7 +182,7 @@ def _paths(
 
 
 def _is_named_issuer(issuer: GBCSCertificate, certificate: GBCSCertificate) -> bool:
-    """Tell whether `certificate` names `issuer` and, where it states one, the issuer's key."""
+    """True if `certificate` names `issuer` and, if it states one, the issuer's key."""
     try:
         identifier = certificate.authority_key_identifier
         is_named = issuer.subject == certificate.issuer

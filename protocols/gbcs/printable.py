@@ -8,6 +8,6 @@ SHOWN_CHARACTERS: Final = 400
 
 
 def printable(text: str, limit: int = SHOWN_CHARACTERS) -> str:
-    """Give `text` without anything that a terminal acts on, in one line, cut at `limit`."""
+    """Return `text` without anything that a terminal acts on, in one line, cut at `limit`."""
     shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:limit])
     return shown + ("…" if len(text) > limit else "")

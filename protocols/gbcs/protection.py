@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 
 from gbcs.errors import LocalProtocolError, MACMismatch, ProtectionMissing, SignatureMismatch
 from gbcs.headers import MAC_OCTETS, SECURITY_HEADER
-from gbcs.message import CRAFlag, Header, Message, compose_protected
+from gbcs.message import TRANSACTION_ID_OCTETS, CRAFlag, Header, Message, compose_protected
 
 if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 AES_GCM_128: Final = bytes.fromhex("60857406080300")
 """AlgorithmID of the key derivation's OtherInfo."""
-TRANSACTION_ID_OCTETS: Final = 9
 ENCRYPTION_FLAG: Final = 4
 """Stands in the place of the CRA flag when the key is for encryption."""
 _KEY_OCTETS: Final = 16
@@ -33,6 +32,30 @@ _NO_INVOCATION: Final = bytes(4)
 _MAC_PREFIX: Final = SECURITY_HEADER + b"\x00"
 _SHA256: Final = hashes.SHA256()
 _ECDSA: Final = ec.ECDSA(_SHA256)
+
+
+# Theory of operation.
+#
+# The signature comes first and covers Grouping Header and content, all but the tag DF. The MAC
+# comes last and covers the six-octet prefix and everything from the tag on, the signature and
+# its length included:
+#
+#     DD … 11 00000000 | DF | transaction id, parties, …, content | length, signature | MAC
+#                             <------------ signed ------------->
+#             prefix and <------------------ authenticated --------------------->
+#
+# The MAC is an AES-GCM tag of 12 octets over no plaintext. GCM is broken by two messages under
+# one key and one initialisation vector, and here the vector is the same for all messages of an
+# originator: its Entity Identifier and four zero octets. So the key must differ for each message,
+# and it does by what goes into its derivation beside the shared secret Z: originator, CRA flag,
+# originator counter and recipient. This rests on three things:
+#
+# - an originator never uses a counter twice, for which the ledger answers;
+# - a response has its command's counter, and another CRA flag and originator;
+# - a key for encryption has flag 4, which is no CRA flag.
+#
+# Z itself is static, as both keys are: whoever has either private key can make either side's
+# MACs. A MAC therefore convinces the two parties and nobody else; a signature convinces everybody.
 
 
 def derive_key(
@@ -93,7 +116,7 @@ def protect(
 
 
 def add_mac(message: Message, *, signature: bytes, shared_secret: bytes | None) -> Message:
-    """Give a message a signature that another made, and a MAC.
+    """Return a message with a signature made elsewhere, and a MAC.
 
     Args:
         message: A pre-command, or any message whose protection is to be replaced.
@@ -143,7 +166,7 @@ def verify_signature(message: Message, public_key: ec.EllipticCurvePublicKey) ->
 
 
 def describe(header: Header) -> str:
-    """Say which message a header belongs to, for an error's one line."""
+    """Return the name of the message that a header belongs to, for an error's one line."""
     kind = {
         CRAFlag.COMMAND: "the command",
         CRAFlag.RESPONSE: "the response",

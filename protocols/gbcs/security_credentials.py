@@ -90,7 +90,7 @@ class IssueCredentialsResponseCode(enum.IntEnum):
 
 
 class UpdateDeviceCertificateResponseCode(enum.IntEnum):
-    """What became of a certificate that a device was given (CS02d)."""
+    """Outcome of storing a device's own certificate (CS02d)."""
 
     SUCCESS = 0
     INVALID_CERTIFICATE = 1
@@ -244,7 +244,7 @@ class UpdateCredentialsCommand:
 
 @sequence
 class ReplacementOutcome:
-    """What became of one cell; a failed replacement repeats the existing pair as replacing."""
+    """Outcome for one cell; a failed replacement repeats the existing pair as replacing."""
 
     affected_trust_anchor_cell: TrustAnchorCellIdentifier = element(_CELL)
     status_code: StatusCode = element(_STATUS)

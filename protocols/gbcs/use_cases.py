@@ -139,7 +139,7 @@ OTHER_NAMES: Final[Mapping[int, str]] = {
 
 
 def use_case_name(message_code: int) -> str:
-    """Give the name of a use case, or say that it is not known."""
+    """Return the name of a use case, or "unknown use case"."""
     use_case = USE_CASES.get(message_code)
     if use_case is not None:
         return use_case.name
@@ -147,7 +147,7 @@ def use_case_name(message_code: int) -> str:
 
 
 def payload_codec(message_code: int, cra_flag: CRAFlag) -> Codec[Any] | None:
-    """Give the codec of a payload, or None where it stays octets."""
+    """Return the codec of a payload, or None where it stays octets."""
     use_case = USE_CASES.get(message_code)
     return None if use_case is None else use_case.codecs.get(cra_flag)
 
@@ -204,7 +204,7 @@ _UNMACED_MODES: Final = (
 
 
 def command_protection(payload: object) -> Protection:
-    """Say how a CS02a to CS02e command with `payload` is protected.
+    """Return how a CS02a to CS02e command with `payload` is protected.
 
     Source: GBCS 13.2 (Variant Command: by the authorising cell's key usage) and 13.3.3.1.
     """
@@ -225,7 +225,7 @@ def command_protection(payload: object) -> Protection:
 
 
 def response_protection(command_payload: object) -> Protection:
-    """Say how the response to a CS02a to CS02e command is protected.
+    """Return how the response to a CS02a to CS02e command is protected.
 
     Source: GBCS 13.2 (a MACed command gets a MACed response); 13.3 to 13.6 (signed).
     """

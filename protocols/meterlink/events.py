@@ -149,11 +149,11 @@ class MessageConnection(Protocol):
         ...
 
     def receive_data(self, data: bytes, now: float) -> None:
-        """Take octets as they were read."""
+        """Receive octets as they were read."""
         ...
 
     def next_event(self) -> Event | NeedData:
-        """Give what happened next.
+        """Return the next event.
 
         Raises:
             RemoteProtocolError: The peer broke the protocol; whatever the peer sends, nothing
@@ -171,13 +171,13 @@ class MessageConnection(Protocol):
         ...
 
     def data_to_send(self, now: float) -> bytes:
-        """Give the octets to write now, or none; the call counts as having written them."""
+        """Return the octets to write now, or none; the call counts as having written them."""
         ...
 
     def next_deadline(self) -> float | None:
-        """Give the time at which `handle_deadline` is due, or None."""
+        """Return the time at which `handle_deadline` is due, or None."""
         ...
 
     def handle_deadline(self, now: float) -> None:
-        """Act on whatever is due at `now`."""
+        """Handle whatever is due at `now`."""
         ...

@@ -116,7 +116,7 @@ class GFIConnection:
         return tuple(self._queue)
 
     def receive_data(self, data: bytes, now: float) -> None:
-        """Take octets as they were read; `now` changes nothing, as lines have no time-outs."""
+        """Receive octets as they were read; `now` changes nothing, as lines have no time-outs."""
         del now
         *ended, rest = data.split(b"\n")
         for part in ended:
@@ -125,7 +125,7 @@ class GFIConnection:
         self._collect(rest)
 
     def next_event(self) -> Event | NeedData:
-        """Give what happened next; a damaged line is an event, nothing is raised."""
+        """Return the next event; a damaged line is an event, nothing is raised."""
         return self._events.popleft() if self._events else NEED_DATA
 
     def send_message(self, octets: bytes) -> None:
@@ -140,7 +140,7 @@ class GFIConnection:
         self._queue.append(bytes(octets))
 
     def data_to_send(self, now: float) -> bytes:
-        """Give every queued message as a line; each counts as acknowledged then."""
+        """Return every queued message as a line; each counts as acknowledged then."""
         del now
         lines = [encode_line(octets, number=self._number) for octets in self._queue]
         self._events.extend(MessageAcknowledged() for _ in lines)
@@ -149,7 +149,7 @@ class GFIConnection:
         return b"".join(lines)
 
     def next_deadline(self) -> float | None:
-        """Give None: lines have no time-outs."""
+        """Return None: lines have no time-outs."""
         return None
 
     def handle_deadline(self, now: float) -> None:

@@ -6,54 +6,27 @@ Source: GBCS 7.2.11; DLMS UA 1000-2 (General-Block-Transfer APDU).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from construct import Byte, Const, Int16ub, Int64ub
+from gbcs.errors import LocalProtocolError
+from gbcs.headers import GENERAL_CIPHERING, SECURITY_HEADER
+from gbcs.message import TRANSACTION_ID_OCTETS, CRAFlag, Message, read_parties, write_parties
+from gbcs.octet_cursor import OctetCursor, with_length
 
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import DecodeError, LocalProtocolError
-from gbcs.headers import GENERAL_CIPHERING, SECURITY_HEADER, Format
-from gbcs.message import CRAFlag, Message
-from gbcs.octet_fields import CountedOctets, End, ExactOctets, FlatStruct
+if TYPE_CHECKING:
+    from gbcs.entity import EntityIdentifier
 
 GENERAL_BLOCK_TRANSFER: Final = 0xE0
 WINDOW_MAXIMUM: Final = 0x3F
 NUMBER_MAXIMUM: Final = 0xFFFF
 _LAST: Final = 0x80
 _STREAMING: Final = 0x40
-_TRANSACTION_ID_OCTETS: Final = 9
-
-_ROUTING: Final = Format(
-    "Message Routing Header",
-    FlatStruct(
-        "general_ciphering" / Const(bytes((GENERAL_CIPHERING,))),
-        "transaction_id_length" / Const(bytes((_TRANSACTION_ID_OCTETS,))),
-        "cra_flag" / Byte,
-        "originator_counter" / Int64ub,
-        "originator_length" / Const(b"\x08"),
-        "business_originator_id" / ExactOctets(8),
-        "recipient_length" / Const(b"\x08"),
-        "business_target_id" / ExactOctets(8),
-        "date_time" / Const(b"\x00"),
-        "other_information_length" / Const(b"\x02"),
-        "message_code" / Int16ub,
-        "key_info" / Const(b"\x00"),
-        "ciphered_service" / CountedOctets(),
-        "end" / End(),
-    ),
-)
-
-_BLOCK: Final = Format(
-    "General-Block-Transfer",
-    FlatStruct(
-        "general_block_transfer" / Const(bytes((GENERAL_BLOCK_TRANSFER,))),
-        "block_control" / Byte,
-        "block_number" / Int16ub,
-        "block_number_acknowledged" / Int16ub,
-        "block_data" / CountedOctets(),
-        "end" / End(),
-    ),
-)
+_BLOCK_LAYER: Final = "General-Block-Transfer"
+_BLOCK_TAG: Final = bytes((GENERAL_BLOCK_TRANSFER,))
+_ROUTING_TAG: Final = bytes((GENERAL_CIPHERING,))
+_MESSAGE_CODE_LENGTH: Final = b"\x02"
+_NO_DATE_TIME: Final = b"\x00"
+_NO_KEY_INFO: Final = b"\x00"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +53,7 @@ class Block:
 
     @property
     def is_acknowledgement(self) -> bool:
-        """Whether it carries nothing but an acknowledgement. Source: GBCS 7.2.11."""
+        """True if it carries nothing but an acknowledgement. Source: GBCS 7.2.11."""
         return not self.data
 
 
@@ -95,13 +68,13 @@ def encode_block(block: Block) -> bytes:
     for number in (block.number, block.acknowledged, len(block.data)):
         if not 0 <= number <= NUMBER_MAXIMUM:
             raise LocalProtocolError(f"{number} is no 16-bit number")
-    return _BLOCK.build(
-        {
-            "block_control": block.is_last * _LAST | block.streaming * _STREAMING | block.window,
-            "block_number": block.number,
-            "block_number_acknowledged": block.acknowledged,
-            "block_data": block.data,
-        }
+    control = block.is_last * _LAST | block.streaming * _STREAMING | block.window
+    return (
+        _BLOCK_TAG
+        + bytes((control,))
+        + block.number.to_bytes(2)
+        + block.acknowledged.to_bytes(2)
+        + with_length(block.data)
     )
 
 
@@ -111,12 +84,20 @@ def decode_block(octets: bytes) -> Block:
     Raises:
         DecodeError: It has another form.
     """
-    values = _BLOCK.parse(octets)
-    control = values["block_control"]
+    return _read_block(OctetCursor(octets, _BLOCK_LAYER))
+
+
+def _read_block(cursor: OctetCursor) -> Block:
+    cursor.constant(_BLOCK_TAG, "general_block_transfer")
+    control = cursor.number(1, "block_control")
+    number = cursor.number(2, "block_number")
+    acknowledged = cursor.number(2, "block_number_acknowledged")
+    data = cursor.counted("block_data")
+    cursor.end()
     return Block(
-        number=values["block_number"],
-        acknowledged=values["block_number_acknowledged"],
-        data=values["block_data"],
+        number=number,
+        acknowledged=acknowledged,
+        data=data,
         is_last=bool(control & _LAST),
         streaming=bool(control & _STREAMING),
         window=control & WINDOW_MAXIMUM,
@@ -144,7 +125,7 @@ class RoutingHeader:
     message_code: int
 
     def swapped(self) -> RoutingHeader:
-        """Give the header with originator and recipient in each other's place."""
+        """Return the header with originator and recipient exchanged."""
         return RoutingHeader(
             self.cra_flag,
             self.originator_counter,
@@ -155,7 +136,7 @@ class RoutingHeader:
 
     @classmethod
     def of_message(cls, octets: bytes) -> RoutingHeader:
-        """Give the header that the blocks of a whole message have.
+        """Return the header that the blocks of a whole message have.
 
         Raises:
             DecodeError: `octets` are no GBCS message.
@@ -171,8 +152,8 @@ class RoutingHeader:
 
 
 def is_block(octets: bytes) -> bool:
-    """Say whether these are a block, and not a whole message. Source: GBCS 7.2.11."""
-    return octets[:2] == bytes((GENERAL_CIPHERING, _TRANSACTION_ID_OCTETS))
+    """True if these are a block, and not a whole message. Source: GBCS 7.2.11."""
+    return octets[:2] == _ROUTING_TAG + bytes((TRANSACTION_ID_OCTETS,))
 
 
 def encode_routed_block(routing: RoutingHeader, block: Block) -> bytes:
@@ -183,15 +164,19 @@ def encode_routed_block(routing: RoutingHeader, block: Block) -> bytes:
 
     Source: GBCS 7.2.11.
     """
-    return _ROUTING.build(
-        {
-            "cra_flag": routing.cra_flag,
-            "originator_counter": routing.originator_counter,
-            "business_originator_id": routing.originator,
-            "business_target_id": routing.recipient,
-            "message_code": routing.message_code,
-            "ciphered_service": SECURITY_HEADER + encode_block(block),
-        }
+    parties = write_parties(
+        routing.cra_flag,
+        routing.originator_counter,
+        originator=routing.originator,
+        recipient=routing.recipient,
+    )
+    return (
+        _ROUTING_TAG
+        + parties
+        + _NO_DATE_TIME
+        + with_length(routing.message_code.to_bytes(2))
+        + _NO_KEY_INFO
+        + with_length(SECURITY_HEADER + encode_block(block))
     )
 
 
@@ -203,27 +188,17 @@ def decode_routed_block(octets: bytes) -> tuple[RoutingHeader, Block]:
 
     Source: GBCS 7.2.11.
     """
-    values = _ROUTING.parse(octets)
-    service: bytes = values["ciphered_service"]
-    if not service.startswith(SECURITY_HEADER):
-        raise DecodeError(
-            "the security header is not that of a block",
-            layer=_ROUTING.layer,
-            field="security header",
-            offset=len(octets) - len(service),
-            excerpt=service,
-        )
-    try:
-        cra_flag = CRAFlag(values["cra_flag"])
-    except ValueError:
-        raise DecodeError(
-            f"{values['cra_flag']} is no CRA flag", layer=_ROUTING.layer, field="cra_flag", offset=2
-        ) from None
-    routing = RoutingHeader(
-        cra_flag,
-        values["originator_counter"],
-        EntityIdentifier(values["business_originator_id"]),
-        EntityIdentifier(values["business_target_id"]),
-        values["message_code"],
-    )
-    return routing, decode_block(service[len(SECURITY_HEADER) :])
+    cursor = OctetCursor(octets, "Message Routing Header")
+    cursor.constant(_ROUTING_TAG, "general_ciphering")
+    cra_flag, originator_counter, originator, recipient = read_parties(cursor)
+    cursor.constant(_NO_DATE_TIME, "date_time")
+    cursor.constant(_MESSAGE_CODE_LENGTH, "other_information_length")
+    message_code = cursor.number(2, "message_code")
+    cursor.constant(_NO_KEY_INFO, "key_info")
+    service = cursor.counted("ciphered_service")
+    cursor.end()
+    cursor.offset -= len(service)
+    cursor.constant(SECURITY_HEADER, "security_header")
+    routing = RoutingHeader(cra_flag, originator_counter, originator, recipient, message_code)
+    cursor.layer = _BLOCK_LAYER
+    return routing, _read_block(cursor)

@@ -40,7 +40,7 @@ class GiveUpReason(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class BlockTransferLimits:
-    """How messages are cut, and how long for what is waited.
+    """Sizes, times and retries of block transfer.
 
     Args:
         block_octets: The longest block data, sent and taken.
@@ -63,7 +63,7 @@ class BlockTransferLimits:
     transfers: int = assumptions.BLOCK_TRANSFERS_LIMIT
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be."""
+        """Raise an error for limits that cannot be."""
         if not 1 <= self.window <= WINDOW_MAXIMUM:
             raise LocalProtocolError(f"a window is 1 to {WINDOW_MAXIMUM}, not {self.window}")
         if min(self.block_octets, self.attempts, self.number_maximum, self.transfers) < 1:
@@ -144,8 +144,35 @@ BlockEvent = MessageAssembled | MessageDelivered | MessageGivenUp | AssemblyAban
 
 
 def needs_block_transfer(octets: bytes) -> bool:
-    """Say whether a message is too long to travel whole."""
+    """True if a message is too long to travel whole."""
     return len(octets) > assumptions.BLOCK_TRANSFER_THRESHOLD_OCTETS
+
+
+# Theory of operation.
+#
+# The sender's blocks stand in one row: those up to `acknowledged` are with the receiver, without
+# a gap; the next `window` of them are out; the rest wait. All but the last of a window say
+# "streaming", so the turn passes with the last, and `deadline` is set exactly while an
+# acknowledgement is waited for: nothing more goes out until it comes or is overdue. Either way
+# the next window begins behind `acknowledged`, and repeats blocks that the receiver may hold
+# already.
+#
+# An acknowledgement has a number of its own. One that tells nothing new and is not numbered
+# beyond the last is late or came twice, and is passed over; if each such one let a window go
+# out, a single doubled frame would double all that follow. `attempts` counts the windows since
+# the last progress and ends the transfer, whatever the peer answers.
+#
+# The receiver keeps blocks by number, in any order, and acknowledges up to the first gap. A block
+# that came before must be the same; other data under its number is refused, save that block 1
+# with other data begins the message anew, as a sender does that was restarted. A message is whole
+# when no gap is left before the block marked last. It is then handed up once, its blocks are
+# dropped, and its header is remembered for as long as an unfinished one would be, or until its
+# place is needed: if the last acknowledgement was lost, the blocks that come again are
+# acknowledged, and not assembled twice.
+#
+# The routing header (originator, recipient, counter, kind, use case) says which message a block
+# belongs to. The number of messages, of blocks and of octets is bounded, so that what a peer
+# sends cannot take more memory than the limits say.
 
 
 class _Sending:
@@ -167,7 +194,7 @@ class _Sending:
         return -(-len(self.octets) // self._limits.block_octets)
 
     def take(self, now: float) -> list[Block]:
-        """Give the window that may go now."""
+        """Return the window of blocks that may go now; they count as sent."""
         if self.deadline is not None:
             return []
         self.deadline = now + self._limits.timeout_s
@@ -191,7 +218,7 @@ class _Sending:
         )
 
     def acknowledge(self, block: Block) -> GiveUpReason | None:
-        """Take an acknowledgement; what it leaves open goes out with the next `take`.
+        """Process an acknowledgement; what it leaves open goes out with the next `take`.
 
         Raises:
             SequenceError: It acknowledges what was not sent.
@@ -215,7 +242,7 @@ class _Sending:
         return GiveUpReason.NO_PROGRESS if self._attempts >= self._limits.attempts else None
 
     def overdue(self, now: float) -> GiveUpReason | None:
-        """Let the window go out again where the acknowledgement is overdue."""
+        """Mark the window to be sent again if its acknowledgement is overdue."""
         if self.deadline is None or now < self.deadline:
             return None
         self.deadline = None
@@ -246,7 +273,7 @@ class _Receiving:
         return self._octets > self._limits.message_octets
 
     def take(self, block: Block, now: float) -> bytes | None:
-        """Take one block; give the message where it is the one that was missing.
+        """Process one block; return the message if this block completes it.
 
         Raises:
             SequenceError: It does not go with the others.
@@ -293,7 +320,7 @@ class _Receiving:
             raise SequenceError(reason, layer=LAYER, field="block number", clause=CLAUSE)
 
     def acknowledgement(self) -> Block:
-        """Give what tells the sender how far its blocks are here."""
+        """Return the acknowledgement of the blocks received without a gap."""
         self.owes_acknowledgement = False
         self._acknowledgements += 1
         return Block(
@@ -361,7 +388,7 @@ class BlockTransfer:
         self._sending.append(sending)
 
     def withdraw(self, octets: bytes) -> bool:
-        """Stop sending a message, as when its response has come; say whether it was there."""
+        """Stop sending a message, as when its response has come; return whether it was there."""
         for each in self._sending:
             if each.octets == octets:
                 self._sending.remove(each)
@@ -369,7 +396,7 @@ class BlockTransfer:
         return False
 
     def receive_data(self, octets: bytes, now: float) -> None:
-        """Take one block as it came; whatever the octets, nothing is raised."""
+        """Receive one block as it came; whatever the octets, nothing is raised."""
         try:
             routing, block = decode_routed_block(octets)
             if block.is_acknowledgement:
@@ -380,11 +407,11 @@ class BlockTransfer:
             self._events.append(BlockRefused(error))
 
     def next_event(self) -> BlockEvent | NeedData:
-        """Give what happened next; nothing is raised."""
+        """Return the next event; nothing is raised."""
         return self._events.popleft() if self._events else NEED_DATA
 
     def data_to_send(self, now: float) -> list[bytes]:
-        """Give the blocks to send now, each for one transfer of data; they count as sent."""
+        """Return the blocks to send now, each for one transfer of data; they count as sent."""
         found = []
         for receiving in self._receiving.values():
             if receiving.owes_acknowledgement:
@@ -398,14 +425,14 @@ class BlockTransfer:
         return found
 
     def next_deadline(self) -> float | None:
-        """Give the time at which `handle_deadline` is due, or None."""
+        """Return the time at which `handle_deadline` is due, or None."""
         deadlines = [each.deadline for each in self._receiving.values()]
         if self._sending and self._sending[0].deadline is not None:
             deadlines.append(self._sending[0].deadline)
         return min(deadlines, default=None)
 
     def handle_deadline(self, now: float) -> None:
-        """Act on whatever is due at `now`."""
+        """Handle whatever is due at `now`."""
         if self._sending:
             self._give_up(self._sending[0].overdue(now))
         for routing in [r for r, each in self._receiving.items() if now >= each.deadline]:

@@ -1,14 +1,30 @@
-"""The commands of the Smart Energy clusters that carry GBCS messages, as values.
+"""The commands of the Smart Energy clusters that carry GBCS messages: each declared once.
 
-Numbers stand for ZCL enumerations so that whatever a device sends can be held; the clusters that
-a command belongs to, and how it is written, are in `zse.clusters` and `zse.frames`.
+A declaration names the cluster, the direction, the identifier, and the fields with their types on
+the wire; `zse.frames` writes and reads by it. Numbers stand for ZCL enumerations so
+that whatever a device sends can be held.
 """
 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
-from typing import ClassVar, Final
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, dataclass_transform
+
+from zse.zcl_fields import (
+    BOOLEAN,
+    OCTETS,
+    PROTOCOL_LIST,
+    UINT8,
+    UINT16,
+    UINT24,
+    UINT32,
+    UINT32_LIST,
+    FieldType,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 TUNNELING: Final = 0x0704
 KEY_ESTABLISHMENT: Final = 0x0800
@@ -28,53 +44,62 @@ class Command:
 
     Attributes:
         cluster_id: Its cluster.
-        command_id: Its identifier for `direction`.
         direction: Which role it is for.
+        command_id: Its identifier for `direction`.
+        is_answer: It answers another, so that success wants no further answer.
+        field_types: The type of each field on the wire, in its order there.
     """
 
     cluster_id: ClassVar[int]
-    command_id: ClassVar[int]
     direction: ClassVar[Direction]
+    command_id: ClassVar[int]
+    is_answer: ClassVar[bool]
+    field_types: ClassVar[Mapping[str, FieldType]]
 
 
-class _TunnelingToServer(Command):
-    __slots__ = ()
-    cluster_id = TUNNELING
-    direction = Direction.TO_SERVER
+COMMANDS: Final[dict[tuple[int, Direction, int], type[Command]]] = {}
+"""Every command that is read and written, by cluster, direction and identifier."""
+
+_TYPE: Final = "type on the wire"
+C = TypeVar("C", bound=Command)
 
 
-class _TunnelingToClient(Command):
-    __slots__ = ()
-    cluster_id = TUNNELING
-    direction = Direction.TO_CLIENT
+def wire(field_type: FieldType, *, is_shown: bool = True) -> Any:
+    """Declare a field of a `@command` class.
+
+    Args:
+        field_type: Its type on the wire.
+        is_shown: Whether its value may appear in a `repr`.
+    """
+    return field(repr=is_shown, metadata={_TYPE: field_type})
 
 
-class _KeyEstablishmentToServer(Command):
-    __slots__ = ()
-    cluster_id = KEY_ESTABLISHMENT
-    direction = Direction.TO_SERVER
+@dataclass_transform(frozen_default=True, field_specifiers=(wire,))
+def command(
+    cluster_id: int, direction: Direction, command_id: int, *, is_answer: bool = False
+) -> Callable[[type[C]], type[C]]:
+    """Declare a command: a class with the command's fields, in their order.
+
+    Args:
+        cluster_id: Its cluster.
+        direction: Which role it is for.
+        command_id: Its identifier for `direction`.
+        is_answer: It answers another.
+    """
+
+    def declare(cls: type[C]) -> type[C]:
+        cls.cluster_id, cls.direction, cls.command_id = cluster_id, direction, command_id
+        cls.is_answer = is_answer
+        made = dataclass(frozen=True, slots=True)(cls)
+        made.field_types = {each.name: each.metadata[_TYPE] for each in fields(made)}
+        COMMANDS[cluster_id, direction, command_id] = made
+        return made
+
+    return declare
 
 
-class _KeyEstablishmentToClient(Command):
-    __slots__ = ()
-    cluster_id = KEY_ESTABLISHMENT
-    direction = Direction.TO_CLIENT
-
-
-class _MeteringToServer(Command):
-    __slots__ = ()
-    cluster_id = METERING
-    direction = Direction.TO_SERVER
-
-
-class _MeteringToClient(Command):
-    __slots__ = ()
-    cluster_id = METERING
-    direction = Direction.TO_CLIENT
-
-
-@dataclass(frozen=True, slots=True)
-class RequestTunnel(_TunnelingToServer):
+@command(TUNNELING, Direction.TO_SERVER, 0x00)
+class RequestTunnel(Command):
     """Ask for a tunnel.
 
     Args:
@@ -86,15 +111,14 @@ class RequestTunnel(_TunnelingToServer):
     Source: ZSE 1.4, annex D.6.
     """
 
-    command_id = 0x00
-    protocol_id: int
-    manufacturer_code: int
-    flow_control_support: bool
-    maximum_incoming_transfer_size: int
+    protocol_id: int = wire(UINT8)
+    manufacturer_code: int = wire(UINT16)
+    flow_control_support: bool = wire(BOOLEAN)
+    maximum_incoming_transfer_size: int = wire(UINT16)
 
 
-@dataclass(frozen=True, slots=True)
-class RequestTunnelResponse(_TunnelingToClient):
+@command(TUNNELING, Direction.TO_CLIENT, 0x00, is_answer=True)
+class RequestTunnelResponse(Command):
     """The outcome of RequestTunnel.
 
     Args:
@@ -105,83 +129,74 @@ class RequestTunnelResponse(_TunnelingToClient):
     Source: ZSE 1.4, annex D.6.
     """
 
-    command_id = 0x00
-    tunnel_id: int
-    tunnel_status: int
-    maximum_incoming_transfer_size: int
+    tunnel_id: int = wire(UINT16)
+    tunnel_status: int = wire(UINT8)
+    maximum_incoming_transfer_size: int = wire(UINT16)
 
 
-@dataclass(frozen=True, slots=True)
-class CloseTunnel(_TunnelingToServer):
+@command(TUNNELING, Direction.TO_SERVER, 0x01)
+class CloseTunnel(Command):
     """Close a tunnel; the answer is a Default Response. Source: ZSE 1.4, annex D.6."""
 
-    command_id = 0x01
-    tunnel_id: int
+    tunnel_id: int = wire(UINT16)
 
 
-@dataclass(frozen=True, slots=True)
-class TransferData(_TunnelingToServer):
+@command(TUNNELING, Direction.TO_SERVER, 0x02)
+class TransferData(Command):
     """Data from the client. Source: ZSE 1.4, annex D.6."""
 
-    command_id = 0x02
-    tunnel_id: int
-    data: bytes
+    tunnel_id: int = wire(UINT16)
+    data: bytes = wire(OCTETS)
 
 
-@dataclass(frozen=True, slots=True)
-class TransferDataToClient(_TunnelingToClient):
+@command(TUNNELING, Direction.TO_CLIENT, 0x01)
+class TransferDataToClient(Command):
     """Data from the server. Source: ZSE 1.4, annex D.6."""
 
-    command_id = 0x01
-    tunnel_id: int
-    data: bytes
+    tunnel_id: int = wire(UINT16)
+    data: bytes = wire(OCTETS)
 
 
-@dataclass(frozen=True, slots=True)
-class TransferDataError(_TunnelingToServer):
+@command(TUNNELING, Direction.TO_SERVER, 0x03, is_answer=True)
+class TransferDataError(Command):
     """The client did not take data; a `TransferDataStatus`. Source: ZSE 1.4, annex D.6."""
 
-    command_id = 0x03
-    tunnel_id: int
-    transfer_data_status: int
+    tunnel_id: int = wire(UINT16)
+    transfer_data_status: int = wire(UINT8)
 
 
-@dataclass(frozen=True, slots=True)
-class TransferDataErrorToClient(_TunnelingToClient):
+@command(TUNNELING, Direction.TO_CLIENT, 0x02, is_answer=True)
+class TransferDataErrorToClient(Command):
     """The server did not take data; a `TransferDataStatus`. Source: ZSE 1.4, annex D.6."""
 
-    command_id = 0x02
-    tunnel_id: int
-    transfer_data_status: int
+    tunnel_id: int = wire(UINT16)
+    transfer_data_status: int = wire(UINT8)
 
 
-@dataclass(frozen=True, slots=True)
-class GetSupportedTunnelProtocols(_TunnelingToServer):
+@command(TUNNELING, Direction.TO_SERVER, 0x06)
+class GetSupportedTunnelProtocols(Command):
     """Ask which protocols a server carries, from the n-th on. Source: ZSE 1.4, annex D.6."""
 
-    command_id = 0x06
-    protocol_offset: int
+    protocol_offset: int = wire(UINT8)
 
 
-@dataclass(frozen=True, slots=True)
-class SupportedTunnelProtocolsResponse(_TunnelingToClient):
+@command(TUNNELING, Direction.TO_CLIENT, 0x05, is_answer=True)
+class SupportedTunnelProtocolsResponse(Command):
     """The protocols as pairs of manufacturer code and protocol. Source: ZSE 1.4, annex D.6."""
 
-    command_id = 0x05
-    protocol_list_complete: bool
-    protocols: tuple[tuple[int, int], ...]
+    protocol_list_complete: bool = wire(BOOLEAN)
+    protocols: tuple[tuple[int, int], ...] = wire(PROTOCOL_LIST)
 
 
-@dataclass(frozen=True, slots=True)
-class TunnelClosureNotification(_TunnelingToClient):
+@command(TUNNELING, Direction.TO_CLIENT, 0x06, is_answer=True)
+class TunnelClosureNotification(Command):
     """The server closed a tunnel by itself. Source: ZSE 1.4, annex D.6."""
 
-    command_id = 0x06
-    tunnel_id: int
+    tunnel_id: int = wire(UINT16)
 
 
-@dataclass(frozen=True, slots=True)
-class InitiateKeyEstablishmentRequest(_KeyEstablishmentToServer):
+@command(KEY_ESTABLISHMENT, Direction.TO_SERVER, 0x00)
+class InitiateKeyEstablishmentRequest(Command):
     """The initiator's certificate.
 
     Args:
@@ -193,58 +208,52 @@ class InitiateKeyEstablishmentRequest(_KeyEstablishmentToServer):
     Source: ZSE 1.4, annex C.
     """
 
-    command_id = 0x00
-    key_establishment_suite: int
-    ephemeral_data_generate_time: int
-    confirm_key_generate_time: int
-    identity: bytes
+    key_establishment_suite: int = wire(UINT16)
+    ephemeral_data_generate_time: int = wire(UINT8)
+    confirm_key_generate_time: int = wire(UINT8)
+    identity: bytes = wire(OCTETS)
 
 
-@dataclass(frozen=True, slots=True)
-class InitiateKeyEstablishmentResponse(_KeyEstablishmentToClient):
+@command(KEY_ESTABLISHMENT, Direction.TO_CLIENT, 0x00, is_answer=True)
+class InitiateKeyEstablishmentResponse(Command):
     """The responder's certificate; fields as in the request. Source: ZSE 1.4, annex C."""
 
-    command_id = 0x00
-    key_establishment_suite: int
-    ephemeral_data_generate_time: int
-    confirm_key_generate_time: int
-    identity: bytes
+    key_establishment_suite: int = wire(UINT16)
+    ephemeral_data_generate_time: int = wire(UINT8)
+    confirm_key_generate_time: int = wire(UINT8)
+    identity: bytes = wire(OCTETS)
 
 
-@dataclass(frozen=True, slots=True)
-class EphemeralDataRequest(_KeyEstablishmentToServer):
+@command(KEY_ESTABLISHMENT, Direction.TO_SERVER, 0x01)
+class EphemeralDataRequest(Command):
     """The initiator's ephemeral public key (QEU). Source: ZSE 1.4, annex C."""
 
-    command_id = 0x01
-    ephemeral_data: bytes
+    ephemeral_data: bytes = wire(OCTETS)
 
 
-@dataclass(frozen=True, slots=True)
-class EphemeralDataResponse(_KeyEstablishmentToClient):
+@command(KEY_ESTABLISHMENT, Direction.TO_CLIENT, 0x01, is_answer=True)
+class EphemeralDataResponse(Command):
     """The responder's ephemeral public key (QEV). Source: ZSE 1.4, annex C."""
 
-    command_id = 0x01
-    ephemeral_data: bytes
+    ephemeral_data: bytes = wire(OCTETS)
 
 
-@dataclass(frozen=True, slots=True)
-class ConfirmKeyDataRequest(_KeyEstablishmentToServer):
+@command(KEY_ESTABLISHMENT, Direction.TO_SERVER, 0x02)
+class ConfirmKeyDataRequest(Command):
     """The initiator's key confirmation (MACU). Source: ZSE 1.4, annex C."""
 
-    command_id = 0x02
-    secure_message_authentication_code: bytes = field(repr=False)
+    secure_message_authentication_code: bytes = wire(OCTETS, is_shown=False)
 
 
-@dataclass(frozen=True, slots=True)
-class ConfirmKeyDataResponse(_KeyEstablishmentToClient):
+@command(KEY_ESTABLISHMENT, Direction.TO_CLIENT, 0x02, is_answer=True)
+class ConfirmKeyDataResponse(Command):
     """The responder's key confirmation (MACV). Source: ZSE 1.4, annex C."""
 
-    command_id = 0x02
-    secure_message_authentication_code: bytes = field(repr=False)
+    secure_message_authentication_code: bytes = wire(OCTETS, is_shown=False)
 
 
-@dataclass(frozen=True, slots=True)
-class TerminateByInitiator(_KeyEstablishmentToServer):
+@command(KEY_ESTABLISHMENT, Direction.TO_SERVER, 0x03, is_answer=True)
+class TerminateByInitiator(Command):
     """The initiator ends the exchange.
 
     Args:
@@ -255,39 +264,34 @@ class TerminateByInitiator(_KeyEstablishmentToServer):
     Source: ZSE 1.4, annex C.
     """
 
-    command_id = 0x03
-    status: int
-    wait_time: int
-    key_establishment_suite: int
+    status: int = wire(UINT8)
+    wait_time: int = wire(UINT8)
+    key_establishment_suite: int = wire(UINT16)
 
 
-@dataclass(frozen=True, slots=True)
-class TerminateByResponder(_KeyEstablishmentToClient):
+@command(KEY_ESTABLISHMENT, Direction.TO_CLIENT, 0x03, is_answer=True)
+class TerminateByResponder(Command):
     """The responder ends the exchange; fields as above. Source: ZSE 1.4, annex C."""
 
-    command_id = 0x03
-    status: int
-    wait_time: int
-    key_establishment_suite: int
+    status: int = wire(UINT8)
+    wait_time: int = wire(UINT8)
+    key_establishment_suite: int = wire(UINT16)
 
 
-@dataclass(frozen=True, slots=True)
-class RequestMirror(_MeteringToClient):
+@command(METERING, Direction.TO_CLIENT, 0x01)
+class RequestMirror(Command):
     """A sleepy meter asks a hub for a mirror. Source: ZSE 1.4, annex D.3."""
 
-    command_id = 0x01
 
-
-@dataclass(frozen=True, slots=True)
-class RequestMirrorResponse(_MeteringToServer):
+@command(METERING, Direction.TO_SERVER, 0x01, is_answer=True)
+class RequestMirrorResponse(Command):
     """The mirror's endpoint, or `MIRROR_REFUSED`. Source: ZSE 1.4, annex D.3."""
 
-    command_id = 0x01
-    endpoint_id: int
+    endpoint_id: int = wire(UINT16)
 
 
-@dataclass(frozen=True, slots=True)
-class ConfigureMirror(_MeteringToClient):
+@command(METERING, Direction.TO_CLIENT, 0x08)
+class ConfigureMirror(Command):
     """How a meter wants its mirror to answer reports.
 
     Args:
@@ -299,23 +303,21 @@ class ConfigureMirror(_MeteringToClient):
     Source: ZSE 1.4, annex D.3.
     """
 
-    command_id = 0x08
-    issuer_event_id: int
-    reporting_interval: int
-    mirror_notification_reporting: bool
-    notification_scheme: int
+    issuer_event_id: int = wire(UINT32)
+    reporting_interval: int = wire(UINT24)
+    mirror_notification_reporting: bool = wire(BOOLEAN)
+    notification_scheme: int = wire(UINT8)
 
 
-@dataclass(frozen=True, slots=True)
-class MirrorReportAttributeResponse(_MeteringToServer):
+@command(METERING, Direction.TO_SERVER, 0x09, is_answer=True)
+class MirrorReportAttributeResponse(Command):
     """A mirror's answer to a report: the flags of the scheme, in its order.
 
     Source: ZSE 1.4, annex D.3.
     """
 
-    command_id = 0x09
-    notification_scheme: int
-    notification_flags: tuple[int, ...]
+    notification_scheme: int = wire(UINT8)
+    notification_flags: tuple[int, ...] = wire(UINT32_LIST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +335,11 @@ class DefaultResponse:
     command_id: int
     status: int
     direction: Direction
+
+    @property
+    def is_answer(self) -> bool:
+        """True, as it answers another."""
+        return True
 
 
 class NotificationScheme(enum.IntEnum):
@@ -372,29 +379,3 @@ MIRROR_REFUSED: Final = 0xFFFF
 """EndpointID of a RequestMirrorResponse where no mirror is to be had."""
 NO_TUNNEL: Final = 0xFFFF
 """TunnelID where there is none."""
-
-COMMANDS: Final[tuple[type[Command], ...]] = (
-    RequestTunnel,
-    RequestTunnelResponse,
-    CloseTunnel,
-    TransferData,
-    TransferDataToClient,
-    TransferDataError,
-    TransferDataErrorToClient,
-    GetSupportedTunnelProtocols,
-    SupportedTunnelProtocolsResponse,
-    TunnelClosureNotification,
-    InitiateKeyEstablishmentRequest,
-    InitiateKeyEstablishmentResponse,
-    EphemeralDataRequest,
-    EphemeralDataResponse,
-    ConfirmKeyDataRequest,
-    ConfirmKeyDataResponse,
-    TerminateByInitiator,
-    TerminateByResponder,
-    RequestMirror,
-    RequestMirrorResponse,
-    ConfigureMirror,
-    MirrorReportAttributeResponse,
-)
-"""Every command that is read and written."""

@@ -7,15 +7,20 @@ from __future__ import annotations
 
 from typing import Final
 
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES
+from cryptography.hazmat.primitives.ciphers.modes import ECB
+
 from gbcs.errors import LocalProtocolError
 
+_BLOCK_OCTETS: Final = 16
 CODE_OCTETS: Final = 16
 CHECKED_OCTETS: Final = 18
 """With its CRC-16/X-25 behind it, least significant octet first."""
 
 
 def link_key_of(code: bytes) -> bytes:
-    """Give the preconfigured link key, 16 octets.
+    """Return the preconfigured link key, 16 octets.
 
     Args:
         code: The install code, 16 octets, or 18 with its check sum.
@@ -30,16 +35,30 @@ def link_key_of(code: bytes) -> bytes:
             f"an install code has {CODE_OCTETS} octets, or {CHECKED_OCTETS} with its check sum, "
             f"not {len(code)}"
         )
-    from zigpy.util import convert_install_code  # noqa: PLC0415 - rig files are read without it
-
-    # zigpy's own error would show the code.
     if code[CODE_OCTETS:] != check_sum(code[:CODE_OCTETS]):
         raise LocalProtocolError("the check sum of the install code is wrong; read it again")
-    return bytes(convert_install_code(code).serialize())
+    return matyas_meyer_oseas(code)
+
+
+def matyas_meyer_oseas(message: bytes) -> bytes:
+    """Return the 16-octet hash of a message shorter than 8,192 octets.
+
+    Each block is encrypted under the hash of those before it, and added to the result.
+
+    Source: ZigBee specification 05-3474-21, B.1.3 and B.6.
+    """
+    padded = message + b"\x80"
+    padded += bytes(-(len(padded) + 2) % _BLOCK_OCTETS) + (8 * len(message)).to_bytes(2)
+    digest = bytes(_BLOCK_OCTETS)
+    for start in range(0, len(padded), _BLOCK_OCTETS):
+        block = padded[start : start + _BLOCK_OCTETS]
+        encrypted = Cipher(AES(digest), ECB()).encryptor().update(block)  # noqa: S305 - one block
+        digest = bytes(one ^ other for one, other in zip(encrypted, block, strict=True))
+    return digest
 
 
 def check_sum(code: bytes) -> bytes:
-    """Give an install code's CRC-16/X-25, least significant octet first."""
+    """Return an install code's CRC-16/X-25, least significant octet first."""
     crc = 0xFFFF
     for octet in code:
         crc ^= octet

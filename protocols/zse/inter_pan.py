@@ -59,7 +59,7 @@ class InterPanFrame:
 
     @property
     def header(self) -> bytes:
-        """Everything before the payload."""
+        """The octets before the payload."""
         control = STUB_APS_UNICAST | (STUB_APS_SECURED if self.is_secured else 0)
         return (
             FRAME_CONTROL.to_bytes(2, "little")
@@ -75,11 +75,11 @@ class InterPanFrame:
         )
 
     def encode(self) -> bytes:
-        """Give the octets of the MAC frame, without its check sequence."""
+        """Return the octets of the MAC frame, without its check sequence."""
         return self.header + self.payload
 
     def sealed(self, key: bytes, counter: int) -> InterPanFrame:
-        """Give the message with its payload under a link key.
+        """Return the message with its payload encrypted under a link key.
 
         Args:
             key: The link key, 16 octets.
@@ -96,7 +96,7 @@ class InterPanFrame:
         return replace(secured, payload=auxiliary + body)
 
     def opened(self, key: bytes) -> InterPanFrame:
-        """Give the message with its payload in the clear.
+        """Return the message with its payload in the clear.
 
         Raises:
             DecodeError: It is not under this key.
@@ -112,7 +112,7 @@ class InterPanFrame:
 
 
 def _nonce(source: int, auxiliary: bytes) -> bytes:
-    """Give the nonce: source address, frame counter, security control. ZigBee PRO R21, 4.5.2.2."""
+    """Return source address, frame counter, security control. Source: ZigBee PRO R21, 4.5.2.2."""
     return source.to_bytes(8, "little") + auxiliary[1:] + auxiliary[:1]
 
 
@@ -146,12 +146,12 @@ def decode_inter_pan(octets: bytes) -> InterPanFrame:
 
 
 def registration(entity: bytes, install_code: bytes) -> bytes:
-    """Give what a handheld terminal hands in: its identifier and its install code."""
+    """Return the message in which a handheld terminal states its identifier and install code."""
     return bytes((assumptions.REGISTRATION_REQUEST,)) + entity + install_code
 
 
 def read_registration(payload: bytes) -> tuple[bytes, bytes]:
-    """Give the identifier, 8 octets, and the install code, 16 octets.
+    """Return the identifier, 8 octets, and the install code, 16 octets.
 
     Raises:
         DecodeError: It is no such message.

@@ -135,13 +135,43 @@ KeyEstablishmentEvent = (
 
 
 def issuer_of(identity: bytes) -> int:
-    """Give who issued an implicit certificate."""
+    """Return the issuer of an implicit certificate, as its EUI-64."""
     return int.from_bytes(identity[ISSUER_OFFSET : ISSUER_OFFSET + ADDRESS_OCTETS], "big")
 
 
 def subject_of(identity: bytes) -> int:
-    """Give whose an implicit certificate is, as its EUI-64."""
+    """Return the subject of an implicit certificate, as its EUI-64."""
     return int.from_bytes(identity[SUBJECT_OFFSET : SUBJECT_OFFSET + ADDRESS_OCTETS], "big")
+
+
+# Theory of operation.
+#
+#     Initiator                                    Responder
+#     INITIATE       -- Initiate, certificate -->
+#                    <-- Initiate, certificate --  EPHEMERAL
+#     OWN_EPHEMERAL     (the radio makes QEU)
+#     EPHEMERAL      -- Ephemeral Data, QEU ---->  OWN_EPHEMERAL (the radio makes QEV)
+#                    <-- Ephemeral Data, QEV ----  OWN_MACS      (the radio computes)
+#     OWN_MACS          (the radio computes)
+#     CONFIRMATION   -- Confirm Key, MACU ------>  CONFIRMATION, or still OWN_MACS
+#                    <-- Confirm Key, MACV ------  established
+#     established
+#
+# What always holds:
+#
+# - There is one exchange at a time. A frame from anybody but its partner changes nothing in it;
+#   a second initiator is told No_Resources and when to come back. A partner that initiates again
+#   has given up, and begins from the start.
+# - The certificate must name the partner by the address its frames come from, an issuer that is
+#   accepted, and not this end itself, before the radio is asked for anything.
+# - In OWN_EPHEMERAL and OWN_MACS this end's radio is at work and there is no deadline; in every
+#   other state the partner is waited for, for the time it stated and a margin.
+# - A key counts as established only after the partner's confirmation was compared, in constant
+#   time. The responder shows MACV only once MACU was right, so that a partner without the key
+#   learns nothing that depends on it.
+# - A command of the right partner out of its turn ends the exchange with Bad_Message: a
+#   handshake of which a part was repeated or skipped proves nothing.
+# - An exchange ends in one KeyEstablished or one KeyEstablishmentFailed, unless it is begun anew.
 
 
 class _Awaits(enum.Enum):
@@ -185,26 +215,26 @@ class _Machine:
 
     @property
     def partner(self) -> int | None:
-        """With whom keys are being established, or None."""
+        """The partner with whom keys are being established, or None."""
         return self._exchange.partner if self._exchange else None
 
     def frames_to_send(self, now: float) -> list[Outgoing]:
-        """Give what is to be sent now, each with its address; it counts as sent."""
+        """Return the commands to send now, each with its address; they count as sent."""
         del now
         found = list(self._output)
         self._output.clear()
         return found
 
     def next_event(self) -> KeyEstablishmentEvent | NeedData:
-        """Give what happened next; nothing is raised, whatever a partner sends."""
+        """Return the next event; nothing is raised, whatever a partner sends."""
         return self._events.popleft() if self._events else NEED_DATA
 
     def next_deadline(self) -> float | None:
-        """Give the time at which `handle_deadline` is due, or None."""
+        """Return the time at which `handle_deadline` is due, or None."""
         return self._exchange.deadline if self._exchange else None
 
     def handle_deadline(self, now: float) -> None:
-        """Give the exchange up where its partner is overdue at `now`."""
+        """End the exchange if its partner is overdue at `now`."""
         exchange = self._exchange
         if exchange is None or exchange.deadline is None or now < exchange.deadline:
             return
@@ -213,7 +243,7 @@ class _Machine:
         self._fail(FailureReason.NO_ANSWER, None, now)
 
     def handle_undelivered(self, now: float) -> None:
-        """Give the exchange up: the radio could not deliver a message of it."""
+        """End the exchange: the radio could not deliver a message of it."""
         if self._exchange is not None:
             self._fail(FailureReason.NO_ANSWER, None, now)
 
@@ -234,7 +264,7 @@ class _Machine:
         self._exchange.deadline = deadline
 
     def _fault_of_identity(self, suite: int, identity: bytes, partner: int) -> int | None:
-        """Give the status with which a partner's certificate is refused, or None."""
+        """Return the status with which a partner's certificate is refused, or None."""
         if not suite & SUITE:
             return int(KeyEstablishmentStatus.Unsupported_Suite)
         if len(identity) != IDENTITY_OCTETS:
@@ -316,7 +346,7 @@ class Initiator(_Machine):
     Args:
         own_address: This end's EUI-64.
         identity: Its implicit certificate.
-        next_sequence: Gives the transaction sequence number of the next command.
+        next_sequence: Returns the transaction sequence number of the next command.
         issuers: Whose certificates are taken; None for anybody's.
     """
 
@@ -347,7 +377,7 @@ class Initiator(_Machine):
         )
 
     def receive(self, frame: Frame, partner: int, now: float) -> None:
-        """Take one frame of the Key Establishment cluster that came from `partner`."""
+        """Process one frame of the Key Establishment cluster that came from `partner`."""
         command, exchange = frame.command, self._exchange
         if exchange is None or partner != exchange.partner:
             self._refuse("a message to no exchange that is under way", partner)
@@ -378,7 +408,7 @@ class Initiator(_Machine):
                 self._refuse("a frame that key establishment does not have", partner)
 
     def provide_ephemeral_key(self, ephemeral_data: bytes, now: float) -> None:
-        """Take the radio's ephemeral public key."""
+        """Accept the radio's ephemeral public key."""
         exchange = self._exchange
         if exchange is None or exchange.awaits is not _Awaits.OWN_EPHEMERAL:
             return
@@ -386,7 +416,7 @@ class Initiator(_Machine):
         self._send(EphemeralDataRequest(ephemeral_data))
 
     def provide_macs(self, initiator_mac: bytes, responder_mac: bytes, now: float) -> None:
-        """Take both key confirmations from the radio."""
+        """Accept both key confirmations from the radio."""
         exchange = self._exchange
         if exchange is None or exchange.awaits is not _Awaits.OWN_MACS:
             return
@@ -433,7 +463,7 @@ class Responder(_Machine):
     _is_initiator = False
 
     def receive(self, frame: Frame, partner: int, now: float) -> None:
-        """Take one frame of the Key Establishment cluster that came from `partner`."""
+        """Process one frame of the Key Establishment cluster that came from `partner`."""
         command, exchange = frame.command, self._exchange
         if isinstance(command, InitiateKeyEstablishmentRequest):
             self._begin(command, partner, frame.sequence, now)
@@ -465,7 +495,7 @@ class Responder(_Machine):
                 self._refuse("a frame that key establishment does not have", partner)
 
     def provide_ephemeral_key(self, ephemeral_data: bytes, now: float) -> None:
-        """Take the radio's ephemeral public key."""
+        """Accept the radio's ephemeral public key."""
         del now
         exchange = self._exchange
         if exchange is None or exchange.awaits is not _Awaits.OWN_EPHEMERAL:
@@ -474,7 +504,7 @@ class Responder(_Machine):
         self._need_secret()
 
     def provide_macs(self, initiator_mac: bytes, responder_mac: bytes, now: float) -> None:
-        """Take both key confirmations from the radio."""
+        """Accept both key confirmations from the radio."""
         exchange = self._exchange
         if exchange is None or exchange.awaits is not _Awaits.OWN_MACS:
             return

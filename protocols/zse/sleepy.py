@@ -229,7 +229,7 @@ class SleepyHub:
 
     @property
     def is_pending(self) -> bool:
-        """Whether the mirror is to show Tunnel Message Pending."""
+        """True if the mirror is to show Tunnel Message Pending."""
         return self._is_pending
 
     @property
@@ -244,7 +244,7 @@ class SleepyHub:
         return tuple(each.octets for each in self._kept)
 
     def send_message(self, octets: bytes, now: float) -> None:
-        """Keep a message for the GSME.
+        """Queue a message for the GSME.
 
         Raises:
             LocalProtocolError: It is empty or too long, or too many are kept.
@@ -256,7 +256,7 @@ class SleepyHub:
         self._show()
 
     def withdraw(self, octets: bytes) -> bool:
-        """Keep a message no longer; say whether it was still there and not on its way."""
+        """Remove a message; return whether it was still there and not on its way."""
         for kept in self._kept:
             if kept.octets == octets and kept is not self._on_its_way:
                 self._kept.remove(kept)
@@ -265,7 +265,7 @@ class SleepyHub:
         return False
 
     def receive_data(self, octets: bytes) -> None:
-        """Take data that came through the GSME's tunnel; nothing is raised."""
+        """Process data that came through the GSME's tunnel; nothing is raised."""
         try:
             value = decode_exchange(octets)
         except DecodeError as error:
@@ -280,7 +280,7 @@ class SleepyHub:
                 self._refuse("a GET-RESPONSE from a GSME")
 
     def data_to_send(self) -> list[bytes]:
-        """Give the answer to a GET, where one is owed; it counts as sent."""
+        """Return the answer to a GET, if one is owed; it counts as sent."""
         if not self._is_asked or self._awaits_settling:
             return []
         self._is_asked = False
@@ -294,7 +294,7 @@ class SleepyHub:
         return [encode_exchange(GetResponse(remaining, self._on_its_way.octets))]
 
     def handle_settled(self, *, is_delivered: bool) -> None:
-        """Take from the tunnel what became of the last of `data_to_send`.
+        """Record whether the tunnel delivered the last of `data_to_send`.
 
         A message that was not delivered stays the next to be fetched.
         """
@@ -306,15 +306,15 @@ class SleepyHub:
         self._show()
 
     def next_event(self) -> SleepyEvent | NeedData:
-        """Give what happened next."""
+        """Return the next event."""
         return self._events.popleft() if self._events else NEED_DATA
 
     def next_deadline(self) -> float | None:
-        """Give the time at which `handle_deadline` is due, or None."""
+        """Return the time at which `handle_deadline` is due, or None."""
         return min((k.expires_at for k in self._kept if k is not self._on_its_way), default=None)
 
     def handle_deadline(self, now: float) -> None:
-        """Give up messages that were kept for long enough at `now`."""
+        """Discard messages whose lifetime is over at `now`."""
         for kept in list(self._kept):
             if now >= kept.expires_at and kept is not self._on_its_way:
                 self._kept.remove(kept)
@@ -364,7 +364,7 @@ class SleepyMeter:
 
     @property
     def is_awake(self) -> bool:
-        """Whether something is still to be sent or waited for."""
+        """True if something is still to be sent or waited for."""
         waits = self._response_due is not None or self._sent is not None
         return waits or self._wants_get or bool(self._puts)
 
@@ -374,7 +374,7 @@ class SleepyMeter:
         return tuple(self._puts)
 
     def wake(self, flags: int) -> None:
-        """Take FunctionalNotificationFlags as the mirror answered or they were read."""
+        """Process FunctionalNotificationFlags as the mirror answered or they were read."""
         is_pending = flags & FunctionalNotification.TUNNEL_MESSAGE_PENDING
         if is_pending and self._response_due is None and not self._wants_get:
             self._attempts = 0
@@ -392,7 +392,7 @@ class SleepyMeter:
         self._puts.append(bytes(octets))
 
     def receive_data(self, octets: bytes) -> None:
-        """Take data that came through the tunnel; nothing is raised."""
+        """Process data that came through the tunnel; nothing is raised."""
         try:
             value = decode_exchange(octets)
         except DecodeError as error:
@@ -416,7 +416,7 @@ class SleepyMeter:
             self._events.append(RetrievalEnded(is_complete=True))
 
     def data_to_send(self, now: float) -> list[bytes]:
-        """Give the next piece of data, PUT before GET; it counts as sent."""
+        """Return the next piece of data, PUT before GET; it counts as sent."""
         if self._sent is not None:
             return []
         if self._puts:
@@ -431,7 +431,7 @@ class SleepyMeter:
         return []
 
     def handle_settled(self, now: float, *, is_delivered: bool) -> None:
-        """Take from the tunnel what became of the last of `data_to_send`."""
+        """Record whether the tunnel delivered the last of `data_to_send`."""
         sent, self._sent = self._sent, None
         if sent is None:
             return
@@ -449,15 +449,15 @@ class SleepyMeter:
         )
 
     def next_event(self) -> SleepyEvent | NeedData:
-        """Give what happened next."""
+        """Return the next event."""
         return self._events.popleft() if self._events else NEED_DATA
 
     def next_deadline(self) -> float | None:
-        """Give the time at which `handle_deadline` is due, or None."""
+        """Return the time at which `handle_deadline` is due, or None."""
         return self._response_due
 
     def handle_deadline(self, now: float) -> None:
-        """Ask again, or leave it for the next wake, where a GET-RESPONSE is overdue at `now`."""
+        """Send GET again, or leave it for the next wake, if a GET-RESPONSE is overdue at `now`."""
         if self._response_due is not None and now >= self._response_due:
             self._unanswered()
 

@@ -53,7 +53,7 @@ class TunnelParameters:
 
 
 class CloseReason(enum.Enum):
-    """Why a tunnel is no more."""
+    """Why a tunnel ended."""
 
     REQUESTED = "closed as asked"
     NO_SUCH_TUNNEL = "the peer does not know the tunnel"
@@ -79,7 +79,7 @@ class FailureReason(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class TunnelOpened:
-    """A tunnel is there.
+    """A tunnel was opened.
 
     Args:
         tunnel_id: Its identifier.
@@ -116,7 +116,7 @@ class TunnelUnanswered:
 
 @dataclass(frozen=True, slots=True)
 class TunnelClosed:
-    """A tunnel is no more.
+    """A tunnel ended.
 
     Args:
         tunnel_id: Which it was.
@@ -196,7 +196,7 @@ TunnelEvent = (
 
 
 def check_data(octets: bytes, maximum_octets: int = TRANSFER_OCTETS_MAXIMUM) -> None:
-    """See that `octets` fit a tunnel.
+    """Check that `octets` fit a tunnel.
 
     Raises:
         LocalProtocolError: There are none, or too many.
@@ -206,6 +206,29 @@ def check_data(octets: bytes, maximum_octets: int = TRANSFER_OCTETS_MAXIMUM) -> 
             f"a tunnel takes 1 to {maximum_octets} octets, not {len(octets)}; "
             "longer messages go by block transfer"
         )
+
+
+# Theory of operation.
+#
+# A tunnel is the server's: it gives out the TunnelID and may lose it at any time, by a power
+# failure too, without a word. A client therefore keeps two things apart: the one tunnel that data
+# goes through, and every TunnelID that the device may still hold for it (`possibly_active`, which
+# contains the first). The second set is what is closed when the device says that it has no more
+# to give, and is worth keeping over a restart of the client.
+#
+# A client does one thing at a time: either one RequestTunnel or CloseTunnel waits for its answer,
+# or one piece of data is on its way. What an answer is about is then never in doubt. Answers to
+# the other end go out whenever they are due.
+#
+# Data is settled in the order it was queued, each piece exactly once:
+#
+# - delivered, when a Default Response to its sequence number says success, or, where none comes
+#   in time, when the radio had its APS acknowledgement;
+# - failed, when neither came. It may have arrived all the same, so it is not sent again here:
+#   a GBCS message with a counter that the device has seen is worth nothing to it, and whether to
+#   try again is for the owner to say;
+# - put back to the head of the queue, when the peer says that the tunnel is none or closes it
+#   before the data was settled: another tunnel may carry it. This ends after TRANSFER_ATTEMPTS.
 
 
 @dataclass(slots=True)
@@ -242,17 +265,17 @@ class DataSender:
 
     @property
     def waiting(self) -> tuple[bytes, ...]:
-        """What is not settled, oldest first."""
+        """The data not yet settled, oldest first."""
         return tuple(each.octets for each in self._waiting)
 
     @property
     def is_on_its_way(self) -> bool:
-        """Whether an answer is waited for."""
+        """True if an answer is waited for."""
         return self._on_its_way is not None
 
     @property
     def deadline(self) -> float | None:
-        """When the answer is overdue, or None."""
+        """The time at which the answer is overdue, or None."""
         return self._on_its_way.deadline if self._on_its_way else None
 
     def push(self, octets: bytes) -> None:
@@ -267,35 +290,35 @@ class DataSender:
         self._waiting.append(_Waiting(bytes(octets)))
 
     def drop_longer_than(self, maximum_octets: int) -> list[TunnelEvent]:
-        """Give up what the peer would not take, as far as it is next in the queue."""
+        """Fail data longer than the peer accepts, as far as it is next in the queue."""
         found: list[TunnelEvent] = []
         while self._waiting and len(self._waiting[0].octets) > maximum_octets:
             found.append(self._fail(FailureReason.TOO_LONG))
         return found
 
     def take(self, sequence: int, now: float) -> bytes:
-        """Give the oldest data; it is on its way from now on."""
+        """Return the oldest data; it is on its way from now on."""
         self._on_its_way = _OnItsWay(sequence, now + self._timeout_s)
         self._waiting[0].attempts += 1
         return self._waiting[0].octets
 
     def radio_has_delivered(self, sequence: int) -> None:
-        """Note that the peer's APS layer has what went out with `sequence`."""
+        """Record that the peer's APS layer has what went out with `sequence`."""
         if self._is(sequence) and self._on_its_way:
             self._on_its_way.is_with_radio = True
 
     def radio_could_not(self, sequence: int) -> DataFailed | None:
-        """Give up what went out with `sequence`, for it never reached the peer."""
+        """Fail what went out with `sequence`, for it never reached the peer."""
         return self._fail(FailureReason.NOT_SENT) if self._is(sequence) else None
 
     def answered(self, sequence: int, status: int) -> DataDelivered | DataFailed | None:
-        """Take a Default Response to data; one to something earlier gives None."""
+        """Process a Default Response to data; one to something earlier changes nothing."""
         if not self._is(sequence):
             return None
         return self._settle() if status == SUCCESS else self._fail(FailureReason.REJECTED)
 
     def refused(self, status: int) -> DataFailed | None:
-        """Take a TransferDataError; data that a new tunnel may carry stays at the head."""
+        """Process a TransferDataError; data that a new tunnel may carry stays at the head."""
         if self._on_its_way is None:
             return None
         if status == TransferDataStatus.Data_Overflow:
@@ -303,7 +326,7 @@ class DataSender:
         return self.put_back()
 
     def put_back(self) -> DataFailed | None:
-        """Let the data wait for another tunnel, unless that was tried often enough."""
+        """Keep the data for another tunnel, unless that was tried often enough."""
         if self._on_its_way is None:
             return None
         self._on_its_way = None
@@ -322,7 +345,7 @@ class DataSender:
         )
 
     def fail_all(self, reason: FailureReason) -> list[DataFailed]:
-        """Give up everything."""
+        """Fail everything that waits."""
         return [self._fail(reason) for _ in range(len(self._waiting))]
 
     def _is(self, sequence: int) -> bool:

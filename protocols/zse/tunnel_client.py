@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 
 class TunnelState(enum.Enum):
-    """Where a client stands with its tunnel."""
+    """State of a client's tunnel."""
 
     CLOSED = "no tunnel is asked for"
     REQUESTING = "a tunnel is being asked for"
@@ -105,7 +105,7 @@ class TunnelClient:
     calls `handle_deadline` no later than `next_deadline`. `now` is monotonic seconds.
 
     Args:
-        next_sequence: Gives the transaction sequence number of the next command.
+        next_sequence: Returns the transaction sequence number of the next command.
         parameters: What the tunnel is to be.
         timers: How long to wait.
         possibly_active: TunnelIDs that the device may still hold from before a restart.
@@ -138,7 +138,7 @@ class TunnelClient:
 
     @property
     def state(self) -> TunnelState:
-        """Where the tunnel stands; OPEN as long as data passes, even while it is re-opened."""
+        """The state of the tunnel; OPEN as long as data passes, even while it is re-opened."""
         if self._to_close:
             return TunnelState.CLOSING
         if self._tunnel_id is not None:
@@ -165,7 +165,7 @@ class TunnelClient:
         return self._sender.waiting
 
     def open(self) -> None:
-        """Ask for a tunnel with the next `frames_to_send`.
+        """Request a tunnel with the next `frames_to_send`.
 
         For when keys were established with the device, and for power-on.
         """
@@ -203,7 +203,7 @@ class TunnelClient:
         self._is_refused = self._is_ending = False
 
     def receive(self, frame: Frame, now: float) -> None:
-        """Take one frame of the Tunneling cluster that came from the device."""
+        """Process one frame of the Tunneling cluster that came from the device."""
         command = frame.command
         match command:
             case RequestTunnelResponse():
@@ -224,11 +224,11 @@ class TunnelClient:
                 self._refuse("a general command that no tunnel needs")
 
     def handle_delivered(self, sequence: int) -> None:
-        """Take from the radio that the device's APS layer has what went out with `sequence`."""
+        """Record that the device's APS layer has what went out with `sequence`."""
         self._sender.radio_has_delivered(sequence)
 
     def handle_undelivered(self, sequence: int, now: float) -> None:
-        """Take from the radio that what went out with `sequence` did not reach the device."""
+        """Record that what went out with `sequence` did not reach the device."""
         if self._asked is not None and self._asked.sequence == sequence:
             self._unanswered(now)
         elif failed := self._sender.radio_could_not(sequence):
@@ -236,11 +236,11 @@ class TunnelClient:
             self._lose_tunnel(CloseReason.NO_ANSWER)
 
     def next_event(self) -> TunnelEvent | NeedData:
-        """Give what happened next; nothing is raised, whatever the device sends."""
+        """Return the next event; nothing is raised, whatever the device sends."""
         return self._events.popleft() if self._events else NEED_DATA
 
     def frames_to_send(self, now: float) -> list[Outgoing]:
-        """Give what is to be sent now; it counts as sent."""
+        """Return the commands to send now; they count as sent."""
         found = list(self._answers)
         self._answers.clear()
         if self._asked is None and not self._sender.is_on_its_way:
@@ -250,7 +250,7 @@ class TunnelClient:
         return found
 
     def next_deadline(self) -> float | None:
-        """Give the time at which `handle_deadline` is due, or None."""
+        """Return the time at which `handle_deadline` is due, or None."""
         deadlines = (
             self._asked.deadline if self._asked else None,
             self._sender.deadline,
@@ -260,7 +260,7 @@ class TunnelClient:
         return min((each for each in deadlines if each is not None), default=None)
 
     def handle_deadline(self, now: float) -> None:
-        """Act on whatever is due at `now`."""
+        """Handle whatever is due at `now`."""
         if self._asked is not None and now >= self._asked.deadline:
             self._unanswered(now)
         overdue = self._sender.overdue(now)
@@ -388,7 +388,7 @@ class TunnelClient:
             self._events.append(event)
 
     def _closed(self, tunnel_id: int) -> None:
-        """Whatever the answer, the device does not hold it for this client any more."""
+        """End the tunnel: whatever the answer, the device holds it for this client no longer."""
         self._asked = None
         self._possibly_active.discard(tunnel_id)
         if self._to_close and self._to_close[0] == tunnel_id:

@@ -98,12 +98,12 @@ class _Client:
 
 
 class TunnelServer:
-    """Gives out tunnels, and carries data both ways through them.
+    """Assigns tunnels to clients, and carries data both ways through them.
 
     Used as `TunnelClient` is. A device that loses its power loses this object and its tunnels.
 
     Args:
-        next_sequence: Gives the transaction sequence number of the next command.
+        next_sequence: Returns the transaction sequence number of the next command.
         parameters: Which tunnels there are.
         limits: What is allowed.
         first_tunnel_id: The first TunnelID given out; after a restart another than before, so
@@ -137,7 +137,7 @@ class TunnelServer:
         return {each.tunnel_id: each.client for each in self._tunnels.values()}
 
     def waiting(self, client: int) -> tuple[bytes, ...]:
-        """Give the data for a client that is not yet settled, oldest first."""
+        """Return the data for a client that is not yet settled, oldest first."""
         known = self._clients.get(client)
         return known.sender.waiting if known else ()
 
@@ -150,7 +150,7 @@ class TunnelServer:
         self._client(client).sender.push(octets)
 
     def receive(self, frame: Frame, client: int, now: float) -> None:
-        """Take one frame of the Tunneling cluster that came from a client."""
+        """Process one frame of the Tunneling cluster that came from a client."""
         command = frame.command
         match command:
             case RequestTunnel():
@@ -173,21 +173,21 @@ class TunnelServer:
                 self._refuse(client, "a general command that no tunnel needs")
 
     def handle_delivered(self, sequence: int, client: int) -> None:
-        """Take from the radio that the client's APS layer has what went out with `sequence`."""
+        """Record that the client's APS layer has what went out with `sequence`."""
         if client in self._clients:
             self._clients[client].sender.radio_has_delivered(sequence)
 
     def handle_undelivered(self, sequence: int, client: int) -> None:
-        """Take from the radio that what went out with `sequence` did not reach the client."""
+        """Record that what went out with `sequence` did not reach the client."""
         if client in self._clients:
             self._tell(self._clients[client].sender.radio_could_not(sequence))
 
     def next_event(self) -> TunnelEvent | NeedData:
-        """Give what happened next; nothing is raised, whatever a client sends."""
+        """Return the next event; nothing is raised, whatever a client sends."""
         return self._events.popleft() if self._events else NEED_DATA
 
     def frames_to_send(self, now: float) -> list[Outgoing]:
-        """Give what is to be sent now, each with its address; it counts as sent."""
+        """Return the commands to send now, each with its address; they count as sent."""
         found = list(self._answers)
         self._answers.clear()
         for address, client in self._clients.items():
@@ -204,7 +204,7 @@ class TunnelServer:
         return found
 
     def next_deadline(self) -> float | None:
-        """Give the time at which `handle_deadline` is due, or None."""
+        """Return the time at which `handle_deadline` is due, or None."""
         deadlines = [each.inactive_at for each in self._tunnels.values()]
         deadlines += [
             each.sender.deadline
@@ -214,7 +214,7 @@ class TunnelServer:
         return min(deadlines, default=None)
 
     def handle_deadline(self, now: float) -> None:
-        """Act on whatever is due at `now`."""
+        """Handle whatever is due at `now`."""
         for client in self._clients.values():
             self._tell(client.sender.overdue(now))
         for tunnel in [each for each in self._tunnels.values() if now >= each.inactive_at]:

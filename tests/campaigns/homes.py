@@ -16,9 +16,10 @@ from gbcs.errors import KeyrigError
 from keyrig.base.observing import Observer, StopAsked, never_stopped, unobserved
 from keyrig.config.rig_file import LineSettings, load_rig
 from keyrig.keys.lab_pki import initialise
-from keyrig.run import device_links, hosting, wiring
-from keyrig.run.emulation import EmulatedDevices
+from keyrig.run import device_links, wiring
 from keyrig.run.rig_run import run
+from keyrig_emulation import emulated_rig
+from keyrig_emulation.emulated_rig import EmulatedDevices
 
 from .disks import RefusingDisk, SmallDisk
 from .lines import Line, VirtualLink, VirtualTime, WireLog, World
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from keyrig.config.rig_file import RigDevice
     from keyrig.run.bench import Bench, RunResult
     from keyrig.session.link import Link
-    from meterstub.device import EmulatedDevice
+    from meterstub.emulated_device import EmulatedDevice
 
 MADE_AT: Final = datetime(2026, 11, 24, 9, tzinfo=UTC)
 RUN_AT: Final = MADE_AT + timedelta(hours=1)
@@ -138,7 +139,7 @@ def _assembled(
     with (
         mock.patch.dict(os.environ, KEYRIG_HOME=str(home.agent)),
         mock.patch.object(os, "getpid", return_value=PROCESS),
-        mock.patch.object(hosting, "EmulatedDevices", Hosted),
+        mock.patch.object(emulated_rig, "EmulatedDevices", Hosted),
         mock.patch.object(device_links, "link_to", link_to),
         mock.patch.multiple(wiring, monotonic=time.monotonic, elapsed=time.monotonic),
         wiring.assembled(

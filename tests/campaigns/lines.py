@@ -29,10 +29,10 @@ from meterlink.events import (
 )
 from meterlink.gfi import GFIConnection
 from meterlink.hdlc import HDLCAddress, LinkState, PrimaryStation, SecondaryStation
-from meterstub.device import EmulatedDevice
-from meterstub.faults import Faults
-from meterstub.memory import DeviceMemory, FileStorage, PowerLost, WriteStep
-from meterstub.options import DeviceOptions
+from meterstub.device_faults import Faults
+from meterstub.device_memory import DeviceMemory, FileStorage, PowerLost, WriteStep
+from meterstub.device_options import DeviceOptions
+from meterstub.emulated_device import EmulatedDevice
 
 from .points import Action, Interruption, PointKind, Trip
 

@@ -24,11 +24,9 @@ from gbcs.security_credentials import (
     UpdateCredentialsCommand,
 )
 from gbcs.use_cases import MessageCode
-from meterstub.device import EmulatedDevice
-from meterstub.factory import manufacture
-from meterstub.faults import Faults
-from meterstub.key_pair import KeyPair, generate_key
-from meterstub.memory import (
+from meterstub.device_factory import manufacture
+from meterstub.device_faults import Faults
+from meterstub.device_memory import (
     DeviceMemory,
     PowerLost,
     Storage,
@@ -36,8 +34,10 @@ from meterstub.memory import (
     decode_state,
     encode_state,
 )
-from meterstub.options import DeviceOptions
-from meterstub.state import ContingencyKey, DeviceState
+from meterstub.device_options import DeviceOptions
+from meterstub.device_state import ContingencyKey, DeviceState
+from meterstub.emulated_device import EmulatedDevice
+from meterstub.key_pair import KeyPair, generate_key
 from meterstub.trust_anchor_cells import CELLS, ROOT_CELL
 
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ from gbcs.security_credentials import (
     ProvideDeviceCertificateResponseCode,
     UpdateDeviceCertificateResponseCode,
 )
-from meterstub.faults import FaultKind
+from meterstub.command_execution import EventCode
+from meterstub.device_faults import FaultKind
+from meterstub.device_options import DeviceOptions, SigningKey
 from meterstub.key_pair import generate_key
-from meterstub.options import DeviceOptions, SigningKey
-from meterstub.security_log import EventCode
 
 if TYPE_CHECKING:
     from collections.abc import Callable

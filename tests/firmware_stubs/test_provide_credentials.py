@@ -7,7 +7,7 @@ from gbcs import protection
 from gbcs.message import Message
 from gbcs.roles import DeviceType
 from gbcs.security_credentials import StatusCode
-from meterstub.options import DeviceOptions, SeqNumberMoment
+from meterstub.device_options import DeviceOptions, SeqNumberMoment
 from meterstub.trust_anchor_cells import CELLS, ROOT_CELL
 
 

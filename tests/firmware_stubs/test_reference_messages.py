@@ -45,11 +45,11 @@ from gbcs.security_credentials import (
     UpdateCredentialsCommand,
 )
 from gbcs.use_cases import MessageCode
-from meterstub.device import EmulatedDevice
+from meterstub.device_memory import DeviceMemory, VolatileStorage
+from meterstub.device_options import CertificateTime, DeviceOptions
+from meterstub.device_state import DeviceState
+from meterstub.emulated_device import EmulatedDevice
 from meterstub.key_pair import KeyPair, generate_key
-from meterstub.memory import DeviceMemory, VolatileStorage
-from meterstub.options import CertificateTime, DeviceOptions
-from meterstub.state import DeviceState
 from meterstub.trust_anchor_cells import CELLS, ROOT_CELL
 
 if TYPE_CHECKING:

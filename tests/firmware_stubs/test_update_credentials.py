@@ -31,9 +31,9 @@ from gbcs.security_credentials import (
     TimeBasedCPVChecks,
     TrustAnchorCellIdentifier,
 )
-from meterstub.faults import FaultKind
-from meterstub.options import DeviceOptions, RootReplacement
-from meterstub.security_log import EventCode
+from meterstub.command_execution import EventCode
+from meterstub.device_faults import FaultKind
+from meterstub.device_options import DeviceOptions, RootReplacement
 from meterstub.trust_anchor_cells import CELLS, NO_IDENTIFIER, ROOT_CELL
 
 SUPPLIER_DS = SUPPLIER_CELLS[0]

@@ -18,20 +18,20 @@ from typing import TYPE_CHECKING, Final
 
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType, KeyUsage, RemotePartyRole
-from meterstub.device import EmulatedDevice
-from meterstub.factory import manufacture
-from meterstub.faults import Faults
-from meterstub.hosts.tcp import TCPHost
-from meterstub.memory import DeviceMemory, FileStorage
-from meterstub.options import DeviceOptions
-from meterstub.trust_anchor_cells import CELLS
+from meterstub.device_factory import manufacture
+from meterstub.device_faults import Faults
+from meterstub.device_memory import DeviceMemory, FileStorage
+from meterstub.device_options import DeviceOptions
+from meterstub.emulated_device import EmulatedDevice
+from meterstub.hosts.tcp_host import TCPHost
+from meterstub.trust_anchor_cells import CELLS, factory_owner
 from strangers.openssl_pki import BROKER, RECOVERY, TRANSITIONAL_COS, WAN_PROVIDER, OpenSSLPKI
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gbcs.security_credentials import TrustAnchorCellIdentifier
-    from meterstub.hosts.base import Framing
+    from meterstub.hosts.line_host import Framing
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ _OWNERS: Final = {
     RemotePartyRole.RECOVERY: RECOVERY,
     RemotePartyRole.TRANSITIONAL_COS: TRANSITIONAL_COS,
     RemotePartyRole.WAN_PROVIDER: WAN_PROVIDER,
+    RemotePartyRole.ACCESS_CONTROL_BROKER: BROKER,
 }
-"""Whose certificates cells hold from the factory; the broker's, where a role is not here."""
 
 
 def memory_of(memories: Path, entity: EntityIdentifier) -> FileStorage:
@@ -76,7 +76,7 @@ def _anchors(pki: OpenSSLPKI, device_type: DeviceType) -> Mapping[TrustAnchorCel
             anchors[cell] = pki.certificate("root")
             continue
         use = next(name for name, usage in USES.items() if usage == cell.key_usage)
-        owner = _OWNERS.get(cell.role, BROKER)
+        owner = _OWNERS[factory_owner(cell)]
         anchors[cell] = pki.certificate(f"{owner.entity}-{use}")
     return anchors
 

@@ -16,7 +16,7 @@ from unittest import mock
 
 from gbcs.entity import EntityIdentifier
 from keyrig.cli import run_cli
-from meterstub.memory import DeviceMemory
+from meterstub.device_memory import DeviceMemory
 from strangers.devices import HOME, memory_of
 from strangers.openssl_pki import (
     BROKER,
@@ -32,7 +32,7 @@ from strangers.openssl_pki import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from meterstub.state import DeviceState
+    from meterstub.device_state import DeviceState
 
 TESTS: Final = Path(__file__).parents[1]
 RUN_TIMEOUT_S: Final = 100

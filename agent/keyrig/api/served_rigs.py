@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keyrig.base.errors import RigFileInvalid
@@ -12,7 +13,6 @@ from keyrig.config.rig_file import EMULATED_HOME, Rig, load_rig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +108,7 @@ class Rigs:
         try:
             rig = load_rig(path)
         except RigFileInvalid as error:
-            name = known.name if known else "" if path is None else path.stem
+            name = known.name if known else Path(file).stem
             served = ServedRig(name=name, file=file, rig=None, error=error, stamp=stamp)
         else:
             served = ServedRig(name=rig.name, file=file, rig=rig, error=None, stamp=stamp)

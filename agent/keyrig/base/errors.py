@@ -229,6 +229,22 @@ class RigFileInvalid(RigError):  # noqa: N818 - as above
         self.mend = mend
 
 
+class EmulationMissing(RigFileInvalid):
+    """A rig has emulated devices, and what emulates them is not installed.
+
+    Args:
+        where: The rig, or what else needs it.
+        reason: What is wrong with it; "is not installed" where nothing else is.
+    """
+
+    def __init__(self, where: str, reason: str = "is not installed") -> None:
+        super().__init__(
+            where,
+            f"its devices are emulated, and what emulates them {reason}",
+            "run `pip install keyrig-firmware-stubs`, or name a rig file of real devices",
+        )
+
+
 class DeviceUnavailable(RigError):  # noqa: N818 - as above
     """A device does not answer, or its port cannot be used.
 

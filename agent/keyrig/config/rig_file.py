@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
-from importlib import resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import tomlkit
@@ -20,6 +18,7 @@ from gbcs.entity import EntityIdentifier
 from gbcs.errors import LocalProtocolError
 from gbcs.roles import DeviceType
 from keyrig.base.errors import RigFileInvalid, SettingsError
+from keyrig.base.installed_emulation import installed_emulation
 from keyrig.base.outside_files import TOML_MAXIMUM_OCTETS, Unreadable, read_text
 from keyrig.base.toml_files import TAG, Concealed, Misplaced, TOMLFault, read_toml
 from keyrig.base.toml_values import Entity, Name, StrictModel
@@ -33,12 +32,14 @@ from zse.install_code import link_key_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
+    from pathlib import Path
 
 EMULATED: Final = "emulated:"
 """The URL of a device that keyrig emulates itself."""
 DEFAULT_TIMEOUT_S: Final = 30.0
 DEFAULT_BAUD: Final = 9600
 EMULATED_HOME: Final = "emulated-home.toml"
+NO_RIG_FILE: Final = "no rig file is named, so the emulated home is meant"
 _FUELS: Final = {
     DeviceType.CHF: frozenset(Fuel),
     DeviceType.GPF: frozenset({Fuel.GAS}),
@@ -462,6 +463,7 @@ def load_rig(path: Path | None) -> Rig:
 
     Raises:
         RigFileInvalid: It cannot be read, or as `parse_rig`.
+        EmulationMissing: It has emulated devices, and what emulates them is not installed.
     """
     if path is None:
         return parse_rig(emulated_home_text(), EMULATED_HOME)
@@ -469,12 +471,17 @@ def load_rig(path: Path | None) -> Rig:
         text = read_text(path, maximum=TOML_MAXIMUM_OCTETS)
     except Unreadable as error:
         raise RigFileInvalid(str(path), str(error), error.mend) from None
-    return parse_rig(text, str(path))
+    rig = parse_rig(text, str(path))
+    if rig.has_emulated_devices:
+        installed_emulation(str(path))
+    return rig
 
 
 def emulated_home_text() -> str:
-    """Give the text of the emulated home's rig file, as installed or as in the source tree."""
-    installed = resources.files("keyrig").joinpath("rigs", EMULATED_HOME)
-    if installed.is_file():
-        return installed.read_text(encoding="utf-8")
-    return (Path(__file__).parents[3] / "hil-rigs" / EMULATED_HOME).read_text(encoding="utf-8")
+    """Return the text of the emulated home's rig file.
+
+    Raises:
+        EmulationMissing: What emulates devices, and has the file, is not installed.
+    """
+    text: str = installed_emulation(NO_RIG_FILE).home_rig_text()
+    return text

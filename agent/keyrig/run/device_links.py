@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 from keyrig.base.clock import utc_now
 from keyrig.config.rig_file import LineSettings, ServiceSettings, ZigBeeSettings
-from keyrig.run.hosting import emulated_authority, hosted_devices
-from keyrig.run.rig_locks import held
-from keyrig.run.rig_organisations import keystore_of
+from keyrig.run.hosting import hosted_devices
 from keyrig.transports.line.gfi_link import GFILink
 from keyrig.transports.line.hdlc_link import HDLCLink
 from keyrig.transports.zigbee.radio_standings import RadioStandings
@@ -69,10 +67,7 @@ def ways_to_devices(
         urls: Mapping[EntityIdentifier, str] = {}
         radio_urls: Mapping[str, str] = {}
         if rig.has_emulated_devices:
-            store = keystore_of(places, observe, clock())
-            stack.enter_context(held(places.emulation_lock, places, observe))
-            devices = hosted_devices(places, store, emulated_authority(store), observe, clock)
-            stack.enter_context(devices)
+            devices = stack.enter_context(hosted_devices(places, observe, clock))
             urls, radio_urls = devices.urls, devices.radio_urls
         radios = _radios(places, radio_urls, observe, stack)
         yield {

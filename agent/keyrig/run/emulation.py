@@ -1,294 +1,116 @@
-"""The emulated devices of a rig: made once, kept below KEYRIG_HOME, hosted on lines of their own.
+"""What a run needs of whoever emulates devices.
 
-Beside `emulated_air` the one module of the agent that knows the emulated devices.
+The implementation is the distribution keyrig-firmware-stubs; it imports this package, never the
+other way round.
 """
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Protocol, Self
 
-from gbcs.certification_request import CertificationRequest
-from gbcs.roles import KeyUsage, RemotePartyRole
-from keyrig.base.errors import SettingsError
-from keyrig.base.outside_files import Unreadable, read_text
-from keyrig.base.private_files import PRIVATE_FILE, make_folder
-from keyrig.base.whole_files import write_whole
-from keyrig.config.rig_file import LineSettings, ZigBeeSettings
-from keyrig.keys.key_store import Authority, KeyStore
-from keyrig.keys.lab_pki import RegisteringAuthority
-from meterlink.hdlc.address import HDLCAddress
-from meterstub.device import EmulatedDevice
-from meterstub.factory import manufacture
-from meterstub.faults import Faults
-from meterstub.hosts.base import LineOptions
-from meterstub.hosts.pty import PtyHost
-from meterstub.hosts.tcp import TCPHost
-from meterstub.memory import DeviceMemory, FileStorage
-from meterstub.trust_anchor_cells import CELLS
+from keyrig.base.installed_emulation import installed_emulation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
+    from datetime import datetime
     from pathlib import Path
 
-    from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
-    from gbcs.security_credentials import TrustAnchorCellIdentifier
     from keyrig.base.observing import Observer
-    from keyrig.config.rig_file import DCCParties, RadioSettings, Rig, RigDevice
-    from keyrig.keys.lab_pki import CertificateAuthority
-    from meterstub.hosts.base import LineHost
-    from meterstub.radio.neighbourhood import Neighbourhood
-    from meterstub.state import DeviceState
+    from keyrig.config.rig_file import Rig
+    from keyrig.keys.key_store import KeyStore
 
 Line = Literal["pty", "tcp"]
-_COMMISSIONED_AT = "commissioned-at"
-_DAMAGED = "write the instant there, such as 2026-01-01T00:00:00+00:00"
 
 
-class EmulatedDevices:
-    """The emulated devices of one rig, started and stopped together.
+class HostedDevices(Protocol):
+    """The emulated devices of one rig, on their lines while the context is open."""
 
-    Args:
-        rig: The rig; those of its devices whose URL is `emulated:` are here.
-        directory: Where their memories are kept.
-        store: The key store with the certificates that their cells hold from the factory.
-        authority: Certifies their first keys.
-        clock: Gives their time.
-        observe: Is told what is made.
-        line: What each is put on.
-    """
+    @property
+    def urls(self) -> Mapping[EntityIdentifier, str]:
+        """Where each device with a line of its own is reached."""
+        ...
 
-    def __init__(
+    @property
+    def radio_urls(self) -> Mapping[str, str]:
+        """Where each emulated radio is reached, by name."""
+        ...
+
+    @property
+    def devices(self) -> Mapping[EntityIdentifier, object]:
+        """Every emulated device, those on the air of a radio included."""
+        ...
+
+    @property
+    def commissioned_at(self) -> datetime:
+        """When they were made, which counts as their Commissioning."""
+        ...
+
+    def verify_running(self) -> None:
+        """Check that every device is still hosted.
+
+        Raises:
+            KeyrigError: One is not; names it.
+        """
+        ...
+
+    def __enter__(self) -> Self:
+        """Make the devices that are not there yet, and host all."""
+        ...
+
+    def __exit__(self, *exc_info: object) -> None: ...
+
+
+class Emulation(Protocol):
+    """Emulates devices and radios; what the entry point names."""
+
+    def home_rig_text(self) -> str:
+        """Return the text of the rig file that is used where none is named."""
+        ...
+
+    def commissioned_at(self, directory: Path) -> datetime | None:
+        """Return when a rig's devices were made, or None where they are not; loads no device.
+
+        Args:
+            directory: Where the rig's devices keep their memories.
+
+        Raises:
+            SettingsError: What was kept of it cannot be read.
+        """
+        ...
+
+    def hosted(
         self,
         rig: Rig,
         *,
         directory: Path,
         store: KeyStore,
-        authority: CertificateAuthority,
         clock: Callable[[], datetime],
         observe: Observer,
-        line: Line = "pty",
-    ) -> None:
-        self._rig = rig
-        self._directory = directory
-        self._store = store
-        self._authority = authority
-        self._clock = clock
-        self._observe = observe
-        self._line = line
-        self._stack = ExitStack()
-        self.devices: dict[EntityIdentifier, EmulatedDevice] = {}
-        self._hosts: dict[EntityIdentifier, LineHost] = {}
-        self._radio_hosts: dict[str, LineHost] = {}
-        self.neighbourhoods: dict[str, Neighbourhood] = {}
+        line: Line,
+    ) -> HostedDevices:
+        """Return the emulated devices of a rig, not hosted yet.
 
-    @property
-    def urls(self) -> Mapping[EntityIdentifier, str]:
-        """Where each device is reached; known once they are started."""
-        return {entity: host.url for entity, host in self._hosts.items()}
-
-    @property
-    def radio_urls(self) -> Mapping[str, str]:
-        """Where each radio is reached, by name; known once they are started."""
-        return {name: host.url for name, host in self._radio_hosts.items()}
-
-    @property
-    def commissioned_at(self) -> datetime:
-        """When they were made, which counts as their Commissioning."""
-        moment = commissioned_at(self._directory)
-        assert moment is not None
-        return moment
-
-    def verify_running(self) -> None:
-        """See that every host still runs.
+        Args:
+            rig: The rig; those of its devices whose URL is `emulated:` are emulated.
+            directory: Where their memories are kept.
+            store: Has the certificates that their cells hold from the factory, and the key that
+                certifies their first keys; a folder keeps these certificates too.
+            clock: Returns their time.
+            observe: Called for each device that is made.
+            line: What each is put on.
 
         Raises:
-            HostFailed: One has ended; names it.
+            KeyMissing: The store lacks that key.
         """
-        for host in (*self._hosts.values(), *self._radio_hosts.values()):
-            host.verify_running()
-
-    def make(self) -> None:
-        """Make the devices that are not there yet, as from the factory, and remember when.
-
-        A device is there before its certificates are kept, and they are looked for each time;
-        so none is kept for a device whose making was interrupted, and none is missing.
-        """
-        make_folder(self._directory)
-        if commissioned_at(self._directory) is None:
-            mark = self._directory / _COMMISSIONED_AT
-            text = self._clock().isoformat() + "\n"
-            write_whole(mark, text.encode(), "when they were made", mode=PRIVATE_FILE)
-        for device in self._emulated():
-            storage = FileStorage(self._path(device))
-            if not self._path(device).exists():
-                self._observe(
-                    "preparing",
-                    what=f"making an emulated {device.type.value} {device.entity_id}",
-                )
-                DeviceMemory.create(storage, self._manufactured(device))
-            if isinstance(self._authority, RegisteringAuthority):
-                for der in DeviceMemory(storage).state.certificates.values():
-                    self._authority.keep(der)
-
-    def _emulated(self) -> list[RigDevice]:
-        return [device for device in self._rig.device if self._rig.is_emulated(device)]
-
-    def _path(self, device: RigDevice) -> Path:
-        return self._directory / f"{device.entity_id.stem}.json"
-
-    def _manufactured(self, device: RigDevice) -> DeviceState:
-        given = self._authority
-        authority = given.authority if isinstance(given, RegisteringAuthority) else given
-
-        def certify(request: bytes) -> bytes:
-            usage = CertificationRequest.from_der(request).key_usage
-            return authority.certify_device(
-                request, entity=device.entity_id, key_usage=usage, now=self._clock()
-            )
-
-        return manufacture(
-            device.type,
-            device.entity_id,
-            anchors={
-                cell: factory_certificate(self._store, self._rig.dcc, cell).der
-                for cell in CELLS[device.type]
-            },
-            certify=certify,
-        )
-
-    def __enter__(self) -> Self:
-        self.make()
-        with ExitStack() as starting:
-            for settings in self._emulated():
-                faults = Faults()
-                for fault in settings.faults:
-                    _inject(faults, settings, fault)
-                device = EmulatedDevice(
-                    DeviceMemory(FileStorage(self._path(settings))),
-                    clock=self._clock,
-                    faults=faults,
-                )
-                self.devices[settings.entity_id] = device
-                if isinstance(settings.link, LineSettings):
-                    self._hosts[settings.entity_id] = starting.enter_context(
-                        self._host(settings, device)
-                    )
-            for name, radio in self._rig.radio.items():
-                if radio.is_emulated:
-                    self._radio_hosts[name] = starting.enter_context(self._radio_host(name, radio))
-            self._stack = starting.pop_all()
-        return self
-
-    def _radio_host(self, name: str, settings: RadioSettings) -> LineHost:
-        """Put a radio on a line, and the devices that are reached by it on its air."""
-        around = [
-            device
-            for device in self._emulated()
-            if isinstance(device.link, ZigBeeSettings) and device.link.zigbee == name
-        ]
-        try:
-            hood = self._neighbourhood(name, settings, around)
-        except ValueError as error:
-            raise SettingsError(f"radio {name}", str(error), "correct its faults") from None
-        self.neighbourhoods[name] = hood
-        options = LineOptions(connection=hood.connection)
-        host: LineHost
-        if self._line == "tcp":
-            host = TCPHost(hood, options=options)
-        else:
-            host = PtyHost(hood, options=options, link=self._directory / f"radio-{name}.port")
-        hood.unplug = host.unplug
-        return host
-
-    def _neighbourhood(
-        self, name: str, settings: RadioSettings, around: Sequence[RigDevice]
-    ) -> Neighbourhood:
-        # zigpy takes a second to load, which rigs without a radio are spared.
-        from keyrig.run.emulated_air import (  # noqa: PLC0415 - as said
-            NodeOnAir,
-            emulated_neighbourhood,
-        )
-
-        return emulated_neighbourhood(
-            settings.emulated,
-            radio_memory=self._directory / f"radio-{name}.json",
-            nodes=[
-                NodeOnAir(
-                    device.entity_id,
-                    device.type,
-                    self.devices[device.entity_id],
-                    device.link.link_key,
-                    device.sleeps,
-                    self._path(device).with_suffix(".network.json"),
-                )
-                for device in around
-                if isinstance(device.link, ZigBeeSettings)
-            ],
-            announces_reset=self._line == "tcp",
-            hub=settings.hub if settings.role == "handheld" else None,
-            channel=settings.channel,
-        )
-
-    def _host(self, settings: RigDevice, device: EmulatedDevice) -> LineHost:
-        assert isinstance(settings.link, LineSettings)
-        options = LineOptions(
-            client=HDLCAddress.client(settings.link.hdlc.client),
-            server=HDLCAddress.server(settings.link.hdlc.server),
-        )
-        framing = settings.link.framing
-        if self._line == "tcp":
-            return TCPHost(device, framing=framing, options=options)
-        return PtyHost(device, framing=framing, options=options)
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._stack.close()
+        ...
 
 
-def _inject(faults: Faults, device: RigDevice, text: str) -> None:
-    try:
-        faults.inject(text)
-    except ValueError as error:
-        where = f"device {device.entity_id}"
-        raise SettingsError(where, str(error), "correct its faults") from None
-
-
-def commissioned_at(directory: Path) -> datetime | None:
-    """Return when a rig's emulated devices were made, or None where they are not.
+def emulation_of(rig: Rig) -> Emulation:
+    """Return what emulates a rig's devices.
 
     Raises:
-        SettingsError: What was kept of it cannot be read.
+        EmulationMissing: It is not installed.
     """
-    path = directory / _COMMISSIONED_AT
-    try:
-        moment = datetime.fromisoformat(read_text(path).strip())
-    except Unreadable as error:
-        if error.is_missing:
-            return None
-        raise SettingsError(str(path), str(error), _DAMAGED) from None
-    except ValueError:
-        raise SettingsError(str(path), "no instant", _DAMAGED) from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def factory_certificate(
-    store: KeyStore, dcc: DCCParties, cell: TrustAnchorCellIdentifier
-) -> GBCSCertificate:
-    """Give what a cell holds from the factory.
-
-    The cells of supplier and network operator hold the access control broker's certificates
-    until they are handed over.
-
-    Source: RTDS 4.5.0 (6.21 samples).
-    """
-    if cell.role is RemotePartyRole.ROOT:
-        return store.authority_certificate(Authority.ROOT)
-    owners = {
-        RemotePartyRole.RECOVERY: dcc.recovery,
-        RemotePartyRole.TRANSITIONAL_COS: dcc.transitional_cos,
-        RemotePartyRole.WAN_PROVIDER: dcc.wan_provider,
-    }
-    owner = owners.get(cell.role, dcc.access_control_broker)
-    return store.certificate(owner, key_usage=KeyUsage(cell.key_usage))
+    found: Emulation = installed_emulation(f"rig {rig.name}")
+    return found

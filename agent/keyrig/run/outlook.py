@@ -16,7 +16,7 @@ from keyrig.duties.plan import Plan, plan
 from keyrig.duties.rules import Rules, built_in_rules, load_rules, rules_with
 from keyrig.ledger.ledger import Ledger
 from keyrig.run.certification_requests import waiting_requests
-from keyrig.run.emulation import commissioned_at
+from keyrig.run.emulation import emulation_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -56,7 +56,9 @@ def facts_of(
     Emulated devices are commissioned when they are made; those that are not yet made count as
     made now.
     """
-    made_at = commissioned_at(places.emulated) or now
+    made_at = now
+    if places.rig.has_emulated_devices:
+        made_at = emulation_of(places.rig).commissioned_at(places.emulated) or now
     entities = [device.entity_id for device in places.rig.device]
     history = ledger.device_facts.known(entities) if ledger else {}
     known: dict[EntityIdentifier, KnownDevice] = {}

@@ -71,7 +71,7 @@ def encode_frame(body: bytes) -> bytes:
 
 
 def decode_frame(octets: bytes) -> bytes | None:
-    """Take escapes and check sum off what came before a flag; None where it is damaged."""
+    """Return a frame without escapes and check sum; None where it is damaged."""
     found = bytearray()
     is_escaped = False
     for octet in octets:
@@ -135,19 +135,19 @@ class ASHConnection:
         self._rejects = False
 
     def reset(self, code: ResetCode = ResetCode.SOFTWARE) -> None:
-        """Start anew, and tell the host."""
+        """Start anew, and send the host why."""
         self._begin()
         self._output += encode_frame(bytes((RSTACK, VERSION, code)))
 
     def fail(self, code: ResetCode) -> None:
-        """Stop, and tell the host why."""
+        """Stop, and send the host why."""
         self.is_connected = False
         self._waiting.clear()
         self._sent.clear()
         self._output += encode_frame(bytes((ERROR, VERSION, code)))
 
     def disconnect(self) -> None:
-        """Forget the host, as when the line goes away."""
+        """Reset the connection, as when the line goes away."""
         self.is_connected = False
         self._buffer.clear()
         self._output.clear()
@@ -160,7 +160,7 @@ class ASHConnection:
             self._waiting.append(octets)
 
     def receive_data(self, octets: bytes, now: float) -> None:
-        """Take octets from the line."""
+        """Process octets from the line."""
         for octet in octets:
             if octet == FLAG:
                 frame, self._buffer = bytes(self._buffer), bytearray()
@@ -179,11 +179,11 @@ class ASHConnection:
                     self._discards = True
 
     def next_event(self) -> ASHEvent | None:
-        """Give what happened next, or None."""
+        """Return what happened next, or None."""
         return self._events.popleft() if self._events else None
 
     def data_to_send(self, now: float) -> bytes:
-        """Give what goes to the line now; it counts as sent."""
+        """Return what goes to the line now; it counts as sent."""
         while self._waiting and len(self._sent) < WINDOW:
             sent = _Sent(self._waiting.popleft(), self._next_number, 0, now + ACK_TIMEOUT_S)
             self._next_number = (self._next_number + 1) % SEQUENCES
@@ -194,7 +194,7 @@ class ASHConnection:
         return found
 
     def next_deadline(self) -> float | None:
-        """Give the time at which `handle_deadline` is due, or None."""
+        """Return the time at which `handle_deadline` is due, or None."""
         return self._sent[0].due if self._sent else None
 
     def handle_deadline(self, now: float) -> None:

@@ -115,7 +115,7 @@ class EZSPCodec:
         return header + self._encode("invalidCommand", {"status": status})
 
     def has(self, name: str) -> bool:
-        """Say whether this version has a command."""
+        """True if this version has a command."""
         return name in self._by_name
 
     def _header(self, sequence: int, control: int, name: str) -> bytes:

@@ -11,19 +11,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from typing_extensions import override
+
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import DecodeError, ProtocolError
 from gbcs.message import Message
 from meterlink.events import NeedData
-from meterstub.radio import zdo
-from meterstub.radio.blocks import LongMessages
+from meterstub.radio import zdo_answers
+from meterstub.radio.aps_blocks import LongMessages
 from meterstub.radio.emulated_key_establishment import (
     EmulatedSecret,
     emulated_ephemeral_data,
     emulated_identity,
 )
-from meterstub.radio.packets import APSFrame, RawFrame
-from meterstub.radio.stack import (
+from meterstub.radio.radio_packets import APSFrame, RawFrame
+from meterstub.radio.zigbee_stack import (
     COORDINATOR_ID,
     Incoming,
     JoinKind,
@@ -32,6 +34,7 @@ from meterstub.radio.stack import (
     NetworkStatus,
     NodeType,
     Stack,
+    StackOwner,
 )
 from zse import assumptions, tunnel
 from zse.block import is_block
@@ -52,8 +55,8 @@ from zse.tunnel_server import TunnelServer
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from meterstub.hosts.base import Station
-    from meterstub.radio.air import Air, Timer
+    from meterstub.hosts.line_host import Station
+    from meterstub.radio.radio_air import Air, Timer
     from meterstub.radio.radio_memory import NetworkMemory
 
 ENDPOINT: Final = 0x7B
@@ -74,7 +77,7 @@ class _Keys:
         self._secret: EmulatedSecret | None = None
 
     def receive(self, frame: Frame, partner: int, now: float) -> bytes | None:
-        """Take a frame; give the link key where it is established by it."""
+        """Process a frame; return the link key where it is established by it."""
         self.machine.receive(frame, partner, now)
         key = None
         while not isinstance(event := self.machine.next_event(), NeedData):
@@ -97,7 +100,7 @@ class _Keys:
         return key
 
 
-class EmulatedHub:
+class EmulatedHub(StackOwner):
     """A hub; on the air it is the coordinator.
 
     Args:
@@ -105,7 +108,7 @@ class EmulatedHub:
         stations: The devices of the home, by Entity Identifier.
         air: Where it is.
         memory: What it keeps of its network.
-        random_octets: Gives so many octets.
+        random_octets: Returns that many octets.
         channel: Where it forms its network.
     """
 
@@ -148,7 +151,7 @@ class EmulatedHub:
         self._long = LongMessages(self.stack)
 
     def power_on(self, now: float) -> None:
-        """Begin: the network is formed or found again, and the inter-PAN window opens."""
+        """Form the network or find it again, and open the inter-PAN window."""
         self._powered_at = now
         self.stack.hears_raw = True
         self.stack.policy = (
@@ -174,7 +177,7 @@ class EmulatedHub:
             self.stack.resume(now)
 
     def poll(self, now: float) -> None:
-        """Let the devices act on time; what they say goes to whoever has a tunnel."""
+        """Run the devices; what they say goes to whoever has a tunnel."""
         for station in self._stations.values():
             for octets in station.poll():
                 for client in set(self.tunnels.tunnels.values()):
@@ -183,32 +186,32 @@ class EmulatedHub:
 
     # What the stack tells.
 
+    @override
     def network_changed(self, status: NetworkStatus, now: float) -> None:
-        """See `StackOwner`."""
         del status, now
         self.memory.kept.network = self.stack.state
         self.memory.save()
 
+    @override
     def node_changed(self, eui64: int, node_id: int, kind: JoinKind, *, denied: bool) -> None:
-        """See `StackOwner`."""
         del node_id, kind
         if denied:
             self.refused.append(f"{eui64:016X} is not in the Device Log")
         self.memory.save()
 
+    @override
     def key_switched(self, sequence: int) -> None:
-        """See `StackOwner`."""
         del sequence
 
+    @override
     def raw_received(self, frame: RawFrame, source: int, now: float) -> None:
-        """See `StackOwner`."""
         try:
             self._receive_inter_pan(decode_inter_pan(frame.octets), source, now)
         except ProtocolError as error:
             self.refused.append(str(error))
 
+    @override
     def message_received(self, message: Incoming, now: float) -> None:
-        """See `StackOwner`."""
         payload = self._long.receive(message, now)
         if payload is None:
             return
@@ -234,17 +237,17 @@ class EmulatedHub:
         self._act(now)
 
     def _answer_zdo(self, message: Incoming, payload: bytes, now: float) -> None:
-        description = zdo.EndpointDescription(
+        description = zdo_answers.EndpointDescription(
             ENDPOINT,
             SMART_ENERGY_PROFILE,
             ENERGY_SERVICE_INTERFACE,
             (KEY_ESTABLISHMENT, TUNNELING),
             (KEY_ESTABLISHMENT, TUNNELING),
         )
-        facts = zdo.NodeFacts(
+        facts = zdo_answers.NodeFacts(
             self.eui64, COORDINATOR_ID, NodeType.COORDINATOR, 0x1049, [description]
         )
-        found = zdo.answer(message.frame.cluster, payload, facts)
+        found = zdo_answers.answer(message.frame.cluster, payload, facts)
         if found is not None:
             frame = APSFrame(0, found[0], 0, 0, self.stack.next_counter(), found[1], True)
             self._long.send(message.sender_id, frame, now, _ignored, is_encrypted=False)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from typing_extensions import override
+
 from meterlink.events import NeedData
-from meterstub.radio.node import BASIC, EmulatedNode
+from meterstub.radio.zigbee_node import BASIC, EmulatedNode
 from zse import tunnel
 from zse.commands import KEY_ESTABLISHMENT, METERING, TUNNELING, TransferDataToClient
 from zse.tunnel_server import ServerLimits, TunnelServer
@@ -32,26 +34,28 @@ class MainsNode(EmulatedNode):
             first_tunnel_id=self.settings.eui64 & 0xFF,
         )
 
+    @override
     def clusters(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """See `EmulatedNode`."""
         return (BASIC, METERING, TUNNELING, KEY_ESTABLISHMENT), (KEY_ESTABLISHMENT,)
 
+    @override
     def keys_established(self, now: float) -> None:
-        """See `EmulatedNode`; the hub opens the tunnel."""
+        """Do nothing: the hub opens the tunnel."""
 
+    @override
     def network_lost(self, now: float) -> None:
-        """See `EmulatedNode`."""
+        """Do nothing: the hub opens its tunnel anew."""
 
+    @override
     def receive_tunnelling(self, frame: Frame, now: float) -> None:
-        """See `EmulatedNode`."""
         self.tunnels.receive(frame, HUB, now)
 
+    @override
     def carry(self, octets: bytes) -> None:
-        """See `EmulatedNode`."""
         self.tunnels.send_data(octets, HUB)
 
+    @override
     def pump(self, now: float) -> None:
-        """See `EmulatedNode`."""
         self.tunnels.handle_deadline(now)
         while True:
             event = self.tunnels.next_event()
@@ -77,6 +81,6 @@ class MainsNode(EmulatedNode):
 
         self.send_command(outgoing, TUNNELING, now, on_sent=on_sent)
 
+    @override
     def deadlines(self) -> list[float | None]:
-        """See `EmulatedNode`."""
         return [self.tunnels.next_deadline()]

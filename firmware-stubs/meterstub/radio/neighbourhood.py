@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Protocol
 
 from meterstub.radio.ash import ResetCode
-from meterstub.radio.node import EmulatedNode
 from meterstub.radio.radio_faults import RadioFault, RadioFaultKind
+from meterstub.radio.zigbee_node import EmulatedNode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from meterstub.radio.radio import EmulatedRadio
+    from meterstub.radio.emulated_radio import EmulatedRadio
 
 
 class Neighbour(Protocol):
     """What stands on a radio's air: a device, or a hub."""
 
     def power_on(self, now: float) -> None:
-        """Begin."""
+        """Start, as when power comes."""
         ...
 
     def poll(self, now: float) -> None:
@@ -36,11 +36,11 @@ class Neighbourhood:
     Args:
         radio: The radio.
         nodes: The devices.
-        clock: Gives the monotonic seconds that the host has too.
+        clock: Returns the monotonic seconds that the host has too.
         faults: What is to happen.
 
     Attributes:
-        unplug: Takes the radio's line away for so many seconds; set by who made the host.
+        unplug: Closes the radio's line for that many seconds; set by who made the host.
     """
 
     def __init__(
@@ -58,17 +58,17 @@ class Neighbourhood:
         self._is_powered = False
 
     def connection(self) -> EmulatedRadio:
-        """Give the radio to a user of its line."""
+        """Return the radio, for a new user of its line."""
         self.radio.line_taken()
         return self.radio
 
     def receive_message(self, octets: bytes) -> list[bytes]:
-        """Take nothing: a radio's line carries commands, which the radio takes itself."""
+        """Ignore a message: a radio's line carries commands, which the radio reads itself."""
         del octets
         return []
 
     def poll(self) -> list[bytes]:
-        """Let every device act on time; nothing of that comes back here."""
+        """Run every device; nothing of that comes back here."""
         now = self._clock()
         if not self._is_powered:
             self._is_powered = True
@@ -82,11 +82,11 @@ class Neighbourhood:
         return []
 
     def add(self, fault: RadioFault) -> None:
-        """Let a fault happen when its time has come; may be called from any thread."""
+        """Schedule a fault for when its time has come; may be called from any thread."""
         self._faults.append(fault)
 
     def happen(self, fault: RadioFault) -> None:
-        """Let a fault happen now; to be called in the host's thread."""
+        """Cause a fault now; to be called in the host's thread."""
         now, radio = self._clock(), self.radio
         match fault.kind:
             case RadioFaultKind.UNPLUG if self.unplug is not None:

@@ -13,7 +13,7 @@ class RadioFaultKind(enum.Enum):
     """What can happen; the value is the fault's name."""
 
     UNPLUG = "unplug-after"
-    """The line goes away, for so many seconds."""
+    """The line is closed, for that many seconds."""
     RESET = "reset-after"
     """The firmware starts anew by itself."""
     ROTATE_KEY = "rotate-key-after"

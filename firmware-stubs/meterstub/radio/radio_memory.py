@@ -6,13 +6,13 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from meterstub.memory import FileStorage, MemoryDamaged, VolatileStorage
-from meterstub.radio.stack import NetworkState, NodeType
+from meterstub.device_memory import FileStorage, MemoryDamaged, VolatileStorage
+from meterstub.radio.zigbee_stack import NetworkState, NodeType
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from meterstub.memory import Storage
+    from meterstub.device_memory import Storage
 
 FORMAT: Final = "meterstub network memory"
 VERSION: Final = 1

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from typing_extensions import override
+
 from meterlink.events import NeedData
-from meterstub.radio.node import BASIC, EmulatedNode
-from meterstub.radio.stack import Incoming, NetworkStatus, NodeType
+from meterstub.radio.zigbee_node import BASIC, EmulatedNode
+from meterstub.radio.zigbee_stack import Incoming, NetworkStatus, NodeType
 from zse import sleepy, tunnel
 from zse.commands import (
     KEY_ESTABLISHMENT,
@@ -54,42 +56,45 @@ class SleepyNode(EmulatedNode):
         self._awake_until = 0.0
         self._is_polling = False
 
+    @override
     def clusters(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """See `EmulatedNode`."""
         return (BASIC, METERING, KEY_ESTABLISHMENT), (TUNNELING, KEY_ESTABLISHMENT)
 
     def keys_established(self, now: float) -> None:
-        """Ask for a mirror and a tunnel, and begin to sleep."""
+        """Request a mirror and a tunnel, and start to sleep."""
         self._stay_awake(now)
         request = Outgoing(RequestMirror(), self._next_sequence())
         self.send_command(request, METERING, now)
         self.tunnel.open()
         self.air.call_at(now + self.settings.wake_interval_s, self._wake)
 
+    @override
     def network_changed(self, status: NetworkStatus, now: float) -> None:
-        """See `StackOwner`; until keys are established the node asks for what waits."""
+        """Poll the parent as long as keys are not established."""
         super().network_changed(status, now)
         if status is NetworkStatus.UP:
             self._stay_awake(now)
 
+    @override
     def message_received(self, message: Incoming, now: float) -> None:
-        """See `StackOwner`; where there was one frame there may be another."""
+        """Poll the parent again: where there was one frame there may be another."""
         self.stack.poll(now)
         super().message_received(message, now)
 
+    @override
     def network_lost(self, now: float) -> None:
-        """See `EmulatedNode`; a node that looks for its network is awake."""
+        """Wake: a node that looks for its network is awake."""
         del now
         self.stack.is_awake = True
         self._mirror = None
 
+    @override
     def receive_tunnelling(self, frame: Frame, now: float) -> None:
-        """See `EmulatedNode`."""
         self._stay_awake(now)
         self.tunnel.receive(frame, now)
 
+    @override
     def receive_metering(self, frame: Frame, now: float) -> None:
-        """See `EmulatedNode`."""
         self._stay_awake(now)
         match frame.command:
             case RequestMirrorResponse(endpoint_id) if endpoint_id != MIRROR_REFUSED:
@@ -107,12 +112,13 @@ class SleepyNode(EmulatedNode):
             case _:
                 pass
 
+    @override
     def carry(self, octets: bytes) -> None:
-        """See `EmulatedNode`."""
         self.exchange.send_message(octets)
 
+    @override
     def poll(self, now: float) -> None:
-        """See `EmulatedNode`; a node that sleeps acts on what is due all the same."""
+        """Run the device; one that sleeps acts on what is due all the same."""
         super().poll(now)
         if self.exchange.waiting and not self.stack.is_awake and self.is_ready:
             self._rouse(now)
@@ -157,8 +163,8 @@ class SleepyNode(EmulatedNode):
 
     # Carrying.
 
+    @override
     def pump(self, now: float) -> None:
-        """See `EmulatedNode`."""
         self.tunnel.handle_deadline(now)
         self.exchange.handle_deadline(now)
         if not self.stack.is_awake:
@@ -200,6 +206,6 @@ class SleepyNode(EmulatedNode):
 
         return on_sent
 
+    @override
     def deadlines(self) -> list[float | None]:
-        """See `EmulatedNode`."""
         return [self.tunnel.next_deadline(), self.exchange.next_deadline()]

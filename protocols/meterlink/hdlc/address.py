@@ -48,12 +48,12 @@ class HDLCAddress:
 
     @classmethod
     def client(cls, sap: int) -> Self:
-        """Make a client's address, 0 to 127."""
+        """Return a client's address, 0 to 127."""
         return cls(sap)
 
     @classmethod
     def server(cls, logical: int, physical: int | None = None) -> Self:
-        """Make a server's address in the fewest octets that hold it.
+        """Return a server's address in the fewest octets that hold it.
 
         Args:
             logical: The logical device, 0 to 0x3FFF.
@@ -68,7 +68,7 @@ class HDLCAddress:
         return cls(logical, physical, 2 if logical <= 0x7F and physical <= 0x7F else 4)
 
     def encode(self) -> bytes:
-        """Give the octets; the lowest bit of the last one alone is set."""
+        """Return the octets; the lowest bit of the last one alone is set."""
         if self.length_octets == 1:
             return bytes((self.upper << 1 | 1,))
         if self.length_octets == 2:
@@ -109,7 +109,7 @@ class HDLCAddress:
 
 
 def address_octets(octets: bytes | bytearray, start: int) -> int | None:
-    """Find how many octets the address at `start` has, or None where its end is not there yet.
+    """Return how many octets the address at `start` has, or None if its end is not there yet.
 
     Raises:
         FramingError: It has three octets, or more than four.

@@ -127,7 +127,7 @@ class HDLCConnection(abc.ABC):
 
     @property
     def state(self) -> LinkState:
-        """Where the link stands."""
+        """The state of the link."""
         return self._state
 
     @property
@@ -147,15 +147,15 @@ class HDLCConnection(abc.ABC):
 
     @property
     def is_receive_ready(self) -> bool:
-        """Whether this end takes I frames now; if not, it tells the peer by RNR."""
+        """True if this end accepts I frames now; if not, it tells the peer by RNR."""
         return self._receive_ready and self._messages_waiting < RECEIVE_QUEUE_LIMIT
 
     def set_receive_ready(self, *, ready: bool) -> None:
-        """Let the peer send, or hold it off."""
+        """Allow the peer to send, or hold it off by RNR."""
         self._receive_ready = ready
 
     def receive_data(self, data: bytes, now: float) -> None:
-        """Take octets as they were read at `now`."""
+        """Receive octets as they were read at `now`."""
         step = RECEIVE_BUFFER_LIMIT // 2
         for start in range(0, len(data), step):
             self._deframer.receive_data(data[start : start + step])
@@ -165,7 +165,7 @@ class HDLCConnection(abc.ABC):
         self._octet_deadline = now + self._timers.inter_octet_timeout_s if within else None
 
     def next_event(self) -> Event | NeedData:
-        """Give what happened next.
+        """Return the next event.
 
         Raises:
             RemoteProtocolError: The peer broke the protocol; the link is in `REJECTED`.
@@ -195,7 +195,7 @@ class HDLCConnection(abc.ABC):
         self._send.push(self._LLC_SENT + octets)
 
     def data_to_send(self, now: float) -> bytes:
-        """Give the octets to write now, or none; the call counts as having written them."""
+        """Return the octets to write now, or none; the call counts as having written them."""
         frames = self._frames_to_send(now)
         octets = bytearray()
         for frame in frames:
@@ -207,12 +207,12 @@ class HDLCConnection(abc.ABC):
         return bytes(octets)
 
     def next_deadline(self) -> float | None:
-        """Give the time at which `handle_deadline` is due, or None."""
+        """Return the time at which `handle_deadline` is due, or None."""
         due = [at for at in (self._octet_deadline, self._role_deadline()) if at is not None]
         return min(due) if due else None
 
     def handle_deadline(self, now: float) -> None:
-        """Act on whatever is due at `now`."""
+        """Handle whatever is due at `now`."""
         if self._octet_deadline is not None and now >= self._octet_deadline:
             self._octet_deadline = None
             for item in self._deframer.time_out():
@@ -221,45 +221,45 @@ class HDLCConnection(abc.ABC):
 
     @abc.abstractmethod
     def _frames_to_send(self, now: float) -> list[Frame]:
-        """Give the frames of this station's turn, the last with its P or F bit, or none."""
+        """Return the frames of this station's turn, the last with its P or F bit, or none."""
 
     @abc.abstractmethod
     def _sent(self, now: float, *, octets: int) -> None:
-        """Note that a turn went out."""
+        """Record that a turn went out."""
 
     @abc.abstractmethod
     def _role_deadline(self) -> float | None:
-        """Give the time at which the role has something to do."""
+        """Return the time at which the role has something to do, or None."""
 
     @abc.abstractmethod
     def _handle_role_deadline(self, now: float) -> None:
-        """Do it if it is due."""
+        """Handle the role's deadline if it is due at `now`."""
 
     @abc.abstractmethod
     def _receive_unnumbered(self, frame: Frame, before: LinkState, now: float) -> None:
-        """Act on a U frame other than UI, which moved the link on from `before`."""
+        """Handle a U frame other than UI, which moved the link on from `before`."""
 
     @abc.abstractmethod
     def _turn_ended(self, now: float, *, progress: bool) -> None:
-        """Act on a P or F bit that came with a numbered frame or a UI."""
+        """Handle a P or F bit that came with a numbered frame or a UI."""
 
     @abc.abstractmethod
     def _violated(self, frame: Frame, error: RemoteProtocolError) -> None:
-        """Act on a frame that broke the protocol."""
+        """Handle a frame that broke the protocol."""
 
     @abc.abstractmethod
     def _heard(self, now: float) -> None:
-        """Note that an undamaged frame came from the peer."""
+        """Record that an undamaged frame came from the peer."""
 
     @abc.abstractmethod
     def _not_allowed(self, frame: Frame) -> None:
-        """Act on a frame that the state does not allow, beyond refusing it."""
+        """Handle a frame that the state does not allow, beyond reporting it."""
 
     def _follow(self, step: Step) -> None:
         self._state = follow(self._state, step)
 
     def _take(self, item: Frame | RemoteProtocolError, now: float) -> None:
-        """Act on what the deframer gave."""
+        """Handle a frame, or damage, from the deframer."""
         if isinstance(item, DecodeError):
             self._events.append(Refused(item))
             return
@@ -311,7 +311,7 @@ class HDLCConnection(abc.ABC):
             self._turn_ended(now, progress=progress)
 
     def _receive_numbered(self, frame: Frame) -> bool:
-        """Take N(R), and N(S) with its segment; tell whether either brought something new."""
+        """Process N(R), and N(S) with its segment; return whether either brought something new."""
         acknowledged, messages = self._send.acknowledge(frame.receive_sequence)
         self._events.extend(MessageAcknowledged() for _ in range(messages))
         self._peer_busy = frame.kind is FrameKind.RNR
@@ -328,7 +328,7 @@ class HDLCConnection(abc.ABC):
         return accepted or acknowledged > 0
 
     def _deliver(self, octets: bytes, *, unnumbered: bool) -> None:
-        """Hand up a message whose LLC octets are right.
+        """Queue the event of a message whose LLC octets are right.
 
         Either direction's LLC octets pass: some devices send the command's in their responses.
         """
@@ -348,7 +348,7 @@ class HDLCConnection(abc.ABC):
         self._events.append(MessageReceived(octets[LLC_OCTETS:], unnumbered=unnumbered))
 
     def _own_numbered_turn(self, *, may_start: bool) -> list[Frame]:
-        """Give this turn's I frames, the last with P or F set, or none."""
+        """Return this turn's I frames, the last with P or F set, or none."""
         if self._peer_busy or not (may_start or self._send.is_within_message):
             return []
         taken = self._send.take()
@@ -371,7 +371,7 @@ class HDLCConnection(abc.ABC):
         return frames
 
     def _supervisory(self) -> Frame:
-        """Give the S frame that says how this end stands, with P or F set."""
+        """Return the S frame that states N(R) and readiness, with P or F set."""
         kind = FrameKind.RR if self.is_receive_ready else FrameKind.RNR
         if kind is FrameKind.RR and self._send_reject and self._receive.has_gap:
             kind = FrameKind.REJ

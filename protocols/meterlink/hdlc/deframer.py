@@ -43,11 +43,11 @@ class Deframer:
 
     @property
     def is_within_frame(self) -> bool:
-        """Whether more octets are needed to complete what has begun."""
+        """True if more octets are needed to complete a frame that has begun."""
         return len(self._buffer.lstrip(_FLAGS)) > 0
 
     def receive_data(self, data: bytes) -> None:
-        """Take octets as they were read.
+        """Receive octets as they were read.
 
         Raises:
             LocalProtocolError: `next_frame` was not called until None, and the buffer is full.
@@ -59,7 +59,7 @@ class Deframer:
         self._buffer += data
 
     def next_frame(self) -> Frame | RemoteProtocolError | None:
-        """Give the next frame, what was wrong with octets thrown away, or None for not yet.
+        """Return the next frame, the error of octets that were discarded, or None for not yet.
 
         The errors are returned: FramingError and ChecksumError for damage, DecodeError for an
         undamaged frame that makes no sense.
@@ -84,7 +84,7 @@ class Deframer:
         return None
 
     def time_out(self) -> list[Frame | RemoteProtocolError]:
-        """Give up what is incomplete, after the inter-octet time-out.
+        """Discard what is incomplete, after the inter-octet time-out.
 
         Returns:
             What was wrong, and any whole frame found behind a false flag.
@@ -109,7 +109,7 @@ class Deframer:
         return found
 
     def reset(self) -> None:
-        """Forget everything held."""
+        """Discard everything held."""
         self._buffer.clear()
         self._resynchronising = False
 
@@ -133,14 +133,14 @@ class Deframer:
         self._resynchronising = False
 
     def _drop_flag(self) -> bool:
-        """Drop the flag that began nothing good; tell whether this damage is a new one."""
+        """Drop the flag that began no good frame; return whether this damage is a new one."""
         del self._buffer[:1]
         is_new = not self._resynchronising
         self._resynchronising = True
         return is_new
 
     def _whole_frame(self) -> bytes | None:
-        """Give the octets between the flags, or None where they are not all there.
+        """Return the octets between the flags, or None if they are not all there.
 
         Raises:
             RemoteProtocolError: What follows the flag is not, or no more, a frame.

@@ -126,7 +126,7 @@ class Frame:
 
 
 def frame_kind(control: int) -> FrameKind:
-    """Tell the kind of frame from its control field.
+    """Return the kind of frame that a control field states.
 
     Raises:
         DecodeError: The control field is undefined or not implemented.

@@ -62,7 +62,7 @@ class LinkParameters:
                 raise ValueError(msg)
 
     def agreed_with(self, peer: LinkParameters) -> LinkParameters:
-        """Give what holds for this station when the other one has `peer`."""
+        """Return the parameters in force for this station when the other one has `peer`."""
         return LinkParameters(
             min(self.information_octets_tx, peer.information_octets_rx),
             min(self.information_octets_rx, peer.information_octets_tx),
@@ -133,7 +133,7 @@ def _parameter(identifier: int, value: int, octets: int) -> bytes:
 
 
 def _value(octets: bytes, offset: int) -> tuple[bytes, int]:
-    """Give the value of the identifier-length-value at `offset`, and where the next begins."""
+    """Return the value of the identifier-length-value at `offset`, and where the next begins."""
     if offset + 2 > len(octets):
         raise _error("ends within an identifier and length", offset)
     start = offset + 2

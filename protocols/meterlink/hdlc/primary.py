@@ -57,7 +57,7 @@ class PrimaryStation(HDLCConnection):
         self._turn_octets = 0
 
     def connect(self) -> None:
-        """Ask for a connection with the next `data_to_send`.
+        """Request a connection with the next `data_to_send`.
 
         Raises:
             LocalProtocolError: There is one, or one is being made or ended.
@@ -88,7 +88,7 @@ class PrimaryStation(HDLCConnection):
         super().send_message(octets)
 
     def receive_data(self, data: bytes, now: float) -> None:
-        """Take octets as they were read at `now`; an answer under way puts off the time-out."""
+        """Receive octets as they were read at `now`; an answer under way puts off the time-out."""
         super().receive_data(data, now)
         self._turn_octets += len(data)
         expected = self._agreed.window_rx * (self._agreed.information_octets_rx + _FRAME_OVERHEAD)
@@ -110,7 +110,7 @@ class PrimaryStation(HDLCConnection):
 
     @property
     def _owes_acknowledgement(self) -> bool:
-        """Whether the peer would take a message for lost if the connection ended now."""
+        """True if the peer would take a message for lost if the connection ended now."""
         return self._state is LinkState.CONNECTED and self._has_accepted
 
     def _connected_turn(self, now: float) -> list[Frame]:
@@ -128,10 +128,10 @@ class PrimaryStation(HDLCConnection):
         self._deadline = now + octets * self._timers.octet_time_s + self._timers.response_timeout_s
 
     def _heard(self, now: float) -> None:
-        """Nothing hangs on it: the response time-out follows the octets."""
+        """Do nothing: the response time-out follows the octets."""
 
     def _not_allowed(self, frame: Frame) -> None:
-        """Nothing is owed: the frame answers a turn that was given up."""
+        """Do nothing: the frame answers a turn that was given up."""
 
     def _role_deadline(self) -> float | None:
         if self._deadline is not None:
@@ -151,7 +151,7 @@ class PrimaryStation(HDLCConnection):
             self._statistics.retransmissions += 1
 
     def _count_failure(self) -> bool:
-        """Count one more fruitless turn; tell whether another may be tried."""
+        """Count one more turn without progress; return whether another may be tried."""
         self._retries += 1
         if self._retries <= self._timers.retries:
             return True

@@ -69,7 +69,7 @@ class SecondaryStation(HDLCConnection):
         ]
 
     def _sent(self, now: float, *, octets: int) -> None:
-        """Nothing is awaited: the primary station recovers what is lost."""
+        """Do nothing: the primary station recovers what is lost."""
 
     def _heard(self, now: float) -> None:
         self._heard_at = now
@@ -131,7 +131,7 @@ class SecondaryStation(HDLCConnection):
         )
 
     def _reject(self, frame: Frame, reason: Rejection) -> None:
-        """Stand in frame rejection until the primary station connects or disconnects."""
+        """Enter frame rejection until the primary station connects or disconnects."""
         self._rejection = encode_rejection(
             frame.control,
             send_state=self._send.send_state,

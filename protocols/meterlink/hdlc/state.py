@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class LinkState(enum.Enum):
-    """Where a link stands."""
+    """State of a link."""
 
     DISCONNECTED = "disconnected"
     CONNECTING = "connecting"
@@ -30,7 +30,7 @@ class Direction(enum.Enum):
 
 
 class Lapse(enum.Enum):
-    """What moves a link without a frame."""
+    """Events that move a link without a frame."""
 
     NO_RESPONSE = "no response after the last retry"
     INACTIVITY = "inactivity time-out"
@@ -42,6 +42,31 @@ Step = tuple[Direction, FrameKind] | Lapse
 _S: Final = Direction.SENT
 _R: Final = Direction.RECEIVED
 _EXCHANGED: Final = (FrameKind.I, FrameKind.RR, FrameKind.RNR, FrameKind.REJ, FrameKind.UI)
+
+# Theory of operation.
+#
+# The link runs in normal response mode, two-way alternate: the primary station (the agent) has
+# the line, passes the turn with the P bit of its last frame, and gets it back with the F bit of
+# the secondary's (the device's) last frame. Three things move a link: a U frame sent, a U frame
+# received, and a lapse. I, RR, RNR, REJ and UI leave the state as it is; they are in the table
+# because some states allow them and others do not.
+#
+# One table serves both ends. A row holds what either role may do in that state; which kinds a
+# role may receive at all is in COMMANDS and RESPONSES. So "never for this station" and "not now"
+# stay two refusals.
+#
+# What always holds:
+#
+# - A step that is not in the table changes nothing. `follow` raises before a frame is encoded,
+#   or before a received one is looked into: on sending that is the caller's mistake, on receiving
+#   the frame is refused and the link goes on.
+# - Every way into CONNECTED, a repeated SNRM too, sets both windows to zero, so that V(S), V(R)
+#   and V(A) begin equal at both ends. An SNRM or UA whose parameters cannot be read does not
+#   connect.
+# - REJECTED is left by SNRM, DISC, DM or a lapse, never by a numbered frame: after a violation
+#   the two ends disagree about sequence numbers, and only a new connection makes them agree. The
+#   secondary station answers every poll with the same FRMR until then.
+# - CONNECTING and DISCONNECTING wait for an answer, and NO_RESPONSE ends both.
 
 TRANSITIONS: Final[Mapping[LinkState, Mapping[Step, LinkState]]] = {
     LinkState.DISCONNECTED: {
@@ -101,7 +126,7 @@ RESPONSES: Final = frozenset({FrameKind.UA, FrameKind.DM, FrameKind.FRMR, *_EXCH
 
 
 def follow(state: LinkState, step: Step) -> LinkState:
-    """Give the state that follows `state`.
+    """Return the state that follows `state`.
 
     Raises:
         LocalProtocolError: `step` is not allowed in `state`; the receive path turns it into a

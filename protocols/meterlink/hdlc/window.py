@@ -43,6 +43,34 @@ class NumberedSegment:
     is_repeated: bool
 
 
+# Theory of operation.
+#
+# Sequence numbers count modulo 8. The send window keeps them as distances from V(A), the oldest
+# frame that is not acknowledged:
+#
+#     V(A)                    V(S) = V(A) + sent         V(A) + ever_sent      V(A) + size
+#     |  out in this turn     |  out in an earlier turn  |  not out yet        |
+#
+# `sent` is never more than `ever_sent`, that never more than `size`, and that never more than 7.
+# As fewer than eight frames are ever outstanding, an N(R) names one place in that row and no
+# other; one beyond `ever_sent` acknowledges what was never sent and breaks the protocol.
+#
+# Turns make recovery simple. When the peer passes the turn it has seen all of ours, so whatever
+# its N(R) leaves open is lost. `rewind` sets `sent` to 0 at the end of each turn of the peer, and
+# the next turn begins at V(A) again; a REJ does the same earlier. `ever_sent` stays: the frames
+# may have arrived and only their acknowledgement been lost, and an N(R) for them is still right.
+# A number that goes out again carries the same octets, so the receiver drops a repetition by its
+# number alone.
+#
+# Messages outlive segments. How a message is cut depends on what the connection negotiated, so
+# `reset` drops the segments and keeps the messages, and a message that was not acknowledged to
+# its last segment starts again from its first.
+#
+# The receive window takes V(R) and nothing else. What is out of sequence is dropped and noted as
+# a gap; the sender repeats from there, so one buffer and one number are the whole of its state.
+# While it holds part of a message, this station starts none of its own.
+
+
 class SendWindow:
     """Messages on their way to the peer.
 
@@ -75,12 +103,12 @@ class SendWindow:
 
     @property
     def has_outstanding(self) -> bool:
-        """Whether frames were sent and not acknowledged."""
+        """True if frames were sent and not acknowledged."""
         return self._sent > 0
 
     @property
     def is_within_message(self) -> bool:
-        """Whether the oldest message is partly sent."""
+        """True if the oldest message is partly sent."""
         return self._ever_sent > 0 or self._acknowledged_of_first > 0
 
     def reset(self, *, information_octets: int, size: int) -> None:
@@ -97,7 +125,7 @@ class SendWindow:
         self._size = size
 
     def clear(self) -> None:
-        """Give up every message."""
+        """Discard every message."""
         self._messages.clear()
         self.reset(information_octets=self._information_octets, size=self._size)
 
@@ -106,7 +134,7 @@ class SendWindow:
         self._messages.append(octets)
 
     def take(self) -> list[NumberedSegment]:
-        """Give the segments that the window lets go now; they count as sent."""
+        """Return the segments that fit the window now; they count as sent."""
         taken = []
         while self._sent < self._size and self._fill():
             taken.append(
@@ -119,7 +147,7 @@ class SendWindow:
         return taken
 
     def acknowledge(self, receive_sequence: int) -> tuple[int, int]:
-        """Take an N(R).
+        """Process an N(R).
 
         Returns:
             How many frames, and how many whole messages, it acknowledges.
@@ -155,7 +183,7 @@ class SendWindow:
         self._sent = 0
 
     def _fill(self) -> bool:
-        """Cut the next message where no segment waits; tell whether one does."""
+        """Segment the next message if no segment waits; return whether one does."""
         if self._sent < len(self._segments):
             return True
         if self._segmented == len(self._messages):
@@ -189,12 +217,12 @@ class ReceiveWindow:
 
     @property
     def is_within_message(self) -> bool:
-        """Whether segments of an unfinished message are held."""
+        """True if segments of an unfinished message are held."""
         return len(self._received) > 0
 
     @property
     def has_gap(self) -> bool:
-        """Whether a frame out of sequence came since the last one in sequence."""
+        """True if a frame out of sequence came since the last one in sequence."""
         return self._has_gap
 
     def reset(self) -> None:
@@ -205,11 +233,11 @@ class ReceiveWindow:
         self._is_whole = False
 
     def forget_gap(self) -> None:
-        """Take the gap as reported, so that it is reported once."""
+        """Mark the gap as reported, so that it is reported once."""
         self._has_gap = False
 
     def accept(self, send_sequence: int, information: bytes, *, is_last: bool) -> bool:
-        """Take one I frame; what is out of sequence is dropped.
+        """Process one I frame; what is out of sequence is dropped.
 
         Returns:
             Whether it was in sequence.
@@ -234,7 +262,7 @@ class ReceiveWindow:
         return True
 
     def take_message(self) -> bytes | None:
-        """Give the message that the last accepted frame completed, LLC octets included."""
+        """Return the message that the last accepted frame completed, LLC octets included."""
         if not self._is_whole:
             return None
         octets = bytes(self._received)

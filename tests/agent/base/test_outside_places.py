@@ -31,12 +31,12 @@ from keyrig.keys.certificate_authority import CertificationOrder
 from keyrig.keys.given_certificates import certificates_in
 from keyrig.keys.store_opening import open_keystore
 from keyrig.run import radio_inspection as radios
-from keyrig.run.emulation import commissioned_at
 from keyrig.run.inventory_facts import read_inventory
 from keyrig.run.radio_inspection import RadioPort, restore
 from keyrig.session.conformance import check_file
 from keyrig.transports.zigbee.radio_standings import read_standings
-from meterstub.memory import decode_state
+from keyrig_emulation.commissioning_mark import commissioned_at
+from meterstub.device_memory import decode_state
 from meterstub.radio.radio_memory import NetworkMemory
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from agent.ledger.writer import kill_at_write
 from firmware_stubs.support import Bench, Role, SettableClock
 from keyrig.delivery.returned_answers import answer_document, document_name
 from keyrig.domain.states import BatchRule, LocalCommandState
-from meterstub.memory import FileStorage
+from meterstub.device_memory import FileStorage
 
 from .field import BATCHES, DS, KA, NOON, Site
 

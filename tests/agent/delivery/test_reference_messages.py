@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyrig.ledger.local_commands import LocalCommand
-    from meterstub.device import EmulatedDevice
+    from meterstub.emulated_device import EmulatedDevice
 
 pytestmark = [pytest.mark.reference, needs(REFERENCE_MESSAGES)]
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from authorities import DEVICE
 from dccstub import DCCBoxed, Faults, InventoryDevice, KeyFolder, StandInOptions
 from dccstub.key_folder import HeldCertificate
-from dccstub.options import DCCParties
+from dccstub.stand_in_options import DCCParties
 from dccstub.web_services import SERVICE_OF, WebService
 from duis import signatures
 from duis.credentials import (
@@ -28,17 +28,17 @@ from firmware_stubs.support import DS, ENTITIES, KA, PKI, TOP_UP, Credential, Se
 from gbcs import protection, use_cases
 from gbcs.message import Message
 from gbcs.roles import DeviceType, RemotePartyRole
-from meterstub.device import EmulatedDevice
-from meterstub.factory import manufacture
-from meterstub.memory import DeviceMemory, VolatileStorage
+from meterstub.device_factory import manufacture
+from meterstub.device_memory import DeviceMemory, VolatileStorage
+from meterstub.emulated_device import EmulatedDevice
 from meterstub.trust_anchor_cells import CELLS, ROOT_CELL
 
 if TYPE_CHECKING:
-    from dccstub.http_messages import HTTPReply
+    from dccstub.web_services import HTTPReply
     from duis.requests import RequestBody
     from gbcs.entity import EntityIdentifier
     from gbcs.security_credentials import TrustAnchorCellIdentifier
-    from meterstub.options import DeviceOptions
+    from meterstub.device_options import DeviceOptions
 
 Role = RemotePartyRole
 BROKER = ENTITIES[Role.ACCESS_CONTROL_BROKER]

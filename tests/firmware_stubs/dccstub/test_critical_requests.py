@@ -8,7 +8,7 @@ import pytest
 
 from authorities import DEVICE
 from dccstub import Fault
-from dccstub.options import CertificateHashForm, FutureDatedAlertForm
+from dccstub.stand_in_options import CertificateHashForm, FutureDatedAlertForm
 from duis.alerts import DCCAlertMessage, DeviceAlertMessage, SecurityCredentialsUpdated
 from duis.requests import (
     CommissionDeviceSynchroniseClock,
@@ -28,7 +28,7 @@ from gbcs.certificates import GBCSCertificate
 from gbcs.message import Message
 from gbcs.roles import DeviceType, KeyUsage
 from gbcs.security_credentials import StatusCode, UpdateDeviceCertificateResponseCode
-from meterstub.options import CertificateTime, DeviceOptions
+from meterstub.device_options import CertificateTime, DeviceOptions
 
 LATER = datetime(2026, 9, 1, tzinfo=UTC)
 

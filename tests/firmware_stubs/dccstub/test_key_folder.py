@@ -9,8 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from authorities import DEVICE, REFERENCE_KEYSTORE, needs
 from dccstub import DCCBoxed, StandInOptions
-from dccstub.bundle import key_bundle
-from dccstub.key_folder import HeldCertificate, KeyFolder, KeyFolderUnusable
+from dccstub.key_folder import HeldCertificate, KeyFolder, KeyFolderUnusable, key_bundle
 from firmware_stubs.dccstub.bench import BROKER, PARTIES, SUPPLIER, Role, StandInBench
 from firmware_stubs.support import DS, cell
 from gbcs.entity import EntityIdentifier

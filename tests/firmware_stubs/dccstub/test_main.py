@@ -12,11 +12,11 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from authorities import DEVICE
 from dccstub.__main__ import emulated_devices, main
-from dccstub.smki import SEARCH_PATH
+from dccstub.smki_repository import SEARCH_PATH
 from duis.smki import CertificateSearchRequest, build_smki
 from firmware_stubs.dccstub.bench import BROKER, StandInBench
 from firmware_stubs.support import DS
-from meterstub.memory import DeviceMemory, FileStorage, MemoryDamaged
+from meterstub.device_memory import DeviceMemory, FileStorage, MemoryDamaged
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +46,7 @@ def folders(tmp_path: Path) -> tuple[Path, Path]:
 def test_stand_in_says_where_it_is_and_ends_on_a_signal(folders: tuple[Path, Path]) -> None:
     api_key = folders[0] / "api-key"
     api_key.write_text("from a file\n", encoding="ascii")
-    command = [sys.executable, "-m", "dccstub", *map(str, folders), *PORTS]
+    command = [sys.executable, "-m", "dccstub", *map(str, folders), *PORTS, "--json"]
     with subprocess.Popen(
         [*command, f"--api-key-file={api_key}"], stdout=subprocess.PIPE, text=True
     ) as process:

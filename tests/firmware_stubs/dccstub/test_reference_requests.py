@@ -18,7 +18,7 @@ import pytest
 
 from authorities import REFERENCE_KEYSTORE, SHARED, Authorities, needs
 from dccstub import DCCBoxed, InventoryDevice, KeyFolder
-from dccstub.broker import payload_of
+from dccstub.access_control_broker import payload_of
 from dccstub.web_services import SERVICE_OF
 from duis import signatures
 from duis.credentials import (
@@ -44,8 +44,8 @@ from gbcs.keys import public_octets
 from gbcs.message import Message
 from gbcs.roles import DeviceType, RemotePartyRole
 from gbcs.security_credentials import StatusCode, UpdateCredentialsCommand
-from meterstub.device import EmulatedDevice
-from meterstub.memory import DeviceMemory, VolatileStorage
+from meterstub.device_memory import DeviceMemory, VolatileStorage
+from meterstub.emulated_device import EmulatedDevice
 
 if TYPE_CHECKING:
     from duis.requests import Request

@@ -7,7 +7,7 @@ import pytest
 
 from authorities import DEVICE
 from dccstub import Fault
-from dccstub.faults import ENTITY_BOMB_OCTETS
+from dccstub.stand_in_faults import ENTITY_BOMB_OCTETS
 from dccstub.web_services import SERVICE_OF, WebService
 from duis.header import RequestIdentifier
 from duis.requests import (
@@ -23,7 +23,7 @@ from duis.requests import (
 from duis.service_references import CommandVariant
 from duis.values import SMIStatus
 from firmware_stubs.dccstub.bench import BROKER, OPERATOR, SUPPLIER, Role, StandInBench
-from firmware_stubs.dccstub.test_own_commands import change_of_supplier, handover
+from firmware_stubs.dccstub.test_request_commands import change_of_supplier, handover
 from firmware_stubs.support import DS, ENTITIES, KA, cell
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType, RemotePartyRole

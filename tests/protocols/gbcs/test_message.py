@@ -264,7 +264,9 @@ PADDED = {
     "Grouping Header: content: a length that is not minimal, at octet 33": (
         GROUPING.replace("020500", "8200020500") + "00"
     ),
-    "signature: a length that is not minimal, at octet 36": (GROUPING + "8140" + SIGNATURE.hex()),
+    "signature: signature: a length that is not minimal, at octet 36": (
+        GROUPING + "8140" + SIGNATURE.hex()
+    ),
 }
 
 

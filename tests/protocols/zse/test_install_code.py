@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from zigpy.util import aes_mmo_hash
 
 from gbcs.errors import LocalProtocolError
-from zse.install_code import check_sum, link_key_of
+from zse.install_code import check_sum, link_key_of, matyas_meyer_oseas
 
 CODE = bytes.fromhex("83FED3407A939723A5C639B26916D505")
 CHECK_SUM = bytes.fromhex("C3B5")
@@ -27,3 +30,8 @@ def test_a_code_that_was_read_wrong_is_refused() -> None:
 def test_another_length_is_refused(octets: int) -> None:
     with pytest.raises(LocalProtocolError, match=f"not {octets}"):
         link_key_of(bytes(octets))
+
+
+@given(st.binary(max_size=100))
+def test_the_hash_is_zigpys(message: bytes) -> None:
+    assert matyas_meyer_oseas(message) == aes_mmo_hash(message).serialize()

@@ -23,9 +23,8 @@ from zigpy.zcl.clusters.general import Basic
 
 from keyrig.base.errors import RadioRefused
 from keyrig.transports.zigbee.smart_energy_ezsp import ENDPOINT, SmartEnergyRadio
-from zse import clusters
-from zse.clusters import SMART_ENERGY_PROFILE, KeyEstablishment, Tunneling
-from zse.commands import METERING
+from zse.clusters import SMART_ENERGY_PROFILE
+from zse.commands import KEY_ESTABLISHMENT, METERING, TUNNELING
 
 ENERGY_SERVICE_INTERFACE: Final = 0x0500
 """What a hub is within the profile. Source: ZSE 1.4, 5.4."""
@@ -34,12 +33,8 @@ RESTING_POLICY: Final = (
 )
 """Nobody joins; who has a link key and missed a network key is given it."""
 JOINING_POLICY: Final = RESTING_POLICY | t.EzspDecisionBitmask.ALLOW_JOINS
-SE_CLUSTERS_IN: Final = (Basic.cluster_id, KeyEstablishment.cluster_id)
-SE_CLUSTERS_OUT: Final = (
-    Tunneling.cluster_id,
-    KeyEstablishment.cluster_id,
-    METERING,
-)
+SE_CLUSTERS_IN: Final = (Basic.cluster_id, KEY_ESTABLISHMENT)
+SE_CLUSTERS_OUT: Final = (TUNNELING, KEY_ESTABLISHMENT, METERING)
 
 
 class PacketListener(Protocol):
@@ -77,7 +72,6 @@ class SmartEnergyApplication(ControllerApplication):
     """
 
     def __init__(self, config: dict[str, Any], listener: PacketListener) -> None:
-        clusters.register()
         super().__init__(config)
         self._listener: PacketListener | None = listener
         self._smart_energy: SmartEnergyRadio | None = None
@@ -90,7 +84,7 @@ class SmartEnergyApplication(ControllerApplication):
                 profile=SMART_ENERGY_PROFILE,
                 device_type=ENERGY_SERVICE_INTERFACE,
                 device_version=0,
-                input_clusters=[*SE_CLUSTERS_IN, Tunneling.cluster_id],
+                input_clusters=[*SE_CLUSTERS_IN, TUNNELING],
                 output_clusters=list(SE_CLUSTERS_OUT),
             )
         )

@@ -16,13 +16,13 @@ from keyrig.base.clock import monotonic
 from keyrig.base.observing import unobserved
 from keyrig.config.places import places_of
 from keyrig.config.rig_file import parse_rig
-from keyrig.keys.lab_pki import RegisteringAuthority, TestCertificationAuthority, initialise
+from keyrig.keys.lab_pki import initialise
 from keyrig.ledger.ledger import Ledger
-from keyrig.run.emulation import EmulatedDevices
 from keyrig.run.rig_run import run
 from keyrig.run.wiring import assembled
-from meterstub.device import EmulatedDevice
-from meterstub.memory import DeviceMemory, FileStorage
+from keyrig_emulation.emulated_rig import EmulatedDevices
+from meterstub.device_memory import DeviceMemory, FileStorage
+from meterstub.emulated_device import EmulatedDevice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -149,12 +149,10 @@ class BoxedHome:
     def _made(self, keys: Any) -> dict[EntityIdentifier, EmulatedDevice]:
         rig = self._rig("stand-in", '{ url = "emulated:", framing = "hdlc" }')
         directory = self.path / "behind-the-stand-in"
-        authority = RegisteringAuthority(TestCertificationAuthority.of(keys, os.urandom), keys)
         EmulatedDevices(
             rig,
             directory=directory,
             store=keys,
-            authority=authority,
             clock=self.clock,
             observe=unobserved,
         ).make()

@@ -11,7 +11,7 @@ import pytest
 
 from agent.transports.dcc.boxed_home import ESME, HCALCS, NOW, BoxedHome
 from authorities import Authorities
-from dccstub.options import FutureDatedAlertForm
+from dccstub.stand_in_options import FutureDatedAlertForm
 from gbcs.use_cases import MessageCode
 from keyrig.base.errors import RigFileInvalid, SettingsError
 from keyrig.config.rig_file import parse_rig

@@ -15,7 +15,7 @@ from keyrig.transports.line.gfi_link import GFILink
 from keyrig.transports.line.hdlc_link import HDLCLink
 from meterlink.hdlc import HDLCAddress, LinkParameters, Timers
 from meterstub.hosts import Framing, LineHost, PtyHost, Station, TCPHost
-from meterstub.hosts.base import LineOptions
+from meterstub.hosts.line_host import LineOptions
 
 LONG = bytes(range(250)) * 16  # 4,000 octets
 QUICK = Timers(response_timeout_s=0.3, poll_interval_s=0.02, inter_octet_timeout_s=0.2)

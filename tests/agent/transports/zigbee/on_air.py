@@ -17,14 +17,15 @@ from keyrig.transports.zigbee.radio_role import RoleSettings
 from keyrig.transports.zigbee.radio_thread import Radio
 from keyrig.transports.zigbee.zigbee_link import ZigBeeLink
 from meterstub.hosts import PtyHost, TCPHost
-from meterstub.hosts.base import LineOptions
-from meterstub.radio.air import Air, Conditions
+from meterstub.hosts.line_host import LineOptions
+from meterstub.radio.emulated_radio import EmulatedRadio
+from meterstub.radio.ezsp_handlers import RadioKind
 from meterstub.radio.mains_node import MainsNode
 from meterstub.radio.neighbourhood import Neighbourhood
-from meterstub.radio.node import NodeSettings
-from meterstub.radio.radio import EmulatedRadio, RadioKind
+from meterstub.radio.radio_air import Air, Conditions
 from meterstub.radio.radio_memory import NetworkMemory
 from meterstub.radio.sleepy_node import SleepyNode
+from meterstub.radio.zigbee_node import NodeSettings
 from zse.install_code import link_key_of
 
 if TYPE_CHECKING:

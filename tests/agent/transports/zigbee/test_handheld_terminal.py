@@ -17,11 +17,12 @@ from keyrig.transports.zigbee.radio_role import RoleSettings
 from keyrig.transports.zigbee.radio_thread import Radio
 from keyrig.transports.zigbee.zigbee_link import ZigBeeLink
 from meterstub.hosts import PtyHost
-from meterstub.hosts.base import LineOptions
-from meterstub.radio.air import Air, Conditions
+from meterstub.hosts.line_host import LineOptions
+from meterstub.radio.emulated_radio import EmulatedRadio
+from meterstub.radio.ezsp_handlers import RadioKind
 from meterstub.radio.hub_node import EmulatedHub
 from meterstub.radio.neighbourhood import Neighbourhood
-from meterstub.radio.radio import EmulatedRadio, RadioKind
+from meterstub.radio.radio_air import Air, Conditions
 from meterstub.radio.radio_faults import RadioFault, RadioFaultKind
 from meterstub.radio.radio_memory import NetworkMemory
 from zse import assumptions

@@ -21,9 +21,9 @@ from keyrig.base.errors import (
 from keyrig.transports.zigbee.hub_radio import Hub
 from keyrig.transports.zigbee.radio_role import RadioState, RoleSettings
 from keyrig.transports.zigbee.radio_thread import Radio
-from meterstub.radio.air import Conditions
+from meterstub.radio.radio_air import Conditions
 from meterstub.radio.radio_faults import RadioFault, RadioFaultKind
-from meterstub.radio.stack import JoinPolicy
+from meterstub.radio.zigbee_stack import JoinPolicy
 
 from .on_air import CODE, ESME, GSME, KEY, STRANGER, Home, message
 

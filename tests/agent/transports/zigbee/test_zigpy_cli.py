@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from meterstub.radio.stack import WELL_KNOWN_KEY
+from meterstub.radio.zigbee_stack import WELL_KNOWN_KEY
 
 from .on_air import ESME, GSME, Home
 

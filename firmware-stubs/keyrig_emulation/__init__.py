@@ -1,0 +1,1 @@
+"""The bridge by which keyrig, which finds it by entry point, hosts a rig's emulated devices."""
