@@ -163,12 +163,12 @@ class RunAccepted(Document):
 
 
 class RunOptions(Document):
-    """What was asked for."""
+    """What was asked for; earlier versions had fewer options."""
 
-    devices: tuple[Eui, ...] = Field(examples=[[]])
-    execute_at: Instant | None = Field(examples=[None])
-    cancel: bool
-    accept_clock: bool
+    devices: tuple[Eui, ...] = Field(default=(), examples=[[]])
+    execute_at: Instant | None = Field(default=None, examples=[None])
+    cancel: bool = False
+    accept_clock: bool = False
     all_or_nothing: bool = False
 
 

@@ -205,7 +205,7 @@ def test_error_that_nobody_foresaw_says_nothing_of_the_inside(
         raise ZeroDivisionError("a secret of the inside")
 
     with serving(home) as served, capture_logs() as logs:
-        monkeypatch.setattr("keyrig.api.device_routes.due_document", explode)
+        monkeypatch.setattr("keyrig.api.device_routes.DueDocument.of", explode)
         answer = served.client.get("/api/v1/duties")
         assert [each["event"] for each in logs] == ["unexpected error"]
         found = problem_in(answer)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from keyrig.base.clock import instant_text
 from keyrig.base.errors import RigFileInvalid
 from keyrig.config.rig_file import LineSettings, ZigBeeSettings, parse_rig
 from keyrig.transports.zigbee.radio_standings import RadioStandings, read_standings
@@ -110,7 +111,7 @@ def test_how_radios_stand_is_kept_and_a_killed_agent_leaves_none_in_use(tmp_path
     standings("run-started", run="r")
     assert [name for name, _ in heard] == ["radio", "network", "node-state", "run-started"]
     (found,) = read_standings(path, is_driven=True).values()
-    assert (found["state"], found["pan_id"], found["since"]) == ("up", "1A62", now.isoformat())
+    assert (found["state"], found["pan_id"], found["since"]) == ("up", "1A62", instant_text(now))
     assert found["devices"] == {"00-DB": "tunnel open"}
     (left,) = read_standings(path, is_driven=False).values()
     assert (left["state"], left["last_state"], left["devices"]) == ("not in use", "up", {})
