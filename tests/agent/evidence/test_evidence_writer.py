@@ -19,9 +19,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 
-from agent.report.forging import bodies, changed, duty_of, flip, forged, reasons, verdict_of
+from agent.report.forging import (
+    bodies,
+    changed,
+    duty_of,
+    flip,
+    forged,
+    of_kind,
+    reasons,
+    verdict_of,
+)
 from keyrig.base.errors import EvidenceBroken, KeyStoreError
 from keyrig.cli import run_cli
+from keyrig.config.rig_file import emulated_home_text
 from keyrig.documents.evidence_document import BODIES, schema_text
 from keyrig.evidence.evidence_check import Proof
 from keyrig.evidence.evidence_file import read_evidence
@@ -119,6 +129,26 @@ def test_file_of_a_version_that_wrote_instants_otherwise_still_holds(octets: byt
     verdict = verdict_of(forged(told))
     assert reasons(verdict) == ""
     assert verdict.holds
+
+
+def test_deadline_at_the_end_of_a_day_is_that_of_the_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEYRIG_HOME", str(tmp_path / "home"))
+    rig, output = tmp_path / "rig.toml", tmp_path / "file"
+    readings = '\n[rules.readings]\nday_counting = "calendar-days"\n'
+    rig.write_text(emulated_home_text() + readings, encoding="utf-8")
+    assert run_cli(["run", str(rig), "--device", HCALCS]) == 0
+    assert run_cli(["report", "last", "--format", "evidence", "--output", str(output)]) == 0
+    told = bodies(output.read_bytes())
+    (duty,) = of_kind(told, "duty")
+    assert duty["deadline"].endswith("T23:59:59.999Z")
+    assert reasons(verdict_of(forged(told))) == ""
+    # An earlier version wrote the last microsecond of the day.
+    duty["deadline"] = duty["deadline"].replace("999Z", "999999+00:00")
+    assert reasons(verdict_of(forged(told))) == ""
+    duty["deadline"] = duty["deadline"].replace("59.999999", "58.999999")
+    assert "another clause or deadline" in reasons(verdict_of(forged(told)))
 
 
 def test_checking_loads_no_database_no_server_and_no_transport(home: Path) -> None:
