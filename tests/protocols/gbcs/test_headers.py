@@ -132,8 +132,10 @@ def test_trailers_hold_signature_and_mac() -> None:
         (
             read_grouping_header,
             "DF090100",
-            "Grouping Header: originator_counter: cut short: 1 octets of 8 are there, "
-            "at octet 3 (00)",
+            (
+                "Grouping Header: originator_counter: cut short: 1 octets of 8 are there, "
+                "at octet 3 (00)"
+            ),
         ),
         (
             read_grouping_header,
