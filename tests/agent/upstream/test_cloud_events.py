@@ -71,7 +71,7 @@ def test_event_has_the_form_that_upstreams_rely_on() -> None:
         "source": SOURCE,
         "type": "uk.keyrig.duty-outcome.v1",
         "subject": "00-DB-12-00-00-00-00-01",
-        "time": "2026-11-20T12:00:00Z",
+        "time": "2026-11-20T12:00:00.000Z",
         "datacontenttype": "application/json",
         "dataschema": "urn:keyrig:event:duty-outcome:1",
         "sequence": "00000000000000000042",
