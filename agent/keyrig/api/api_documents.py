@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from gbcs.roles import DeviceType
-from keyrig.api.problem_documents import Problem
+from keyrig.api.problem_documents import TYPE_PREFIX, Problem
 from keyrig.api.request_bodies import OperationId
 from keyrig.documents.certificate_document import CertificateDocument
 from keyrig.documents.certification_document import TakenCertificate, WaitingRequestDocument
@@ -31,8 +31,25 @@ DeliveryState = Literal[
 ]
 
 
+_NOT_RECORDED: Final = {
+    "type": f"{TYPE_PREFIX}unknown",
+    "title": "",
+    "status": 500,
+    "detail": "",
+    "code": "unknown",
+    "step": "",
+    "cause": "",
+    "hint": "",
+}
+
+
+def _recorded(found: Any) -> Any:
+    """Return a problem as the ledger has it, whichever version recorded it."""
+    return {**_NOT_RECORDED, **found} if isinstance(found, dict) else found
+
+
 ProblemPart = Annotated[
-    Problem | None,
+    Annotated[Problem, BeforeValidator(_recorded)] | None,
     Field(description="Why it could not be carried through.", examples=[None]),
 ]
 Operation = Annotated[OperationId, Field(examples=[RUN_EXAMPLE])]

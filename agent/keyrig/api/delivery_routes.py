@@ -33,7 +33,6 @@ from keyrig.api.api_responses import (
 from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream
 from keyrig.api.json_bodies import document_router
 from keyrig.api.operations import INTERRUPTED
-from keyrig.api.problem_documents import Problem
 from keyrig.api.request_bodies import (
     DELIVERY_EXAMPLE,
     ENTITY_PATTERN,
@@ -426,17 +425,18 @@ def _document(service: Service, delivery_id: str) -> DeliveryDocument:
         batch = _batch(service, delivery_id)
         commands = ledger.local_commands.commands(batch.id)
         operation = _last_operation(service, batch)
-    problem = operation.problem if operation else None
-    return DeliveryDocument(
-        **dict(_summary(service, batch, commands, operation)),
-        problem=None if problem is None else Problem.model_validate(problem),
-        stoppable=operation is not None and service.operations.is_running(operation.id),
-        commands=tuple(
-            DeliveredCommand.of_batch(
-                command, answer=answer_document(command).decode() if command.answer else None
-            )
-            for command in commands
-        ),
+    return DeliveryDocument.model_validate(
+        {
+            **dict(_summary(service, batch, commands, operation)),
+            "problem": operation.problem if operation else None,
+            "stoppable": operation is not None and service.operations.is_running(operation.id),
+            "commands": [
+                DeliveredCommand.of_batch(
+                    command, answer=answer_document(command).decode() if command.answer else None
+                )
+                for command in commands
+            ],
+        }
     )
 
 
