@@ -88,9 +88,13 @@ check-docs: $(VENV)/dev.stamp  ## Say what the documents show that is not so any
 changelog: $(VENV)/dev.stamp  ## Show what the fragments in changelog.d make together.
 	@$(BIN)/towncrier build --draft --version next
 
+# All but pkcs11, which has to be compiled. The extras name each other: keyrig is no requirement
+# of its own.
+RUN_EXTRAS := dcc run serve upstream verify zigbee
+
 lock: $(VENV)/dev.stamp  ## Make the lock files anew from pyproject.toml.
-	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --allow-unsafe --output-file requirements.lock --extra build pyproject.toml
-	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --allow-unsafe --output-file requirements-dev.lock --extra build --extra dev --extra pkcs11 pyproject.toml
+	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --unsafe-package keyrig --output-file requirements.lock --extra build $(RUN_EXTRAS:%=--extra %) pyproject.toml
+	$(BIN)/pip-compile --quiet --strip-extras --generate-hashes --no-emit-index-url --no-emit-find-links --unsafe-package keyrig --output-file requirements-dev.lock --extra build --extra dev --extra pkcs11 $(RUN_EXTRAS:%=--extra %) pyproject.toml
 
 clean:  ## Remove what was made here.
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -23,6 +23,7 @@ from sqlalchemy import Engine, event
 import conformance_bench
 import radio_bench
 import serve_bench
+import start_up_bench
 import upstream_bench
 from gbcs.entity import EntityIdentifier
 from gbcs.keys import SharedSecrets
@@ -347,7 +348,14 @@ def serve() -> Iterator[dict[str, Any]]:
             yield figure(name, value, "s")
 
 
-PARTS = (messages, conformance, runs, ledger, upstream, serve)
+def start_up() -> Iterator[dict[str, Any]]:
+    for name, used in start_up_bench.start_up_figures().items():
+        yield figure(f"processor time of {name}", used, "s")
+        if budget := start_up_bench.BUDGETS_S.get(name):
+            yield figure(f"  its budget of {budget:g} s over it", budget / used, "ratio", 1.0)
+
+
+PARTS = (start_up, messages, conformance, runs, ledger, upstream, serve)
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ from keyrig.keys.given_certificates import certificates_in
 from keyrig.keys.issued_certificates import IssuedCertificates
 from keyrig.keys.store_opening import open_rig_keystore
 from keyrig.run.certificates_taken_in import TakenIn, take_in
-from keyrig.run.certification_requests import waiting_requests
+from keyrig.run.waiting_requests import waiting_requests
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from keyrig.config.rig_file import Rig
     from keyrig.keys.given_certificates import GivenCertificate
     from keyrig.ledger.ledger import Ledger
-    from keyrig.run.certification_requests import WaitingRequest
+    from keyrig.run.waiting_requests import WaitingRequest
 
 _GIVEN: Final = "the certificates given"
 

@@ -24,9 +24,9 @@ from keyrig.api.request_bodies import ENTITY_EXAMPLE, ENTITY_PATTERN, entity_of
 from keyrig.base.device_locks import holder_of
 from keyrig.config.rig_file import EMULATED, ServiceSettings, ZigBeeSettings
 from keyrig.documents.plan_document import ExplanationDocument, PlanDocument
-from keyrig.run.outlook import explanations_of, outlook_of
+from keyrig.run.outlook import outlook_of
+from keyrig.run.radio_standings import read_standings
 from keyrig.run.rig_locks import is_driven
-from keyrig.transports.zigbee.radio_standings import read_standings
 
 if TYPE_CHECKING:
     from fastapi import APIRouter
@@ -223,4 +223,4 @@ def _explained(service: Service, served: ServedRig, text: str) -> ExplanationDoc
     outlook = outlook_of(
         served.places(), now=service.clock(), only=[entity], ledger=service.ledgers.reading
     )
-    return ExplanationDocument.of(outlook.rules.edition, explanations_of(outlook))
+    return ExplanationDocument.of(outlook)

@@ -78,11 +78,13 @@ def show(event: str) -> int:
 def deliver(target: str | None, within_s: float, *, as_json: bool) -> int:
     """Tell upstreams what waits, at once; exit code 5 says that something still does."""
     from keyrig.cli.watching import watching
+    from keyrig.config.needed_extras import require_of_upstreams
     from keyrig.config.places import ledger_path
     from keyrig.config.settings import load_settings
     from keyrig.upstream.publishing_wait import report_upstream
 
     settings = load_settings()
+    require_of_upstreams(settings)
     only = None if target is None else frozenset({_named(settings, target)})
     with watching(as_json=as_json) as observe:
         is_reported = report_upstream(

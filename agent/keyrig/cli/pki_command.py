@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from keyrig.keys.key_store import KeyStore
     from keyrig.keys.lab_pki import CopyReport
     from keyrig.keys.pem_keys import Passphrase
-    from keyrig.run.certification_requests import WaitingRequest
+    from keyrig.run.waiting_requests import WaitingRequest
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -317,7 +317,7 @@ def requests_command(folder: Path | None, *, as_json: bool) -> None:
     from keyrig.documents.certification_document import WaitingRequestDocument
     from keyrig.keys.authority_by_hand import write_request
     from keyrig.ledger.ledger import Ledger
-    from keyrig.run.certification_requests import waiting_requests
+    from keyrig.run.waiting_requests import waiting_requests
 
     waiting: tuple[WaitingRequest, ...] = ()
     if ledger_path().exists():
@@ -394,7 +394,8 @@ def void_command(key_identifier: str, reason: str, *, as_json: bool) -> None:
     from keyrig.config.places import ledger_path
     from keyrig.documents.certification_document import WaitingRequestDocument
     from keyrig.ledger.ledger import Ledger
-    from keyrig.run.certification_requests import void, waiting_requests
+    from keyrig.run.certification_requests import void
+    from keyrig.run.waiting_requests import waiting_requests
 
     if not reason.strip():
         raise SettingsError("--reason", "nothing is said", "say why the request is given up")

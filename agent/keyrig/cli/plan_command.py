@@ -55,21 +55,19 @@ def _explain(rig: Path | None, texts: tuple[str, ...], *, as_json: bool) -> int:
     from keyrig.base.clock import utc_now
     from keyrig.config.places import places_of
     from keyrig.config.rig_file import load_rig
-    from keyrig.run.outlook import explanations_of, outlook_of
+    from keyrig.documents.plan_document import ExplanationDocument, explanations_of
+    from keyrig.run.outlook import outlook_of
 
     opened = load_rig(rig)
     only = parse_devices(texts, option="--explain")
     opened.require(only)
     outlook = outlook_of(places_of(opened), now=utc_now(), only=only)
-    explanations = explanations_of(outlook)
     if as_json:
-        from keyrig.documents.plan_document import ExplanationDocument
-
-        click.echo(ExplanationDocument.of(outlook.rules.edition, explanations).to_json())
+        click.echo(ExplanationDocument.of(outlook).to_json())
         return 0
     from keyrig.cli.explanation_lines import explanation_lines
 
-    for each in explanations:
+    for each in explanations_of(outlook):
         for line in explanation_lines(each):
             click.echo(line)
         click.echo()

@@ -73,6 +73,7 @@ def run(
     """
     from keyrig.base.clock import utc_now
     from keyrig.cli.watching import watching
+    from keyrig.config.needed_extras import require_of_upstreams
     from keyrig.config.places import places_of
     from keyrig.config.rig_file import load_rig
     from keyrig.config.settings import load_settings
@@ -87,6 +88,7 @@ def run(
     only = parse_devices(device_texts)
     opened.require(only)
     settings = load_settings()
+    require_of_upstreams(settings)
     with ExitStack() as stack:
         observe = stack.enter_context(watching(as_json=as_json))
         if dry_run:

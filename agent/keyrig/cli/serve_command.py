@@ -48,11 +48,13 @@ def serve(rigs: tuple[Path, ...], listening: str | None, *, openapi: bool, as_js
     from keyrig.api.api_service import Service
     from keyrig.api.server import Server, alone, listen
     from keyrig.cli.watching import watching
+    from keyrig.config.needed_extras import require_of_upstreams
     from keyrig.config.places import home_directory
 
     # The event loop waits for the interpreter as long as each thread of a run may keep it.
     sys.setswitchinterval(SWITCH_S)
     settings, home = _settings(listening), home_directory().absolute()
+    require_of_upstreams(settings)
     files = rigs or tuple(home / Path(path).expanduser() for path in settings.serve.rigs)
     with watching(as_json=as_json), alone(home):
         _tell_exposure(home)

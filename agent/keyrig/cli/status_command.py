@@ -33,16 +33,16 @@ def show(
 ) -> int:
     """Print a rig's duties; changes nothing."""
     from keyrig.base.clock import utc_now
-    from keyrig.cli.watching import show_plan, watching
+    from keyrig.cli.watching import show_plan, showing
     from keyrig.config.places import places_of
     from keyrig.config.rig_file import load_rig
     from keyrig.run.outlook import outlook_of
+    from keyrig.run.radio_standings import read_standings
     from keyrig.run.rig_locks import is_driven
-    from keyrig.transports.zigbee.radio_standings import read_standings
 
     opened = load_rig(rig)
     opened.require(only)
-    with watching(as_json=as_json) as observe:
+    with showing(as_json=as_json) as observe:
         places = places_of(opened)
         outlook = outlook_of(places, now=utc_now(), only=only, observe=observe)
         standings = read_standings(places.radio_standings, is_driven=is_driven(places))

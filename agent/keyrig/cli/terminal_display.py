@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from rich.console import Console
+    from rich.status import Status
 
     from gbcs.entity import EntityIdentifier
     from keyrig.domain.smi_status import Standing
@@ -58,7 +59,7 @@ class TerminalDisplay:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._status = console.status("")
+        self._status: Status | None = None
         self._waiting = False
 
     def __call__(self, event_type: str, /, **fields: Any) -> None:
@@ -75,6 +76,10 @@ class TerminalDisplay:
         self._console.print(text, highlight=False, soft_wrap=True)
 
     def _wait_for(self, text: str | None) -> None:
+        if self._status is None:
+            if text is None:
+                return
+            self._status = self._console.status("")
         if text is not None:
             self._status.update(f"[dim]{escape(text)}[/dim]")
         if (text is not None) != self._waiting:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-
-import structlog
 
 from keyrig.base.clock import second_text, utc_now
 from keyrig.cli.terminal_display import JSONLines, TerminalDisplay, plan_table
@@ -20,8 +17,25 @@ if TYPE_CHECKING:
 
 
 @contextmanager
+def showing(*, as_json: bool) -> Iterator[Observer]:
+    """Give the observer that prints to standard output, for commands that only read."""
+    if as_json:
+        yield JSONLines(sys.stdout, utc_now)
+        return
+    display = TerminalDisplay(console())
+    try:
+        yield display
+    finally:
+        display.close()
+
+
+@contextmanager
 def watching(*, as_json: bool) -> Iterator[Observer]:
     """Give the observer that prints to standard output; logs go to standard error."""
+    import logging
+
+    import structlog
+
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
@@ -38,14 +52,8 @@ def watching(*, as_json: bool) -> Iterator[Observer]:
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     try:
-        if as_json:
-            yield JSONLines(sys.stdout, utc_now)
-            return
-        display = TerminalDisplay(console())
-        try:
-            yield display
-        finally:
-            display.close()
+        with showing(as_json=as_json) as observe:
+            yield observe
     finally:
         structlog.reset_defaults()
 

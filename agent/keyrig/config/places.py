@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from keyrig.base.errors import SettingsError
+from keyrig.base.private_files import make_folder
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -46,13 +49,9 @@ def make_home(home: Path) -> None:
     Raises:
         SettingsError: It cannot be made.
     """
-    from keyrig.base.private_files import make_folder  # noqa: PLC0415 - not for --help
-
     try:
         make_folder(home)
     except OSError as error:
-        from keyrig.base.errors import SettingsError  # noqa: PLC0415 - not needed as a rule
-
         raise SettingsError(
             f"home {home}",
             f"cannot be made: {error.strerror}",

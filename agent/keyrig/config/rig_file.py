@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-import tomlkit
 from pydantic import (
     AfterValidator,
     Discriminator,
@@ -73,7 +72,7 @@ class LineSettings(StrictModel):
     framing: Literal["hdlc", "gfi"]
     baud: Annotated[int, Field(ge=300, le=4_000_000)] = DEFAULT_BAUD
     timeout_s: Annotated[float, Field(gt=0, le=86_400)] = DEFAULT_TIMEOUT_S
-    hdlc: HDLCAddresses = HDLCAddresses()
+    hdlc: HDLCAddresses = Field(default_factory=HDLCAddresses)
 
 
 def _install_code(value: str) -> str:
@@ -156,7 +155,7 @@ class RadioSettings(StrictModel):
     baud: Annotated[int, Field(ge=300, le=4_000_000)] = 115_200
     flow_control: Literal["hardware", "software"] | None = None
     channel: Annotated[int, Field(ge=11, le=26)] = 15
-    emulated: EmulatedAir = EmulatedAir()
+    emulated: EmulatedAir = Field(default_factory=EmulatedAir)
 
     @model_validator(mode="after")
     def _handheld_knows_its_hub(self) -> RadioSettings:
@@ -282,11 +281,11 @@ class Rig(StrictModel):
     """A rig: its devices, in the order of the file, and the parties around them."""
 
     rig: RigSettings
-    pki: PKISettings = PKISettings()
+    pki: PKISettings = Field(default_factory=PKISettings)
     certification: CertificationSettings | None = None
-    dcc: DCCParties = DCCParties()
-    home: Home = Home()
-    rules: RuleSettings = RuleSettings()
+    dcc: DCCParties = Field(default_factory=DCCParties)
+    home: Home = Field(default_factory=Home)
+    rules: RuleSettings = Field(default_factory=RuleSettings)
     radio: dict[Name, RadioSettings] = Field(default_factory=dict)
     device: Annotated[tuple[RigDevice, ...], Field(min_length=1)]
 
@@ -407,6 +406,9 @@ class Rig(StrictModel):
             if url is not None or device["link"].get("zigbee") in radios:
                 device.setdefault("commissioned_at", commissioned_at.isoformat())
                 device.pop("faults", None)
+        # Writing TOML takes 9 ms to load, and only who hosts emulated devices writes a rig file.
+        import tomlkit  # noqa: PLC0415 - as said
+
         return tomlkit.dumps(values)
 
     def said(

@@ -341,17 +341,19 @@ class DeliverSettings(StrictModel):
 class Settings(StrictModel):
     """Everything that can be set; every key may be left out."""
 
-    serve: Annotated[ServeSettings, Field(description="The API, `keyrig serve`.")] = ServeSettings()
-    deliver: Annotated[DeliverSettings, Field(description="Field mode, `keyrig deliver`.")] = (
-        DeliverSettings()
+    serve: ServeSettings = Field(
+        default_factory=ServeSettings, description="The API, `keyrig serve`."
     )
-    duis: Annotated[DUISSettings, Field(description="DUIS documents.")] = DUISSettings()
+    deliver: DeliverSettings = Field(
+        default_factory=DeliverSettings, description="Field mode, `keyrig deliver`."
+    )
+    duis: DUISSettings = Field(default_factory=DUISSettings, description="DUIS documents.")
     upstream: dict[Name, UpstreamSettings] = Field(
         default_factory=dict,
         description="Whom events are told: one table for each, [upstream.NAME].",
     )
-    outbox: Annotated[OutboxSettings, Field(description="The outbox, `keyrig outbox`.")] = (
-        OutboxSettings()
+    outbox: OutboxSettings = Field(
+        default_factory=OutboxSettings, description="The outbox, `keyrig outbox`."
     )
     dcc_boxed: Annotated[
         DCCBoxedSettings | None, Field(description="DCC Boxed, where there is one.")

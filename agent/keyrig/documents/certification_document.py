@@ -18,10 +18,10 @@ from keyrig.documents.document_model import (
     Sha256,
     TextOrNull,
 )
-from keyrig.keys.authority_by_hand import request_file
+from keyrig.keys.certification_order import request_file
 
 if TYPE_CHECKING:
-    from keyrig.run.certification_requests import WaitingRequest
+    from keyrig.run.waiting_requests import WaitingRequest
 
 _FOLDER: Final = "/var/lib/keyrig/requests/bench-3"
 _FILE: Final = f"{_FOLDER}/00db1234567890a0-ds.43ba393f3fd5e196.csr.pem"

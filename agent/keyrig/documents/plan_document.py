@@ -24,11 +24,12 @@ from keyrig.documents.fact_document import FactValue, SaidFact
 from keyrig.domain.device_facts import Outcome
 from keyrig.domain.known_facts import FactName
 from keyrig.domain.smi_status import SMIStatus
+from keyrig.duties.explain import explain
 from keyrig.duties.plan import DutyState
 from keyrig.duties.rules import Actor, StepKind
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
     from keyrig.duties.explain import Explanation
     from keyrig.duties.plan import Duty, Plan
     from keyrig.ledger.ledger import Ledger
-    from keyrig.run.certification_requests import WaitingRequest
+    from keyrig.run.outlook import Outlook
+    from keyrig.run.waiting_requests import WaitingRequest
 
 EDITION_EXAMPLE: Final = "SEC H5.33-H5.40, consultation draft"
 
@@ -223,6 +225,20 @@ class ExplainedDuty(DutyStanding):
         )
 
 
+def explanations_of(outlook: Outlook) -> list[Explanation]:
+    """Return the explanation of every duty of a rig's plan, in its order."""
+    return [
+        explain(
+            outlook.rules,
+            duty,
+            outlook.records[duty.device],
+            outlook.attempts.of(duty.device, duty.requirement),
+            outlook.statuses[duty.device],
+        )
+        for duty in outlook.plan.duties
+    ]
+
+
 class ExplanationDocument(Document):
     """Duties of devices, explained."""
 
@@ -231,9 +247,10 @@ class ExplanationDocument(Document):
     duties: tuple[ExplainedDuty, ...]
 
     @classmethod
-    def of(cls, edition: str, explanations: Iterable[Explanation]) -> ExplanationDocument:
-        """Return the document of duties that are explained, in their order."""
-        return cls(edition=edition, duties=tuple(map(ExplainedDuty.of, explanations)))
+    def of(cls, outlook: Outlook) -> ExplanationDocument:
+        """Return the explanation of every duty of a rig's plan, in its order."""
+        duties = tuple(map(ExplainedDuty.of, explanations_of(outlook)))
+        return cls(edition=outlook.rules.edition, duties=duties)
 
 
 class DueDuty(Document):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from gbcs.certificates import CertificateProfile, GBCSCertificate
@@ -19,7 +20,6 @@ from gbcs.protection import describe
 from gbcs.use_cases import MessageCode, command_protection, decode_payload, response_protection
 from keyrig.domain.states import ExchangeOutcome
 from keyrig.evidence.evidence_key import fingerprint
-from keyrig.evidence.evidence_requests import ServiceRequests
 from keyrig.evidence.evidence_signers import DeviceSigners, signers_of
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
     from keyrig.documents.evidence_document import AlertBody, ExchangeBody
     from keyrig.evidence.evidence_file import EvidenceFile
+    from keyrig.evidence.evidence_requests import ServiceRequests
 
 _REASON_CHARACTERS = 300
 
@@ -79,6 +80,7 @@ class Messages:
     """
 
     def __init__(self, file: EvidenceFile, roots: Collection[str] | None) -> None:
+        self._file = file
         self._organisations = file.certificates
         self._signers = DeviceSigners(file.device_certificates)
         self.roots = [
@@ -89,9 +91,15 @@ class Messages:
         ]
         self._authorities = [c for c in file.certificates if c.profile.is_authority]
         self._trusted: dict[GBCSCertificate, bool] = {}
-        self._requests = ServiceRequests(file, self.is_trusted)
         self._answered_to_dcc: dict[tuple[EntityIdentifier, EntityIdentifier], tuple[int, int]] = {}
         self.findings: list[Finding] = []
+
+    @cached_property
+    def _requests(self) -> ServiceRequests:
+        # They are XML, whose libraries come with an extra and take 60 ms to load.
+        from keyrig.evidence.evidence_requests import ServiceRequests  # noqa: PLC0415 - as said
+
+        return ServiceRequests(self._file, self.is_trusted)
 
     def is_trusted(self, certificate: GBCSCertificate) -> bool:
         """Say whether a certificate leads to a root in the file."""
@@ -165,7 +173,8 @@ class Messages:
             raise WrongEntity(f"{describe(header)} is of no use case that a duty needs")
         if command_protection(decoded.value).signature:
             self._require_trusted(signers_of(command, self._organisations), header)
-        self._requests.check_signed(exchange)
+        if self._file.service_documents:
+            self._requests.check_signed(exchange)
         return Seen(
             exchange=exchange,
             header=header,

@@ -24,14 +24,14 @@ from keyrig.base.errors import (
     AuthorityUnavailable,
     FileInvalid,
 )
-from keyrig.keys.certificate_authority import Later
+from keyrig.keys.certification_order import Later
 from keyrig.keys.given_certificates import GIVEN_MAXIMUM_OCTETS, certificates_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from keyrig.keys.certificate_authority import CertificationOrder
+    from keyrig.keys.certification_order import CertificationOrder
     from keyrig.keys.given_certificates import GivenCertificate
 
 EXIT_CERTIFIED: Final = 0

@@ -15,19 +15,18 @@ from keyrig.base.errors import AuthorityUnavailable, LockUnusable, SettingsError
 from keyrig.base.lock_files import open_lock, take_lock
 from keyrig.base.private_files import SHARED_FOLDER, make_folder
 from keyrig.base.whole_files import write_whole
-from keyrig.keys.certificate_authority import Later
+from keyrig.keys.certification_order import REQUEST_PEM, Later, request_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
     from pathlib import Path
 
-    from keyrig.keys.certificate_authority import CertificationOrder
+    from keyrig.keys.certification_order import CertificationOrder
     from keyrig.keys.given_certificates import GivenCertificate
 
 LIST_FILE: Final = "requests.txt"
 LOCK_FILE: Final = ".requests.lock"
-_PEM: Final = ".csr.pem"
 _DER: Final = ".csr.der"
 _TRIAL_OCTETS: Final = 32 * 1024
 """More than the requests of a visit take, with their list."""
@@ -71,11 +70,6 @@ class ByHandAuthority:
         return Later(f"to be certified by hand: {file}", str(self.folder))
 
 
-def request_file(folder: Path, stem: str) -> Path:
-    """Return the file that has a request in PEM."""
-    return folder / f"{stem}{_PEM}"
-
-
 def write_request(folder: Path, order: CertificationOrder) -> None:
     """Write one request as PEM and DER, and its line in the list.
 
@@ -83,7 +77,7 @@ def write_request(folder: Path, order: CertificationOrder) -> None:
         AuthorityUnavailable: The folder cannot be written.
     """
     decoded = x509.load_der_x509_csr(order.request)
-    forms = ((_PEM, decoded.public_bytes(Encoding.PEM)), (_DER, order.request))
+    forms = ((REQUEST_PEM, decoded.public_bytes(Encoding.PEM)), (_DER, order.request))
     try:
         make_folder(folder, SHARED_FOLDER)
         with _alone(folder):
@@ -105,7 +99,7 @@ def remove_request(folder: Path, stem: str) -> None:
     try:
         with _alone(folder):
             # By the file that goes last it is found again where this is cut off.
-            for suffix in (_DER, _PEM):
+            for suffix in (_DER, REQUEST_PEM):
                 (folder / f"{stem}{suffix}").unlink(missing_ok=True)
             if (folder / LIST_FILE).exists():
                 _write_list(folder, _listed(folder))
@@ -149,10 +143,10 @@ def _listed(folder: Path) -> dict[str, str]:
         lines = (folder / LIST_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return {}
-    listed = (line.partition(f"{_PEM}: ") for line in lines)
+    listed = (line.partition(f"{REQUEST_PEM}: ") for line in lines)
     return {stem: line for stem, _, line in listed if line and request_file(folder, stem).exists()}
 
 
 def _write_list(folder: Path, lines: dict[str, str]) -> None:
-    text = "".join(f"{stem}{_PEM}: {line}\n" for stem, line in sorted(lines.items()))
+    text = "".join(f"{stem}{REQUEST_PEM}: {line}\n" for stem, line in sorted(lines.items()))
     write_whole(folder / LIST_FILE, text.encode(), "the list of certification requests")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gbcs.certificates import GBCSCertificate
-    from keyrig.keys.certificate_authority import CertificationOrder
+    from keyrig.keys.certification_order import CertificationOrder
     from keyrig.keys.given_certificates import GivenCertificate
     from keyrig.keys.key_store import KeyStore
 

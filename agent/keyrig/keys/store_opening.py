@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keyrig.base.errors import KeyStoreError
+from keyrig.base.installed_extras import require_extra
 from keyrig.base.outside_files import Unreadable, read_octets
 from keyrig.base.zip_files import ZIP_BEGINS
 from keyrig.keys.dcc_boxed_store import DCCBoxedKeyStore
@@ -49,23 +50,15 @@ def open_rig_keystore(
         passphrase: Asked for the passphrase of an encrypted key when it is first used.
 
     Raises:
-        KeyStoreError: There is no such folder or file, a token cannot be used, or what tokens
-            need is not installed.
+        KeyStoreError: There is no such folder or file, or a token cannot be used.
+        SettingsError: What tokens need is not installed.
     """
     files = open_keystore(home / settings.keystore, passphrase)
     if not settings.token:
         return files
-    try:
-        # An optional part of the installation, which rigs without tokens are spared.
-        from keyrig.keys.mixed_store import MixedKeyStore  # noqa: PLC0415 - as said
-        from keyrig.keys.pkcs11_tokens import TokenPlace, token_at  # noqa: PLC0415 - as said
-    except ModuleNotFoundError as error:
-        if error.name != "pkcs11":
-            raise
-        raise KeyStoreError(
-            "[[pki.token]] needs python-pkcs11, which is not installed; "
-            "run `pip install 'keyrig[pkcs11]'`"
-        ) from None
+    require_extra("pkcs11", f"token {settings.token[0].token} of [[pki.token]]")
+    from keyrig.keys.mixed_store import MixedKeyStore  # noqa: PLC0415 - of the extra pkcs11
+    from keyrig.keys.pkcs11_tokens import TokenPlace, token_at  # noqa: PLC0415 - as above
 
     def place(token: TokenSettings) -> TokenPlace:
         return TokenPlace(

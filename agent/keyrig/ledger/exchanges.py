@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select, update
 
-from gbcs.message import Message
 from keyrig.base.errors import LedgerRefused
 from keyrig.domain.states import ExchangeOutcome
 from keyrig.ledger.schema import alerts, exchanges
@@ -190,15 +189,8 @@ class Exchanges:
         )
         return found[-1] if found else None
 
-    def last_answer_to_the_dcc(
-        self, device: EntityIdentifier, recipient: EntityIdentifier
-    ) -> int | None:
-        """Give the counter of the last verified answer to a command that the DCC made itself.
-
-        Args:
-            device: Who answered.
-            recipient: Whom of the DCC the answer was for.
-        """
+    def answers_to_the_dcc(self, device: EntityIdentifier) -> tuple[bytes, ...]:
+        """Return a device's verified answers to commands that the DCC made, newest first."""
         query = (
             select(exchanges.c.response)
             .where(
@@ -209,11 +201,7 @@ class Exchanges:
             .order_by(exchanges.c.id.desc())
         )
         with self._database.reading() as connection:
-            for (response,) in connection.execute(query):
-                header = Message.parse(response).header
-                if header.recipient == recipient:
-                    return header.originator_counter
-        return None
+            return tuple(connection.execute(query).scalars())
 
     def alerts_of(self, device: EntityIdentifier) -> tuple[Alert, ...]:
         """Give the alerts of a device, oldest first."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-import structlog
 from sqlalchemy import insert, select, update
 
 from keyrig.domain.device_facts import aware_utc
@@ -20,8 +19,6 @@ _EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00Z")
 _MILLISECOND: Final = timedelta(milliseconds=1)
 _BURST: Final = timedelta(seconds=1)
 """How far a burst of reservations may run ahead of the clock before that is logged."""
-
-_log = structlog.get_logger(__name__)
 
 
 class Counters:
@@ -63,7 +60,10 @@ class Counters:
                 )
         behind = (counter - milliseconds) * _MILLISECOND
         if behind > _BURST:
-            _log.warning(
+            # It takes 30 ms to load, which whoever only reads the ledger is spared.
+            import structlog  # noqa: PLC0415 - as said
+
+            structlog.get_logger(__name__).warning(
                 "clock behind the last counter",
                 originator=str(originator),
                 behind_s=behind.total_seconds(),

@@ -10,13 +10,8 @@ from gbcs.errors import CertificateRejected
 from gbcs.keys import public_octets
 from gbcs.printable import printable
 from keyrig.domain.key_changes import KeyChange, KeyChangeState
-from keyrig.run.certification_requests import (
-    AWAITING,
-    order_of,
-    record_issued,
-    remove_left_files,
-    waiting_requests,
-)
+from keyrig.run.certification_requests import record_issued, remove_left_files
+from keyrig.run.waiting_requests import AWAITING, order_of, waiting_requests
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keyrig.base.clock import utc_now
+from keyrig.config.needed_extras import require_of_rig
 from keyrig.config.rig_file import LineSettings, ServiceSettings, ZigBeeSettings
 from keyrig.run.hosting import hosted_devices
+from keyrig.run.radio_standings import RadioStandings
 from keyrig.transports.line.gfi_link import GFILink
 from keyrig.transports.line.hdlc_link import HDLCLink
-from keyrig.transports.zigbee.radio_standings import RadioStandings
 from meterlink.hdlc.address import HDLCAddress
 
 if TYPE_CHECKING:
@@ -61,8 +62,12 @@ def ways_to_devices(
         observe: Is told what happens.
         only: The devices to reach; all where empty.
         clock: Gives the present instant.
+
+    Raises:
+        SettingsError: What a way needs is not installed.
     """
     rig = places.rig
+    require_of_rig(rig, only)
     with ExitStack() as stack:
         urls: Mapping[EntityIdentifier, str] = {}
         radio_urls: Mapping[str, str] = {}

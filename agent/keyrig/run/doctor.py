@@ -14,8 +14,10 @@ from gbcs.errors import KeyrigError
 from keyrig.base.clock import monotonic, second_text
 from keyrig.base.device_locks import holder_of
 from keyrig.base.errors import KeyStoreError, RadioError, RigError, RigFileInvalid, SettingsError
+from keyrig.base.installed_extras import is_installed
 from keyrig.base.lock_files import open_lock, take_lock
 from keyrig.base.private_files import exposure_of
+from keyrig.config.needed_extras import lacks_of_rig
 from keyrig.config.rig_file import LineSettings, ServiceSettings
 from keyrig.domain.clock_trust import judge_clock
 from keyrig.keys.lab_pki import check
@@ -25,9 +27,9 @@ from keyrig.run.asking import askable, framing_of
 from keyrig.run.device_links import link_to
 from keyrig.run.outlook import outlook_of
 from keyrig.run.preflight import NeedRule
+from keyrig.run.radio_standings import read_standings
 from keyrig.run.rig_locks import is_driven
 from keyrig.run.rig_organisations import preflight_of
-from keyrig.transports.zigbee.radio_standings import read_standings
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterator
@@ -91,12 +93,17 @@ def examine(
         is_asking: The devices are about to be asked, which opens their ports and radios.
     """
     yield _home(places.home)
+    lacks = tuple(lacks_of_rig(places.rig, only))
+    for lack in lacks:
+        yield Finding("extras", Health.BAD, str(lack))
     store = yield from _keys(places, now)
     yield from _ledger(places, now)
     if store is not None:
         yield from _needs(places, store, now, only)
     if not is_asking:
         yield from _ports(places, only)
+    if lacks:
+        return
     asked = askable(places.rig, only) if is_asking else ()
     yield from _radios(places, {getattr(device.link, "zigbee", "") for device in asked})
     yield from _dcc_boxed(places)
@@ -293,8 +300,8 @@ def _dcc_boxed(places: Places) -> Iterator[Finding]:
 def _radios(places: Places, about_to_start: Collection[str]) -> Iterator[Finding]:
     """Ask each radio what it is; one that is used now or in a moment is left alone."""
     if not places.rig.radio:
-        version = metadata.version("zigpy")
-        yield Finding("radio", Health.NOTE, f"zigpy {version}; no device of a rig uses a radio")
+        what = f"zigpy {metadata.version('zigpy')}" if is_installed("zigbee") else "no extra zigbee"
+        yield Finding("radio", Health.NOTE, f"{what}; no device of a rig uses a radio")
         return
     driven = is_driven(places)
     standings = read_standings(places.radio_standings, is_driven=is_driven(places))

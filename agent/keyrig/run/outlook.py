@@ -11,12 +11,11 @@ from keyrig.domain.clock_trust import clock_event, judge_clock
 from keyrig.domain.device_facts import LedgerFacts
 from keyrig.domain.known_facts import DeviceRecord, KnownFact, fold, news
 from keyrig.domain.smi_status import Standing
-from keyrig.duties.explain import explain
 from keyrig.duties.plan import Plan, plan
 from keyrig.duties.rules import Rules, built_in_rules, load_rules, rules_with
 from keyrig.ledger.ledger import Ledger
-from keyrig.run.certification_requests import waiting_requests
 from keyrig.run.emulation import emulation_of
+from keyrig.run.waiting_requests import waiting_requests
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from keyrig.config.places import Places
-    from keyrig.duties.explain import Explanation
-    from keyrig.run.certification_requests import WaitingRequest
+    from keyrig.run.waiting_requests import WaitingRequest
 
 
 def rules_of(places: Places) -> Rules:
@@ -140,17 +138,3 @@ def outlook_of(
         rules=rules,
         requests=requests,
     )
-
-
-def explanations_of(outlook: Outlook) -> list[Explanation]:
-    """Return the explanation of every duty of a rig's plan, in its order."""
-    return [
-        explain(
-            outlook.rules,
-            duty,
-            outlook.records[duty.device],
-            outlook.attempts.of(duty.device, duty.requirement),
-            outlook.statuses[duty.device],
-        )
-        for duty in outlook.plan.duties
-    ]

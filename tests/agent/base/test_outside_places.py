@@ -27,14 +27,14 @@ from keyrig.config.settings import load_settings
 from keyrig.delivery.batch_reading import read_commands
 from keyrig.duties import rules
 from keyrig.keys.authority_by_hand import write_request
-from keyrig.keys.certificate_authority import CertificationOrder
+from keyrig.keys.certification_order import CertificationOrder
 from keyrig.keys.given_certificates import certificates_in
 from keyrig.keys.store_opening import open_keystore
 from keyrig.run import radio_inspection as radios
 from keyrig.run.inventory_facts import read_inventory
 from keyrig.run.radio_inspection import RadioPort, restore
+from keyrig.run.radio_standings import read_standings
 from keyrig.session.conformance import check_file
-from keyrig.transports.zigbee.radio_standings import read_standings
 from keyrig_emulation.commissioning_mark import commissioned_at
 from meterstub.device_memory import decode_state
 from meterstub.radio.radio_memory import NetworkMemory

@@ -13,7 +13,7 @@ import pytest
 from keyrig.base.clock import instant_text
 from keyrig.base.errors import RigFileInvalid
 from keyrig.config.rig_file import LineSettings, ZigBeeSettings, parse_rig
-from keyrig.transports.zigbee.radio_standings import RadioStandings, read_standings
+from keyrig.run.radio_standings import RadioStandings, read_standings
 
 RIGS = Path(__file__).parents[3] / "hil-rigs"
 KEY = "66B6900981E1EE3CA4206B6B861C02BB"

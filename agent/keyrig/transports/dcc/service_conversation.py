@@ -257,7 +257,11 @@ class ServiceConversation:
         The DCC's counter is not known here, but it ascends.
         """
         header = message.header
-        last = self._run.ledger.exchanges.last_answer_to_the_dcc(self.device, header.recipient)
+        answers = self._run.ledger.exchanges.answers_to_the_dcc(self.device)
+        before = (Message.parse(octets).header for octets in answers)
+        last = next(
+            (each.originator_counter for each in before if each.recipient == header.recipient), None
+        )
         if last is None or header.originator_counter > last:
             return
         reason = f"{describe(header)} is not above counter {last}, which was answered before"

@@ -13,13 +13,14 @@ from gbcs.certification_request import build_certification_request
 from gbcs.entity import EntityIdentifier
 from gbcs.issuing import device_certificate
 from gbcs.roles import KeyUsage
-from keyrig.keys.certificate_authority import CertificationOrder, Later
+from keyrig.keys.certification_order import CertificationOrder, Later
 from keyrig.keys.given_certificates import GivenCertificate
 from keyrig.keys.issued_certificates import IssuedCertificates
 from keyrig.keys.key_store import Authority
 from keyrig.keys.lab_pki import initialise
 from keyrig.keys.store_opening import open_keystore
-from keyrig.run.certification_requests import submit, waiting_requests
+from keyrig.run.certification_requests import submit
+from keyrig.run.waiting_requests import waiting_requests
 from meterstub.key_pair import generate_key
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from keyrig.domain.key_changes import KeyChange
     from keyrig.keys.certificate_authority import CertificateAuthority
     from keyrig.ledger.ledger import Ledger
-    from keyrig.run.certification_requests import WaitingRequest
+    from keyrig.run.waiting_requests import WaitingRequest
 
 DS, KA = KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT
 Answer: TypeAlias = "Sequence[GivenCertificate] | Later | Exception"

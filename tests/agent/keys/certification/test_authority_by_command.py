@@ -19,7 +19,7 @@ from gbcs.certification_request import build_certification_request
 from keyrig.base.clock import monotonic
 from keyrig.base.errors import AuthorityMistaken, AuthorityRefused, AuthorityUnavailable
 from keyrig.keys.authority_by_command import CommandAuthority
-from keyrig.keys.certificate_authority import CertificationOrder, Later
+from keyrig.keys.certification_order import CertificationOrder, Later
 
 from .bench import DEVICE, DS, NOW, pem, private_pem
 

@@ -15,7 +15,7 @@ from authorities import new_key
 from gbcs.certification_request import build_certification_request
 from keyrig.base.errors import AuthorityUnavailable
 from keyrig.keys.authority_by_hand import LIST_FILE, ByHandAuthority, remove_request, write_request
-from keyrig.keys.certificate_authority import CertificationOrder, Later
+from keyrig.keys.certification_order import CertificationOrder, Later
 
 from .bench import DEVICE, DS, KA, NOW, OTHER
 

@@ -17,7 +17,8 @@ from keyrig.keys.folder_store import write_certificate
 from keyrig.keys.key_store import Authority
 from keyrig.keys.store_opening import open_keystore
 from keyrig.run.certificates_taken_in import take_in
-from keyrig.run.certification_requests import record_issued, void, waiting_requests
+from keyrig.run.certification_requests import record_issued, void
+from keyrig.run.waiting_requests import waiting_requests
 from meterstub.key_pair import generate_key
 
 from .bench import DEVICE, DS, KA, LATER, NOW, OTHER, given

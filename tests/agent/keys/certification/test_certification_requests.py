@@ -17,8 +17,9 @@ from keyrig.base.errors import (
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.domain.states import EventType
 from keyrig.keys.authority_by_hand import LIST_FILE, ByHandAuthority
-from keyrig.keys.certificate_authority import Later
-from keyrig.run.certification_requests import record_issued, submit, void, waiting_requests
+from keyrig.keys.certification_order import Later
+from keyrig.run.certification_requests import record_issued, submit, void
+from keyrig.run.waiting_requests import waiting_requests
 from keyrig.upstream.event_data import CertificationRequestData
 
 from .bench import DEVICE, DS, KA, LATER, NOW, OTHER, Answer, Saying, given

@@ -14,7 +14,8 @@ from keyrig.domain.key_changes import KeyChangeState
 from keyrig.keys.authority_by_hand import LIST_FILE, ByHandAuthority
 from keyrig.ledger.ledger import Ledger
 from keyrig.run.certificates_taken_in import take_in
-from keyrig.run.certification_requests import record_issued, submit, void, waiting_requests
+from keyrig.run.certification_requests import record_issued, submit, void
+from keyrig.run.waiting_requests import waiting_requests
 
 from .bench import DS, KA, LATER, NOW, CertificationBench, given
 
