@@ -24,8 +24,7 @@ from keyrig.domain.states import EventType
 from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.outbox import event_identifier
 from keyrig.ledger.schema import events
-from keyrig.upstream.publishing import Delivery, Told
-from keyrig.upstream.target_opening import open_target
+from keyrig.upstream.event_publisher import Published, QueuePublisher, open_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,7 +75,7 @@ def fill(path: Path, count: int, devices: int = DEVICES) -> None:
 def drain(path: Path, settings: UpstreamSettings, home: Path) -> list[tuple[float, int]]:
     """Tell everything; gives after each batch the seconds since the start and the events so far."""
     with Ledger(path) as ledger:
-        ledger.upstreams.register(["bench"], utc_now())
+        ledger.event_queue.register(["bench"])
         target = open_target(
             settings,
             home,
@@ -84,7 +83,7 @@ def drain(path: Path, settings: UpstreamSettings, home: Path) -> list[tuple[floa
             clock=utc_now,
             monotonic=monotonic,
         )
-        delivery = Delivery(
+        delivery = QueuePublisher(
             ledger,
             "bench",
             target,
@@ -96,12 +95,12 @@ def drain(path: Path, settings: UpstreamSettings, home: Path) -> list[tuple[floa
         marks = [(0.0, 0)]
         started = time.perf_counter()
         try:
-            while isinstance(step := delivery.step(600), Told):
+            while isinstance(step := delivery.step(600), Published):
                 marks.append((time.perf_counter() - started, marks[-1][1] + step.events))
         finally:
             target.close()
-        if ledger.upstreams.standing("bench").waiting:
-            raise RuntimeError(ledger.upstreams.get("bench").last_error)
+        if ledger.event_queue.standing("bench").waiting:
+            raise RuntimeError(ledger.event_queue.get("bench").last_error)
     return marks
 
 

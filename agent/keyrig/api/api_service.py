@@ -21,7 +21,7 @@ from keyrig.api.served_rigs import Rigs
 from keyrig.base.clock import monotonic, utc_now
 from keyrig.base.errors import LedgerError
 from keyrig.config.places import LEDGER_FILE, make_home
-from keyrig.upstream.publisher import Courier
+from keyrig.upstream.event_publisher import EventPublisher
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -79,11 +79,11 @@ class Service:
                 slow_down=SlowDown(self.seconds),
                 refused=self.figures.token_refused,
             )
-            self.courier = Courier(
+            self.publisher = EventPublisher(
                 self.ledgers.writing.path, self.settings, clock=self.clock, observe=_tell_log
             )
-            self.courier.start()
-            stack.callback(self.courier.stop)
+            self.publisher.start()
+            stack.callback(self.publisher.stop)
             self._stack = stack.pop_all()
 
     def stamp(self, rig: ServedRig) -> Any:
@@ -150,7 +150,7 @@ class Service:
 
     def _ended(self, rig_name: str, result: str) -> None:
         self.figures.operation_ended(result)
-        self.courier.wake()
+        self.publisher.wake()
         self.schedule.ended(rig_name, result, self.seconds())
 
 

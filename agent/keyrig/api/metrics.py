@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from keyrig.ledger.event_queue import UpstreamStanding
     from keyrig.ledger.ledger import Ledger
-    from keyrig.ledger.upstream_standing import UpstreamStanding
 
 
 class Figures:

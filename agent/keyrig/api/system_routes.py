@@ -92,5 +92,5 @@ def _figures(service: Service) -> bytes:
         service.clock(),
         running=service.operations.count(),
         streams=service.events.watchers(),
-        upstreams=service.courier.standing().values(),
+        upstreams=service.publisher.standing().values(),
     )

@@ -123,20 +123,28 @@ class NodeUnreachable(RadioError):  # noqa: N818 - as above
         self.where = where
 
 
-class DCCUnreachable(LinkError):  # noqa: N818 - as above
-    """The DCC's interface does not answer.
+class HTTPUnanswered(LinkError):  # noqa: N818 - as above
+    """A request over HTTP has no answer.
 
     Args:
-        where: Its address, without secrets.
+        where: The address, without secrets.
         reason: What was seen.
         may_have_arrived: Whether the request may have arrived all the same.
     """
 
+    mend = "check the address in the settings, and the server"
+
     def __init__(self, where: str, reason: str, *, may_have_arrived: bool) -> None:
-        super().__init__(f"{where}: {reason}; check [dcc_boxed] in the settings, and the box")
+        super().__init__(f"{where}: {reason}; {self.mend}")
         self.where = where
         self.reason = reason
         self.may_have_arrived = may_have_arrived
+
+
+class DCCUnreachable(HTTPUnanswered):
+    """The DCC's interface does not answer."""
+
+    mend = "check [dcc_boxed] in the settings, and the box"
 
 
 class LedgerError(KeyrigError):

@@ -81,7 +81,7 @@ def deliver(target: str | None, within_s: float, *, as_json: bool) -> int:
     from keyrig.config.needed_extras import require_of_upstreams
     from keyrig.config.places import ledger_path
     from keyrig.config.settings import load_settings
-    from keyrig.upstream.publishing_wait import report_upstream
+    from keyrig.upstream.event_publisher import report_upstream
 
     settings = load_settings()
     require_of_upstreams(settings)
@@ -103,8 +103,8 @@ def retry(event: str | None, target: str | None) -> int:
         found = None if event is None else ledger.outbox.find(event)
         for name in names:
             with ledger.transaction():
-                count = ledger.upstreams.unpark(name, found)
-                ledger.upstreams.make_due(name)
+                count = ledger.event_queue.unpark(name, found)
+                ledger.event_queue.make_due(name)
             click.echo(f"{name}: {count} parked events put back into line")
     return 0
 
@@ -120,7 +120,7 @@ def park(event: str, target: str | None, reason: str) -> int:
 
     with _opened() as (ledger, settings):
         name, found = _one(settings, target), ledger.outbox.find(event)
-        ledger.upstreams.park(name, found, printable(reason), utc_now())
+        ledger.event_queue.park(name, found, printable(reason), utc_now())
     click.echo(f"{name}: event {found.id} is parked")
     return 0
 
@@ -136,7 +136,7 @@ def discard(event: str, target: str | None, reason: str) -> int:
 
     with _opened() as (ledger, settings):
         name, found = _one(settings, target), ledger.outbox.find(event)
-        ledger.upstreams.discard(name, found, printable(reason), utc_now())
+        ledger.event_queue.discard(name, found, printable(reason), utc_now())
     click.echo(f"{name}: event {found.id} is discarded")
     return 0
 
@@ -151,8 +151,8 @@ def replay(target: str | None, since: datetime | None, *, yes: bool) -> int:
         name = _one(settings, target)
         if not yes:
             click.confirm(f"{name} will be told events again. Go on?", abort=True, err=True)
-        ledger.upstreams.replay(name, since)
-        waiting = ledger.upstreams.standing(name, settings.upstream[name].since).waiting
+        ledger.event_queue.replay(name, since)
+        waiting = ledger.event_queue.standing(name, settings.upstream[name].since).waiting
     click.echo(f"{name}: {waiting} events wait")
     return 0
 
@@ -160,14 +160,13 @@ def replay(target: str | None, since: datetime | None, *, yes: bool) -> int:
 @contextmanager
 def _opened() -> Iterator[tuple[Ledger, Settings]]:
     """Open the ledger, with every upstream of the settings known to it."""
-    from keyrig.base.clock import utc_now
     from keyrig.config.places import ledger_path
     from keyrig.config.settings import load_settings
     from keyrig.ledger.ledger import Ledger
 
     settings = load_settings()
     with Ledger(ledger_path(), create=False) as ledger:
-        ledger.upstreams.register(settings.upstream, utc_now())
+        ledger.event_queue.register(settings.upstream)
         yield ledger, settings
 
 

@@ -80,7 +80,7 @@ def run(
     from keyrig.run.rig_run import run as run_rig
     from keyrig.run.wiring import assembled
     from keyrig.session.transcript import TranscriptFile
-    from keyrig.upstream.publishing_wait import report_upstream
+    from keyrig.upstream.event_publisher import report_upstream
 
     if execute_at is not None and execute_at <= utc_now():
         raise click.BadParameter("it must lie ahead", param_hint="--execute-at")

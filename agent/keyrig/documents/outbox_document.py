@@ -12,8 +12,7 @@ from keyrig.domain.states import EventType
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from keyrig.ledger.upstream_standing import UpstreamStanding
-    from keyrig.ledger.upstreams import Parked
+    from keyrig.ledger.event_queue import Parked, UpstreamStanding
 
 
 class ParkedEvent(Document):

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from sqlalchemy import URL, create_engine, event, func, insert, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
-from sqlalchemy.schema import CreateTable
 
 from keyrig.base.errors import (
     LedgerCorrupt,
@@ -24,6 +23,7 @@ from keyrig.base.errors import (
 from keyrig.base.private_files import make_private_database
 from keyrig.ledger.fair_lock import FairLock, FairRLock
 from keyrig.ledger.schema import APPLICATION_ID, SCHEMA_VERSION, ledger_schema, metadata
+from keyrig.ledger.schema_upgrade import upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -222,15 +222,7 @@ class Database:
     def _open(self) -> None:
         with self.reading():
             self._identify()
-        with self._translated():
-            mode = self._pragma("journal_mode=WAL")
-            if mode != "wal":
-                raise LedgerError(
-                    f"ledger {self.path}: its file system does not carry a write-ahead log "
-                    f"(mode {mode}); put the ledger on a local disk"
-                )
-            self._pragma("synchronous=FULL")
-            self._pragma("foreign_keys=ON")
+        self._keep_log()
         with self.transaction() as connection:
             if not self._application_id():
                 metadata.create_all(connection)
@@ -240,44 +232,40 @@ class Database:
             is_older = self._version(connection) < SCHEMA_VERSION
         if is_older:
             self._bring_up()
+            self._keep_log()
+        self._pragma("foreign_keys=ON")
+
+    def _keep_log(self) -> None:
+        mode = self._pragma("journal_mode=WAL")
+        if mode != "wal":
+            raise LedgerError(
+                f"ledger {self.path}: its file system does not carry a write-ahead log "
+                f"(mode {mode}); put the ledger on a local disk"
+            )
+        self._pragma("synchronous=FULL")
 
     def _bring_up(self) -> None:
-        """Add the tables that an older version of the ledger lacks, and allow its columns more."""
-        with self.transaction() as connection:
-            if self._version(connection) < SCHEMA_VERSION:
-                metadata.create_all(connection)
-                self._widen_checks(connection)
-                connection.execute(insert(ledger_schema).values(version=SCHEMA_VERSION))
-        # SQLite goes by the tables as it read them when it opened the file, until told otherwise.
-        self._pragma("writable_schema=RESET")
+        """Upgrade an older ledger, while nobody else has it open.
 
-    def _widen_checks(self, connection: Connection) -> None:
-        """Give each table the checks that it has now, without touching its rows.
-
-        The columns are those that stand there; only which words a column may hold is wider. SQLite
-        documents this way for constraints: nothing on the disk but the table's text changes.
-
-        Source: SQLite, "Making Other Kinds Of Table Schema Changes" (lang_altertable, 7).
+        An older keyrig that has it open would go on by tables that are no more, and add events
+        that nobody is told. SQLite leaves its log only where no other connection stands.
         """
-        stands = {
-            row.name: row.sql
-            for row in connection.exec_driver_sql(
-                "SELECT name, sql FROM sqlite_master WHERE type = 'table'"
-            )
-        }
-        wanted = {
-            table.name: str(CreateTable(table).compile(connection)).strip()
-            for table in metadata.sorted_tables
-        }
-        connection.exec_driver_sql("PRAGMA writable_schema=ON")
-        for name, sql in wanted.items():
-            if stands[name] != sql:
-                connection.exec_driver_sql(
-                    "UPDATE sqlite_master SET sql = ? WHERE type = 'table' AND name = ?",
-                    (sql, name),
-                )
-        version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
-        connection.exec_driver_sql(f"PRAGMA schema_version={version + 1}")
+        self._pragma("locking_mode=EXCLUSIVE")
+        try:
+            self._pragma("journal_mode=DELETE")
+            with self.transaction() as connection:
+                found = self._version(connection)
+                if found < SCHEMA_VERSION:
+                    upgrade(connection, found)
+                    connection.execute(insert(ledger_schema).values(version=SCHEMA_VERSION))
+            # SQLite goes by the tables as it read them, until told otherwise.
+            self._pragma("writable_schema=RESET")
+        except LedgerLocked:
+            raise LedgerLocked(
+                self._where, "another process, which an upgrade of the ledger must not meet"
+            ) from None
+        finally:
+            self._pragma("locking_mode=NORMAL")
 
     def _identify(self) -> None:
         """Refuse a file that is not a ledger, before anything in it is changed.

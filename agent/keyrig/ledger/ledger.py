@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Self
 from keyrig.ledger.attempt_facts import Facts
 from keyrig.ledger.clock_record import ClockRecord
 from keyrig.ledger.database import BUSY_TIMEOUT_S, Database
+from keyrig.ledger.event_queue import EventQueue
 from keyrig.ledger.exchanges import Exchanges
 from keyrig.ledger.key_change_record import KeyChanges
 from keyrig.ledger.known_fact_record import DeviceFactRecord
@@ -23,7 +24,6 @@ from keyrig.ledger.service_documents import ServiceDocuments
 from keyrig.ledger.smi_status_record import SMIStatuses
 from keyrig.ledger.status_instructions import StatusInstructions
 from keyrig.ledger.token_record import Tokens
-from keyrig.ledger.upstreams import Upstreams
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -62,7 +62,7 @@ class Ledger:
         self.exchanges = Exchanges(self._database)
         self.key_changes = KeyChanges(self._database)
         self.outbox = Outbox(self._database)
-        self.upstreams = Upstreams(self._database)
+        self.event_queue = EventQueue(self._database)
         self.status_instructions = StatusInstructions(self._database)
         self.smi_statuses = SMIStatuses(self._database, self.outbox, self.status_instructions)
         self.facts = Facts(self._database)

@@ -7,12 +7,13 @@ import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import insert, select
+from sqlalchemy import insert, literal, select
 
 from gbcs.printable import printable
 from keyrig.base.errors import LedgerRefused
 from keyrig.domain.device_facts import aware_utc
-from keyrig.ledger.schema import events, ledger_identity
+from keyrig.ledger.columns import Entity
+from keyrig.ledger.schema import event_queue, events, ledger_identity, upstreams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +40,7 @@ class Event:
 
 
 class Outbox:
-    """Keeps every event; `keyrig.ledger.upstreams` has who was told which."""
+    """Keeps every event; `keyrig.ledger.event_queue` has who is still to be told which."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -47,7 +48,7 @@ class Outbox:
     def append(
         self, kind: EventType, device: EntityIdentifier, at: datetime, body: Mapping[str, Any]
     ) -> uuid.UUID:
-        """Add an event, unless the same one stands already, and give its id."""
+        """Add an event, unless the same one stands already, and queue it; return its id."""
         text = _canonical(dict(body))
         event_id = event_identifier(kind, device, at, body)
         with self._database.transaction() as connection:
@@ -55,10 +56,15 @@ class Outbox:
                 select(events.c.number).where(events.c.id == str(event_id))
             ).one_or_none()
             if stands is None:
-                connection.execute(
+                added = connection.execute(
                     insert(events).values(
                         id=str(event_id), type=kind, device=device, at=at, body=text
                     )
+                )
+                (number,) = added.inserted_primary_key or (None,)
+                for_each = select(upstreams.c.name, literal(number), literal(device, Entity))
+                connection.execute(
+                    insert(event_queue).from_select(["upstream", "number", "device"], for_each)
                 )
         return event_id
 

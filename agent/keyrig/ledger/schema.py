@@ -38,8 +38,8 @@ from keyrig.domain.states import (
 )
 from keyrig.ledger.columns import Counter, Entity, Instant, RowId, choice
 
-SCHEMA_VERSION: Final = 5
-"""Counted up with every change of the tables: each adds some, or allows more words in a column."""
+SCHEMA_VERSION: Final = 6
+"""Counted up with every change of the tables; see `keyrig.ledger.schema_upgrade`."""
 
 APPLICATION_ID: Final = 0x4B52_4C47
 """SQLite's application_id of a ledger: "KRLG"."""
@@ -294,15 +294,6 @@ events = Table(
     Column("body", Text, nullable=False),
 )
 
-deliveries = Table(
-    "deliveries",
-    metadata,
-    Column("event_id", ForeignKey("events.id"), primary_key=True),
-    Column("upstream", String(80), primary_key=True),
-    Column("delivered_at", Instant, nullable=False),
-)
-"""What upstreams had acknowledged in ledgers of version 3 and before; read, not written."""
-
 ledger_identity = Table(
     "ledger_identity",
     metadata,
@@ -314,11 +305,7 @@ upstreams = Table(
     "upstreams",
     metadata,
     Column("name", String(80), primary_key=True),
-    Column("position", BigInteger, nullable=False),
-    Column(
-        "reads_deliveries", Boolean(create_constraint=True, name="reads_deliveries"), nullable=False
-    ),
-    Column("first_seen_at", Instant, nullable=False),
+    Column("replays", Integer, nullable=False),
     Column("last_told_at", Instant),
     Column("failures", Integer, nullable=False),
     Column("stopped", Boolean(create_constraint=True, name="stopped"), nullable=False),
@@ -327,27 +314,26 @@ upstreams = Table(
     Column("last_error", Text),
     Column("last_error_at", Instant),
 )
-"""Up to which event an upstream has been told, apart from its lagging devices."""
+"""Who is told of events, and when next."""
 
-lagging_devices = Table(
-    "lagging_devices",
-    metadata,
-    Column("upstream", ForeignKey("upstreams.name"), primary_key=True),
-    Column("device", Entity, primary_key=True),
-    Column("position", BigInteger, nullable=False),
-    Column("parked_number", BigInteger),
-)
-"""Devices of which an upstream has been told less: up to which event, and which is parked."""
-
-parked_events = Table(
-    "parked_events",
+event_queue = Table(
+    "event_queue",
     metadata,
     Column("upstream", ForeignKey("upstreams.name"), primary_key=True),
     Column("number", ForeignKey("events.number"), primary_key=True),
     Column("device", Entity, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("by_person", Boolean(create_constraint=True, name="by_person"), nullable=False),
-    Column("at", Instant, nullable=False),
+    Column("parked_at", Instant),
+    Column("parked_reason", Text),
+    Column("parked_by_person", Boolean(create_constraint=True, name="parked_by_person")),
+)
+"""What each upstream is still to be told; a row goes when its event was acknowledged."""
+Index(
+    "ix_event_queue_parked",
+    event_queue.c.upstream,
+    event_queue.c.device,
+    event_queue.c.number,
+    sqlite_where=event_queue.c.parked_at.is_not(None),
+    postgresql_where=event_queue.c.parked_at.is_not(None),
 )
 
 discarded_events = Table(

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
-import httpx
+from pydantic import SecretStr
 
 from gbcs.printable import printable
-from keyrig.base.errors import SettingsError
+from keyrig.base.client_tls import client_context
+from keyrig.base.errors import HTTPUnanswered, SettingsError
+from keyrig.base.http_client import HTTPClient, retry_after_s
 from keyrig.upstream.cloud_events import BATCH_CONTENT_TYPE, batch_octets
-from keyrig.upstream.http_deadlines import DeadlineTransport
-from keyrig.upstream.retry_after import retry_after_s
 from keyrig.upstream.upstream_target import Answer, Trouble
-from keyrig.upstream.upstream_tls import client_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
     from pathlib import Path
 
+    from keyrig.base.http_client import HTTPAnswer
     from keyrig.config.settings import HTTPSUpstream
     from keyrig.upstream.cloud_events import Outgoing
 
@@ -72,9 +72,8 @@ class HTTPSTarget:
         self._home = home
         self._clock = clock
         self._monotonic = monotonic
-        self._transport: DeadlineTransport | None = None
-        self._client: httpx.Client | None = None
-        self._authorization: str | None = None
+        self._client: HTTPClient | None = None
+        self._authorization: dict[str, SecretStr] = {}
 
     @property
     def batch_maximum(self) -> int:
@@ -83,22 +82,20 @@ class HTTPSTarget:
 
     def deliver(self, batch: Sequence[Outgoing], within_s: float) -> Answer:
         """See `Target`."""
-        deadline = self._monotonic() + min(within_s, self._settings.timeout_s)
-        body = batch_octets(batch)
+        deadline = self._monotonic() + within_s
         try:
-            used, answer = self._post(batch, body, deadline)
+            answer = self._post(batch, deadline)
             if answer.trouble is Trouble.STOPPED:
                 # A credential may have been replaced since the connection was made.
+                used = self._authorization
                 self.close()
-                if used is not None and self._read_authorization() != used:
-                    _, answer = self._post(batch, body, deadline)
+                if used and self._read_authorization() != used:
+                    answer = self._post(batch, deadline)
         except SettingsError as error:
             answer = Answer(trouble=Trouble.STOPPED, reason=printable(str(error)))
-        except httpx.HTTPError as error:
-            answer = Answer(trouble=Trouble.AGAIN, reason=self._said(error))
-        except (httpx.InvalidURL, UnicodeError):
-            reason = f"{printable(self._settings.url)}: no address; correct it in the settings"
-            answer = Answer(trouble=Trouble.STOPPED, reason=reason)
+        except HTTPUnanswered as error:
+            host = urlsplit(self._settings.url).hostname
+            answer = Answer(trouble=Trouble.AGAIN, reason=f"{host}: {error.reason}")
         if answer.trouble in {Trouble.AGAIN, Trouble.STOPPED}:
             self.close()
         return answer
@@ -107,90 +104,63 @@ class HTTPSTarget:
         """See `Target`."""
         if self._client is not None:
             self._client.close()
-            self._client = self._transport = self._authorization = None
+            self._client = None
 
-    def _post(
-        self, batch: Sequence[Outgoing], body: bytes, deadline: float
-    ) -> tuple[str | None, Answer]:
-        client, transport = self._connected()
-        transport.deadline = deadline
-        headers = {"Content-Type": BATCH_CONTENT_TYPE}
-        if self._authorization is not None:
-            headers["Authorization"] = self._authorization
-        with client.stream("POST", self._settings.url, content=body, headers=headers) as response:
-            said = _beginning(response)
-        return self._authorization, self._judged(batch, response, said)
+    def _post(self, batch: Sequence[Outgoing], deadline: float) -> Answer:
+        if self._client is None:
+            self._client = self._connected()
+        given = self._client.post(
+            "",
+            batch_octets(batch),
+            BATCH_CONTENT_TYPE,
+            within_s=deadline - self._monotonic(),
+            only_first_octets=BODY_OCTETS_READ,
+        )
+        return self._judged(batch, given)
 
-    def _connected(self) -> tuple[httpx.Client, DeadlineTransport]:
-        if self._client is None or self._transport is None:
-            is_tls = httpx.URL(self._settings.url).scheme == "https"
-            transport = DeadlineTransport(
-                client_context(self._settings, self._home) if is_tls else None, self._monotonic
+    def _connected(self) -> HTTPClient:
+        settings = self._settings
+        context = None
+        if urlsplit(settings.url).scheme == "https":
+            context = client_context(
+                self._home, settings.ca_file, settings.client_certificate, settings.client_key
             )
-            self._authorization = self._read_authorization()
-            self._transport = transport
-            self._client = httpx.Client(
-                transport=transport,
-                timeout=self._settings.timeout_s,
-                headers={"User-Agent": f"keyrig/{version('keyrig')}"},
-                follow_redirects=False,
-                trust_env=False,
-            )
-        return self._client, self._transport
+        self._authorization = self._read_authorization()
+        return HTTPClient(
+            settings.url,
+            timeout_s=settings.timeout_s,
+            headers=self._authorization,
+            ssl_context=context,
+            clock=self._monotonic,
+        )
 
-    def _read_authorization(self) -> str | None:
+    def _read_authorization(self) -> dict[str, SecretStr]:
         reference = self._settings.bearer_token
         if reference is None:
-            return None
+            return {}
         token = reference.read(self._home).get_secret_value()
         if not token.isascii() or not token.isprintable() or " " in token:
             raise SettingsError(str(reference), "is no bearer token", "put the token there")
-        return f"Bearer {token}"
+        return {"Authorization": SecretStr(f"Bearer {token}")}
 
-    def _judged(self, batch: Sequence[Outgoing], response: httpx.Response, said: str) -> Answer:
-        status = response.status_code
-        if response.is_success:
+    def _judged(self, batch: Sequence[Outgoing], given: HTTPAnswer) -> Answer:
+        status = given.status
+        if 200 <= status < 300:
             return Answer(accepted=frozenset(each.event.number for each in batch))
-        reason = f"{status} {printable(response.reason_phrase, REASON_CHARACTERS)}".rstrip()
+        said = printable(
+            " ".join(given.octets.decode("utf-8", "replace").split()), REASON_CHARACTERS
+        )
+        reason = f"{status} {printable(given.phrase, REASON_CHARACTERS)}".rstrip()
         reason += f": {said}" if said else ""
         trouble = Trouble.REFUSED_WHOLE
         wait_s: float | None = None
-        if response.is_redirect or status < 400:
+        if status < 400:
             trouble, reason = Trouble.STOPPED, f"{reason}; redirects are not followed"
-        elif status in _AGAIN or response.is_server_error:
+        elif status in _AGAIN or status >= 500:
             trouble = Trouble.AGAIN
-            wait_s = retry_after_s(
-                response.headers.get("Retry-After"), response.headers.get("Date"), self._clock()
-            )
+            wait_s = retry_after_s(given.headers, self._clock())
         elif status in _STOPPED:
             trouble = Trouble.STOPPED
         elif status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
             trouble = Trouble.TOO_LARGE
         return Answer(trouble=trouble, reason=reason, retry_after_s=wait_s)
-
-    def _said(self, error: httpx.HTTPError) -> str:
-        """Say what went wrong with a connection; what the other side sent is not in it."""
-        host = httpx.URL(self._settings.url).host
-        if isinstance(error, httpx.TimeoutException):
-            return f"{host}: no answer in time"
-        if isinstance(error, httpx.RemoteProtocolError):
-            return f"{host}: what it answers is no HTTP"
-        return f"{host}: {printable(str(error), REASON_CHARACTERS) or type(error).__name__}"
-
-
-def _beginning(response: httpx.Response) -> str:
-    """Give the first words of an answer, in one line.
-
-    A short answer is read to its end, so that the connection can be used again. Once the status
-    is there, it counts, whatever becomes of the rest.
-    """
-    octets = b""
-    try:
-        for piece in response.iter_raw():
-            octets += piece[:BODY_OCTETS_READ]
-            if len(octets) >= BODY_OCTETS_READ:
-                break
-    except httpx.HTTPError:
-        pass
-    words = " ".join(octets[:BODY_OCTETS_READ].decode("utf-8", "replace").split())
-    return printable(words, REASON_CHARACTERS)

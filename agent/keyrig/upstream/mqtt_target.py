@@ -13,10 +13,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from gbcs.printable import printable
+from keyrig.base.client_tls import client_context
 from keyrig.base.errors import SettingsError
 from keyrig.upstream.cloud_events import EVENT_CONTENT_TYPE
 from keyrig.upstream.upstream_target import Answer, Trouble
-from keyrig.upstream.upstream_tls import client_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,9 +43,6 @@ PUBLISH_STOPPED: Final = {0x87}
 CONNECT_AGAIN: Final = {0x80, 0x83, 0x88, 0x89, 0x97, 0x9F}
 """Unspecified, implementation specific, unavailable, busy, quota, connection rate: may pass by
 themselves. Every other refusal of a connection needs a person."""
-
-_FIXED_OCTETS: Final = 512
-"""More than header, topic and properties of a PUBLISH take besides what is counted."""
 
 
 class MQTTTarget:
@@ -116,7 +113,9 @@ class MQTTTarget:
         client.connect_timeout = within_s
         client.max_inflight_messages = IN_FLIGHT_MAXIMUM
         if settings.tls:
-            context = client_context(settings, self._home)
+            context = client_context(
+                self._home, settings.ca_file, settings.client_certificate, settings.client_key
+            )
             context.sslsocket_class = _ClosingSocket
             client.tls_set_context(context)
         if settings.username is not None or settings.password is not None:
@@ -233,11 +232,8 @@ class _Line:
     def send(self, each: Outgoing) -> int | None:
         """Send an event, and give the number by which it is acknowledged; None where it cannot."""
         event = each.event
-        properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
-        properties.ContentType = EVENT_CONTENT_TYPE
-        properties.PayloadFormatIndicator = 1
         sent = self._client.publish(
-            self.topic(event), each.octets, qos=1, retain=False, properties=properties
+            self.topic(event), each.octets, qos=1, retain=False, properties=_publish_properties()
         )
         return sent.mid if sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
@@ -246,8 +242,14 @@ class _Line:
         return f"{self._settings.topic}/{event.device}/{event.type.value}"
 
     def is_too_long(self, each: Outgoing) -> bool:
-        """Say whether the broker does not take a packet of this event's size."""
-        octets = len(each.octets) + len(self.topic(each.event)) + _FIXED_OCTETS
+        """Say whether the broker does not take a packet of this event's size.
+
+        Source: MQTT 5, 2.1.4 and 3.3: fixed header, topic, packet identifier, properties, payload.
+        """
+        properties: bytes = _publish_properties().pack()  # type: ignore[no-untyped-call]
+        topic = self.topic(each.event).encode()
+        octets = 2 + len(topic) + 2 + len(properties) + len(each.octets)
+        octets += 1 + next(length for length in range(1, 5) if octets < 128**length)
         return self._packet_maximum is not None and octets > self._packet_maximum
 
     @property
@@ -305,6 +307,13 @@ class _Line:
         with self._changed:
             self._down = f"the connection ended: {printable(str(reason_code))}"
             self._changed.notify_all()
+
+
+def _publish_properties() -> Properties:
+    properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
+    properties.ContentType = EVENT_CONTENT_TYPE
+    properties.PayloadFormatIndicator = 1
+    return properties
 
 
 class _Publishing:

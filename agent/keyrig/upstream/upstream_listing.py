@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gbcs.printable import printable
 from keyrig.base.clock import second_text
+from keyrig.config.settings import HTTPSUpstream, MQTTUpstream
 from keyrig.documents.outbox_document import (
     EventDocument,
     OutboxDocument,
@@ -14,12 +15,11 @@ from keyrig.documents.outbox_document import (
     parked_events,
 )
 from keyrig.upstream.cloud_events import cloud_event_source, outgoing
-from keyrig.upstream.target_opening import address_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from keyrig.config.settings import Settings
+    from keyrig.config.settings import Settings, UpstreamSettings
     from keyrig.ledger.ledger import Ledger
     from keyrig.ledger.outbox import Event
 
@@ -29,15 +29,24 @@ def outbox_document(ledger: Ledger, settings: Settings) -> OutboxDocument:
     return OutboxDocument(
         upstreams=tuple(
             UpstreamPart.of(
-                ledger.upstreams.standing(name, upstream.since),
+                ledger.event_queue.standing(name, upstream.since),
                 name=name,
                 kind=upstream.kind,
                 address=address_of(upstream),
-                parked_events=parked_events(ledger.upstreams.parked(name)),
+                parked_events=parked_events(ledger.event_queue.parked(name)),
             )
             for name, upstream in settings.upstream.items()
         )
     )
+
+
+def address_of(settings: UpstreamSettings) -> str:
+    """Return where an upstream is, without secrets."""
+    if isinstance(settings, HTTPSUpstream):
+        return settings.url
+    if isinstance(settings, MQTTUpstream):
+        return f"{settings.host}:{settings.port} {settings.topic}"
+    return settings.path
 
 
 def outbox_lines(document: OutboxDocument) -> Iterator[str]:
@@ -67,7 +76,7 @@ def event_document(ledger: Ledger, settings: Settings, event: Event) -> EventDoc
     return EventDocument(
         event=json.loads(told.octets),
         upstreams={
-            name: ledger.upstreams.state_of(name, event, upstream.since).value
+            name: ledger.event_queue.state_of(name, event, upstream.since).value
             for name, upstream in settings.upstream.items()
         },
     )

@@ -17,7 +17,7 @@ HUB = EntityIdentifier.parse("00db1234567890a2")
 
 
 def figures(ledger: Ledger, now: datetime) -> dict[str, float]:
-    standing = ledger.upstreams.standing("office")
+    standing = ledger.event_queue.standing("office")
     text = Figures().text(ledger, now, running=2, streams=1, upstreams=[standing]).decode()
     lines = (line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#"))
     return {name: float(value) for name, value in lines}
@@ -25,7 +25,7 @@ def figures(ledger: Ledger, now: datetime) -> dict[str, float]:
 
 def test_what_waits_for_upstream_and_inventory_is_counted(tmp_path: Path) -> None:
     with Ledger(tmp_path / "ledger.db") as ledger:
-        ledger.upstreams.register(["office"], NOON)
+        ledger.event_queue.register(["office"])
         found = figures(ledger, NOON)
         assert found['keyrig_outbox_waiting{upstream="office"}'] == 0
         assert found['keyrig_outbox_oldest_waiting_timestamp_seconds{upstream="office"}'] == 0
@@ -36,10 +36,10 @@ def test_what_waits_for_upstream_and_inventory_is_counted(tmp_path: Path) -> Non
         later = NOON + timedelta(hours=1)
         ledger.smi_statuses.suspend(HUB, "H5.34(a)", "failed", later)
         (first, _) = ledger.outbox.all()
-        ledger.upstreams.set_back(
+        ledger.event_queue.set_back(
             "office", "401 Unauthorized", retry_at=later, asked=False, stopped=True, now=later
         )
-        ledger.upstreams.park("office", first, "not wanted", later)
+        ledger.event_queue.park("office", first, "not wanted", later)
         found = figures(ledger, later)
     assert found['keyrig_outbox_waiting{upstream="office"}'] == 2
     assert found['keyrig_outbox_parked{upstream="office"}'] == 1

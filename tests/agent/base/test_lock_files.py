@@ -14,7 +14,7 @@ from keyrig.base.lock_files import open_lock
 from keyrig.config.places import make_home, places_of
 from keyrig.config.rig_file import load_rig
 from keyrig.run.rig_locks import held
-from keyrig.upstream.publisher import UpstreamLock
+from keyrig.upstream.event_publisher import UpstreamLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.upstream.outboxes import NOON, fill
+from agent.ledger.kept_ledgers import VERSIONS, said_of, write_kept_ledger
+from agent.upstream.outboxes import fill
 from agent.upstream.servers import answer, web_server
 from keyrig.cli import run_cli
 from keyrig.config.rig_file import emulated_home_text
@@ -213,16 +214,12 @@ def test_nobody_to_tell_is_said_and_is_no_failure(
     assert run_cli(["outbox", "deliver"]) == 0
 
 
-def test_ledger_of_an_older_version_tells_what_it_did_not_tell_yet(home: Path) -> None:
+@pytest.mark.parametrize("version", VERSIONS)
+def test_ledger_of_an_older_version_tells_what_it_did_not_tell_yet(
+    home: Path, version: int
+) -> None:
     configure(home, FILE)
-    first, second = filled(home, 1, 1)
-    path = home / "ledger.sqlite"
-    added = "lagging_devices parked_events discarded_events upstreams ledger_identity"
-    with closing(sqlite3.connect(path)) as database:
-        for table in added.split():
-            database.execute(f"DROP TABLE {table}")
-        database.execute("INSERT INTO deliveries VALUES (?, 'file', ?)", (first, NOON.isoformat()))
-        database.execute("UPDATE ledger_schema SET version = 3")
-        database.commit()
+    write_kept_ledger(version, home / "ledger.sqlite")
+    said = said_of(version)
     assert run_cli(["outbox", "deliver"]) == 0
-    assert told(home) == [second]
+    assert told(home) == [event[1] for event in said["events"] if event[0] in said["owed"]["file"]]

@@ -17,7 +17,7 @@ from .writer import HUB, NOON, RUN, begin_duty, fail_duty
 
 WRITER = Path(__file__).with_name("writer.py")
 # One more than there are, so that the last case ends by itself and every write is covered.
-DUTY_WRITES = 12
+DUTY_WRITES = 16
 CHANGE_WRITES = 18
 
 
@@ -51,6 +51,7 @@ def tables(ledger: Ledger) -> tuple[object, ...]:
         ledger.smi_statuses.history(HUB.entity_id),
         ledger.smi_statuses.standing(HUB.entity_id),
         ledger.outbox.all(),
+        ledger.event_queue.batch("office", 100).events,
     )
 
 
@@ -78,6 +79,7 @@ def test_outcome_whose_process_is_killed_at_any_write_leaves_nothing_of_it(
             assert tables(ledger) == after
         kinds = [event.type for event in ledger.outbox.all()]
         assert kinds.count(EventType.NOTICE) == 2
+        assert ledger.event_queue.batch("office", 100).events == ledger.outbox.all()
         assert ledger.smi_statuses.current(HUB.entity_id) is SMIStatus.SUSPENDED
 
 

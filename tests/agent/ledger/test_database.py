@@ -13,6 +13,7 @@ from sqlalchemy import func, insert, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from agent.ledger.kept_ledgers import write_kept_ledger
 from keyrig.base.errors import (
     LedgerCorrupt,
     LedgerError,
@@ -147,14 +148,7 @@ def test_ledger_of_a_newer_version_is_refused(path: Path) -> None:
 
 
 def test_ledger_of_the_first_version_gets_what_it_lacks_and_keeps_what_it_has(path: Path) -> None:
-    added = ["clock_findings", "clock_marks"]
-    with Ledger(path) as ledger:
-        ledger.runs.start_run("0" * 32, "bench", NOON)
-    with closing(sqlite3.connect(path)) as connection:
-        for table in added:
-            connection.execute(f"drop table {table}")
-        connection.execute("update ledger_schema set version = 1")
-        connection.commit()
+    write_kept_ledger(1, path)
     with Ledger(path, create=False) as ledger:
         assert [run.rig_name for run in ledger.runs.runs()] == ["bench"]
         assert ledger.clock.latest() is None

@@ -55,6 +55,7 @@ def begin_duty(ledger: Ledger) -> int:
     ledger.smi_statuses.record(
         HUB.entity_id, SMIStatus.COMMISSIONED, at=NOON, cause="inventory", now=NOON
     )
+    ledger.event_queue.register(["office"])
     ledger.runs.start_run(RUN, "bench", NOON)
     return ledger.runs.start_attempt(RUN, HUB.entity_id, "R33a", NOON)
 

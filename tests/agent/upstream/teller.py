@@ -17,8 +17,8 @@ from typing import Any
 from sqlalchemy import event
 
 from keyrig.ledger.ledger import Ledger
+from keyrig.upstream.event_publisher import Published, QueuePublisher
 from keyrig.upstream.ndjson_target import NDJSONTarget
-from keyrig.upstream.publishing import Delivery, Told
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 WRITING = ("INSERT", "UPDATE", "DELETE")
@@ -35,8 +35,8 @@ class SmallBatches(NDJSONTarget):
 def tell(folder: Path, ledger: Ledger) -> None:
     """Tell everything to the folder's file, two events at a time."""
     target = SmallBatches(folder / "events.ndjson", make_folders=False)
-    ledger.upstreams.register(["file"], NOON)
-    delivery = Delivery(
+    ledger.event_queue.register(["file"])
+    delivery = QueuePublisher(
         ledger,
         "file",
         target,
@@ -45,7 +45,7 @@ def tell(folder: Path, ledger: Ledger) -> None:
         monotonic=lambda: 0.0,
         dice=lambda: 0.5,
     )
-    while isinstance(delivery.step(60), Told):
+    while isinstance(delivery.step(60), Published):
         pass
     target.close()
 

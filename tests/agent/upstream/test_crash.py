@@ -16,7 +16,7 @@ from keyrig.ledger.ledger import Ledger
 TELLER = Path(__file__).with_name("teller.py")
 DEVICES = (1, 2, 1, 3, 1)
 # One more than there are, so that the last case ends by itself and every write is covered.
-WRITES = 16
+WRITES = 17
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_teller_that_is_killed_at_any_write_tells_everything_in_order_in_the_end
     assert statuses[write - 1] == (-signal.SIGKILL if write < WRITES else 0)
     with Ledger(folder / str(write) / "ledger.db") as ledger:
         tell(folder / str(write), ledger)
-        assert ledger.upstreams.standing("file").waiting == 0
+        assert ledger.event_queue.standing("file").waiting == 0
         owed = {n: [str(e.id) for e in ledger.outbox.all(device(n))] for n in set(DEVICES)}
     lines = (folder / str(write) / "events.ndjson").read_text("ascii").splitlines()
     told = [json.loads(line) for line in lines]

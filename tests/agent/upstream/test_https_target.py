@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +13,6 @@ from agent.upstream.servers import answer, web_server
 from keyrig.base.clock import monotonic
 from keyrig.config.settings import HTTPSUpstream
 from keyrig.upstream.https_target import REASON_CHARACTERS, HTTPSTarget
-from keyrig.upstream.retry_after import retry_after_s
 from keyrig.upstream.upstream_target import Answer, Trouble
 
 if TYPE_CHECKING:
@@ -172,27 +170,6 @@ def test_status_says_whose_fault_it_is(
     assert given.reason.startswith(f"{status} Because")
     assert given.retry_after_s == (7 if trouble is Trouble.AGAIN else None)
     assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize(
-    ("value", "date", "wait_s"),
-    [
-        ("120", None, 120),
-        (" 0 ", None, 0),
-        ("Fri, 20 Nov 2026 12:01:00 GMT", None, 60),
-        ("Fri, 20 Nov 2026 12:01:00 GMT", "Fri, 20 Nov 2026 12:00:30 GMT", 30),
-        ("Friday, 20-Nov-26 12:01:00 GMT", None, 60),
-        ("Fri, 20 Nov 2026 11:00:00 GMT", None, 0),
-        ("Fri, 20 Nov 2026 12:01:00 GMT", "yesterday", 60),
-        ("9" * 500, None, 999_999_999),
-        *[(value, None, None) for value in (None, "", "soon", "-5", "1.5", "\u0664", "0x10")],
-        ("Fri, 20 Nov 99999999999 12:01:00 GMT", None, None),
-    ],
-)
-def test_retry_after_is_read_in_either_form(
-    value: str | None, date: str | None, wait_s: float | None
-) -> None:
-    assert retry_after_s(value, date, datetime(2026, 11, 20, 12, tzinfo=UTC)) == wait_s
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from paho.mqtt.client import Client
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.reasoncodes import ReasonCode
 
@@ -190,12 +191,37 @@ def test_event_longer_than_the_brokers_largest_packet_is_refused(
     tmp_path: Path, home: Path
 ) -> None:
     with (
-        running(Broker(tmp_path, options=("max_packet_size 800",))) as broker,
+        running(Broker(tmp_path, options=("max_packet_size 300",))) as broker,
         target(broker, home) as made,
     ):
         answer = made.deliver(batch_of(1, 1), WITHIN_S)
     assert answer.trouble is None
     assert answer.refused == {1: "longer than the broker's largest packet"}
+
+
+def test_event_of_the_broker_s_largest_packet_to_the_octet_is_taken_and_one_more_is_not(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[int] = []
+    queue = Client._packet_queue
+
+    def count(client: Client, command: int, packet: bytes, *rest: Any) -> Any:
+        if command & 0xF0 == 0x30:
+            sent.append(len(packet))
+        return queue(client, command, packet, *rest)
+
+    batch = batch_of(1)
+    with monkeypatch.context() as patch, running(Broker(tmp_path)) as broker:
+        patch.setattr(Client, "_packet_queue", count)
+        with target(broker, home) as made:
+            assert made.deliver(batch, WITHIN_S).accepted == {1}
+    (octets,) = sent
+    for name, limit, is_taken in (("fits", octets, True), ("longer", octets - 1, False)):
+        (tmp_path / name).mkdir()
+        limited = Broker(tmp_path / name, options=(f"max_packet_size {limit}",))
+        with running(limited), target(limited, home) as made:
+            answer = made.deliver(batch, WITHIN_S)
+        assert (answer.accepted == {1}, answer.trouble) == (is_taken, None)
 
 
 def test_nobody_there_is_tried_again(home: Path) -> None:

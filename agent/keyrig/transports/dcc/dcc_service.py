@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from keyrig.base.errors import SettingsError
+from keyrig.base.client_tls import client_context
+from keyrig.base.errors import DCCUnreachable, SettingsError
+from keyrig.base.http_client import HTTPClient
 from keyrig.config.settings import load_settings
-from keyrig.transports.dcc.dcc_http import HTTPClient, tls_context
 from keyrig.transports.dcc.dcc_inbox import Inbox
 from keyrig.transports.dcc.duis_client import DUISClient
 from keyrig.transports.dcc.duis_signing import (
@@ -97,13 +98,13 @@ def _client(
     parameters = {}
     if is_smki and settings.smki_api_key is not None:
         parameters[API_KEY_PARAMETER] = settings.smki_api_key.read(home)
-    ca_file = None if settings.ca_file is None else home / settings.ca_file
     return HTTPClient(
         f"{'https' if tls else 'http'}://{host}:{port}",
         timeout_s=settings.request_timeout_s,
         headers={name: secret.read(home) for name, secret in settings.headers.items()},
         parameters=parameters,
-        ssl_context=tls_context(ca_file) if tls else None,
+        ssl_context=client_context(home, settings.ca_file) if tls else None,
+        unanswered=DCCUnreachable,
     )
 
 

@@ -12,7 +12,7 @@ from gbcs.printable import printable
 from keyrig.base.errors import DCCUnreachable, ServiceRefused
 
 if TYPE_CHECKING:
-    from keyrig.transports.dcc.dcc_http import HTTPClient
+    from keyrig.base.http_client import HTTPClient
 
 _OK: Final = 200
 _SERVER_ERRORS: Final = 500

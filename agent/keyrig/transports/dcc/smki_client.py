@@ -24,7 +24,7 @@ from keyrig.base.errors import CertificateLookupFailed
 if TYPE_CHECKING:
     from duis.smki import Result, SMKIDocument
     from gbcs.entity import EntityIdentifier
-    from keyrig.transports.dcc.dcc_http import HTTPClient
+    from keyrig.base.http_client import HTTPClient
 
 SEARCH_PATH: Final = "/services/certificatesearch"
 RETRIEVE_PATH: Final = "/services/retrievecertificate"

@@ -20,9 +20,9 @@ from duis.smki import (
 )
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole, XMLSigningRole
 from keyrig.base.errors import CertificateLookupFailed, KeyMissing
+from keyrig.base.http_client import HTTPClient
 from keyrig.keys.key_store import Authority, IndexedKeyStore, StoredCertificate
 from keyrig.keys.rig_keys import RigKeys
-from keyrig.transports.dcc.dcc_http import HTTPClient
 from keyrig.transports.dcc.smki_client import SMKI
 from keyrig.transports.dcc.smki_lookup import CertificateLookup
 

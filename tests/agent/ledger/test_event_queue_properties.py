@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import func, select
 
 from gbcs.entity import EntityIdentifier
 from keyrig.domain.states import EventType
+from keyrig.ledger.event_queue import EventState
 from keyrig.ledger.ledger import Ledger
-from keyrig.ledger.upstream_standing import EventState
+from keyrig.ledger.schema import event_queue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +34,7 @@ class History:
         self.dice = random.Random(seed)
         self.told: dict[EntityIdentifier, list[int]] = defaultdict(list)
         self.discarded: set[int] = set()
-        ledger.upstreams.register(["a"], NOON)
+        ledger.event_queue.register(["a"])
 
     def add(self) -> None:
         before = len(self.ledger.outbox.all())
@@ -40,7 +42,7 @@ class History:
             self.ledger.outbox.append(EventType.FLAG, device, NOON, {"n": before + n})
 
     def tell(self, share: float = 0.7) -> int:
-        batch = self.ledger.upstreams.batch("a", self.dice.randint(1, 5))
+        batch = self.ledger.event_queue.batch("a", self.dice.randint(1, 5))
         accepted: set[int] = set()
         refused: dict[int, str] = {}
         ended: set[EntityIdentifier] = set()
@@ -54,38 +56,44 @@ class History:
             ended.add(event.device)
             if self.dice.random() < 0.5:
                 refused[event.number] = "bad"
-        self.ledger.upstreams.settle("a", batch, accepted=accepted, refused=refused, now=NOON)
+        self.ledger.event_queue.settle("a", batch, accepted=accepted, refused=refused, now=NOON)
         return len(batch.events)
 
     def park(self) -> None:
         waiting = self.of_state(EventState.WAITING, EventState.HELD_BACK)
         if waiting:
-            self.ledger.upstreams.park("a", self.dice.choice(waiting), "r", NOON)
+            self.ledger.event_queue.park("a", self.dice.choice(waiting), "r", NOON)
 
     def put_back(self) -> None:
-        parked = self.ledger.upstreams.parked("a")
+        parked = self.ledger.event_queue.parked("a")
         if not parked:
             return
         each = self.dice.choice(parked).event
         if self.dice.random() < 0.3:
-            self.ledger.upstreams.discard("a", each, "r", NOON)
+            self.ledger.event_queue.discard("a", each, "r", NOON)
             self.discarded.add(each.number)
         else:
-            self.ledger.upstreams.unpark("a", each)
+            self.ledger.event_queue.unpark("a", each)
 
     def of_state(self, *states: EventState) -> list[Event]:
         return [
             event
             for event in self.ledger.outbox.all()
-            if self.ledger.upstreams.state_of("a", event) in states
+            if self.ledger.event_queue.state_of("a", event) in states
         ]
 
     def owed(self, device: EntityIdentifier) -> list[int]:
         numbers = [event.number for event in self.ledger.outbox.all(device)]
         return [number for number in numbers if number not in self.discarded]
 
+    def rows(self) -> int:
+        with self.ledger.reading() as connection:
+            return int(
+                connection.execute(select(func.count()).select_from(event_queue)).scalar_one()
+            )
+
     def check_counts(self) -> None:
-        standing = self.ledger.upstreams.standing("a")
+        standing = self.ledger.event_queue.standing("a")
         left = [n for d in DEVICES for n in self.owed(d) if n not in self.told[d]]
         assert standing.waiting == len(left)
         assert standing.parked == len(self.of_state(EventState.PARKED))
@@ -107,12 +115,12 @@ def test_every_history_tells_each_device_everything_in_order(path: Path, seed: i
             history.dice.choice(moves)()
             if step % CHECKED_EVERY == 0:
                 history.check_counts()
-        ledger.upstreams.unpark("a")
+        ledger.event_queue.unpark("a")
         while history.tell(1.0):
             pass
         history.check_counts()
-        assert ledger.upstreams.standing("a").waiting == 0
+        assert ledger.event_queue.standing("a").waiting == 0
         assert {device: history.told[device] for device in DEVICES} == {
             device: history.owed(device) for device in DEVICES
         }
-        assert ledger.upstreams.get("a").position == len(ledger.outbox.all())
+        assert history.rows() == 0

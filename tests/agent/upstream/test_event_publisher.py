@@ -11,7 +11,7 @@ from agent.upstream.outboxes import device, fill
 from agent.upstream.servers import answer, web_server
 from keyrig.base.clock import monotonic
 from keyrig.config.settings import HTTPSUpstream, MQTTUpstream, NDJSONUpstream, Settings
-from keyrig.upstream.publisher import Courier, UpstreamLock
+from keyrig.upstream.event_publisher import EventPublisher, UpstreamLock
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,9 +44,9 @@ def told_to(path: Path) -> list[str]:
     return [json.loads(line)["id"] for line in path.read_text("ascii").splitlines()]
 
 
-def settle(courier: Courier) -> None:
+def settle(publisher: EventPublisher) -> None:
     until = monotonic() + WAIT_S
-    assert courier.wait_until_settled(until, until), courier.standing()
+    assert publisher.wait_until_settled(until, until), publisher.standing()
 
 
 class Seen:
@@ -71,12 +71,12 @@ def test_every_upstream_is_told_and_what_comes_later_too(ledger: Ledger, home: P
     fill(ledger, 1, 2, 1)
     with web_server() as server:
         both = settings(file=to_file(), web=to_web(server))
-        with Courier(ledger.path, both) as courier:
-            settle(courier)
+        with EventPublisher(ledger.path, both) as publisher:
+            settle(publisher)
             fill(ledger, *range(20))
-            courier.wake()
-            settle(courier)
-            standings = courier.standing()
+            publisher.wake()
+            settle(publisher)
+            standings = publisher.standing()
         assert server.told == told_to(home / "events.ndjson") == ids(ledger)
     assert {name: each.waiting for name, each in standings.items()} == {"file": 0, "web": 0}
 
@@ -97,14 +97,14 @@ def test_server_that_refuses_one_event_gets_all_others_and_that_one_once_it_is_p
     with web_server() as server:
         server.judge = judge
         upstream = to_web(server).model_copy(update={"batch_maximum": 50})
-        with Courier(ledger.path, settings(web=upstream)) as courier:
-            settle(courier)
-            standing = courier.standing()["web"]
+        with EventPublisher(ledger.path, settings(web=upstream)) as publisher:
+            settle(publisher)
+            standing = publisher.standing()["web"]
             assert (standing.parked, standing.waiting) == (1, 13)
             bad = ""
-            ledger.upstreams.unpark("web")
-            courier.wake()
-            settle(courier)
+            ledger.event_queue.unpark("web")
+            publisher.wake()
+            settle(publisher)
     assert sorted(taken) == sorted(ids(ledger))
     assert [each for each in taken if each in {str(e.id) for e in of_its_device}] == [
         str(event.id) for event in of_its_device
@@ -116,11 +116,11 @@ def test_upstream_that_is_down_holds_up_no_other_and_says_why(ledger: Ledger, ho
     with web_server() as server:
         down = to_web(server)
     seen = Seen()
-    with Courier(ledger.path, settings(web=down, file=to_file()), observe=seen) as courier:
+    with EventPublisher(ledger.path, settings(web=down, file=to_file()), observe=seen) as publisher:
         reason = seen.wait_for("upstream-set-back")["reason"]
         until = monotonic() + WAIT_S
-        assert courier._lanes[1].wait_until_settled(until, until)
-        standing = courier.standing()["web"]
+        assert publisher._workers[1].wait_until_settled(until, until)
+        standing = publisher.standing()["web"]
     assert reason.startswith("127.0.0.1: ")
     assert (standing.waiting, standing.upstream.last_error) == (1, reason)
     assert told_to(home / "events.ndjson") == ids(ledger)
@@ -131,7 +131,8 @@ def test_one_process_at_a_time_tells_an_upstream_and_the_next_goes_on_when_it_di
 ) -> None:
     fill(ledger, 1, 2)
     script = (
-        "import sys; from pathlib import Path; from keyrig.upstream.publisher import UpstreamLock; "
+        "import sys; from pathlib import Path; "
+        "from keyrig.upstream.event_publisher import UpstreamLock; "
         "assert UpstreamLock(Path(sys.argv[1]), 'file').acquire(); print('held', flush=True); "
         "sys.stdin.read()"
     )
@@ -145,18 +146,18 @@ def test_one_process_at_a_time_tells_an_upstream_and_the_next_goes_on_when_it_di
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
         soon = monotonic() + WAIT_S
-        with Courier(ledger.path, settings(file=to_file()), until=soon) as courier:
-            assert not courier.wait_until_settled(soon, monotonic() + 0.3)
+        with EventPublisher(ledger.path, settings(file=to_file()), until=soon) as publisher:
+            assert not publisher.wait_until_settled(soon, monotonic() + 0.3)
             assert not (home / "events.ndjson").exists()
             holder.kill()
-            settle(courier)
+            settle(publisher)
     assert told_to(home / "events.ndjson") == ids(ledger)
 
 
-def test_two_couriers_of_one_ledger_tell_everything_once(ledger: Ledger, home: Path) -> None:
+def test_two_publishers_of_one_ledger_tell_everything_once(ledger: Ledger, home: Path) -> None:
     fill(ledger, *range(50))
-    one = Courier(ledger.path, settings(file=to_file()), until=monotonic() + WAIT_S)
-    two = Courier(ledger.path, settings(file=to_file()), until=monotonic() + WAIT_S)
+    one = EventPublisher(ledger.path, settings(file=to_file()), until=monotonic() + WAIT_S)
+    two = EventPublisher(ledger.path, settings(file=to_file()), until=monotonic() + WAIT_S)
     with one, two:
         settle(one)
         settle(two)
@@ -185,32 +186,32 @@ def test_stopping_does_not_wait_for_a_server_that_says_nothing(ledger: Ledger) -
 
     with web_server() as server:
         server.answers.append(wait)
-        courier = Courier(ledger.path, settings(web=to_web(server)))
-        courier.start()
+        publisher = EventPublisher(ledger.path, settings(web=to_web(server)))
+        publisher.start()
         assert asked.wait(WAIT_S)
         began = monotonic()
-        courier.stop(within_s=0.1)
+        publisher.stop(within_s=0.1)
         assert monotonic() - began < 5
         over.set()
-        for lane in courier._lanes:
-            lane.thread.join(WAIT_S)
-    courier.stop()
+        for worker in publisher._workers:
+            worker.thread.join(WAIT_S)
+    publisher.stop()
 
 
 def test_ledger_that_another_process_locks_is_waited_for(
     ledger: Ledger, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("keyrig.upstream.publisher.LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr("keyrig.upstream.event_publisher.LOOK_EVERY_S", 0.05)
     fill(ledger, 1)
     seen = Seen()
-    courier = Courier(ledger.path, settings(file=to_file()), observe=seen)
-    courier._ledger._database._pragma("busy_timeout=10")
+    publisher = EventPublisher(ledger.path, settings(file=to_file()), observe=seen)
+    publisher._ledger._database._pragma("busy_timeout=10")
     with ledger.transaction() as connection:
         connection.exec_driver_sql("UPDATE upstreams SET failures = failures")
-        courier.start()
+        publisher.start()
         assert "ledger" in seen.wait_for("upstream-set-back")["reason"]
     seen.wait_for("upstream-told")
-    courier.stop()
+    publisher.stop()
     # What was written and not recorded is told again: at least once.
     assert set(told_to(home / "events.ndjson")) == set(ids(ledger))
 
@@ -221,23 +222,23 @@ def test_fault_of_our_own_is_seen_and_does_not_end_the_thread(
     fill(ledger, 1)
     seen = Seen()
     with monkeypatch.context() as patch:
-        patch.setattr("keyrig.upstream.publishing.outgoing", lambda *_: 1 / 0)
-        with Courier(ledger.path, settings(file=to_file()), observe=seen) as courier:
+        patch.setattr("keyrig.upstream.event_publisher.outgoing", lambda *_: 1 / 0)
+        with EventPublisher(ledger.path, settings(file=to_file()), observe=seen) as publisher:
             reason = seen.wait_for("upstream-set-back")["reason"]
-            settle(courier)
+            settle(publisher)
     assert reason == "unexpected error: ZeroDivisionError: division by zero"
-    upstream = ledger.upstreams.get("file")
+    upstream = ledger.event_queue.get("file")
     assert (upstream.last_error, upstream.stopped) == (reason, True)
-    ledger.upstreams.make_due("file")
-    with Courier(ledger.path, settings(file=to_file())) as courier:
-        settle(courier)
+    ledger.event_queue.make_due("file")
+    with EventPublisher(ledger.path, settings(file=to_file())) as publisher:
+        settle(publisher)
     assert told_to(home / "events.ndjson") == ids(ledger)
 
 
-def test_broker_that_is_restarted_while_a_courier_is_at_work_gets_everything(
+def test_broker_that_is_restarted_while_a_publisher_is_at_work_gets_everything(
     ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("keyrig.upstream.publishing.BACK_OFF_FIRST_S", 0.05)
+    monkeypatch.setattr("keyrig.upstream.event_publisher.BACK_OFF_FIRST_S", 0.05)
     (tmp_path / "broker").mkdir()
     broker = Broker(tmp_path / "broker")
     upstream = MQTTUpstream(kind="mqtt", host="127.0.0.1", port=broker.port, tls=False)
@@ -246,12 +247,12 @@ def test_broker_that_is_restarted_while_a_courier_is_at_work_gets_everything(
     with (
         running(broker),
         Subscriber(broker).listening() as subscriber,
-        Courier(ledger.path, settings(broker=upstream), observe=seen) as courier,
+        EventPublisher(ledger.path, settings(broker=upstream), observe=seen) as publisher,
     ):
         subscriber.wait_for(3)
         broker.stop()
         fill(ledger, *[n % 3 for n in range(30)])
-        courier.wake()
+        publisher.wake()
         seen.wait_for("upstream-set-back")
         broker.start()
         messages = subscriber.wait_for(33)

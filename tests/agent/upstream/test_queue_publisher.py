@@ -8,15 +8,15 @@ import pytest
 
 from agent.upstream.outboxes import NOON, FakeTarget, HandClock, device, fill
 from keyrig.ledger.ledger import Ledger
-from keyrig.upstream.publishing import (
+from keyrig.upstream.event_publisher import (
     BACK_OFF_MAXIMUM_S,
     REFUSED_IN_A_ROW_MAXIMUM,
     RETRY_AFTER_MAXIMUM_S,
     STOPPED_RETRY_S,
-    Delivery,
     Idle,
+    Published,
+    QueuePublisher,
     SetBack,
-    Told,
     back_off_s,
 )
 from keyrig.upstream.upstream_target import Answer, Trouble
@@ -41,10 +41,10 @@ def delivery(
     *,
     dice: Callable[[], float] = lambda: 0.5,
     since: datetime | None = None,
-) -> Delivery:
+) -> QueuePublisher:
     clock = clock or HandClock()
-    ledger.upstreams.register(["up"], NOON)
-    return Delivery(
+    ledger.event_queue.register(["up"])
+    return QueuePublisher(
         ledger,
         "up",
         target,
@@ -55,8 +55,8 @@ def delivery(
     )
 
 
-def drain(made: Delivery) -> None:
-    while isinstance(made.step(WITHIN_S), Told):
+def drain(made: QueuePublisher) -> None:
+    while isinstance(made.step(WITHIN_S), Published):
         pass
 
 
@@ -73,7 +73,12 @@ def test_everything_is_told_in_order_and_once(ledger: Ledger) -> None:
     fill(ledger, 1, 2, 1, 3, 2)
     target = FakeTarget(batch_maximum=2)
     made = delivery(ledger, target)
-    assert [made.step(WITHIN_S) for _ in range(4)] == [Told(2), Told(2), Told(1), Idle()]
+    assert [made.step(WITHIN_S) for _ in range(4)] == [
+        Published(2),
+        Published(2),
+        Published(1),
+        Idle(),
+    ]
     assert target.asked == [[1, 2], [3, 4], [5]]
     fill(ledger, 1)
     drain(made)
@@ -110,12 +115,12 @@ def test_upstream_is_left_alone_until_the_back_off_is_over(ledger: Ledger) -> No
     assert len(target.asked) == 1
     clock.pass_(0.2)
     assert made.step(WITHIN_S) == SetBack(1.0)
-    upstream = ledger.upstreams.get("up")
+    upstream = ledger.event_queue.get("up")
     assert (upstream.failures, upstream.last_error, upstream.stopped) == (2, "503", False)
     assert upstream.retry_at == clock.now + timedelta(seconds=1)
     clock.pass_(1)
-    assert made.step(WITHIN_S) == Told(1)
-    assert ledger.upstreams.get("up").failures == 0
+    assert made.step(WITHIN_S) == Published(1)
+    assert ledger.event_queue.get("up").failures == 0
 
 
 @pytest.mark.parametrize(
@@ -129,7 +134,7 @@ def test_retry_after_is_kept_to_within_bounds(
     answer = Answer(trouble=Trouble.AGAIN, reason="429", retry_after_s=asked_s)
     target, clock = FakeTarget(answers=deque([answer])), HandClock()
     assert delivery(ledger, target, clock).step(WITHIN_S) == SetBack(wait_s)
-    assert ledger.upstreams.get("up").retry_asked is (wait_s > 0.5)
+    assert ledger.event_queue.get("up").retry_asked is (wait_s > 0.5)
     # Another process holds to it as well.
     assert delivery(ledger, target, clock).step(WITHIN_S) == SetBack(wait_s)
     assert len(target.asked) == 1
@@ -140,12 +145,12 @@ def test_target_that_a_person_must_mend_is_tried_slowly_and_parks_nothing(ledger
     target = FakeTarget(answers=deque([STOPPED]))
     made = delivery(ledger, target, clock := HandClock())
     assert made.step(WITHIN_S) == SetBack(STOPPED_RETRY_S)
-    assert ledger.upstreams.get("up").stopped
-    assert ledger.upstreams.standing("up").parked == 0
+    assert ledger.event_queue.get("up").stopped
+    assert ledger.event_queue.standing("up").parked == 0
     clock.pass_(STOPPED_RETRY_S)
     drain(made)
     assert target.numbers() == list(range(1, 51))
-    assert not ledger.upstreams.get("up").stopped
+    assert not ledger.event_queue.get("up").stopped
 
 
 def test_person_has_an_upstream_tried_at_once(ledger: Ledger) -> None:
@@ -153,8 +158,8 @@ def test_person_has_an_upstream_tried_at_once(ledger: Ledger) -> None:
     target = FakeTarget(answers=deque([STOPPED]))
     made = delivery(ledger, target)
     assert isinstance(made.step(WITHIN_S), SetBack)
-    ledger.upstreams.make_due("up")
-    assert made.step(WITHIN_S) == Told(1)
+    ledger.event_queue.make_due("up")
+    assert made.step(WITHIN_S) == Published(1)
 
 
 @pytest.mark.parametrize("at_fault", [1, 50, 64, 100])
@@ -164,7 +169,7 @@ def test_refused_batch_is_narrowed_down_to_the_event_at_fault(
     fill(ledger, *range(100))
     target = FakeTarget(judge=refusing(at_fault))
     drain(delivery(ledger, target))
-    (parked,) = ledger.upstreams.parked("up")
+    (parked,) = ledger.event_queue.parked("up")
     assert (parked.event.number, parked.reason) == (at_fault, "400 bad event")
     assert sorted(target.numbers()) == [n for n in range(1, 101) if n != at_fault]
     assert len(target.asked) <= 16
@@ -178,7 +183,7 @@ def test_later_events_of_a_refused_ones_device_are_held_back_in_the_same_batch(
     drain(delivery(ledger, target))
     assert target.numbers() == [2, 4]
     target.judge = lambda _: None
-    ledger.upstreams.unpark("up")
+    ledger.event_queue.unpark("up")
     drain(delivery(ledger, target))
     assert target.numbers(of=1) == [1, 3, 5]
 
@@ -187,7 +192,7 @@ def test_two_refused_events_of_one_batch_are_both_found(ledger: Ledger) -> None:
     fill(ledger, *range(40))
     target = FakeTarget(judge=refusing(7, 33))
     drain(delivery(ledger, target))
-    assert [parked.event.number for parked in ledger.upstreams.parked("up")] == [7, 33]
+    assert [parked.event.number for parked in ledger.event_queue.parked("up")] == [7, 33]
     assert len(target.told) == 38
 
 
@@ -198,14 +203,14 @@ def test_target_that_refuses_whatever_it_is_told_stops_before_all_is_parked(
     target, clock = FakeTarget(judge=lambda _: REFUSED), HandClock()
     made = delivery(ledger, target, clock)
     assert made.step(WITHIN_S) == SetBack(STOPPED_RETRY_S)
-    assert ledger.upstreams.standing("up").parked == REFUSED_IN_A_ROW_MAXIMUM
-    assert "event after event" in (ledger.upstreams.get("up").last_error or "")
+    assert ledger.event_queue.standing("up").parked == REFUSED_IN_A_ROW_MAXIMUM
+    assert "event after event" in (ledger.event_queue.get("up").last_error or "")
     for again in (made, delivery(ledger, target, clock)):
         clock.pass_(STOPPED_RETRY_S)
         assert again.step(WITHIN_S) == SetBack(STOPPED_RETRY_S)
-        assert ledger.upstreams.standing("up").parked == REFUSED_IN_A_ROW_MAXIMUM
+        assert ledger.event_queue.standing("up").parked == REFUSED_IN_A_ROW_MAXIMUM
     target.judge = lambda _: None
-    ledger.upstreams.unpark("up")
+    ledger.event_queue.unpark("up")
     clock.pass_(STOPPED_RETRY_S)
     drain(made)
     assert sorted(target.numbers()) == list(range(1, 201))
@@ -220,7 +225,7 @@ def test_events_refused_one_by_one_beside_accepted_ones_are_all_parked(ledger: L
         return Answer(accepted=even, refused=odd)
 
     drain(delivery(ledger, FakeTarget(judge=judge)))
-    assert ledger.upstreams.standing("up").parked == 20
+    assert ledger.event_queue.standing("up").parked == 20
 
 
 def test_batch_that_is_too_large_is_halved_and_stays_small(ledger: Ledger) -> None:
@@ -244,7 +249,7 @@ def test_single_event_that_is_too_large_is_parked(ledger: Ledger) -> None:
     target = FakeTarget(judge=judge)
     drain(delivery(ledger, target))
     assert target.numbers() == [2]
-    assert ledger.upstreams.standing("up").parked == 1
+    assert ledger.event_queue.standing("up").parked == 1
 
 
 def test_what_was_acknowledged_before_the_trouble_counts(ledger: Ledger) -> None:
@@ -288,7 +293,7 @@ def test_clock_that_is_set_does_not_make_it_wait_longer(ledger: Ledger, jump: ti
     assert made.step(WITHIN_S) == SetBack(0.5)
     clock.now += jump
     clock.pass_(0.5)
-    assert made.step(WITHIN_S) == Told(1)
+    assert made.step(WITHIN_S) == Published(1)
 
 
 def test_clock_that_was_set_back_does_not_hold_up_another_process(ledger: Ledger) -> None:
@@ -296,7 +301,7 @@ def test_clock_that_was_set_back_does_not_hold_up_another_process(ledger: Ledger
     clock, target = HandClock(), FakeTarget(answers=deque([AGAIN]))
     delivery(ledger, target, clock).step(WITHIN_S)
     clock.now -= timedelta(days=2)
-    assert delivery(ledger, target, clock).step(WITHIN_S) == Told(1)
+    assert delivery(ledger, target, clock).step(WITHIN_S) == Published(1)
 
 
 def test_only_events_since_an_instant_are_told(ledger: Ledger) -> None:

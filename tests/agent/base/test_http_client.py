@@ -1,19 +1,28 @@
 from __future__ import annotations
 
 import logging
+import threading
 import traceback
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
-from keyrig.base.errors import DCCUnreachable, ServiceRefused
-from keyrig.transports.dcc.dcc_http import ANSWER_MAXIMUM_OCTETS, HTTPClient
-from keyrig.transports.dcc.duis_client import DUISClient, WebService
+from agent.upstream.servers import web_server
+from keyrig.base.errors import DCCUnreachable, SettingsError
+from keyrig.base.http_client import (
+    ANSWER_MAXIMUM_OCTETS,
+    HTTPClient,
+    _Deadline,
+    retry_after_s,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from agent.upstream.servers import Request
 
 KEY = "smki-key-4f1c"
 TOKEN = "proxy-token-77aa"
@@ -27,6 +36,7 @@ def client(
         timeout_s=5,
         headers={"X-Proxy": SecretStr(TOKEN)},
         parameters={"apikey": SecretStr(KEY)},
+        unanswered=DCCUnreachable,
         transport=httpx.MockTransport(handler),
         clock=clock,
     )
@@ -106,6 +116,56 @@ def test_answer_that_trickles_is_given_up() -> None:
         http.get("/")
 
 
+@pytest.mark.parametrize("beginning", [b"HTTP/1.1 200 OK\r\nX-Long: ", b"HTTP/1.1 2"])
+def test_server_that_drips_its_answer_does_not_hold_a_request_beyond_its_time(
+    beginning: bytes,
+) -> None:
+    over = threading.Event()
+
+    def drip(_: Request) -> Iterator[bytes]:
+        yield beginning
+        while not over.wait(0.05):
+            yield b"a"
+
+    with web_server() as server:
+        server.answers.append(drip)
+        with (
+            HTTPClient(server.url, timeout_s=0.5, unanswered=DCCUnreachable) as http,
+            pytest.raises(DCCUnreachable, match="no answer in time") as raised,
+        ):
+            http.post("", b"[]")
+        over.set()
+    assert raised.value.may_have_arrived
+
+
+def test_deadline_of_one_thread_is_not_that_of_another() -> None:
+    seconds = [0.0]
+    deadline = _Deadline(lambda: seconds[0])
+    deadline.at = 5.0
+    seen: list[float] = []
+
+    def in_thread() -> None:
+        deadline.at = 60.0
+        seen.append(deadline.left_s(None))
+
+    thread = threading.Thread(target=in_thread)
+    thread.start()
+    thread.join()
+    assert seen == [60.0]
+    assert deadline.left_s(30.0) == 5.0
+    seconds[0] = 9.0
+    assert 0 < deadline.left_s(30.0) < 0.01
+
+
+@pytest.mark.parametrize("host", ["a..b", "x" * 80 + ".example"])
+def test_address_that_no_host_can_have_is_an_error_of_the_settings(host: str) -> None:
+    with (
+        HTTPClient(f"http://{host}", timeout_s=5) as http,
+        pytest.raises(SettingsError, match="no address"),
+    ):
+        http.get("/")
+
+
 def test_redirection_is_not_followed() -> None:
     seen: list[str] = []
 
@@ -119,17 +179,23 @@ def test_redirection_is_not_followed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("response", "error", "match"),
+    ("value", "date", "wait_s"),
     [
-        (httpx.Response(500, content=b"no"), DCCUnreachable, "HTTP 500"),
-        (httpx.Response(200, content=b"x"), DCCUnreachable, "application/xml is expected"),
-        (httpx.Response(400, content=b"bad\x1b[31m XSD"), ServiceRefused, "HTTP 400, bad"),
-        (httpx.Response(404), ServiceRefused, "no reason given"),
+        ("120", None, 120),
+        (" 0 ", None, 0),
+        ("Fri, 20 Nov 2026 12:01:00 GMT", None, 60),
+        ("Fri, 20 Nov 2026 12:01:00 GMT", "Fri, 20 Nov 2026 12:00:30 GMT", 30),
+        ("Friday, 20-Nov-26 12:01:00 GMT", None, 60),
+        ("Fri, 20 Nov 2026 11:00:00 GMT", None, 0),
+        ("Fri, 20 Nov 2026 12:01:00 GMT", "yesterday", 60),
+        ("9" * 500, None, 999_999_999),
+        *[(value, None, None) for value in (None, "", "soon", "-5", "1.5", "\u0664", "0x10")],
+        ("Fri, 20 Nov 99999999999 12:01:00 GMT", None, None),
     ],
 )
-def test_answer_that_is_no_document_is_told_for_what_it_is(
-    response: httpx.Response, error: type[Exception], match: str
+def test_retry_after_is_read_in_either_form(
+    value: str | None, date: str | None, wait_s: float | None
 ) -> None:
-    with client(lambda _: response) as http, pytest.raises(error, match=match) as raised:
-        DUISClient(http).post(WebService.SEND, b"<a/>", "6.17")
-    assert "\x1b" not in str(raised.value)
+    fields = {"retry-after": value, "date": date}
+    headers = {name: text for name, text in fields.items() if text is not None}
+    assert retry_after_s(headers, datetime(2026, 11, 20, 12, tzinfo=UTC)) == wait_s

@@ -1,0 +1,41 @@
+"""TLS towards a server: who may vouch for it, and how this agent is known to it."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING
+
+from keyrig.base.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def client_context(
+    home: Path, ca_file: str | None, certificate: str | None = None, key: str | None = None
+) -> ssl.SSLContext:
+    """Read the files that the settings name, as they are now.
+
+    Args:
+        home: What relative paths are below.
+        ca_file: The authorities, PEM; the system's own where None.
+        certificate: What this agent shows, PEM; nothing where None.
+        key: The private key to it, PEM, without a passphrase.
+
+    Raises:
+        SettingsError: A file is missing, or is not what it should be.
+    """
+    authorities = None if ca_file is None else home / ca_file
+    where = f"ca_file {authorities}"
+    try:
+        context = ssl.create_default_context(cafile=authorities)
+        if certificate is not None and key is not None:
+            where = f"client_certificate {home / certificate} with {home / key}"
+            # Without a password at hand, OpenSSL would ask for one at the terminal.
+            context.load_cert_chain(home / certificate, home / key, password="")
+    except OSError as error:
+        reason = "not usable PEM, or a key with a passphrase"
+        if not isinstance(error, ssl.SSLError):
+            reason = f"cannot be read: {error.strerror}"
+        raise SettingsError(where, reason, "correct it in the settings") from None
+    return context
