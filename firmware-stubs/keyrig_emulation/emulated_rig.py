@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Self
 from gbcs.certificates import GBCSCertificate
 from gbcs.certification_request import CertificationRequest
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
+from keyrig.base import events
 from keyrig.base.errors import SettingsError
 from keyrig.base.private_files import make_folder
 from keyrig.config.rig_file import LineSettings, ZigBeeSettings
@@ -121,8 +122,9 @@ class EmulatedDevices:
             storage = FileStorage(self._path(device))
             if not self._path(device).exists():
                 self._observe(
-                    "preparing",
-                    what=f"making an emulated {device.type.value} {device.entity_id}",
+                    events.Preparing(
+                        what=f"making an emulated {device.type.value} {device.entity_id}"
+                    )
                 )
                 DeviceMemory.create(storage, self._manufactured(device))
             if self._keeps_certificates:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import KeyrigError
+from keyrig.base.events import DeviceStarted
 from keyrig.run.bench import RunResult
 
 from .homes import EMPTY, NEXT_RUN_AT, RUN_AT, SAME_TIME, Home, carry_out, interrupted_run
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
+
+    from keyrig.base.events import Event
 
 RUNS_TO_RECOVER: Final = 2
 FAILS: Final = "fail-storage=1"
@@ -58,10 +61,10 @@ class _Reference:
     starts: list[int] = field(default_factory=list)
     devices: list[EntityIdentifier] = field(default_factory=list)
 
-    def observe(self, event_type: str, /, **fields: Any) -> None:
-        if event_type == "device-started":
+    def observe(self, event: Event) -> None:
+        if isinstance(event, DeviceStarted):
             self.starts.append(len(self.trip.points))
-            self.devices.append(EntityIdentifier.parse(fields["device"]))
+            self.devices.append(EntityIdentifier.parse(event.device))
 
 
 def make_bases(directory: Path) -> list[Base]:

@@ -54,6 +54,12 @@ def _evidence_schema() -> str:
     return schema_text()
 
 
+def _event_schema() -> str:
+    from keyrig.documents.run_event_schema import schema_text  # noqa: PLC0415 - as above
+
+    return schema_text()
+
+
 def _commands(group: click.Group, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
     """Yield each command's words and the text of its help, groups before what is in them."""
     context = click.Context(group, info_name=" ".join(words), terminal_width=COLUMNS)
@@ -82,6 +88,7 @@ WRITTEN: Final[dict[str, Callable[[], str]]] = {
     "docs/openapi.json": _openapi,
     "docs/report.schema.json": _report_schema,
     "docs/evidence.schema.json": _evidence_schema,
+    "docs/run-events.schema.json": _event_schema,
     "docs/commands.md": _command_help,
 }
 """Each file that is made from the code, and what makes it."""

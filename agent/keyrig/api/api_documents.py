@@ -11,7 +11,12 @@ from keyrig.api.problem_documents import TYPE_PREFIX, Problem
 from keyrig.api.request_bodies import OperationId
 from keyrig.documents.certificate_document import CertificateDocument
 from keyrig.documents.certification_document import TakenCertificate, WaitingRequestDocument
-from keyrig.documents.delivery_document import BATCH_EXAMPLE, BatchCommand, BatchId, BatchStanding
+from keyrig.documents.delivery_document import (
+    BATCH_EXAMPLE,
+    BatchId,
+    BatchStanding,
+    DeliveredCommand,
+)
 from keyrig.documents.document_model import (
     DEADLINE_EXAMPLE,
     Count,
@@ -268,15 +273,6 @@ class DeliverySummary(BatchStanding):
         description="The last of this API; null for the command line."
     )
     state: DeliveryState = Field(examples=["done"])
-
-
-class DeliveredCommand(BatchCommand):
-    """One command of a delivery, and what became of it."""
-
-    answer: str | None = Field(
-        description="The device's answer as an unsigned DUIS request 8.13, XML.",
-        examples=["<?xml version='1.0' encoding='UTF-8'?>\u2026"],
-    )
 
 
 class DeliveryDocument(DeliverySummary):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from keyrig.api.served_rigs import ServedRig
+    from keyrig.base.events import Event
     from keyrig.config.settings import Settings
 
 WATCH_EVERY_S: Final = 0.5
@@ -154,6 +155,6 @@ class Service:
         self.schedule.ended(rig_name, result, self.seconds())
 
 
-def _tell_log(event_type: str, /, **fields: Any) -> None:
+def _tell_log(event: Event) -> None:
     """Log what an upstream says of itself."""
-    _log.info(event_type, **fields)
+    _log.info(event.type, **event.to_json())

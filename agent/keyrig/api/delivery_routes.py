@@ -16,7 +16,6 @@ from gbcs.errors import SecurityError
 from gbcs.printable import printable
 from keyrig.api.access import READ, RUN, ReadToken, RunToken
 from keyrig.api.api_documents import (
-    DeliveredCommand,
     DeliveryAccepted,
     DeliveryDocument,
     DeliveryList,
@@ -54,7 +53,11 @@ from keyrig.delivery.field_mode import (
     withdraw,
 )
 from keyrig.delivery.returned_answers import answer_document, returning_for
-from keyrig.documents.delivery_document import BATCH_EXAMPLE
+from keyrig.documents.delivery_document import (
+    BATCH_EXAMPLE,
+    described_batch,
+    described_command,
+)
 from keyrig.domain.states import BatchRule
 from keyrig.run.rig_locks import is_held
 
@@ -431,9 +434,10 @@ def _document(service: Service, delivery_id: str) -> DeliveryDocument:
             "problem": operation.problem if operation else None,
             "stoppable": operation is not None and service.operations.is_running(operation.id),
             "commands": [
-                DeliveredCommand.of_batch(
-                    command, answer=answer_document(command).decode() if command.answer else None
-                )
+                {
+                    **described_command(command).to_json(),
+                    "answer": answer_document(command).decode() if command.answer else None,
+                }
                 for command in commands
             ],
         }
@@ -446,12 +450,13 @@ def _summary(
     commands: tuple[LocalCommand, ...],
     operation: Operation | None,
 ) -> DeliverySummary:
-    return DeliverySummary.of(
-        batch,
-        commands,
-        delivery_id=batch.id,
-        operation_id=operation.id if operation else None,
-        state=_state(service, batch, commands, operation),
+    return DeliverySummary.model_validate(
+        {
+            **described_batch(batch, commands).to_json(),
+            "delivery_id": batch.id,
+            "operation_id": operation.id if operation else None,
+            "state": _state(service, batch, commands, operation),
+        }
     )
 
 

@@ -6,23 +6,23 @@ import queue
 import threading
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from keyrig.base.clock import pause
 from keyrig.base.errors import LedgerError
+from keyrig.base.events import OperationFinished
 from keyrig.ledger.operation_record import OperationEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Collection
     from datetime import datetime
 
+    from keyrig.base.events import Event
     from keyrig.ledger.ledger import Ledger
     from keyrig.ledger.operation_record import Operation
 
-FINISHED: Final = "operation-finished"
-"""The type of an operation's last event."""
 _RETRY_S: Final = 0.5
 _RETRIES_AT_END: Final = 4
 _log = structlog.get_logger(__name__)
@@ -32,8 +32,7 @@ _log = structlog.get_logger(__name__)
 class _Told:
     operation_id: str
     event: OperationEvent
-    result: str | None = None
-    problem: Mapping[str, Any] | None = None
+    end: OperationFinished | None
 
 
 class EventLog:
@@ -59,30 +58,31 @@ class EventLog:
         self._thread = threading.Thread(target=self._write, name="keyrig-events", daemon=True)
         self._thread.start()
 
-    def begin(
-        self, ledger: Ledger, operation: Operation, event_type: str, fields: Mapping[str, Any]
-    ) -> None:
+    def begin(self, ledger: Ledger, operation: Operation, event: Event) -> None:
         """Record that an operation begins, with its first event, before this returns.
 
         Raises:
             LedgerError: The ledger cannot be written; nothing was recorded.
         """
-        event = OperationEvent(number=1, type=event_type, at=operation.requested_at, body=fields)
+        first = _numbered(1, event, operation.requested_at)
         with ledger.transaction():
             ledger.operations.start(operation)
-            ledger.operations.record(operation.id, [event])
+            ledger.operations.record(operation.id, [first])
         self.go_on_from(operation.id, 1)
 
-    def tell(self, operation_id: str, event_type: str, **fields: Any) -> None:
-        """Add an event to an operation."""
-        self._put(operation_id, event_type, fields)
+    def tell(self, operation_id: str, event: Event) -> None:
+        """Add an event to an operation.
 
-    def finish(
-        self, operation_id: str, result: str, problem: Mapping[str, Any] | None = None
-    ) -> None:
-        """Add an operation's last event, and record in the same transaction how it ended."""
-        fields = {"result": result, "problem": problem}
-        self._put(operation_id, FINISHED, fields, result=result, problem=problem)
+        `OperationFinished` is the last: how the operation ended is recorded in the same
+        transaction.
+        """
+        with self._lock:
+            self._numbers[operation_id] += 1
+            numbered = _numbered(self._numbers[operation_id], event, self._clock())
+            end = event if isinstance(event, OperationFinished) else None
+            if end is not None:
+                del self._numbers[operation_id]
+            self._queue.put(_Told(operation_id=operation_id, event=numbered, end=end))
 
     def go_on_from(self, operation_id: str, number: int) -> None:
         """Have an operation's events go on after one that the ledger holds already."""
@@ -128,26 +128,6 @@ class EventLog:
         self._queue.put(None)
         self._thread.join()
 
-    def _put(
-        self,
-        operation_id: str,
-        event_type: str,
-        fields: Mapping[str, Any],
-        *,
-        result: str | None = None,
-        problem: Mapping[str, Any] | None = None,
-    ) -> None:
-        with self._lock:
-            self._numbers[operation_id] += 1
-            event = OperationEvent(
-                number=self._numbers[operation_id], type=event_type, at=self._clock(), body=fields
-            )
-            if result is not None:
-                del self._numbers[operation_id]
-            self._queue.put(
-                _Told(operation_id=operation_id, event=event, result=result, problem=problem)
-            )
-
     def _write(self) -> None:
         is_ending = False
         while not is_ending:
@@ -170,9 +150,9 @@ class EventLog:
                 with self._ledger.transaction():
                     for told in batch:
                         self._ledger.operations.record(told.operation_id, [told.event])
-                        if told.result is not None:
+                        if told.end is not None:
                             self._ledger.operations.finish(
-                                told.operation_id, told.result, told.event.at, told.problem
+                                told.operation_id, told.end.result, told.event.at, told.end.problem
                             )
             except LedgerError as error:
                 tries += 1
@@ -182,3 +162,7 @@ class EventLog:
                 pause(_RETRY_S)
             else:
                 return
+
+
+def _numbered(number: int, event: Event, at: datetime) -> OperationEvent:
+    return OperationEvent(number=number, type=event.type, at=at, body=event.to_json())

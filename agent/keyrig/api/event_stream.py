@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,16 +15,18 @@ from fastapi.sse import format_sse_event
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from keyrig.api.event_log import FINISHED
-from keyrig.base.observing import EVENT_SCHEMA
+from keyrig.base.events import OperationFinished, event_line
+from keyrig.documents.run_event_schema import UNION
+from keyrig.ledger.operation_record import OperationEvent
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from keyrig.api.api_service import Service
+    from keyrig.base.events import Event
     from keyrig.domain.api_tokens import Token
     from keyrig.ledger.ledger import Ledger
-    from keyrig.ledger.operation_record import Operation, OperationEvent
+    from keyrig.ledger.operation_record import Operation
 
 RETRY_MS: Final = 2000
 HEARTBEAT: Final = b": heartbeat\n\n"
@@ -33,6 +36,15 @@ STREAM_FORM: Final[dict[str, Any]] = {
     "type": ["string", "object"],
     "description": "Events, each with what happened as `event`, its number as `id`, and one JSON "
     "object as `data`.",
+    "properties": {
+        "event": {"type": "string"},
+        "id": {"type": "string"},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": f"#/components/schemas/{UNION}"},
+        },
+    },
 }
 """The form of a stream, and of each event as readers of streams see it, for OpenAPI 3.1."""
 
@@ -84,7 +96,7 @@ async def _events(
             if found:
                 seen = found[-1].number
                 yield b"".join(_written(event) for event in found)
-                if found[-1].type == FINISHED:
+                if found[-1].type == OperationFinished.type:
                     return
                 continue
             if has_ended or is_closing:
@@ -111,12 +123,17 @@ def _written(event: OperationEvent) -> bytes:
     )
 
 
+def stream_example(*told: Event) -> str:
+    """Return how a stream begins in which `told` happens, for the OpenAPI document."""
+    at = datetime(2026, 11, 24, 9, tzinfo=UTC)
+    kept = (
+        OperationEvent(number=number, type=event.type, at=at, body=event.to_json())
+        for number, event in enumerate(told, 1)
+    )
+    first, *rest = (_written(each) for each in kept)
+    return b"".join([format_sse_event(retry=RETRY_MS), first, HEARTBEAT, *rest]).decode()
+
+
 def event_document(event: OperationEvent) -> dict[str, Any]:
     """Make the JSON object of an event; as the lines of `keyrig run --json`, with its number."""
-    return {
-        "schema": EVENT_SCHEMA,
-        "number": event.number,
-        "type": event.type,
-        "at": event.at.isoformat(),
-        **event.body,
-    }
+    return event_line(event.type, event.at, event.body, event.number)

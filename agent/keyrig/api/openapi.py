@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from keyrig.api.api_responses import JSON
 from keyrig.api.problem_documents import Problem
 from keyrig.documents.document_model import example_of
+from keyrig.documents.run_event_schema import event_schemas
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -42,6 +43,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
     made = Problem.model_json_schema(ref_template=_REFERENCE)
     schemas |= made.pop("$defs", {})
     schemas["Problem"] = made
+    schemas |= event_schemas("#/components/schemas/{name}")
     document["paths"]["/api/v1/health"]["get"]["responses"].pop("422", None)
     for route in app.routes:
         if isinstance(route, APIRoute) and route.include_in_schema:

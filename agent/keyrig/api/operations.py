@@ -19,6 +19,7 @@ from keyrig.api.problem_documents import (
     problem,
     problem_of,
 )
+from keyrig.base import events
 from keyrig.base.clock import instant_text, monotonic, utc_now
 from keyrig.base.errors import DeviceBusy, RigBusy
 from keyrig.base.exit_codes import ExitCode, exit_code
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from gbcs.entity import EntityIdentifier
     from keyrig.api.event_log import EventLog
+    from keyrig.base.events import ResultName
     from keyrig.base.observing import Observer, StopAsked
     from keyrig.config.rig_file import Rig
     from keyrig.ledger.ledger import Ledger
@@ -44,8 +46,6 @@ INTERRUPTED: Final = "interrupted"
 ERROR: Final = "error"
 RESERVE_WITHIN_S: Final = 0.3
 """How long a run waits for its devices before it is refused: others look at locks, briefly."""
-ACCEPTED: Final = "operation-accepted"
-"""The type of an operation's first event."""
 EMULATING_MAXIMUM: Final = 2
 TURN_WITHIN_S: Final = 10.0
 _log = structlog.get_logger(__name__)
@@ -197,7 +197,9 @@ class Operations:
         for operation in self._ledger.operations.under_way():
             last = self._ledger.operations.last_number(operation.id)
             self._events.go_on_from(operation.id, last)
-            self._events.finish(operation.id, INTERRUPTED)
+            self._events.tell(
+                operation.id, events.OperationFinished(result=INTERRUPTED, problem=None)
+            )
 
     def start(self, order: Order, requested_by: str) -> Operation:
         """Begin what is ordered, and give the operation at once.
@@ -229,7 +231,7 @@ class Operations:
                 self._running[operation_id] = running
             try:
                 with self._ledger.transaction():
-                    self._events.begin(self._ledger, operation, ACCEPTED, _first_event(operation))
+                    self._events.begin(self._ledger, operation, _first_event(operation))
                     order.begin(self._ledger, operation_id)
             except BaseException:
                 self._forget(operation_id)
@@ -286,7 +288,7 @@ class Operations:
                 return False
             if running.stopped_by is None:
                 running.stopped_by = who
-                self._events.tell(operation_id, "stop-requested", by=who)
+                self._events.tell(operation_id, events.StopRequested(by=who))
         return True
 
     def close(self, wait_s: float) -> None:
@@ -306,7 +308,8 @@ class Operations:
 
     def _carry_out(self, operation_id: str, running: _Running, reservation: ExitStack) -> None:
         order = running.order
-        result, found = ERROR, None
+        result: ResultName = ERROR
+        found: Problem | None = None
         try:
             with reservation, self._turn(order.rig):
                 ended = order.carry_out(
@@ -324,7 +327,7 @@ class Operations:
             found = internal_problem(order.step)
         finally:
             told = None if found is None else found.model_dump()
-            self._events.finish(operation_id, result, told)
+            self._events.tell(operation_id, events.OperationFinished(result=result, problem=told))
             self._forget(operation_id)
             if isinstance(order, RunOrder):
                 self._on_end(order.rig.name, result)
@@ -356,12 +359,12 @@ class Operations:
         with self._lock:
             del self._running[operation_id]
 
-    def _observer(self, operation_id: str) -> Callable[..., None]:
-        def observe(event_type: str, /, **fields: Any) -> None:
+    def _observer(self, operation_id: str) -> Observer:
+        def observe(event: events.Event) -> None:
             # What a radio says after the run has ended belongs to nobody.
             running = self._running.get(operation_id)
             if running is not None and not running.is_released:
-                self._events.tell(operation_id, event_type, **fields)
+                self._events.tell(operation_id, event)
 
         return observe
 
@@ -371,26 +374,26 @@ def _reached(order: Order) -> frozenset[EntityIdentifier]:
     return frozenset(order.devices or (device.entity_id for device in order.rig.device))
 
 
-_RESULTS: Final = {
+_RESULTS: Final[Mapping[RunResult, ResultName]] = {
     RunResult.DONE: "done",
     RunResult.FAILED: "failed",
     RunResult.NEEDS_PERSON: "needs-person",
     RunResult.INTERRUPTED: INTERRUPTED,
 }
-_ENDS: Final[Mapping[ExitCode | None, str]] = {
+_ENDS: Final[Mapping[ExitCode | None, ResultName]] = {
     ExitCode.NEEDS_PERSON: "needs-person",
     ExitCode.FAILED: "failed",
 }
 """How an operation ends that could not be carried through, as the command would."""
 
 
-def _first_event(operation: Operation) -> dict[str, Any]:
-    return {
-        "operation": operation.id,
-        "rig": operation.rig_name,
-        "requested_by": operation.requested_by,
+def _first_event(operation: Operation) -> events.OperationAccepted:
+    return events.OperationAccepted(
+        operation=operation.id,
+        rig=operation.rig_name,
+        requested_by=operation.requested_by,
         **operation.request,
-    }
+    )
 
 
 def _closing_problem() -> Problem:

@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from gbcs.printable import printable
+from keyrig.base import events
 from keyrig.base.clock import monotonic
 from keyrig.base.errors import DeviceBusy, LockUnusable
 from keyrig.base.lock_files import open_lock, take_lock
@@ -95,7 +96,9 @@ def _acquire(descriptor: int, device: EntityIdentifier, deadline: float, observe
         descriptor,
         until=deadline,
         monotonic=monotonic,
-        waiting=lambda: observe("preparing", what=f"another run holds device {device}; waiting"),
+        waiting=lambda: observe(
+            events.Preparing(what=f"another run holds device {device}; waiting")
+        ),
     ):
         raise DeviceBusy(str(device), _said(descriptor))
 

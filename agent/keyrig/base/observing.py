@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-EVENT_SCHEMA: Final = 1
-"""Version of the events' form; raised when a field changes its meaning or goes."""
+if TYPE_CHECKING:
+    from keyrig.base.events import Event
 
-
-class Observer(Protocol):
-    """Is told of each event as it happens; must return soon."""
-
-    def __call__(self, event_type: str, /, **fields: Any) -> None:
-        """Take one event: its type and its fields, all of them ready for JSON."""
-        ...
+Observer: TypeAlias = "Callable[[Event], None]"
+"""Is told of each event as it happens; must return soon."""
 
 
-def unobserved(event_type: str, /, **fields: Any) -> None:
+def unobserved(_event: Event) -> None:
     """Let an event pass unseen."""
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from keyrig.base import events
 from keyrig.cli.shared_options import EntityType, InstantType, json_option
 
 if TYPE_CHECKING:
@@ -157,11 +158,10 @@ def _handover(
 
 def _show_checked(handover: Handover, observe: Observer) -> int:
     from keyrig.base.clock import utc_now
-    from keyrig.documents.delivery_document import CheckedCommand
+    from keyrig.documents.delivery_document import checked_command
 
     for position, command in enumerate(handover.check(utc_now()), 1):
-        document = CheckedCommand.of(command, position, handover.device)
-        observe("local-command", **document.fields())
+        observe(checked_command(command, position, handover.device))
     return 0
 
 
@@ -198,13 +198,13 @@ def _withdraw(observe: Observer, name: str) -> int:
     with Ledger(ledger_path(), create=False) as ledger:
         batch = ledger.local_commands.named(name)
         withdrawn = withdraw(home_directory(), ledger, batch, utc_now())
-    observe("batch-withdrawn", batch=batch.id, device=str(batch.device), commands=withdrawn)
+    observe(events.BatchWithdrawn(batch=batch.id, device=str(batch.device), commands=withdrawn))
     return 0
 
 
 def _list(observe: Observer, device: EntityIdentifier | None) -> int:
     from keyrig.config.places import ledger_path
-    from keyrig.documents.delivery_document import BatchDocument
+    from keyrig.documents.delivery_document import described_batch
     from keyrig.ledger.ledger import Ledger
 
     path = ledger_path()
@@ -213,12 +213,7 @@ def _list(observe: Observer, device: EntityIdentifier | None) -> int:
     with Ledger(path, create=False) as ledger:
         for batch in ledger.local_commands.batches(device):
             commands = ledger.local_commands.commands(batch.id)
-            observe(
-                "local-batch",
-                **BatchDocument.of(
-                    batch, commands, batch=batch.id, outcome=batch.outcome, commands=len(commands)
-                ).fields(),
-            )
+            observe(described_batch(batch, commands))
     return 0
 
 

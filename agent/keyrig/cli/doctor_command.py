@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from gbcs.printable import printable
+from keyrig.base import events
 from keyrig.base.clock import instant_text
 from keyrig.cli.shared_options import device_option, json_option, parse_devices, rig_argument
 
@@ -24,21 +25,19 @@ if TYPE_CHECKING:
     from keyrig.run.asking import Asked, HeldCell
     from keyrig.run.doctor import Finding
 
-_SHOWN_EVENTS: Final = frozenset(
-    {
-        "alert",
-        "clock",
-        "command-sent",
-        "device-finished",
-        "interruption-found",
-        "no-response",
-        "node-state",
-        "noise",
-        "preparing",
-        "radio",
-        "security-incident",
-        "waiting-for-wake",
-    }
+_SHOWN_EVENTS: Final = (
+    events.Alert,
+    events.Clock,
+    events.CommandSent,
+    events.DeviceFinished,
+    events.InterruptionFound,
+    events.NoResponse,
+    events.NodeState,
+    events.Noise,
+    events.Preparing,
+    events.Radio,
+    events.SecurityIncident,
+    events.WaitingForWake,
 )
 """What is shown of the run that asks; what comes of each device is told when it is done."""
 _WIDTH_LEAST: Final = 40
@@ -122,9 +121,9 @@ def _ask(
     with ExitStack() as stack:
         display = stack.enter_context(watching(as_json=as_json))
 
-        def observe(event_type: str, /, **fields: Any) -> None:
-            if event_type in _SHOWN_EVENTS and not as_json:
-                display(event_type, **fields)
+        def observe(event: events.Event) -> None:
+            if isinstance(event, _SHOWN_EVENTS) and not as_json:
+                display(event)
 
         try:
             ask(places.rig, only=only, told=told, observe=observe)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from keyrig.base import events
 from keyrig.cli.shared_options import json_option, rig_argument
 
 CHECK_INTERVAL_S = 0.5
@@ -40,21 +41,22 @@ def emulate(rig: Path | None, write_rig: Path | None, *, tcp: bool, as_json: boo
         emulated_rig(opened, observe=observe, line="tcp" if tcp else "pty") as hosted,
     ):
         for name, url in hosted.radio_urls.items():
-            observe("hosting-radio", radio=name, url=url)
+            observe(events.HostingRadio(radio=name, url=url))
         for device in opened.device:
             if device.entity_id in hosted.urls and isinstance(device.link, LineSettings):
                 observe(
-                    "hosting",
-                    device=str(device.entity_id),
-                    device_type=device.type.value,
-                    url=hosted.urls[device.entity_id],
-                    framing=device.link.framing,
+                    events.Hosting(
+                        device=str(device.entity_id),
+                        device_type=device.type.value,
+                        url=hosted.urls[device.entity_id],
+                        framing=device.link.framing,
+                    )
                 )
         if write_rig is not None:
             text = opened.with_urls(hosted.urls, hosted.commissioned_at, hosted.radio_urls)
             # It has the install codes of the devices.
             write_whole(write_rig, text.encode(), "the rig file", mode=PRIVATE_FILE)
-        observe("ready", devices=len(hosted.devices))
+        observe(events.Ready(devices=len(hosted.devices)))
         while not stopping.wait(CHECK_INTERVAL_S):
             hosted.verify_running()
     return 0

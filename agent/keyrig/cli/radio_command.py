@@ -79,7 +79,7 @@ def show(rig: Path | None, radio: str | None, port: str | None, *, as_json: bool
     ):
         facts = look(found)
         if as_json:
-            observe("radio-facts", **facts.document())
+            observe(facts)
             return 0
     click.echo(f"{facts.manufacturer} {facts.board} at {facts.port}")
     click.echo(f"  EZSP {facts.ezsp_version}, firmware {facts.firmware}, EUI-64 {facts.eui64}")

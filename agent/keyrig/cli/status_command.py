@@ -37,7 +37,7 @@ def show(
     from keyrig.config.places import places_of
     from keyrig.config.rig_file import load_rig
     from keyrig.run.outlook import outlook_of
-    from keyrig.run.radio_standings import read_standings
+    from keyrig.run.radio_standings import read_standings, standing_event
     from keyrig.run.rig_locks import is_driven
 
     opened = load_rig(rig)
@@ -47,6 +47,6 @@ def show(
         outlook = outlook_of(places, now=utc_now(), only=only, observe=observe)
         standings = read_standings(places.radio_standings, is_driven=is_driven(places))
         for name, standing in standings.items():
-            observe("radio-standing", radio=name, **standing)
+            observe(standing_event(name, standing))
         show_plan(outlook, observe, title=f"{opened.name}: {title}", only_due=only_due)
     return 0

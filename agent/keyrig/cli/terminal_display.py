@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import IO, TYPE_CHECKING, Any, Final
+from functools import singledispatchmethod
+from typing import IO, TYPE_CHECKING, Final
 
 from rich.markup import escape
 from rich.table import Table
 
-from keyrig.base.observing import EVENT_SCHEMA
+from keyrig.base import events
 from keyrig.duties.plan import DutyState
 
 if TYPE_CHECKING:
@@ -42,15 +43,10 @@ class JSONLines:
         self._stream = stream
         self._clock = clock
 
-    def __call__(self, event_type: str, /, **fields: Any) -> None:
-        """See `keyrig.base.observing.Observer`."""
-        event = {
-            "schema": EVENT_SCHEMA,
-            "type": event_type,
-            "at": self._clock().isoformat(),
-            **fields,
-        }
-        self._stream.write(json.dumps(event, ensure_ascii=False) + "\n")
+    def __call__(self, event: events.Event) -> None:
+        """Write one event."""
+        line = events.event_line(event.type, self._clock(), event.to_json())
+        self._stream.write(json.dumps(line, ensure_ascii=False) + "\n")
         self._stream.flush()
 
 
@@ -62,18 +58,27 @@ class TerminalDisplay:
         self._status: Status | None = None
         self._waiting = False
 
-    def __call__(self, event_type: str, /, **fields: Any) -> None:
-        """See `keyrig.base.observing.Observer`."""
-        show = getattr(self, "_on_" + event_type.replace("-", "_"), None)
-        if show is not None:
-            show(**fields)
+    def __call__(self, event: events.Event) -> None:
+        """Show one event."""
+        self._show(event)
+
+    @singledispatchmethod
+    def _show(self, event: events.Event) -> None:
+        raise TypeError(f"no words for {event.type}")
 
     def close(self) -> None:
         """Take the line of what is waited for away."""
         self._wait_for(None)
 
+    def _say(self, text: str, style: str = "") -> None:
+        """Print text as it is."""
+        self._console.print(
+            text, style=style, markup=False, emoji=False, highlight=False, soft_wrap=True
+        )
+
     def _print(self, text: str) -> None:
-        self._console.print(text, highlight=False, soft_wrap=True)
+        """Print text with rich's marks."""
+        self._console.print(text, emoji=False, highlight=False, soft_wrap=True)
 
     def _wait_for(self, text: str | None) -> None:
         if self._status is None:
@@ -86,250 +91,331 @@ class TerminalDisplay:
             self._waiting = text is not None
             (self._status.start if self._waiting else self._status.stop)()
 
-    def _on_preparing(self, what: str, **_: Any) -> None:
-        self._print(f"[dim]{escape(what)}[/dim]")
+    @_show.register
+    def _(self, event: events.Preparing) -> None:
+        self._say(event.what, "dim")
 
-    def _on_hosting(self, device: str, device_type: str, url: str, framing: str, **_: Any) -> None:
-        self._print(f"{device_type:7} {device}  {framing:4}  {escape(url)}")
+    @_show.register
+    def _(self, event: events.Hosting) -> None:
+        self._say(f"{event.device_type:7} {event.device}  {event.framing:4}  {event.url}")
 
-    def _on_ready(self, devices: int, **_: Any) -> None:
-        self._print(f"{devices} devices hosted; stop with Ctrl-C")
+    @_show.register
+    def _(self, event: events.Ready) -> None:
+        self._say(f"{event.devices} devices hosted; stop with Ctrl-C")
 
-    def _on_run_started(
-        self, run: str, rig: str, edition: str, duties: int, devices: int, **_: Any
-    ) -> None:
-        self._print(f"[bold]{escape(rig)}[/bold]  run {run[:8]}  ({escape(edition)})")
-        self._print(f"{duties} duties due on {devices} devices" if duties else "nothing is due")
-
-    def _on_clock(self, detail: str, **_: Any) -> None:
-        self._print(f"[bold yellow]clock: {escape(detail)}[/bold yellow]")
-
-    def _on_interruption_found(self, duty: str, run: str, **_: Any) -> None:
-        self._print(f"[yellow]going on with {duty}, which run {run[:8]} left open[/yellow]")
-
-    def _on_device_started(
-        self, device: str, device_type: str, link: str, duties: list[str], **_: Any
-    ) -> None:
-        self._print(f"\n[bold]{device_type}[/bold] {device}  on {escape(link)}  {' '.join(duties)}")
-        self._wait_for(f"opening {link}")
-
-    def _on_receiving(self, address: str, path: str, **_: Any) -> None:
-        self._print(f"[dim]the DCC's answers are received on {escape(address)}{escape(path)}[/dim]")
-
-    def _on_document_refused(self, reason: str, **_: Any) -> None:
-        self._print(f"[yellow]a document was refused: {escape(reason)}[/yellow]")
-
-    def _on_dcc_alert(self, alert: str, code: str, device: str | None, **_: Any) -> None:
-        about = f" about {device}" if device else ""
-        self._print(f"      DCC alert {escape(code)}{about}: {escape(alert)}")
-
-    def _on_hosting_radio(self, radio: str, url: str, **_: Any) -> None:
-        self._print(f"radio   {escape(radio)}  ezsp  {escape(url)}")
-
-    def _on_radio(self, radio: str, state: str, reason: str, **_: Any) -> None:
-        why = f": {escape(reason)}" if reason else ""
-        style = "bold yellow" if "lost" in state else "dim"
-        self._print(f"[{style}]radio {escape(radio)}: {state}{why}[/{style}]")
-
-    def _on_radio_still_lost(self, radio: str, reason: str, **_: Any) -> None:
-        self._print(f"[yellow]radio {escape(radio)}: still lost: {escape(reason)}[/yellow]")
-
-    def _on_radio_lacks_smart_energy(self, why: str, **_: Any) -> None:
-        self._print(f"[bold yellow]{escape(why)}[/bold yellow]")
-
-    def _on_radio_standing(
-        self, radio: str, state: str, since: str = "", reason: str = "", **more: Any
-    ) -> None:
-        network = f", channel {more['channel']}, PAN {more['pan_id']}" if "channel" in more else ""
-        why = f" ({escape(reason)})" if reason else ""
-        self._print(f"radio {escape(radio)}: {state}{why}, since {since[:19]}Z{network}")
-        for device, standing in more.get("devices", {}).items():
-            self._print(f"  {escape(device)}: {escape(standing)}")
-
-    def _on_network(self, radio: str, channel: int, pan_id: str, version: str, **_: Any) -> None:
-        text = f"radio {radio}: network on channel {channel}, PAN {pan_id}, firmware {version}"
-        self._print(f"[dim]{escape(text)}[/dim]")
-
-    def _on_forming(self, radio: str, channel: int, **_: Any) -> None:
-        self._print(f"[dim]radio {escape(radio)}: forming a network on channel {channel}[/dim]")
-
-    def _on_node_state(self, device: str, state: str, **_: Any) -> None:
-        self._wait_for(f"{device}: {state}")
-
-    def _on_node(self, device: str, state: str, **_: Any) -> None:
-        style = "yellow" if state in {"left", "kept out"} else "dim"
-        self._print(f"      [{style}]{escape(device)} {state}[/{style}]")
-
-    def _on_keys_established(self, device: str, **_: Any) -> None:
-        self._print(f"      [dim]{escape(device)} keys established[/dim]")
-
-    def _on_keys_refused(self, device: str, reason: str, **_: Any) -> None:
-        self._print(f"      [yellow]{escape(device)}: {escape(reason)}[/yellow]")
-
-    def _on_network_key(self, radio: str, sequence: int, **_: Any) -> None:
-        self._print(f"[dim]radio {escape(radio)}: network key {sequence} holds[/dim]")
-
-    def _on_waiting_for_wake(self, device: str, at_most_s: float, **_: Any) -> None:
-        self._wait_for(f"{device} sleeps; waiting up to {at_most_s:g} s until it wakes")
-
-    def _on_fault(self, reason: str, **_: Any) -> None:
-        self._print(f"      [red]{escape(reason)}[/red]")
-
-    def _on_duty_started(self, requirement: str, clause: str, step: str, **_: Any) -> None:
-        self._print(f"  [bold]{requirement}[/bold] {clause}  {step}")
-
-    def _on_command_sent(self, what: str, counter: int, timeout_s: float, **_: Any) -> None:
-        self._wait_for(f"{what}: counter {counter}, waiting up to {timeout_s:g} s")
-
-    def _on_response_verified(self, what: str, octets: int, **_: Any) -> None:
-        self._print(f"      [dim]{escape(what)}: {octets} octets, verified[/dim]")
-
-    def _on_certifying(self, key_usage: str, authority: str, **_: Any) -> None:
-        self._print(f"      [dim]certifying the {key_usage} key: {escape(authority)}[/dim]")
-
-    def _on_request_waiting(self, device: str, key_usage: str, answer: str, **_: Any) -> None:
-        self._print(f"      [cyan]{device} {key_usage} request waits: {escape(answer)}[/cyan]")
-
-    def _on_request_certified(self, device: str, key_usage: str, authority: str, **_: Any) -> None:
-        self._print(f"      {device} {key_usage} request certified: {escape(authority)}")
-
-    def _on_duty_not_begun(self, duty: str, reason: str, mend: str, **_: Any) -> None:
-        self._print(f"  [yellow]{duty} not begun:[/yellow] {escape(reason)}; {escape(mend)}")
-
-    def _on_run_refused(self, reason: str, **_: Any) -> None:
-        self._print(f"[bold red]nothing was sent:[/bold red] {escape(reason)}")
-
-    def _on_no_response(self, counter: int, waited_s: float, **_: Any) -> None:
-        self._print(f"      [yellow]no response to counter {counter} in {waited_s:g} s[/yellow]")
-
-    def _on_noise(self, reason: str, **_: Any) -> None:
-        self._print(f"      [yellow]set aside: {escape(reason)}[/yellow]")
-
-    def _on_alert(
-        self, message_code: str, alert_code: str | None, *, verified: bool, **_: Any
-    ) -> None:
-        word = "verified" if verified else "[red]does not verify[/red]"
-        self._print(f"      alert {message_code} {alert_code or ''} {word}")
-
-    def _on_security_incident(self, reason: str, **_: Any) -> None:
-        self._print(f"      [bold red]security incident: {escape(reason)}[/bold red]")
-
-    def _on_duty_finished(self, requirement: str, outcome: str, detail: str, **_: Any) -> None:
-        style = {"done": "green", "failed": "red"}.get(outcome, "yellow")
-        self._print(f"    [{style}]{requirement} {outcome}[/{style}]: {escape(detail)}")
-
-    def _on_cancellation(self, duty: str, detail: str, **_: Any) -> None:
-        self._print(f"  {escape(duty)}: {escape(detail)}")
-
-    def _on_replacement_lapsed(
-        self, device: str, requirement: str, execution_at: str, **_: Any
-    ) -> None:
+    @_show.register
+    def _(self, event: events.RunStarted) -> None:
         self._print(
-            f"[yellow]{device} {requirement}: no alert came of what was to be carried out at "
-            f"{execution_at}; due anew[/yellow]"
+            f"[bold]{escape(event.rig)}[/bold]  run {event.run[:8]}  ({escape(event.edition)})"
+        )
+        self._print(
+            f"{event.duties} duties due on {event.devices} devices"
+            if event.duties
+            else "nothing is due"
         )
 
-    def _on_smi_status(self, status: str, clause: str, reason: str, **_: Any) -> None:
-        self._print(f"    SMI Status '{status}' under {clause}: {escape(reason)}")
+    @_show.register
+    def _(self, event: events.Clock) -> None:
+        self._say(f"clock: {event.detail}", "bold yellow")
 
-    def _on_permission(self, clause: str, reason: str, **_: Any) -> None:
+    @_show.register
+    def _(self, event: events.InterruptionFound) -> None:
+        self._say(f"going on with {event.duty}, which run {event.run[:8]} left open", "yellow")
+
+    @_show.register
+    def _(self, event: events.DeviceStarted) -> None:
+        duties = " ".join(event.duties)
         self._print(
-            f"    meanwhile the Communications Hub may be replaced under {clause}, "
-            f"return reason {escape(reason)}"
+            f"\n[bold]{event.device_type}[/bold] {event.device}  on {escape(event.link)}  {duties}"
+        )
+        self._wait_for(f"opening {event.link}")
+
+    @_show.register
+    def _(self, event: events.Receiving) -> None:
+        self._say(f"the DCC's answers are received on {event.address}{event.path}", "dim")
+
+    @_show.register
+    def _(self, event: events.DocumentRefused) -> None:
+        self._say(f"a document was refused: {event.reason}", "yellow")
+
+    @_show.register
+    def _(self, event: events.DCCAlert) -> None:
+        about = f" about {event.device}" if event.device else ""
+        self._say(f"      DCC alert {event.code}{about}: {event.alert}")
+
+    @_show.register
+    def _(self, event: events.HostingRadio) -> None:
+        self._say(f"radio   {event.radio}  ezsp  {event.url}")
+
+    @_show.register
+    def _(self, event: events.Radio) -> None:
+        why = f": {event.reason}" if event.reason else ""
+        style = "bold yellow" if "lost" in event.state else "dim"
+        self._say(f"radio {event.radio}: {event.state}{why}", style)
+
+    @_show.register
+    def _(self, event: events.RadioStillLost) -> None:
+        self._say(f"radio {event.radio}: still lost: {event.reason}", "yellow")
+
+    @_show.register
+    def _(self, event: events.RadioLacksSmartEnergy) -> None:
+        self._say(event.why, "bold yellow")
+
+    @_show.register
+    def _(self, event: events.RadioStanding) -> None:
+        network = f", channel {event.channel}, PAN {event.pan_id}" if event.channel else ""
+        why = f" ({event.reason})" if event.reason else ""
+        since = f", since {event.since[:19]}Z" if event.since else ""
+        self._say(f"radio {event.radio}: {event.state}{why}{since}{network}")
+        for device, standing in event.devices.items():
+            self._say(f"  {device}: {standing}")
+
+    @_show.register
+    def _(self, event: events.Network) -> None:
+        firmware = f", firmware {event.version}" if event.version else ""
+        network = f"channel {event.channel}, PAN {event.pan_id}{firmware}"
+        self._say(f"radio {event.radio}: network on {network}", "dim")
+
+    @_show.register
+    def _(self, event: events.Forming) -> None:
+        self._say(f"radio {event.radio}: forming a network on channel {event.channel}", "dim")
+
+    @_show.register
+    def _(self, event: events.NodeState) -> None:
+        self._wait_for(f"{event.device}: {event.state}")
+
+    @_show.register
+    def _(self, event: events.Node) -> None:
+        style = "yellow" if event.state in {"left", "kept out"} else "dim"
+        self._say(f"      {event.device} {event.state}", style)
+
+    @_show.register
+    def _(self, event: events.KeysEstablished) -> None:
+        self._say(f"      {event.device} keys established", "dim")
+
+    @_show.register
+    def _(self, event: events.KeysRefused) -> None:
+        self._say(f"      {event.device}: {event.reason}", "yellow")
+
+    @_show.register
+    def _(self, event: events.NetworkKey) -> None:
+        self._say(f"radio {event.radio}: network key {event.sequence} holds", "dim")
+
+    @_show.register
+    def _(self, event: events.WaitingForWake) -> None:
+        self._wait_for(f"{event.device} sleeps; waiting up to {event.at_most_s:g} s until it wakes")
+
+    @_show.register
+    def _(self, event: events.Fault) -> None:
+        self._say(f"      {event.reason}", "red")
+
+    @_show.register
+    def _(self, event: events.DutyStarted) -> None:
+        self._print(f"  [bold]{event.requirement}[/bold] {event.clause}  {event.step}")
+
+    @_show.register
+    def _(self, event: events.CommandSent) -> None:
+        counter = "" if event.counter is None else f" counter {event.counter},"
+        self._wait_for(f"{event.what}:{counter} waiting up to {event.timeout_s:g} s")
+
+    @_show.register
+    def _(self, event: events.ResponseVerified) -> None:
+        self._say(f"      {event.what}: {event.octets} octets, verified", "dim")
+
+    @_show.register
+    def _(self, event: events.Certifying) -> None:
+        self._say(f"      certifying the {event.key_usage} key: {event.authority}", "dim")
+
+    @_show.register
+    def _(self, event: events.RequestWaiting) -> None:
+        self._say(f"      {event.device} {event.key_usage} request waits: {event.answer}", "cyan")
+
+    @_show.register
+    def _(self, event: events.RequestCertified) -> None:
+        self._say(f"      {event.device} {event.key_usage} request certified: {event.authority}")
+
+    @_show.register
+    def _(self, event: events.DutyNotBegun) -> None:
+        why = escape(f"{event.reason}; {event.mend}")
+        self._print(f"  [yellow]{event.duty} not begun:[/yellow] {why}")
+
+    @_show.register
+    def _(self, event: events.RunRefused) -> None:
+        self._print(f"[bold red]nothing was sent:[/bold red] {escape(event.reason)}")
+
+    @_show.register
+    def _(self, event: events.NoResponse) -> None:
+        counter = "" if event.counter is None else f" to counter {event.counter}"
+        self._say(f"      no response{counter} in {event.waited_s:g} s", "yellow")
+
+    @_show.register
+    def _(self, event: events.Noise) -> None:
+        self._say(f"      set aside: {event.reason}", "yellow")
+
+    @_show.register
+    def _(self, event: events.Alert) -> None:
+        word = "verified" if event.verified else "[red]does not verify[/red]"
+        self._print(f"      alert {event.message_code} {event.alert_code or ''} {word}")
+
+    @_show.register
+    def _(self, event: events.SecurityIncident) -> None:
+        self._say(f"      security incident: {event.reason}", "bold red")
+
+    @_show.register
+    def _(self, event: events.DutyFinished) -> None:
+        style = {"done": "green", "failed": "red"}.get(event.outcome, "yellow")
+        self._print(
+            f"    [{style}]{event.requirement} {event.outcome}[/{style}]: {escape(event.detail)}"
         )
 
-    def _on_notice(self, to: str, clause: str, reason: str, **_: Any) -> None:
-        self._print(f"    notice to {to} under {clause}: {escape(reason)}")
+    @_show.register
+    def _(self, event: events.Cancellation) -> None:
+        self._say(f"  {event.duty}: {event.detail}")
 
-    def _on_flag(self, flag: str, reason: str, **_: Any) -> None:
-        self._print(f"    [yellow]for a person: {escape(flag)}: {escape(reason)}[/yellow]")
+    @_show.register
+    def _(self, event: events.ReplacementLapsed) -> None:
+        was = f"what was to be carried out at {event.execution_at:%Y-%m-%dT%H:%M:%SZ}"
+        self._say(f"{event.device} {event.requirement}: no alert came of {was}; due anew", "yellow")
 
-    def _on_person_needed(self, reason: str, **_: Any) -> None:
-        self._print(f"  [bold red]a person must act:[/bold red] {escape(reason)}")
+    @_show.register
+    def _(self, event: events.SMIStatus) -> None:
+        self._say(f"    SMI Status '{event.status}' under {event.clause}: {event.reason}")
 
-    def _on_device_refused(self, reason: str, **_: Any) -> None:
-        self._print(f"  [bold red]left alone:[/bold red] {escape(reason)}")
+    @_show.register
+    def _(self, event: events.Permission) -> None:
+        self._say(
+            f"    meanwhile the Communications Hub may be replaced under {event.clause}, "
+            f"return reason {event.reason}"
+        )
 
-    def _on_device_finished(self, **_: Any) -> None:
+    @_show.register
+    def _(self, event: events.Notice) -> None:
+        self._say(f"    notice to {event.to} under {event.clause}: {event.reason}")
+
+    @_show.register
+    def _(self, event: events.Flag) -> None:
+        self._say(f"    for a person: {event.flag}: {event.reason}", "yellow")
+
+    @_show.register
+    def _(self, event: events.PersonNeeded) -> None:
+        self._print(f"  [bold red]a person must act:[/bold red] {escape(event.reason)}")
+
+    @_show.register
+    def _(self, event: events.DeviceRefused) -> None:
+        self._print(f"  [bold red]left alone:[/bold red] {escape(event.reason)}")
+
+    @_show.register
+    def _(self, _event: events.DeviceFinished) -> None:
         self._wait_for(None)
 
-    def _on_upstream_waiting(self, upstream: str, waiting: int, **_: Any) -> None:
-        self._wait_for(f"telling {upstream}: {waiting} events wait")
+    @_show.register
+    def _(self, event: events.UpstreamWaiting) -> None:
+        self._wait_for(f"telling {event.upstream}: {event.waiting} events wait")
 
-    def _on_upstream_standing(
-        self, upstream: str, waiting: int, parked: int, last_error: str | None, **_: Any
-    ) -> None:
+    @_show.register
+    def _(self, event: events.UpstreamStanding) -> None:
         self._wait_for(None)
-        if not waiting:
-            self._print(f"[green]{escape(upstream)} was told everything[/green]")
+        if not event.waiting:
+            self._say(f"{event.upstream} was told everything", "green")
             return
-        events = "1 event" if waiting == 1 else f"{waiting} events"
-        of_these = f", {parked} of them parked" if parked else ""
-        why = f": {escape(last_error)}" if last_error else ""
-        self._print(
-            f"[bold yellow]not yet reported: {escape(upstream)} was not told {events}"
-            f"{of_these}{why}; see `keyrig outbox`[/bold yellow]"
+        several = "1 event" if event.waiting == 1 else f"{event.waiting} events"
+        of_these = f", {event.parked} of them parked" if event.parked else ""
+        why = f": {event.last_error}" if event.last_error else ""
+        self._say(
+            f"not yet reported: {event.upstream} was not told {several}"
+            f"{of_these}{why}; see `keyrig outbox`",
+            "bold yellow",
         )
 
-    def _on_run_finished(self, result: str, still_due: int, **_: Any) -> None:
+    @_show.register
+    def _(self, event: events.UpstreamTold) -> None:
+        self._say(f"{event.upstream} takes events again", "dim")
+
+    @_show.register
+    def _(self, event: events.UpstreamSetBack) -> None:
+        self._say(f"{event.upstream} cannot be told: {event.reason}", "yellow")
+
+    @_show.register
+    def _(
+        self,
+        event: events.Plan
+        | events.RadioFacts
+        | events.OperationAccepted
+        | events.StopRequested
+        | events.OperationFinished,
+    ) -> None:
+        """Say nothing: the command prints it by itself, or it is for the API's streams alone."""
+
+    @_show.register
+    def _(self, event: events.RunStopped) -> None:
         self._wait_for(None)
-        still = f"; {still_due} duties still to be done" if still_due else ""
-        self._print(f"\n[bold]{result.replace('-', ' ')}[/bold]{still}")
+        self._say(event.reason, "yellow")
 
-    def _on_delivery_started(
-        self, batch: str, device: str, link: str, commands: int, to_send: int, **_: Any
-    ) -> None:
-        self._print(f"[bold]{device}[/bold]  on {escape(link)}  batch {batch[:8]}")
-        several = "commands" if commands > 1 else "command"
-        self._print(f"{commands} {several}, {to_send} to be sent")
-
-    def _on_local_command(
-        self, position: int, what: str, originator: str, counter: int, remarks: str, **more: Any
-    ) -> None:
-        request = f"  {more['request_id']}" if more.get("request_id") else ""
-        state = f"  [bold]{more['state']}[/bold]" if "state" in more else ""
-        self._print(f"  {position}  {escape(what)}{state}")
-        self._print(f"      [dim]{originator} counter {counter}{request}[/dim]")
-        about = f"{remarks}; may be sent until {more['expires_at'][:16]}Z"
-        self._print(f"      [dim]{escape(about)}[/dim]")
-
-    def _on_local_answer(
-        self, position: int, what: str, state: str, verification: str, detail: str, **_: Any
-    ) -> None:
+    @_show.register
+    def _(self, event: events.RunFinished) -> None:
         self._wait_for(None)
-        style = "green" if state == "answered" else "bold red"
-        why = f": {escape(detail)}" if detail else ""
-        word = verification.replace("-", " ")
-        self._print(f"  {position}  {escape(what)} [{style}]{state}[/{style}], {word}{why}")
+        still = f"; {event.still_due} duties still to be done" if event.still_due else ""
+        self._print(f"\n[bold]{event.result.replace('-', ' ')}[/bold]{still}")
 
-    def _on_answer_written(self, path: str, **_: Any) -> None:
-        self._print(f"      [dim]{escape(path)}[/dim]")
-
-    def _on_command_expired(self, position: int, detail: str, **_: Any) -> None:
-        self._print(f"  {position}  [yellow]expired: {escape(detail)}[/yellow]")
-
-    def _on_delivery_stopped(self, position: int, state: str, waiting: int, **_: Any) -> None:
+    @_show.register
+    def _(self, event: events.DeliveryStarted) -> None:
         self._print(
-            f"[yellow]stopped behind command {position} ({state}); {waiting} wait; "
-            "--go-on sends them[/yellow]"
+            f"[bold]{event.device}[/bold]  on {escape(event.link)}  batch {event.batch[:8]}"
         )
+        several = "commands" if event.commands > 1 else "command"
+        self._say(f"{event.commands} {several}, {event.to_send} to be sent")
 
-    def _on_delivery_finished(
-        self, batch: str, result: str, detail: str, left: int, **_: Any
-    ) -> None:
+    @_show.register
+    def _(self, event: events.LocalCommand) -> None:
+        request = f"  {event.request_id}" if event.request_id else ""
+        state = f"  [bold]{event.state}[/bold]" if event.state else ""
+        self._print(f"  {event.position}  {escape(event.what)}{state}")
+        self._say(f"      {event.originator} counter {event.counter}{request}", "dim")
+        about = f"{event.remarks}; may be sent until {event.expires_at:%Y-%m-%dT%H:%MZ}"
+        self._say(f"      {about}", "dim")
+
+    @_show.register
+    def _(self, event: events.LocalAnswer) -> None:
         self._wait_for(None)
-        why = f": {escape(detail)}" if detail else ""
-        more = f"; {left} may still be sent: keyrig deliver --resume {batch[:8]}" if left else ""
-        self._print(f"\n[bold]{result.replace('-', ' ')}[/bold]{why}{more}")
+        style = "green" if event.state == "answered" else "bold red"
+        why = f": {escape(event.detail)}" if event.detail else ""
+        word = event.verification.replace("-", " ")
+        what = escape(event.what)
+        self._print(f"  {event.position}  {what} [{style}]{event.state}[/{style}], {word}{why}")
 
-    def _on_batch_withdrawn(self, batch: str, commands: int, **_: Any) -> None:
-        self._print(f"batch {batch[:8]}: {commands} commands withdrawn")
+    @_show.register
+    def _(self, event: events.AnswerWritten) -> None:
+        self._say(f"      {event.path}", "dim")
 
-    def _on_local_batch(
-        self, batch: str, rig: str, device: str, taken_in_at: str, states: dict[str, int], **_: Any
-    ) -> None:
-        told = ", ".join(f"{count} {state}" for state, count in states.items())
-        self._print(f"{batch[:8]}  {escape(rig)}  {device}  {taken_in_at[:16]}Z  {told}")
+    @_show.register
+    def _(self, event: events.CommandExpired) -> None:
+        self._print(f"  {event.position}  [yellow]expired: {escape(event.detail)}[/yellow]")
+
+    @_show.register
+    def _(self, event: events.DeliveryStopped) -> None:
+        behind = f"command {event.position} ({event.state})"
+        self._say(f"stopped behind {behind}; {event.waiting} wait; --go-on sends them", "yellow")
+
+    @_show.register
+    def _(self, event: events.DeliveryFinished) -> None:
+        self._wait_for(None)
+        why = f": {escape(event.detail)}" if event.detail else ""
+        more = (
+            f"; {event.left} may still be sent: keyrig deliver --resume {event.batch[:8]}"
+            if event.left
+            else ""
+        )
+        self._print(f"\n[bold]{event.result.replace('-', ' ')}[/bold]{why}{more}")
+
+    @_show.register
+    def _(self, event: events.BatchWithdrawn) -> None:
+        self._say(f"batch {event.batch[:8]}: {event.commands} commands withdrawn")
+
+    @_show.register
+    def _(self, event: events.LocalBatch) -> None:
+        told = ", ".join(f"{count} {state}" for state, count in event.states.items())
+        taken_in = f"{event.taken_in_at:%Y-%m-%dT%H:%MZ}"
+        self._say(f"{event.batch[:8]}  {event.rig}  {event.device}  {taken_in}  {told}")
 
 
 def plan_table(plan: Plan, statuses: Mapping[EntityIdentifier, Standing], title: str) -> Table:

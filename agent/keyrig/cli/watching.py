@@ -6,6 +6,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from keyrig.base import events
 from keyrig.base.clock import second_text, utc_now
 from keyrig.cli.terminal_display import JSONLines, TerminalDisplay, plan_table
 
@@ -72,8 +73,12 @@ def show_plan(outlook: Outlook, observe: Observer, *, title: str, only_due: bool
         # Only who reads documents waits until their models are made.
         from keyrig.documents.plan_document import PlanDocument
 
-        document = PlanDocument.of(made, outlook.statuses, outlook.requests)
-        observe("plan", **document.fields())
+        document = PlanDocument.of(made, outlook.statuses, outlook.requests).fields()
+        observe(
+            events.Plan(
+                edition=made.edition, made_at=made.made_at, devices=tuple(document["devices"])
+            )
+        )
         return
     console().print(plan_table(made, outlook.statuses, f"{title} ({made.edition})"))
     for request in outlook.requests:

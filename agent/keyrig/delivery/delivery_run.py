@@ -11,13 +11,14 @@ from gbcs.message import CRAFlag, Message
 from gbcs.printable import printable
 from gbcs.protection import describe
 from gbcs.use_cases import use_case_name
+from keyrig.base import events
 from keyrig.base.clock import second_text
 from keyrig.base.errors import LinkError, LinkTimeout, RigError, WrongDevice
 from keyrig.base.observing import Observer, StopAsked, never_stopped, unobserved
 from keyrig.delivery.delivered_answers import judge, verify_alert
 from keyrig.delivery.device_certificates import learn_before_sending, learn_from_answer
 from keyrig.delivery.returned_answers import write_answer
-from keyrig.documents.delivery_document import BatchCommand, states_of
+from keyrig.documents.delivery_document import described_command, states_of
 from keyrig.domain.states import BatchRule, EventType, RunOutcome, Verification
 from keyrig.run.bench import RunResult
 from keyrig.session.conversation import SENDINGS
@@ -135,17 +136,18 @@ class _Delivery:
 
     def _tell_start(self, commands: tuple[LocalCommand, ...]) -> None:
         self._field.observe(
-            "delivery-started",
-            batch=self._batch.id,
-            rig=self._batch.rig_name,
-            device=str(self._device),
-            link=self._field.link.name,
-            rule=self._batch.rule.value,
-            commands=len(commands),
-            to_send=sum(each.is_open for each in commands),
+            events.DeliveryStarted(
+                batch=self._batch.id,
+                rig=self._batch.rig_name,
+                device=str(self._device),
+                link=self._field.link.name,
+                rule=self._batch.rule.value,
+                commands=len(commands),
+                to_send=sum(each.is_open for each in commands),
+            )
         )
         for each in commands:
-            self._field.observe("local-command", **BatchCommand.of_batch(each).fields())
+            self._field.observe(described_command(each))
 
     def _deliver_all(self, commands: tuple[LocalCommand, ...]) -> None:
         for index, command in enumerate(commands):
@@ -217,14 +219,15 @@ class _Delivery:
             )
         self._awaited[_key(command)] = command
         field.observe(
-            "command-sent",
-            device=str(self._device),
-            what=use_case_name(command.message_code),
-            counter=command.counter,
-            octets=len(command.octets),
-            timeout_s=field.timeout_s,
-            position=command.position,
-            sending=command.sendings,
+            events.CommandSent(
+                device=str(self._device),
+                what=use_case_name(command.message_code),
+                counter=command.counter,
+                octets=len(command.octets),
+                timeout_s=field.timeout_s,
+                position=command.position,
+                sending=command.sendings,
+            )
         )
         self._transcribe("command", command.octets, verified=True)
         return command
@@ -305,21 +308,23 @@ class _Delivery:
         self._transcribe("response", answer.octets, verified=is_verified)
         if judgement.verification is Verification.FAILED:
             field.observe(
-                "security-incident",
-                device=str(self._device),
-                reason=printable(judgement.detail),
-                position=command.position,
+                events.SecurityIncident(
+                    device=str(self._device),
+                    reason=printable(judgement.detail),
+                    position=command.position,
+                )
             )
         field.observe(
-            "local-answer",
-            device=str(self._device),
-            what=use_case_name(command.message_code),
-            position=command.position,
-            counter=command.counter,
-            octets=len(answer.octets),
-            state=command.state.value,
-            verification=judgement.verification.value,
-            detail=printable(judgement.detail),
+            events.LocalAnswer(
+                device=str(self._device),
+                what=use_case_name(command.message_code),
+                position=command.position,
+                counter=command.counter,
+                octets=len(answer.octets),
+                state=command.state.value,
+                verification=judgement.verification.value,
+                detail=printable(judgement.detail),
+            )
         )
         self._write(command)
         return command
@@ -359,10 +364,11 @@ class _Delivery:
         path = write_answer(command, self._field.returning)
         if path is not None:
             self._field.observe(
-                "answer-written",
-                device=str(self._device),
-                position=command.position,
-                path=str(path),
+                events.AnswerWritten(
+                    device=str(self._device),
+                    position=command.position,
+                    path=str(path),
+                )
             )
 
     def _expire(self, command: LocalCommand) -> LocalCommand:
@@ -376,10 +382,11 @@ class _Delivery:
             command.id, self._field.clock(), f"{until}; {sent}"
         )
         self._field.observe(
-            "command-expired",
-            device=str(self._device),
-            position=command.position,
-            detail=expired.detail,
+            events.CommandExpired(
+                device=str(self._device),
+                position=command.position,
+                detail=expired.detail,
+            )
         )
         return expired
 
@@ -387,10 +394,11 @@ class _Delivery:
         times = f"{command.sendings} sendings" if command.sendings > 1 else "one sending"
         detail = f"no answer to {times}; the device may have carried it out"
         self._field.observe(
-            "no-response",
-            device=str(self._device),
-            counter=command.counter,
-            waited_s=self._field.timeout_s * SENDINGS,
+            events.NoResponse(
+                device=str(self._device),
+                counter=command.counter,
+                waited_s=self._field.timeout_s * SENDINGS,
+            )
         )
         return self._field.ledger.local_commands.unanswered(command.id, detail)
 
@@ -413,46 +421,48 @@ class _Delivery:
             detail=detail,
         )
         field.observe(
-            "alert",
-            device=str(self._device),
-            message_code=f"{alert.header.message_code:04X}",
-            alert_code=None if code is None else f"{code:04X}",
-            verified=verified,
+            events.Alert(
+                device=str(self._device),
+                message_code=f"{alert.header.message_code:04X}",
+                alert_code=None if code is None else f"{code:04X}",
+                verified=verified,
+            )
         )
 
     def _tell_stop(self, command: LocalCommand, behind: int) -> None:
         self._field.observe(
-            "delivery-stopped",
-            batch=self._batch.id,
-            position=command.position,
-            state=command.state.value,
-            waiting=behind,
+            events.DeliveryStopped(
+                batch=self._batch.id,
+                position=command.position,
+                state=command.state.value,
+                waiting=behind,
+            )
         )
 
     def _need_person(self, reason: str) -> None:
         self._progress.worsen(RunResult.NEEDS_PERSON, reason)
-        self._field.observe("person-needed", device=str(self._device), reason=printable(reason))
+        self._field.observe(events.PersonNeeded(device=str(self._device), reason=printable(reason)))
 
     def _finish(self) -> RunResult:
         result, now = self._progress.result, self._field.clock()
+        outcome = _OUTCOMES[result]
         local = self._field.ledger.local_commands
-        local.finish(
-            self._batch.id, _OUTCOMES[result], now, detail=printable(self._progress.detail)
-        )
+        local.finish(self._batch.id, outcome, now, detail=printable(self._progress.detail))
         commands = local.commands(self._batch.id)
         self._field.observe(
-            "delivery-finished",
-            batch=self._batch.id,
-            device=str(self._device),
-            result=result.name.lower().replace("_", "-"),
-            detail=printable(self._progress.detail),
-            states=states_of(commands),
-            left=sum(each.is_open for each in commands),
+            events.DeliveryFinished(
+                batch=self._batch.id,
+                device=str(self._device),
+                result=outcome.value,
+                detail=printable(self._progress.detail),
+                states=states_of(commands),
+                left=sum(each.is_open for each in commands),
+            )
         )
         return result
 
     def _noise(self, reason: str) -> None:
-        self._field.observe("noise", device=str(self._device), reason=printable(reason))
+        self._field.observe(events.Noise(device=str(self._device), reason=printable(reason)))
 
     def _transcribe(self, direction: str, octets: bytes, *, verified: bool) -> None:
         self._field.transcript.record(

@@ -17,7 +17,7 @@ from keyrig.delivery.batch_validation import Expiry, check_batch
 from keyrig.delivery.delivery_run import Field, deliver
 from keyrig.delivery.public_certificates import PublicCertificates, public_certificates
 from keyrig.delivery.returned_answers import returning_for
-from keyrig.domain.clock_trust import ClockFinding, WatchedClock, clock_event
+from keyrig.domain.clock_trust import ClockFinding, WatchedClock
 from keyrig.domain.states import BatchRule
 from keyrig.ledger.clock_record import check_clock
 from keyrig.ledger.ledger import Ledger
@@ -264,7 +264,7 @@ def _checked_clock(
     finding = check_clock(ledger.clock, clock(), accept=accept)
 
     def tell(found: ClockFinding, _: datetime) -> None:
-        observe("clock", **clock_event(found))
+        observe(found.event())
 
     if finding is not None:
         tell(finding, clock())

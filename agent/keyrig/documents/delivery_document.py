@@ -1,13 +1,15 @@
-"""Batches and their commands, as `keyrig deliver` and the API show them; without octets."""
+"""Batches and their commands: what `keyrig deliver` and the API show of them; without octets."""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any, Final, Self
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Final
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
 from gbcs.use_cases import use_case_name
+from keyrig.base import events
 from keyrig.documents.document_model import (
     DEADLINE_EXAMPLE,
     Count,
@@ -15,9 +17,8 @@ from keyrig.documents.document_model import (
     Eui,
     Instant,
     Sha256,
-    TextOrNull,
 )
-from keyrig.domain.states import BatchRule, LocalCommandState, RunOutcome, Verification
+from keyrig.domain.states import BatchRule, LocalCommandState, Verification
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,22 +37,18 @@ BatchId = Annotated[
 ]
 
 
-def _code_text(value: Any) -> Any:
-    return f"{value:04X}" if isinstance(value, int) else value
-
-
-class CheckedCommand(Document):
-    """A command that the DCC made, taken in or only checked."""
+class DeliveredCommand(Document):
+    """One command of a delivery, and what became of it."""
 
     position: int = Field(ge=1, examples=[1])
     device: Eui
     originator: Eui = Field(examples=["90-B3-D5-1F-30-00-00-02"])
     counter: Count = Field(examples=[1302])
-    message_code: Annotated[str, BeforeValidator(_code_text)] = Field(examples=["0008"])
+    message_code: str = Field(examples=["0008"])
     what: str = Field(
         description="The use case.", examples=["CS02a Provide Security Credential Details"]
     )
-    request_id: TextOrNull = Field(
+    request_id: str | None = Field(
         description="The DUIS RequestID that it belongs to.", examples=[None]
     )
     source: str = Field(examples=["command 1"])
@@ -62,18 +59,6 @@ class CheckedCommand(Document):
         examples=["MAC for the device alone"],
     )
     expires_at: Instant = Field(examples=[DEADLINE_EXAMPLE])
-
-    @classmethod
-    def of(
-        cls, command: NewLocalCommand, position: int, device: EntityIdentifier
-    ) -> CheckedCommand:
-        """Return the document of a command that was only checked."""
-        return CheckedCommand.model_validate(_common(command, position, device))
-
-
-class BatchCommand(CheckedCommand):
-    """One command of a batch, and what became of it."""
-
     batch: BatchId
     state: LocalCommandState = Field(examples=["answered"])
     sendings: Count = Field(examples=[1])
@@ -81,42 +66,14 @@ class BatchCommand(CheckedCommand):
         description="What is known of the answer's protection.", examples=["not-verifiable-here"]
     )
     detail: str = Field(examples=["its MAC is for 90-B3-D5-1F-30-00-00-02, whose key is not here"])
-    return_id: TextOrNull = Field(
-        description="The RequestID under which the answer is returned.",
+    return_id: str | None = Field(
+        description="The RequestID of `answer`.",
         examples=["90-B3-D5-1F-30-01-00-00:90-B3-D5-1F-30-00-00-02:1764061200000"],
     )
-
-    @classmethod
-    def of_batch(cls, command: LocalCommand, **more: Any) -> Self:
-        """Return the document of a command; `more` are the fields of a document that extends it."""
-        told = ("state", "sendings", "verification", "detail", "return_id")
-        return cls.model_validate(
-            _common(command, command.position, command.device)
-            | {"batch": command.batch_id, **{name: getattr(command, name) for name in told}}
-            | more
-        )
-
-
-def _common(
-    command: NewLocalCommand | LocalCommand, position: int, device: EntityIdentifier
-) -> dict[str, Any]:
-    told = (
-        "originator",
-        "counter",
-        "message_code",
-        "request_id",
-        "source",
-        "digest",
-        "remarks",
-        "expires_at",
+    answer: str | None = Field(
+        description="The device's answer as an unsigned DUIS request 8.13, XML.",
+        examples=["<?xml version='1.0' encoding='UTF-8'?>\u2026"],
     )
-    return {
-        "position": position,
-        "device": device,
-        "what": use_case_name(command.message_code),
-        "octets": len(command.octets),
-        **{name: getattr(command, name) for name in told},
-    }
 
 
 class BatchStanding(Document):
@@ -133,27 +90,55 @@ class BatchStanding(Document):
         description="How many commands are in each state.", examples=[{"answered": 1}]
     )
 
-    @classmethod
-    def of(cls, batch: LocalBatch, commands: Sequence[LocalCommand], /, **more: Any) -> Self:
-        """Return the document; `more` are the fields of one that extends it."""
-        told = ("device", "rule", "taken_in_at", "finished_at", "detail")
-        return cls.model_validate(
-            {
-                "rig": batch.rig_name,
-                "left": sum(each.is_open for each in commands),
-                "states": states_of(commands),
-                **{name: getattr(batch, name) for name in told},
-                **more,
-            }
-        )
+
+def checked_command(
+    command: NewLocalCommand | LocalCommand, position: int, device: EntityIdentifier
+) -> events.LocalCommand:
+    """Return what is shown of a command, whether it was taken in or only checked."""
+    return events.LocalCommand(
+        position=position,
+        device=str(device),
+        originator=str(command.originator),
+        counter=command.counter,
+        message_code=f"{command.message_code:04X}",
+        what=use_case_name(command.message_code),
+        request_id=command.request_id or None,
+        source=command.source,
+        octets=len(command.octets),
+        digest=command.digest,
+        remarks=command.remarks,
+        expires_at=command.expires_at,
+    )
 
 
-class BatchDocument(BatchStanding):
-    """A batch as a whole."""
+def described_command(command: LocalCommand) -> events.LocalCommand:
+    """Return what is shown of a command of a batch, with what became of it."""
+    return replace(
+        checked_command(command, command.position, command.device),
+        batch=command.batch_id,
+        state=command.state.value,
+        sendings=command.sendings,
+        verification=command.verification.value if command.verification else None,
+        detail=command.detail,
+        return_id=command.return_id or None,
+    )
 
-    batch: BatchId
-    outcome: RunOutcome | None
-    commands: Count
+
+def described_batch(batch: LocalBatch, commands: Sequence[LocalCommand]) -> events.LocalBatch:
+    """Return what is shown of a batch as a whole."""
+    return events.LocalBatch(
+        batch=batch.id,
+        rig=batch.rig_name,
+        device=str(batch.device),
+        rule=batch.rule.value,
+        taken_in_at=batch.taken_in_at,
+        finished_at=batch.finished_at,
+        outcome=batch.outcome.value if batch.outcome else None,
+        detail=batch.detail,
+        commands=len(commands),
+        left=sum(each.is_open for each in commands),
+        states=states_of(commands),
+    )
 
 
 def states_of(commands: Sequence[LocalCommand]) -> dict[str, int]:

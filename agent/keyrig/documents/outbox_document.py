@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -12,7 +12,7 @@ from keyrig.domain.states import EventType
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from keyrig.ledger.event_queue import Parked, UpstreamStanding
+    from keyrig.ledger.event_queue import Parked
 
 
 class ParkedEvent(Document):
@@ -27,9 +27,14 @@ class ParkedEvent(Document):
     parked_at: Instant
 
 
-class UpstreamStandingPart(Document):
-    """What one upstream was told, and what keeps it from the rest."""
+class UpstreamPart(Document):
+    """One upstream of the settings, how it stands, and what is parked for it."""
 
+    name: str = Field(examples=["head-office"])
+    kind: Literal["https", "mqtt", "ndjson"]
+    address: str = Field(
+        description="Where it is, without secrets.", examples=["https://events.example/keyrig"]
+    )
     waiting: Count = Field(description="Events that it was not told yet.", examples=[2])
     parked: Count = Field(description="How many of them are parked.", examples=[1])
     held_back: Count = Field(
@@ -42,33 +47,6 @@ class UpstreamStandingPart(Document):
     last_error: str | None = Field(examples=[None])
     last_error_at: Instant | None = Field(examples=[None])
     retry_at: Instant | None = Field(examples=[None])
-
-    @classmethod
-    def of(cls, standing: UpstreamStanding, **more: Any) -> Self:
-        """Return the document; `more` are the fields of one that extends it."""
-        upstream = standing.upstream
-        of_upstream = ("last_told_at", "stopped", "failures", "last_error", "last_error_at")
-        return cls.model_validate(
-            {
-                "waiting": standing.waiting,
-                "parked": standing.parked,
-                "held_back": standing.held_back,
-                "oldest_waiting_at": standing.oldest_waiting_at,
-                "retry_at": upstream.retry_at,
-                **{name: getattr(upstream, name) for name in of_upstream},
-                **more,
-            }
-        )
-
-
-class UpstreamPart(UpstreamStandingPart):
-    """One upstream of the settings, how it stands, and what is parked for it."""
-
-    name: str = Field(examples=["head-office"])
-    kind: Literal["https", "mqtt", "ndjson"]
-    address: str = Field(
-        description="Where it is, without secrets.", examples=["https://events.example/keyrig"]
-    )
     parked_events: tuple[ParkedEvent, ...]
 
 

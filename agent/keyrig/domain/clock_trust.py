@@ -10,9 +10,10 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from keyrig.base.clock import second_text
+from keyrig.base.events import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +49,10 @@ class ClockFinding:
     fault: ClockFault
     by: timedelta
     detail: str
+
+    def event(self) -> Clock:
+        """Return the event that tells of it."""
+        return Clock(fault=self.fault.value, by_s=self.by.total_seconds(), detail=self.detail)
 
 
 def judge_clock(now: datetime, last_recorded: datetime | None) -> ClockFinding | None:
@@ -91,15 +96,6 @@ def spoken(span: timedelta) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def clock_event(finding: ClockFinding) -> dict[str, Any]:
-    """Give the fields of the event that tells of a finding."""
-    return {
-        "fault": finding.fault.value,
-        "by_s": finding.by.total_seconds(),
-        "detail": finding.detail,
-    }
 
 
 class WatchedClock:

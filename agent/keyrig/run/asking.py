@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from keyrig.base import events
 from keyrig.base.clock import utc_now
 from keyrig.base.observing import Observer, unobserved
 from keyrig.config.rig_file import LineSettings, ServiceSettings, ZigBeeSettings
@@ -165,22 +166,24 @@ class _Watch:
         self._took_s: float | None = None
         self._problem: str | None = None
 
-    def __call__(self, event_type: str, /, **fields: Any) -> None:
-        """See `keyrig.base.observing.Observer`."""
-        self._bench.observe(event_type, **fields)
-        match event_type:
-            case "device-started":
-                self._link, self._counters = fields["link"], []
+    def __call__(self, event: events.Event) -> None:
+        """Pass an event on, and note what it says of the device that is being asked."""
+        self._bench.observe(event)
+        match event:
+            case events.DeviceStarted():
+                self._link, self._counters = event.link, []
                 self._took_s = self._problem = None
-            case "command-sent":
-                self._counters.append(fields["counter"])
+            case events.CommandSent():
+                # Whoever is asked has a line, and for a line every counter is known here.
+                assert event.counter is not None
+                self._counters.append(event.counter)
                 self._sent_at_s = self._bench.monotonic()
-            case "response-verified":
+            case events.ResponseVerified():
                 self._took_s = self._bench.monotonic() - self._sent_at_s
-            case "person-needed" | "device-refused":
-                self._problem = fields["reason"]
-            case "device-finished":
-                self._told(self._asked(self._devices[fields["device"]]))
+            case events.PersonNeeded() | events.DeviceRefused():
+                self._problem = event.reason
+            case events.DeviceFinished():
+                self._told(self._asked(self._devices[event.device]))
 
     def _asked(self, device: RigDevice) -> Asked:
         return Asked(

@@ -6,6 +6,7 @@ import hashlib
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from keyrig.base import events
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.ledger.run_contexts import RunContext
 from keyrig.run.duty_outcomes import fail_overdue
@@ -26,12 +27,14 @@ def tell_request(bench: Bench, change: KeyChange, tally: Tally) -> None:
     """Tell who watches whether a request waits for the authority, or was certified."""
     is_waiting = change.state is KeyChangeState.WAITING_FOR_AUTHORITY
     answer = bench.ledger.key_changes.asked(change.id).answer if is_waiting else ""
+    told = events.RequestWaiting if is_waiting else events.RequestCertified
     bench.observe(
-        "request-waiting" if is_waiting else "request-certified",
-        device=str(change.device),
-        key_usage=change.key_usage.gbcs_name,
-        authority=bench.authority.name,
-        answer=answer,
+        told(
+            device=str(change.device),
+            key_usage=change.key_usage.gbcs_name,
+            authority=bench.authority.name,
+            answer=answer,
+        )
     )
     if is_waiting:
         tally.needs_person.append(
@@ -43,10 +46,11 @@ def lapse_replacements(bench: Bench, devices: Collection[EntityIdentifier]) -> N
     """Give up waiting for alerts that should have come by now."""
     for lapsed in bench.ledger.scheduled.lapse(devices, bench.clock()):
         bench.observe(
-            "replacement-lapsed",
-            device=str(lapsed.device),
-            requirement=lapsed.requirement,
-            execution_at=lapsed.execution_at.isoformat(),
+            events.ReplacementLapsed(
+                device=str(lapsed.device),
+                requirement=lapsed.requirement,
+                execution_at=lapsed.execution_at,
+            )
         )
 
 
@@ -64,38 +68,42 @@ def tell_consequences(
     if consequences.suspend:
         suspend = consequences.suspend
         observe(
-            "smi-status",
-            device=device,
-            status="Suspended",
-            clause=suspend.clause,
-            reason=suspend.reason,
+            events.SMIStatus(
+                device=device,
+                status="Suspended",
+                clause=suspend.clause,
+                reason=suspend.reason,
+            )
         )
         if suspend.permission is not None:
             observe(
-                "permission",
-                device=device,
-                clause=suspend.permission.clause,
-                reason=suspend.permission.reason,
+                events.Permission(
+                    device=device,
+                    clause=suspend.permission.clause,
+                    reason=suspend.permission.reason,
+                )
             )
     if consequences.restore:
         restore = consequences.restore
         observe(
-            "smi-status",
-            device=device,
-            status=restore.to.value,
-            clause=restore.clause,
-            reason=restore.reason,
+            events.SMIStatus(
+                device=device,
+                status=restore.to.value,
+                clause=restore.clause,
+                reason=restore.reason,
+            )
         )
     for notice in consequences.notices:
         observe(
-            "notice",
-            device=device,
-            to=str(notice.to),
-            clause=notice.clause,
-            reason=notice.reason,
+            events.Notice(
+                device=device,
+                to=str(notice.to),
+                clause=notice.clause,
+                reason=notice.reason,
+            )
         )
     for flag in consequences.flags:
-        observe("flag", device=device, flag=flag.name, reason=flag.reason)
+        observe(events.Flag(device=device, flag=flag.name, reason=flag.reason))
 
 
 def fail_overdue_duties(

@@ -11,6 +11,7 @@ from gbcs.message import Message
 from gbcs.printable import printable
 from gbcs.security_credentials import StatusCode
 from gbcs.use_cases import decode_payload
+from keyrig.base import events
 from keyrig.base.clock import second_text
 from keyrig.base.errors import (
     AuthorityError,
@@ -80,11 +81,12 @@ class DeviceVisit:
         """Open the line, make sure of the device, and carry out its duties in order."""
         observe = self._bench.observe
         observe(
-            "device-started",
-            device=str(self._entity),
-            device_type=self._device.facts.device_type.value,
-            link=self._device.link.name,
-            duties=[duty.requirement for duty in duties],
+            events.DeviceStarted(
+                device=str(self._entity),
+                device_type=self._device.facts.device_type.value,
+                link=self._device.link.name,
+                duties=tuple(duty.requirement for duty in duties),
+            )
         )
         self._not_begun = {duty.requirement for duty in duties}
         try:
@@ -109,9 +111,9 @@ class DeviceVisit:
         except SecurityError as error:
             self._hold_back_the_rest(error)
             self._tally.failed.append(f"{self._entity}: {error}")
-            observe("device-refused", device=str(self._entity), reason=printable(str(error)))
+            observe(events.DeviceRefused(device=str(self._entity), reason=printable(str(error))))
         finally:
-            observe("device-finished", device=str(self._entity))
+            observe(events.DeviceFinished(device=str(self._entity)))
 
     def _is_held_back(self, duty: Duty) -> bool:
         """Look again at what a duty needs, now that the device's cells are read."""
@@ -126,7 +128,9 @@ class DeviceVisit:
 
     def _needs_person(self, error: KeyrigError) -> None:
         self._tally.needs_person.append(f"{self._entity}: {error}")
-        self._bench.observe("person-needed", device=str(self._entity), reason=printable(str(error)))
+        self._bench.observe(
+            events.PersonNeeded(device=str(self._entity), reason=printable(str(error)))
+        )
 
     def _hold_back_the_rest(self, error: KeyrigError) -> None:
         """Record why the duties that have not begun are not: the way to the device, or the keys."""
@@ -180,13 +184,14 @@ class DeviceVisit:
         bench = self._bench
         self._not_begun.discard(duty.requirement)
         bench.observe(
-            "duty-started",
-            device=str(self._entity),
-            duty=duty.id,
-            requirement=duty.requirement,
-            clause=duty.clause,
-            step=duty.step.value,
-            attempt=duty.attempts + 1,
+            events.DutyStarted(
+                device=str(self._entity),
+                duty=duty.id,
+                requirement=duty.requirement,
+                clause=duty.clause,
+                step=duty.step.value,
+                attempt=duty.attempts + 1,
+            )
         )
         attempt_id = bench.ledger.runs.start_attempt(
             self._run_id, self._entity, duty.requirement, bench.clock()
@@ -223,12 +228,13 @@ class DeviceVisit:
             )
             bench.ledger.open_duties.refresh(self._entity, bench.clock())
         bench.observe(
-            "duty-finished",
-            device=str(self._entity),
-            duty=duty.id,
-            requirement=duty.requirement,
-            outcome=Outcome.WAITING.value,
-            detail=result.detail,
+            events.DutyFinished(
+                device=str(self._entity),
+                duty=duty.id,
+                requirement=duty.requirement,
+                outcome=Outcome.WAITING.value,
+                detail=result.detail,
+            )
         )
 
     def _scheduled(self, duty: Duty, attempt_id: int, result: StepResult, at: datetime) -> None:
@@ -236,12 +242,13 @@ class DeviceVisit:
         bench = self._bench
         bench.ledger.scheduled.record(attempt_id, result.evidence[-1], at, bench.clock())
         bench.observe(
-            "duty-finished",
-            device=str(self._entity),
-            duty=duty.id,
-            requirement=duty.requirement,
-            outcome="scheduled",
-            detail=result.detail,
+            events.DutyFinished(
+                device=str(self._entity),
+                duty=duty.id,
+                requirement=duty.requirement,
+                outcome="scheduled",
+                detail=result.detail,
+            )
         )
 
     def _cancel(self) -> None:
@@ -259,13 +266,13 @@ class DeviceVisit:
             except (StepFailed, NoResponse, SecurityError) as error:
                 reason = printable(str(error))
                 self._tally.failed.append(f"{duty}: not cancelled: {reason}")
-                observe("cancellation", device=str(self._entity), duty=duty, detail=reason)
+                observe(events.Cancellation(device=str(self._entity), duty=duty, detail=reason))
                 continue
             was_waiting = ledger.scheduled.settle(
                 held.exchange_id, ScheduledState.CANCELLED, self._bench.clock()
             )
             detail = "cancelled; due again" if was_waiting else "carried out before it could be"
-            observe("cancellation", device=str(self._entity), duty=duty, detail=detail)
+            observe(events.Cancellation(device=str(self._entity), duty=duty, detail=detail))
 
     def _listen(self) -> None:
         """Take what has come unasked; wait where an alert should come, unless asked to stop."""
@@ -319,12 +326,13 @@ class DeviceVisit:
         else:
             self._tally.failed.append(f"{self._entity}/{requirement}: {detail}")
         bench.observe(
-            "duty-finished",
-            device=str(self._entity),
-            duty=duty_id(self._entity, requirement),
-            requirement=requirement,
-            outcome="done" if is_done else "failed",
-            detail=detail,
+            events.DutyFinished(
+                device=str(self._entity),
+                duty=duty_id(self._entity, requirement),
+                requirement=requirement,
+                outcome="done" if is_done else "failed",
+                detail=detail,
+            )
         )
         tell_consequences(bench.observe, self._entity, consequences)
 
@@ -348,12 +356,13 @@ class DeviceVisit:
             attempt_id, Outcome.INTERRUPTED, bench.clock(), detail=reason
         )
         bench.observe(
-            "duty-finished",
-            device=str(self._entity),
-            duty=duty.id,
-            requirement=duty.requirement,
-            outcome=Outcome.INTERRUPTED.value,
-            detail=reason,
+            events.DutyFinished(
+                device=str(self._entity),
+                duty=duty.id,
+                requirement=duty.requirement,
+                outcome=Outcome.INTERRUPTED.value,
+                detail=reason,
+            )
         )
 
     def _finish(
@@ -377,12 +386,13 @@ class DeviceVisit:
             now=bench.clock(),
         )
         bench.observe(
-            "duty-finished",
-            device=str(self._entity),
-            duty=duty.id,
-            requirement=duty.requirement,
-            outcome=outcome.value,
-            detail=detail,
+            events.DutyFinished(
+                device=str(self._entity),
+                duty=duty.id,
+                requirement=duty.requirement,
+                outcome=outcome.value,
+                detail=detail,
+            )
         )
         tell_consequences(bench.observe, self._entity, consequences)
 
@@ -447,10 +457,11 @@ class DeviceVisit:
     def _certify(self, change: KeyChange) -> KeyChange:
         bench = self._bench
         bench.observe(
-            "certifying",
-            device=str(self._entity),
-            key_usage=change.key_usage.gbcs_name,
-            authority=bench.authority.name,
+            events.Certifying(
+                device=str(self._entity),
+                key_usage=change.key_usage.gbcs_name,
+                authority=bench.authority.name,
+            )
         )
         change = submit(bench.ledger, change, bench.authority, bench.issued, bench.clock)
         if change.state is KeyChangeState.WAITING_FOR_AUTHORITY:

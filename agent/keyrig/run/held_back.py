@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gbcs.printable import printable
+from keyrig.base import events
 from keyrig.base.errors import (
     RecoveryUntrusted,
 )
@@ -74,14 +75,15 @@ def record_and_tell_not_begun(
     record_not_begun(bench, run_id, duty, lack)
     tally.needs_person.append(f"{duty.id}: {printable(str(lack), REASON_SHOWN)}")
     bench.observe(
-        "duty-not-begun",
-        device=str(duty.device),
-        duty=duty.id,
-        requirement=duty.requirement,
-        rule=need.rule.value,
-        cause=lack.cause.value,
-        reason=printable(lack.reason, REASON_SHOWN),
-        mend=lack.mend,
+        events.DutyNotBegun(
+            device=str(duty.device),
+            duty=duty.id,
+            requirement=duty.requirement,
+            rule=need.rule.value,
+            cause=lack.cause.value,
+            reason=printable(lack.reason, REASON_SHOWN),
+            mend=lack.mend,
+        )
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from keyrig.base.observing import Observer, unobserved
-from keyrig.domain.clock_trust import clock_event, judge_clock
+from keyrig.domain.clock_trust import judge_clock
 from keyrig.domain.device_facts import LedgerFacts
 from keyrig.domain.known_facts import DeviceRecord, KnownFact, fold, news
 from keyrig.domain.smi_status import Standing
@@ -127,7 +127,7 @@ def outlook_of(
         finding = judge_clock(now, ledger.clock.latest() if ledger else None)
         requests = waiting_requests(ledger, now, records) if ledger else ()
     if finding is not None:
-        observe("clock", **clock_event(finding))
+        observe(finding.event())
     rules = rules_of(places)
     facts = [record.facts for record in records.values()]
     return Outlook(

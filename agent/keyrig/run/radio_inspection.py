@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +19,7 @@ from serial.tools import list_ports
 
 from gbcs.printable import printable
 from keyrig.base.errors import RadioLacksSmartEnergy, RadioUnusable, SettingsError
+from keyrig.base.events import RadioFacts
 from keyrig.base.observing import Observer, unobserved
 from keyrig.base.outside_files import Unreadable, parse_json, read_octets
 from keyrig.base.private_files import open_private
@@ -205,47 +206,6 @@ async def _opened(port: RadioPort) -> AsyncIterator[SmartEnergyApplication]:
     finally:
         application.detach()
         await application.disconnect()
-
-
-@dataclass(frozen=True, slots=True)
-class RadioFacts:
-    """What a radio is, and its network; the network's fields are None where there is none.
-
-    Args:
-        port: Where it is.
-        ezsp_version: What it speaks.
-        firmware: Its release.
-        manufacturer: What it calls its maker.
-        board: What it calls itself.
-        eui64: Its address.
-        smart_energy: Whether it establishes keys and has a certificate.
-        smart_energy_status: Why not, or "".
-        channel: 11..26.
-        pan_id: Four hexadecimal digits.
-        extended_pan_id: As Entity Identifiers are written.
-        network_key_sequence: The number of the network key.
-        link_keys: Devices with which a key was established.
-        children: Devices that sleep.
-    """
-
-    port: str
-    ezsp_version: int
-    firmware: str
-    manufacturer: str
-    board: str
-    eui64: str
-    smart_energy: bool
-    smart_energy_status: str
-    channel: int | None = None
-    pan_id: str | None = None
-    extended_pan_id: str | None = None
-    network_key_sequence: int | None = None
-    link_keys: int | None = None
-    children: int | None = None
-
-    def document(self) -> dict[str, Any]:
-        """Give it as JSON has it."""
-        return asdict(self)
 
 
 def look(port: RadioPort) -> RadioFacts:

@@ -7,19 +7,19 @@ import os
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
+from keyrig.base import events
 from keyrig.base.clock import instant_text
 from keyrig.base.outside_files import Unreadable, parse_json, read_octets
 from keyrig.base.private_files import open_private
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from pathlib import Path
 
     from keyrig.base.observing import Observer
 
 SCHEMA: Final = 1
-_NETWORK: Final = ("channel", "pan_id", "extended_pan_id", "version")
 
 
 class RadioStandings:
@@ -40,33 +40,52 @@ class RadioStandings:
         self._lock = threading.Lock()
         self._radios: dict[str, dict[str, Any]] = {}
 
-    def __call__(self, event_type: str, /, **fields: Any) -> None:
-        """See `keyrig.base.observing.Observer`."""
+    def __call__(self, event: events.Event) -> None:
+        """Note what an event says of a radio, and pass it on."""
         with self._lock:
-            self._note(event_type, fields)
-            self._observe(event_type, **fields)
+            self._note(event)
+            self._observe(event)
 
-    def _note(self, event_type: str, fields: dict[str, Any]) -> None:
-        if event_type == "radio":
-            radio = self._radios.setdefault(fields["radio"], {"devices": {}})
-            radio |= {
-                "state": fields["state"],
-                "reason": fields["reason"],
-                "since": instant_text(self._clock()),
-            }
-        elif event_type == "network":
-            radio = self._radios.setdefault(fields["radio"], {"devices": {}})
-            radio |= {name: fields[name] for name in _NETWORK}
-        elif event_type == "node-state":
-            radio = self._radios.setdefault(fields["radio"], {"devices": {}})
-            radio["devices"][fields["device"]] = fields["state"]
-        else:
-            return
+    def _note(self, event: events.Event) -> None:
+        match event:
+            case events.Radio():
+                since = instant_text(self._clock())
+                self._radio(event.radio).update(state=event.state, reason=event.reason, since=since)
+            case events.Network():
+                self._radio(event.radio).update(
+                    channel=event.channel,
+                    pan_id=event.pan_id,
+                    extended_pan_id=event.extended_pan_id,
+                    version=event.version,
+                )
+            case events.NodeState():
+                self._radio(event.radio)["devices"][event.device] = event.state
+            case _:
+                return
         unfinished = self._path.with_name(f"{self._path.name}.new")
         text = json.dumps({"schema": SCHEMA, "radios": self._radios}, indent=1)
         with os.fdopen(open_private(unfinished, os.O_WRONLY | os.O_TRUNC), "wb") as file:
             file.write(text.encode() + b"\n")
         unfinished.replace(self._path)
+
+    def _radio(self, name: str) -> dict[str, Any]:
+        return self._radios.setdefault(name, {"devices": {}})
+
+
+def standing_event(name: str, standing: Mapping[str, Any]) -> events.RadioStanding:
+    """Return the event that tells of a radio's standing; what is not on record is None."""
+    return events.RadioStanding(
+        radio=name,
+        state=standing.get("state", "not started"),
+        reason=standing.get("reason"),
+        since=standing.get("since"),
+        devices=standing.get("devices", {}),
+        last_state=standing.get("last_state"),
+        channel=standing.get("channel"),
+        pan_id=standing.get("pan_id"),
+        extended_pan_id=standing.get("extended_pan_id"),
+        version=standing.get("version"),
+    )
 
 
 def read_standings(path: Path, *, is_driven: bool) -> dict[str, dict[str, Any]]:

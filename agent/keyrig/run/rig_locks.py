@@ -7,6 +7,7 @@ import os
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
+from keyrig.base import events
 from keyrig.base.clock import monotonic
 from keyrig.base.device_locks import holding
 from keyrig.base.errors import RigBusy
@@ -45,7 +46,7 @@ def held(
             descriptor,
             until=monotonic() + wait_s,
             monotonic=monotonic,
-            waiting=lambda: observe("preparing", what=f"another agent drives {name}; waiting"),
+            waiting=lambda: observe(events.Preparing(what=f"another agent drives {name}; waiting")),
         ):
             raise RigBusy(name)
         yield

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from gbcs.errors import CertificateRejected, DecodeError
 from gbcs.roles import KeyUsage
+from keyrig.base import events
 from keyrig.base.errors import KeyMissing, KeyStoreError, RigFileInvalid
 from keyrig.config.rig_file import ServiceSettings
 from keyrig.keys.authority_choice import authority_of
@@ -40,7 +41,7 @@ def keystore_of(places: Places, observe: Observer, now: datetime) -> KeyStore:
                 f"{places.keystore}: no key store; make one with `keyrig pki init` or import one "
                 "with `keyrig pki import`"
             )
-        observe("preparing", what=f"making a test PKI in {places.keystore}")
+        observe(events.Preparing(what=f"making a test PKI in {places.keystore}"))
         initialise(places.keystore, now, os.urandom)
     return open_rig_keystore(places.home, places.rig.pki)
 

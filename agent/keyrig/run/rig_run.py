@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from gbcs.printable import printable
+from keyrig.base import events
 from keyrig.base.errors import (
     AuthorityError,
     KeyStoreError,
     RunStopped,
 )
-from keyrig.domain.clock_trust import ClockFinding, WatchedClock, clock_event
+from keyrig.domain.clock_trust import ClockFinding, WatchedClock
 from keyrig.domain.states import RunOutcome
 from keyrig.ledger.clock_record import check_clock
 from keyrig.run.bench import Bench, DeviceOnRig, RunResult, Tally, plan_for
@@ -88,17 +89,18 @@ def run(
     ]
     _visit(bench, devices, run_id, to_do, expecting, tally, cancel=cancel)
     result = tally.result
-    finished_at = bench.clock()
+    outcome, finished_at = _OUTCOMES[result], bench.clock()
     with bench.ledger.transaction():
         bench.ledger.clock.advance(finished_at)
-        bench.ledger.runs.finish_run(run_id, _OUTCOMES[result], finished_at)
+        bench.ledger.runs.finish_run(run_id, outcome, finished_at)
     bench.observe(
-        "run-finished",
-        run=run_id,
-        result=result.name.lower().replace("_", "-"),
-        failed=tally.failed,
-        needs_person=tally.needs_person,
-        still_due=len(plan_for(bench, [device.facts for device in devices]).open()),
+        events.RunFinished(
+            run=run_id,
+            result=outcome.value,
+            failed=tuple(tally.failed),
+            needs_person=tuple(tally.needs_person),
+            still_due=len(plan_for(bench, [device.facts for device in devices]).open()),
+        )
     )
     return result
 
@@ -118,12 +120,12 @@ def _begin(
     """
     finding = check_clock(bench.ledger.clock, bench.clock(), accept=accept_clock)
     for attempt in bench.ledger.runs.close_interrupted(bench.name, bench.clock()):
-        bench.observe("interruption-found", duty=attempt.duty_id, run=attempt.run_id)
+        bench.observe(events.InterruptionFound(duty=attempt.duty_id, run=attempt.run_id))
     bench.ledger.runs.start_run(run_id, bench.name, bench.clock())
 
     def tell_clock(found: ClockFinding, now: datetime) -> None:
         bench.ledger.clock.record(run_id, found, now)
-        bench.observe("clock", **clock_event(found))
+        bench.observe(found.event())
 
     if finding is not None:
         tell_clock(finding, bench.clock())
@@ -165,9 +167,10 @@ def _duties_to_begin(
     if held_back and all_or_nothing:
         tally.is_refused = True
         bench.observe(
-            "run-refused",
-            run=run_id,
-            reason=f"{len(held_back)} of {len(to_do)} duties lack something; none was begun",
+            events.RunRefused(
+                run=run_id,
+                reason=f"{len(held_back)} of {len(to_do)} duties lack something; none was begun",
+            )
         )
         return ()
     return tuple(duty for duty in to_do if duty.id not in held_back)
@@ -175,12 +178,13 @@ def _duties_to_begin(
 
 def _tell_started(bench: Bench, run_id: str, to_do: Collection[Duty]) -> None:
     bench.observe(
-        "run-started",
-        run=run_id,
-        rig=bench.name,
-        edition=bench.rules.edition,
-        duties=len(to_do),
-        devices=len({duty.device for duty in to_do}),
+        events.RunStarted(
+            run=run_id,
+            rig=bench.name,
+            edition=bench.rules.edition,
+            duties=len(to_do),
+            devices=len({duty.device for duty in to_do}),
+        )
     )
 
 
@@ -214,7 +218,7 @@ def _visit(
             DeviceVisit(bench, session, on_rig[entity], tally).carry_out(duties, cancel=cancel)
     except RunStopped as stopped:
         tally.stopped = str(stopped)
-        bench.observe("run-stopped", run=run_id, reason=printable(str(stopped)))
+        bench.observe(events.RunStopped(run=run_id, reason=printable(str(stopped))))
 
 
 def _ask_authority_again(bench: Bench, devices: Collection[EntityIdentifier], tally: Tally) -> None:
@@ -227,7 +231,9 @@ def _ask_authority_again(bench: Bench, devices: Collection[EntityIdentifier], ta
             )
         except (AuthorityError, KeyStoreError) as error:
             tally.needs_person.append(f"{what}: {error}")
-            bench.observe("person-needed", device=str(change.device), reason=printable(str(error)))
+            bench.observe(
+                events.PersonNeeded(device=str(change.device), reason=printable(str(error)))
+            )
         else:
             tell_request(bench, change, tally)
 

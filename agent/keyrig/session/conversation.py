@@ -15,6 +15,7 @@ from gbcs.message import CRAFlag, Header, Message, OtherInformation
 from gbcs.protection import describe, protect, verify_signature
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import Protection, command_protection, compose
+from keyrig.base import events
 from keyrig.base.errors import KeyMissing, LinkError, LinkTimeout, RunStopped, WrongDevice
 from keyrig.domain.states import ExchangeOutcome
 from keyrig.session.device_messages import DeviceMessages, Sent
@@ -227,12 +228,13 @@ class LinkConversation:
     def _send_and_wait(self, going: _OnLine) -> Message | None:
         run, octets = self._run, going.message.octets
         run.observe(
-            "command-sent",
-            device=str(self.device),
-            what=going.sent.what,
-            counter=going.sent.counter,
-            octets=len(octets),
-            timeout_s=self._timeout_s,
+            events.CommandSent(
+                device=str(self.device),
+                what=going.sent.what,
+                counter=going.sent.counter,
+                octets=len(octets),
+                timeout_s=self._timeout_s,
+            )
         )
         self._messages.transcribe("command", octets, verified=True)
         try:

@@ -45,6 +45,7 @@ from gbcs.printable import printable
 from gbcs.protection import describe, verify_mac, verify_signature
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import MessageCode, decode_payload, response_protection
+from keyrig.base import events
 from keyrig.base.errors import KeyMissing
 from keyrig.domain.states import EventType, ExchangeOutcome
 from keyrig.session.steps.effects import Answer, StepFailed
@@ -171,11 +172,12 @@ class DeviceMessages:
             detail="; ".join(filter(None, remarks)),
         )
         run.observe(
-            "response-verified",
-            device=str(self.device),
-            what=sent.what,
-            octets=len(response.octets),
-            lengths_not_minimal=len(decoded.lengths_not_minimal),
+            events.ResponseVerified(
+                device=str(self.device),
+                what=sent.what,
+                octets=len(response.octets),
+                lengths_not_minimal=len(decoded.lengths_not_minimal),
+            )
         )
         return Answer(
             payload=decoded.value,
@@ -210,11 +212,12 @@ class DeviceMessages:
             if verified and payload is not None and alert.signature and self._on_alert is not None:
                 self._on_alert(alert.header.recipient, payload, alert_id)
         run.observe(
-            "alert",
-            device=str(self.device),
-            message_code=f"{alert.header.message_code:04X}",
-            alert_code=None if code is None else f"{code:04X}",
-            verified=verified,
+            events.Alert(
+                device=str(self.device),
+                message_code=f"{alert.header.message_code:04X}",
+                alert_code=None if code is None else f"{code:04X}",
+                verified=verified,
+            )
         )
 
     def incident(self, sent: Sent, response: bytes, reason: str) -> None:
@@ -230,7 +233,7 @@ class DeviceMessages:
                 now,
                 {"exchange": sent.exchange_id, "run": run.run_id, "reason": reason},
             )
-        run.observe("security-incident", device=str(self.device), reason=printable(reason))
+        run.observe(events.SecurityIncident(device=str(self.device), reason=printable(reason)))
 
     def unanswered(self, sent: Sent, waited_s: float, detail: str = "") -> None:
         """Record that no response came in time, or why none will come."""
@@ -241,11 +244,13 @@ class DeviceMessages:
             run.clock(),
             detail=detail or f"none within {waited_s:g} s",
         )
-        run.observe("no-response", device=str(self.device), counter=sent.counter, waited_s=waited_s)
+        run.observe(
+            events.NoResponse(device=str(self.device), counter=sent.counter, waited_s=waited_s)
+        )
 
     def noise(self, reason: str) -> None:
         """Tell of something that came and was set aside."""
-        self._run.observe("noise", device=str(self.device), reason=printable(reason))
+        self._run.observe(events.Noise(device=str(self.device), reason=printable(reason)))
 
     def transcribe(self, direction: str, octets: bytes, *, verified: bool) -> None:
         """Write a message into the run's transcript."""

@@ -14,14 +14,15 @@ from typing import TYPE_CHECKING, Final, Self
 
 from gbcs.errors import KeyrigError
 from gbcs.printable import printable
+from keyrig.base import events
 from keyrig.base.clock import monotonic as read_monotonic
 from keyrig.base.clock import utc_now
 from keyrig.base.lock_files import open_lock
 from keyrig.base.observing import Observer, unobserved
 from keyrig.config.settings import HTTPSUpstream, MQTTUpstream
-from keyrig.documents.outbox_document import UpstreamStandingPart
 from keyrig.ledger.ledger import Ledger
 from keyrig.upstream.cloud_events import cloud_event_source, outgoing
+from keyrig.upstream.upstream_listing import standing_event
 from keyrig.upstream.upstream_target import Answer, Trouble
 
 if TYPE_CHECKING:
@@ -474,9 +475,9 @@ class _Worker:
             return
         self._reported_error = error
         if error:
-            self._observe("upstream-set-back", upstream=self.queue.name, reason=error)
+            self._observe(events.UpstreamSetBack(upstream=self.queue.name, reason=error))
         else:
-            self._observe("upstream-told", upstream=self.queue.name)
+            self._observe(events.UpstreamTold(upstream=self.queue.name))
 
 
 class UpstreamLock:
@@ -558,7 +559,7 @@ def report_upstream(
         ledger_path: The ledger's file.
         settings: The settings, with the upstreams.
         within_s: For how long at most.
-        observe: Is told of each upstream: `upstream-waiting` as it goes, `upstream-standing`
+        observe: Is told of each upstream: `UpstreamWaiting` as it goes, `UpstreamStanding`
             at the end.
         only: The upstreams; all where None.
         insist: Try also those that asked to be left alone for longer.
@@ -576,12 +577,11 @@ def report_upstream(
         while not settled and read_monotonic() < until:
             for name, standing in publisher.standing().items():
                 if standing.waiting:
-                    observe("upstream-waiting", upstream=name, waiting=standing.waiting)
+                    observe(events.UpstreamWaiting(upstream=name, waiting=standing.waiting))
             settled = publisher.wait_until_settled(until, read_monotonic() + PROGRESS_EVERY_S)
         standings = publisher.standing()
         for name, standing in standings.items():
-            document = UpstreamStandingPart.of(standing)
-            observe("upstream-standing", upstream=name, **document.fields())
+            observe(standing_event(name, standing))
     return not any(standing.waiting for standing in standings.values())
 
 

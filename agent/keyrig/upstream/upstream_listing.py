@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from gbcs.printable import printable
+from keyrig.base import events
 from keyrig.base.clock import second_text
 from keyrig.config.settings import HTTPSUpstream, MQTTUpstream
 from keyrig.documents.outbox_document import (
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from keyrig.config.settings import Settings, UpstreamSettings
+    from keyrig.ledger.event_queue import UpstreamStanding
     from keyrig.ledger.ledger import Ledger
     from keyrig.ledger.outbox import Event
 
@@ -28,15 +30,37 @@ def outbox_document(ledger: Ledger, settings: Settings) -> OutboxDocument:
     """Return how every upstream of the settings stands."""
     return OutboxDocument(
         upstreams=tuple(
-            UpstreamPart.of(
-                ledger.event_queue.standing(name, upstream.since),
-                name=name,
-                kind=upstream.kind,
-                address=address_of(upstream),
-                parked_events=parked_events(ledger.event_queue.parked(name)),
+            UpstreamPart.model_validate(
+                {
+                    **standing_event(
+                        name, ledger.event_queue.standing(name, upstream.since)
+                    ).to_json(),
+                    "name": name,
+                    "kind": upstream.kind,
+                    "address": address_of(upstream),
+                    "parked_events": parked_events(ledger.event_queue.parked(name)),
+                }
             )
             for name, upstream in settings.upstream.items()
         )
+    )
+
+
+def standing_event(name: str, standing: UpstreamStanding) -> events.UpstreamStanding:
+    """Return how an upstream stands."""
+    upstream = standing.upstream
+    return events.UpstreamStanding(
+        upstream=name,
+        waiting=standing.waiting,
+        parked=standing.parked,
+        held_back=standing.held_back,
+        oldest_waiting_at=standing.oldest_waiting_at,
+        last_told_at=upstream.last_told_at,
+        stopped=upstream.stopped,
+        failures=upstream.failures,
+        last_error=upstream.last_error,
+        last_error_at=upstream.last_error_at,
+        retry_at=upstream.retry_at,
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from agent.published_events import assert_valid
 from keyrig.api.api_service import Service
 from keyrig.api.server import Server, listen
 from keyrig.base.clock import monotonic, utc_now
@@ -68,7 +69,7 @@ class Serving:
 
 
 def events_of(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
-    """Read Server-Sent Events, but for comments; see that id and type are those of the data."""
+    """Read Server-Sent Events, but for comments; see that they are as they are promised."""
     fields: dict[str, str] = {}
     for line in lines:
         if line:
@@ -78,6 +79,7 @@ def events_of(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
         if "data" in fields:
             event: dict[str, Any] = json.loads(fields["data"])
             assert (str(event["number"]), event["type"]) == (fields["id"], fields["event"])
+            assert_valid(event)
             yield event
         fields = {}
 

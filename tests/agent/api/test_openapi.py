@@ -11,7 +11,7 @@ import pytest
 from fastapi.routing import APIRoute
 from jsonschema import Draft202012Validator, FormatChecker
 
-from agent.api.serving import ESME, RIG, Serving, serving
+from agent.api.serving import ESME, RIG, Serving, events_of, serving
 from agent.delivery.dcc_side import DCCSide
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import RemotePartyRole
@@ -128,6 +128,25 @@ def test_every_answer_in_json_is_a_document_that_the_route_returns(
         assert media["example"] == example_of(model)
         checked += 1
     assert checked > 20
+
+
+def test_data_of_streamed_events_have_their_schema_and_examples_are_valid_by_it(
+    document: dict[str, Any],
+) -> None:
+    streams = [
+        media
+        for _, _, operation in operations(document)
+        for _, kind, media in media_of(operation)
+        if kind == "text/event-stream"
+    ]
+    assert len(streams) == 2
+    for media in streams:
+        data = media["schema"]["properties"]["data"]
+        assert data["contentSchema"] == {"$ref": "#/components/schemas/RunEvent"}
+        told = list(events_of(iter(media["example"].split("\n"))))
+        assert len(told) == 2
+        for event in told:
+            validator(document, data["contentSchema"]).validate(event)
 
 
 def test_every_operation_says_what_it_is_and_every_error_that_it_may_answer(

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agent.observed import Observed
 from gbcs.entity import EntityIdentifier
+from keyrig.base import events
 from keyrig.base.device_locks import holder_of, holding
 from keyrig.base.errors import DeviceBusy
 
@@ -58,18 +60,14 @@ def test_refusal_of_one_device_gives_the_others_back(tmp_path: Path) -> None:
 
 
 def test_who_waits_is_told_so_once_and_gives_up_in_time(tmp_path: Path) -> None:
-    told: list[str] = []
-
-    def observe(event_type: str, /, **fields: object) -> None:
-        told.append(f"{event_type}: {fields['what']}")
-
+    told = Observed()
     with (
         holding(tmp_path, [HUB], wait_s=0),
         pytest.raises(DeviceBusy),
-        holding(tmp_path, [HUB], wait_s=0.05, observe=observe),
+        holding(tmp_path, [HUB], wait_s=0.05, observe=told),
     ):
         pytest.fail("held twice")
-    assert told == [f"preparing: another run holds device {HUB}; waiting"]
+    assert told.all == [events.Preparing(what=f"another run holds device {HUB}; waiting")]
 
 
 def test_lock_of_a_process_that_was_killed_is_free_and_names_nobody(tmp_path: Path) -> None:

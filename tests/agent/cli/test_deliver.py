@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agent import published_events
 from agent.delivery.dcc_side import DCCSide
 from authorities import Authorities
 from duis.header import RequestIdentifier, ResponseHeader
@@ -85,7 +86,10 @@ class Handheld:
         named = [] if device is None else ["--device", str(device)]
         code = run_cli(["deliver", *arguments, *named, "--rig", str(self.rig), "--json"])
         out = self.capsys.readouterr().out
-        return code, [json.loads(line) for line in out.splitlines()]
+        told = [json.loads(line) for line in out.splitlines()]
+        for line in told:
+            published_events.assert_valid(line)
+        return code, told
 
 
 @contextmanager

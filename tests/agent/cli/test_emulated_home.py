@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agent.published_events import assert_valid
 from gbcs.certificates import GBCSCertificate
 from gbcs.message import CRAFlag, Message
 from gbcs.protection import verify_signature
@@ -39,7 +40,8 @@ def fixture_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def events(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert all(line["schema"] == 1 for line in lines)
+    for line in lines:
+        assert_valid(line)
     return lines
 
 

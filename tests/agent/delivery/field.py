@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from agent.observed import Observed
 from authorities import DEVICE
 from duis.header import RequestIdentifier
 from firmware_stubs.support import BROKER_CELL, SUPPLIER_CELLS, Bench, SettableClock
@@ -80,7 +81,7 @@ class Site:
     bench: Bench = field(default_factory=lambda: Bench(clock=SettableClock(NOON)))
     clock: SettableClock = field(default_factory=lambda: SettableClock(NOON))
     certificates: PublicCertificates = field(default_factory=PublicCertificates)
-    events: list[dict[str, Any]] = field(default_factory=list)
+    told: Observed = field(default_factory=Observed)
     returning: Returning = field(init=False)
     link: DirectLink = field(init=False)
 
@@ -160,15 +161,9 @@ class Site:
             returning=self.returning,
             clock=self.clock,
             monotonic=lambda: 0.0,
-            observe=self.observe,
+            observe=self.told,
         )
         return deliver(replace(settings, **changes), batch, rule)
-
-    def observe(self, event_type: str, /, **fields: Any) -> None:
-        self.events.append({"type": event_type, **fields})
-
-    def told(self, event_type: str) -> list[dict[str, Any]]:
-        return [event for event in self.events if event["type"] == event_type]
 
     def ledger(self) -> Ledger:
         return Ledger(self.home / "ledger.sqlite")

@@ -10,6 +10,7 @@ from firmware_stubs.support import Role
 from gbcs.certification_request import CertificationRequest
 from gbcs.message import Message
 from gbcs.use_cases import decode_payload
+from keyrig.base import events
 from keyrig.base.errors import LinkClosed
 from keyrig.domain.states import BatchRule, EventType, LocalCommandState, RunOutcome, Verification
 from keyrig.run.bench import RunResult
@@ -116,9 +117,9 @@ def test_later_commands_wait_behind_one_that_the_device_refuses(site: Site) -> N
         batch = site.take_in(ledger, given)
         assert site.deliver(ledger, batch) is RunResult.FAILED
         assert states(site) == [State.REFUSED, State.WAITING]
-        (stopped,) = site.told("delivery-stopped")
-        assert stopped["position"] == 1
-        assert stopped["waiting"] == 1
+        (stopped,) = site.told.of(events.DeliveryStopped)
+        assert stopped.position == 1
+        assert stopped.waiting == 1
         assert site.deliver(ledger, batch) is RunResult.FAILED
         assert len(site.link.sent) == 1
         assert site.deliver(ledger, batch, BatchRule.GO_ON) is RunResult.FAILED
@@ -204,7 +205,7 @@ def test_answer_whose_signature_is_false_is_an_incident_and_never_asked_for_agai
     assert waiting.state is State.WAITING
     # The DCC verifies by itself, so that it is given the answer all the same.
     assert len(list((site.home / "answers").iterdir())) == 1
-    assert len(site.told("security-incident")) == 1
+    assert len(site.told.of(events.SecurityIncident)) == 1
 
 
 def test_answer_without_the_signature_that_it_must_have_is_rejected(site: Site) -> None:
@@ -240,7 +241,7 @@ def test_answers_to_other_commands_are_set_aside(site: Site) -> None:
         assert site.deliver(ledger, batch) is RunResult.DONE
     (command,) = site.commands()
     assert command.answer not in stray
-    assert len(site.told("noise")) == 2
+    assert len(site.told.of(events.Noise)) == 2
 
 
 def test_another_device_on_the_line_needs_a_person(site: Site) -> None:
@@ -252,8 +253,8 @@ def test_another_device_on_the_line_needs_a_person(site: Site) -> None:
         batch = site.take_in(ledger, site.given(site.bench.issue(11, DS)))
         assert site.deliver(ledger, batch) is RunResult.NEEDS_PERSON
     assert states(site) == [State.SENT]
-    (told,) = site.told("person-needed")
-    assert "00-DB-12-34-56-78-90-FF answers" in told["reason"]
+    (told,) = site.told.of(events.PersonNeeded)
+    assert "00-DB-12-34-56-78-90-FF answers" in told.reason
 
 
 def test_line_that_is_lost_leaves_the_command_to_be_sent_again(site: Site) -> None:

@@ -16,7 +16,7 @@ from pydantic import Field
 from gbcs.entity import EntityIdentifier
 from keyrig.documents.certificate_document import CertificateDocument
 from keyrig.documents.certification_document import TakenCertificate, WaitingRequestDocument
-from keyrig.documents.delivery_document import BatchCommand, CheckedCommand
+from keyrig.documents.delivery_document import DeliveredCommand
 from keyrig.documents.document_model import Document, Eui, Instant, example_of
 from keyrig.documents.fact_document import DeviceFactsDocument, FactsDocument, InventoryDocument
 from keyrig.documents.outbox_document import OutboxDocument
@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 DOCUMENTS = [
-    BatchCommand,
     CertificateDocument,
-    CheckedCommand,
+    DeliveredCommand,
     DeviceFactsDocument,
     DueDocument,
     ExplanationDocument,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pytest
 
     from keyrig.api.api_service import Service
+    from keyrig.base.events import Event
 
 HELD_AT_MOST_S: Final = 60
 
@@ -25,10 +26,10 @@ def run_held(
     let_go = threading.Event()
     told = 0
 
-    def telling(operation_id: str, event_type: str, **fields: Any) -> None:
+    def telling(operation_id: str, event: Event) -> None:
         nonlocal told
-        tell(operation_id, event_type, **fields)
-        if event_type == after:
+        tell(operation_id, event)
+        if event.type == after:
             told += 1
             if told == times:
                 assert let_go.wait(HELD_AT_MOST_S)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.api.serving import serving
-from keyrig.cli.terminal_display import TerminalDisplay
+from agent.made_events import AT, every_event
+from keyrig.base.events import event_line
 from keyrig.duties.plan import DutyState
 from keyrig.page.page_files import page_directory
 
@@ -139,18 +140,88 @@ def test_follower_gives_up_on_what_waiting_does_not_mend(browser: Browser) -> No
     assert browser.module("event_stream", body) == "gone"
 
 
-def test_every_event_that_the_terminal_shows_has_words_on_the_page(browser: Browser) -> None:
-    types = [
-        name.removeprefix("_on_").replace("_", "-")
-        for name in vars(TerminalDisplay)
-        if name.startswith("_on_")
-    ]
-    assert len(types) > 30
-    body = "return given[0].filter((type) => it.lineOf({type})?.text === type.replaceAll('-', ' '))"
-    # These are told by commands that are no run.
-    unsaid = {"ready", "upstream-waiting", "upstream-standing", "answer-written"}
-    unsaid |= {"batch-withdrawn", "local-batch"}
-    assert set(browser.module("event_words", body, types)) == unsaid
+ELSEWHERE = {
+    "ready",
+    "plan",
+    "radio-facts",
+    "upstream-waiting",
+    "upstream-standing",
+    "upstream-told",
+    "upstream-set-back",
+    "answer-written",
+    "batch-withdrawn",
+    "local-batch",
+}
+"""Told by commands that are no run of the server's; the page writes such events out."""
+WATCHED = """
+  const [lines] = given; const strange = [];
+  const watched = (line) => new Proxy(line, {get(target, key) {
+    if (typeof key === "string" && !Object.hasOwn(target, key)) strange.push(`${line.type}.${key}`);
+    return target[key];
+  }});
+"""
+"""Notes each field that is read of an event and that the event does not have."""
+
+
+def lines(*, bare: bool) -> list[dict[str, Any]]:
+    """Return one event of each kind as the API streams it; all are about one device."""
+    told = []
+    for number, event in enumerate(every_event(bare=bare), 1):
+        fields = event.to_json()
+        if fields.get("device") is not None:
+            fields["device"] = "00-DB-12-34-56-78-90-A0"
+        told.append(event_line(event.type, AT, fields, number))
+    return told
+
+
+def test_every_event_of_a_run_has_words_on_the_page_or_is_unsaid_on_purpose(
+    browser: Browser,
+) -> None:
+    body = """
+      const [lines] = given;
+      const bare = ({type, at, schema, number}) => it.lineOf({type, at, schema, number});
+      return lines.filter((each) => bare(each)?.text === each.type.replaceAll("-", " "))
+        .map((each) => each.type)
+    """
+    assert set(browser.module("event_words", body, lines(bare=False))) == ELSEWHERE
+    body = "return given[0].filter((each) => it.lineOf(each) === null).map((each) => each.type)"
+    unsaid = set(browser.module("event_words", body, lines(bare=False)))
+    assert unsaid == {"device-finished", "operation-finished", "radio-standing"}
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_words_are_made_of_fields_that_the_event_has(browser: Browser, *, bare: bool) -> None:
+    body = """
+      const said = lines.map((line) => it.lineOf(watched(line))).filter((line) => line !== null);
+      const odd = said.filter((line) => /undefined|null|NaN|\\[object/.test(line.text));
+      return [strange, odd.map((line) => line.text), said.length];
+    """
+    told = [line for line in lines(bare=bare) if line["type"] not in ELSEWHERE]
+    strange, odd, count = browser.module("event_words", WATCHED + body, told)
+    assert (strange, odd, count) == ([], [], len(told) - 3)
+
+
+@pytest.mark.parametrize("bare", [False, True])
+def test_progress_is_read_from_fields_that_the_event_has(browser: Browser, *, bare: bool) -> None:
+    body = """
+      const begun = lines.find((line) => line.type === "device-started");
+      for (const line of lines) {
+        const progress = new it.RunProgress();
+        progress.apply(begun);
+        progress.apply(watched(line));
+        progress.waits(); progress.ended();
+      }
+      return strange;
+    """
+    strange = browser.module("run_progress", WATCHED + body, lines(bare=bare))
+    # Whether an event is about a device is asked of each.
+    assert [each for each in strange if not each.endswith(".device")] == []
+
+
+def test_field_that_no_event_has_would_be_noticed(browser: Browser) -> None:
+    body = "watched(lines[0]).wat; watched(lines[0]).type; return strange"
+    told = [{"type": "noise"}]
+    assert browser.module("event_words", WATCHED + body, told) == ["noise.wat"]
 
 
 def test_what_comes_at_once_is_said_once_and_not_word_by_word(browser: Browser) -> None:

@@ -10,6 +10,7 @@ from selenium.webdriver.support.select import Select
 from agent.api.serving import ESME, HUB, RIG, serving
 from gbcs.entity import EntityIdentifier
 from keyrig.base.device_locks import holding
+from keyrig.base.events import OperationFinished
 from keyrig.config.rig_file import emulated_home_text
 from keyrig.domain.api_tokens import Scope
 from keyrig.ledger.operation_record import Operation, OperationEvent
@@ -154,8 +155,8 @@ def hostile_run(served: Serving) -> str:
     operations.record(run_id, told)
     served.service.events.go_on_from(run_id, len(told))
     found = {"title": "t", "status": 503, "code": "c", "detail": HOSTILE, "hint": HOSTILE}
-    served.service.events.finish(run_id, "needs-person", found)
-    assert served.events(run_id)[-1]["type"] == "operation-finished"
+    served.service.events.tell(run_id, OperationFinished(result="needs-person", problem=found))
+    served.service.events.flush(10)
     return run_id
 
 

@@ -15,11 +15,13 @@ from unittest import mock
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from agent.observed import Observed
 from campaigns.homes import NEXT_RUN_AT, RUN_AT, Home, carry_out
 from campaigns.interruptions import quick_directory
 from campaigns.points import Trip
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import RemotePartyRole
+from keyrig.base import events
 from keyrig.base.errors import RecoveryUntrusted
 from keyrig.config.places import places_of
 from keyrig.config.rig_file import emulated_home_text, load_rig, parse_rig
@@ -58,19 +60,20 @@ COUNTERS = "SELECT originator, counter FROM originator_counters ORDER BY origina
 class Told:
     """Sorts what a run tells."""
 
-    held_back: dict[str, dict[str, Any]] = field(default_factory=dict)
+    held_back: dict[str, events.DutyNotBegun] = field(default_factory=dict)
     begun: set[str] = field(default_factory=set)
     ended: dict[str, str] = field(default_factory=dict)
-    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    told: Observed = field(default_factory=Observed)
 
-    def __call__(self, event_type: str, /, **fields: Any) -> None:
-        self.told.append((event_type, fields))
-        if event_type == "duty-not-begun":
-            self.held_back[fields["duty"]] = fields
-        elif event_type == "duty-started":
-            self.begun.add(fields["duty"])
-        elif event_type == "duty-finished":
-            self.ended[fields["duty"]] = fields["outcome"]
+    def __call__(self, event: events.Event) -> None:
+        self.told(event)
+        match event:
+            case events.DutyNotBegun():
+                self.held_back[event.duty] = event
+            case events.DutyStarted():
+                self.begun.add(event.duty)
+            case events.DutyFinished():
+                self.ended[event.duty] = event.outcome
 
     @property
     def done(self) -> set[str]:
@@ -188,7 +191,7 @@ def test_what_the_key_store_lacks_holds_back_what_needs_it_and_nothing_else(
     assert len(told.begun | set(told.held_back)) == 5
     # What was said before is what came: for certain, or if the cells hold another's.
     assert named(foretold, Health.BAD) <= set(told.held_back)
-    for_its_own = {d for d, f in told.held_back.items() if f["rule"] != NeedRule.CELL_HOLDER.value}
+    for_its_own = {d for d, f in told.held_back.items() if f.rule != NeedRule.CELL_HOLDER.value}
     assert for_its_own <= named(foretold, Health.BAD, Health.NOTE)
     with Ledger(home.ledger) as ledger:
         attempts = ledger.runs.attempts_on(METER)
@@ -209,9 +212,7 @@ def test_doctor_names_what_a_run_holds_back_once_the_cells_were_read(
     _, told = run_of(home, METER, start=NEXT_RUN_AT)
     assert held_back <= told.requirements()
     assert foretold == {
-        duty
-        for duty, fields in told.held_back.items()
-        if fields["rule"] != NeedRule.CELL_HOLDER.value
+        duty for duty, event in told.held_back.items() if event.rule != NeedRule.CELL_HOLDER.value
     }
 
 
@@ -355,7 +356,7 @@ def test_deadline_of_a_duty_that_lacks_nothing_passes_as_ever(home: Home) -> Non
     late = RUN_AT + timedelta(days=8)
     remove(home, f"{RECOVERY}-ds", *BOTH)
     _, told = run_of(home, METER, start=late, changed=by("deadline"))
-    failed = [fields["reason"] for kind, fields in told.told if kind == "smi-status"]
+    failed = [event.reason for event in told.told.of(events.SMIStatus)]
     assert len(failed) == 2
     assert "R37e" not in failed[0]
     assert "not done by" in failed[0]
@@ -401,7 +402,8 @@ def test_all_or_nothing_reaches_no_device_for_what_lacks_or_may(
     remove(home, stem, *BOTH)
     result, told = run_of(home, METER, all_or_nothing=True)
     assert (result, told.requirements()) == (RunResult.NEEDS_PERSON, lacking)
-    assert not {"device-started", "command-sent"} & {kind for kind, _ in told.told}
+    assert not told.told.of(events.DeviceStarted)
+    assert not told.told.of(events.CommandSent)
 
 
 @pytest.mark.parametrize("changed", ["wrong", "locked", "garbage"])
@@ -425,12 +427,12 @@ def test_keys_that_cannot_be_used_are_held_back_with_what_mends_them(
     result, told = run_of(home, METER)
     assert (result, told.requirements()) == (RunResult.NEEDS_PERSON, {"R37c", "R37d"})
     assert set(told.ended.values()) == {"done"}
-    for fields in told.held_back.values():
-        assert (fields["rule"], fields["cause"]) == ("signing-key", "keys")
-        assert fields["mend"]
+    for event in told.held_back.values():
+        assert (event.rule, event.cause) == ("signing-key", "keys")
+        assert event.mend
         if changed == "locked":
-            assert "passphrase" in fields["mend"]
-            assert "import" not in fields["mend"]
+            assert "passphrase" in event.mend
+            assert "import" not in event.mend
 
 
 def test_device_that_cannot_be_reached_owes_on_with_the_runs_sentence_until_it_can(

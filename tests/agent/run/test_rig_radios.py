@@ -6,11 +6,11 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from keyrig.base.clock import instant_text
+from agent.observed import Observed
+from keyrig.base import events
 from keyrig.base.errors import RigFileInvalid
 from keyrig.config.rig_file import LineSettings, ZigBeeSettings, parse_rig
 from keyrig.run.radio_standings import RadioStandings, read_standings
@@ -97,21 +97,26 @@ def test_the_rigs_that_come_with_it_are_read_and_written(name: str) -> None:
 
 
 def test_how_radios_stand_is_kept_and_a_killed_agent_leaves_none_in_use(tmp_path: Path) -> None:
-    heard: list[tuple[str, dict[str, Any]]] = []
+    heard = Observed()
     path = tmp_path / "radios.json"
     now = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
-    def hear(event_type: str, /, **fields: Any) -> None:
-        heard.append((event_type, fields))
-
-    standings = RadioStandings(path, hear, lambda: now)
-    standings("radio", radio="hub", state="up", reason="")
-    standings("network", radio="hub", channel=15, pan_id="1A62", extended_pan_id="x", version="7")
-    standings("node-state", radio="hub", device="00-DB", state="tunnel open")
-    standings("run-started", run="r")
-    assert [name for name, _ in heard] == ["radio", "network", "node-state", "run-started"]
+    standings = RadioStandings(path, heard, lambda: now)
+    told = [
+        events.Radio(radio="hub", state="up", reason=""),
+        events.Network(radio="hub", channel=15, pan_id="1A62", extended_pan_id="x", version="7"),
+        events.NodeState(radio="hub", device="00-DB", state="tunnel open"),
+        events.RunStopped(run="r", reason="x"),
+    ]
+    for event in told:
+        standings(event)
+    assert heard.all == told
     (found,) = read_standings(path, is_driven=True).values()
-    assert (found["state"], found["pan_id"], found["since"]) == ("up", "1A62", instant_text(now))
+    assert (found["state"], found["pan_id"], found["since"]) == (
+        "up",
+        "1A62",
+        "2026-11-24T12:00:00.000Z",
+    )
     assert found["devices"] == {"00-DB": "tunnel open"}
     (left,) = read_standings(path, is_driven=False).values()
     assert (left["state"], left["last_state"], left["devices"]) == ("not in use", "up", {})

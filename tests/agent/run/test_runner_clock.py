@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from agent.observed import Observed
 from gbcs.entity import EntityIdentifier
+from keyrig.base import events
 from keyrig.base.errors import ClockWrong
 from keyrig.config.rig_file import load_rig
 from keyrig.domain.clock_trust import ClockFault
@@ -48,18 +50,18 @@ def carry_out(
     *,
     accept: bool = False,
     set_by: timedelta = timedelta(0),
-) -> tuple[RunResult, str, list[dict[str, Any]]]:
-    told: list[dict[str, Any]] = []
+) -> tuple[RunResult, str, list[events.Clock]]:
+    told = Observed()
 
-    def observe(event_type: str, /, **fields: Any) -> None:
-        told.append({"type": event_type, **fields})
-        if event_type == "duty-started":
+    def observe(event: events.Event) -> None:
+        told(event)
+        if isinstance(event, events.DutyStarted):
             clock.now += set_by
 
     run_id = uuid.uuid4().hex
     with assembled(load_rig(None), clock=clock, only=[device], observe=observe) as ready:
         result = run(ready.bench, ready.devices, run_id=run_id, accept_clock=accept)
-    return result, run_id, [event for event in told if event["type"] == "clock"]
+    return result, run_id, told.of(events.Clock)
 
 
 def counters(home: Path) -> list[tuple[EntityIdentifier, int]]:
@@ -89,8 +91,8 @@ def test_clock_set_back_between_runs_is_told_and_repeats_no_counter(home: Path) 
     assert (result, told) == (RunResult.DONE, [])
     clock.now -= timedelta(hours=3)
     result, run_id, told = carry_out(clock, PPMID)
-    assert [event["fault"] for event in told] == ["behind"]
-    assert told[0]["detail"].startswith("the clock is 3 h behind the last thing on record")
+    assert [event.fault for event in told] == ["behind"]
+    assert told[0].detail.startswith("the clock is 3 h behind the last thing on record")
     assert_counters_only_grow(home)
     with Ledger(home / "ledger.sqlite", create=False) as ledger:
         ((_, finding),) = ledger.clock.findings(run_id)
@@ -101,7 +103,7 @@ def test_clock_set_back_during_a_run_is_told_and_repeats_no_counter(home: Path) 
     clock = Clock()
     carry_out(Clock(), HCALCS)
     _, run_id, told = carry_out(clock, PPMID, set_by=-DAY)
-    assert [event["fault"] for event in told] == ["stepped"]
+    assert [event.fault for event in told] == ["stepped"]
     assert_counters_only_grow(home)
     with Ledger(home / "ledger.sqlite", create=False) as ledger:
         assert len(ledger.clock.findings(run_id)) == 1

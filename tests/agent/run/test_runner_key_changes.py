@@ -17,6 +17,7 @@ from campaigns.lines import Line
 from campaigns.points import Trip
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import KeyUsage
+from keyrig.base import events
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.domain.known_facts import FactName, KnownFact
 from keyrig.ledger.ledger import Ledger
@@ -59,12 +60,13 @@ class Run:
                 accept_clock=True,
             )
 
-    def _observe(self, event_type: str, /, **fields: Any) -> None:
-        if event_type == "duty-finished":
-            self.ended[fields["requirement"]] = fields["outcome"]
-            self.details[fields["requirement"]] = fields["detail"]
-        elif event_type == "no-response":
-            self.waited_s += fields["waited_s"]
+    def _observe(self, event: events.Event) -> None:
+        match event:
+            case events.DutyFinished():
+                self.ended[event.requirement] = event.outcome
+                self.details[event.requirement] = event.detail
+            case events.NoResponse():
+                self.waited_s += event.waited_s
 
     def but(self, outcome: str) -> set[str]:
         return {requirement for requirement, ended in self.ended.items() if ended != outcome}

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from agent.observed import Observed
 from gbcs.entity import EntityIdentifier
 from gbcs.message import Message
 from gbcs.security_credentials import NEVER, CredentialsReplacementMode
 from gbcs.use_cases import decode_payload
+from keyrig.base import events
 from keyrig.config.places import places_of
 from keyrig.config.rig_file import Rig, emulated_home_text, load_rig, parse_rig
 from keyrig.domain.device_facts import Outcome
@@ -52,19 +54,15 @@ class Bench:
         self.home = home
         self.clock = Clock()
         self.rig: Rig = load_rig(None)
-        self.told: list[dict[str, Any]] = []
+        self.told = Observed()
 
     def run(
         self, at: datetime, *, execute_at: datetime | None = None, cancel: bool = False
     ) -> RunResult:
         self.clock.now = at
-        self.told = []
-
-        def observe(event_type: str, /, **fields: Any) -> None:
-            self.told.append({"type": event_type, **fields})
-
+        self.told = Observed()
         with assembled(
-            self.rig, clock=self.clock, only=[CHF], observe=observe, execute_at=execute_at
+            self.rig, clock=self.clock, only=[CHF], observe=self.told, execute_at=execute_at
         ) as ready:
             return run(ready.bench, ready.devices, run_id=uuid.uuid4().hex, cancel=cancel)
 
@@ -88,7 +86,7 @@ class Bench:
             return [each.state for each in ledger.scheduled.history(CHF)]
 
     def commands(self) -> int:
-        return sum(event["type"] == "command-sent" for event in self.told)
+        return len(self.told.of(events.CommandSent))
 
 
 @pytest.fixture
@@ -195,7 +193,7 @@ def _crash(*_: Any, **__: Any) -> None:
 def test_late_alert_counts_and_the_command_is_not_sent_again(bench: Bench) -> None:
     bench.run(NOON, execute_at=AT)
     assert bench.run(AT + 3 * HOUR) is RunResult.DONE
-    assert "replacement-lapsed" in {event["type"] for event in bench.told}
+    assert bench.told.of(events.ReplacementLapsed)
     assert bench.attempts() == [HELD, DONE]
     assert bench.duty().state is DutyState.DONE
 

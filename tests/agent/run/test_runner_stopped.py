@@ -6,16 +6,18 @@ import shutil
 import sqlite3
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
+from agent.observed import Observed
 from campaigns.homes import NEXT_RUN_AT, RUN_AT, Home, carry_out
 from campaigns.interruptions import quick_directory
 from campaigns.invariants import broken_after_interruption, broken_after_recovery
 from campaigns.lines import WireLog
 from campaigns.points import Trip
 from gbcs.entity import EntityIdentifier
+from keyrig.base import events
 from keyrig.run.bench import RunResult
 
 if TYPE_CHECKING:
@@ -37,19 +39,6 @@ class StopAt:
         return "a test" if self.asked == self._number else None
 
 
-class Told:
-    """Keeps the types of the events, and the last run-finished."""
-
-    def __init__(self) -> None:
-        self.types: list[str] = []
-        self.finished: dict[str, Any] = {}
-
-    def __call__(self, event_type: str, /, **fields: Any) -> None:
-        self.types.append(event_type)
-        if event_type == "run-finished":
-            self.finished = fields
-
-
 @pytest.fixture(name="directory", scope="module")
 def fixture_directory() -> Iterator[Path]:
     directory = Path(tempfile.mkdtemp(prefix="keyrig-stopped-", dir=quick_directory()))
@@ -64,7 +53,7 @@ def fixture_made(directory: Path) -> Home:
     return home
 
 
-def run_of(home: Home, stop: StopAt, told: Told, *, number: int = 0) -> RunResult:
+def run_of(home: Home, stop: StopAt, told: Observed, *, number: int = 0) -> RunResult:
     start = NEXT_RUN_AT if number else RUN_AT
     return carry_out(
         home,
@@ -93,25 +82,25 @@ def test_run_that_is_stopped_anywhere_is_closed_and_completed_by_the_next(
     home = Home(directory / "home", directory / "disk")
     made.copy(home)
     whole = StopAt(0)
-    assert run_of(home, whole, Told()) is RunResult.DONE
+    assert run_of(home, whole, Observed()) is RunResult.DONE
     home.remove()
     assert whole.asked > 20
     stopped_in_key_change = 0
     for number in range(1, whole.asked + 1):
         made.copy(home)
-        told = Told()
+        told = Observed()
         assert run_of(home, StopAt(number), told) is RunResult.INTERRUPTED
-        assert (told.types[-2:], told.finished["result"]) == (
-            ["run-stopped", "run-finished"],
-            "interrupted",
-        )
+        stopped, finished = told.all[-2:]
+        assert isinstance(stopped, events.RunStopped)
+        assert isinstance(finished, events.RunFinished)
+        assert finished.result == "interrupted"
         assert left_open(home) == {"runs": 0, "attempts": 0, "exchanges": 0}, number
         assert broken_after_interruption(home, WireLog(home.log, 0).read()) == [], number
         with sqlite3.connect(home.ledger) as ledger:
             query = "SELECT count(*) FROM key_changes WHERE NOT ended"
             stopped_in_key_change += ledger.execute(query).fetchone()[0]
         ledger.close()
-        assert run_of(home, StopAt(0), Told(), number=1) is RunResult.DONE, number
+        assert run_of(home, StopAt(0), Observed(), number=1) is RunResult.DONE, number
         passed = WireLog(home.log, 0).read()
         assert broken_after_recovery(home, passed, frozenset({METER.stem})) == [], number
         home.remove()

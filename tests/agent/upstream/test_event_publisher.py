@@ -6,9 +6,11 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from agent.observed import Observed
 from agent.upstream.brokers import Broker, Subscriber, running
 from agent.upstream.outboxes import device, fill
 from agent.upstream.servers import answer, web_server
+from keyrig.base import events
 from keyrig.base.clock import monotonic
 from keyrig.config.settings import HTTPSUpstream, MQTTUpstream, NDJSONUpstream, Settings
 from keyrig.upstream.event_publisher import EventPublisher, UpstreamLock
@@ -47,24 +49,6 @@ def told_to(path: Path) -> list[str]:
 def settle(publisher: EventPublisher) -> None:
     until = monotonic() + WAIT_S
     assert publisher.wait_until_settled(until, until), publisher.standing()
-
-
-class Seen:
-    """Takes what an observer is told, and lets a test wait for it."""
-
-    def __init__(self) -> None:
-        self.events: list[tuple[str, dict[str, Any]]] = []
-        self._changed = threading.Condition()
-
-    def __call__(self, event_type: str, /, **fields: Any) -> None:
-        with self._changed:
-            self.events.append((event_type, fields))
-            self._changed.notify_all()
-
-    def wait_for(self, event_type: str) -> dict[str, Any]:
-        with self._changed:
-            assert self._changed.wait_for(lambda: event_type in dict(self.events), WAIT_S)
-            return dict(self.events)[event_type]
 
 
 def test_every_upstream_is_told_and_what_comes_later_too(ledger: Ledger, home: Path) -> None:
@@ -115,9 +99,9 @@ def test_upstream_that_is_down_holds_up_no_other_and_says_why(ledger: Ledger, ho
     fill(ledger, 1)
     with web_server() as server:
         down = to_web(server)
-    seen = Seen()
+    seen = Observed()
     with EventPublisher(ledger.path, settings(web=down, file=to_file()), observe=seen) as publisher:
-        reason = seen.wait_for("upstream-set-back")["reason"]
+        reason = seen.wait_for(events.UpstreamSetBack).reason
         until = monotonic() + WAIT_S
         assert publisher._workers[1].wait_until_settled(until, until)
         standing = publisher.standing()["web"]
@@ -203,14 +187,14 @@ def test_ledger_that_another_process_locks_is_waited_for(
 ) -> None:
     monkeypatch.setattr("keyrig.upstream.event_publisher.LOOK_EVERY_S", 0.05)
     fill(ledger, 1)
-    seen = Seen()
+    seen = Observed()
     publisher = EventPublisher(ledger.path, settings(file=to_file()), observe=seen)
     publisher._ledger._database._pragma("busy_timeout=10")
     with ledger.transaction() as connection:
         connection.exec_driver_sql("UPDATE upstreams SET failures = failures")
         publisher.start()
-        assert "ledger" in seen.wait_for("upstream-set-back")["reason"]
-    seen.wait_for("upstream-told")
+        assert "ledger" in seen.wait_for(events.UpstreamSetBack).reason
+    seen.wait_for(events.UpstreamTold)
     publisher.stop()
     # What was written and not recorded is told again: at least once.
     assert set(told_to(home / "events.ndjson")) == set(ids(ledger))
@@ -220,11 +204,11 @@ def test_fault_of_our_own_is_seen_and_does_not_end_the_thread(
     ledger: Ledger, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill(ledger, 1)
-    seen = Seen()
+    seen = Observed()
     with monkeypatch.context() as patch:
         patch.setattr("keyrig.upstream.event_publisher.outgoing", lambda *_: 1 / 0)
         with EventPublisher(ledger.path, settings(file=to_file()), observe=seen) as publisher:
-            reason = seen.wait_for("upstream-set-back")["reason"]
+            reason = seen.wait_for(events.UpstreamSetBack).reason
             settle(publisher)
     assert reason == "unexpected error: ZeroDivisionError: division by zero"
     upstream = ledger.event_queue.get("file")
@@ -243,7 +227,7 @@ def test_broker_that_is_restarted_while_a_publisher_is_at_work_gets_everything(
     broker = Broker(tmp_path / "broker")
     upstream = MQTTUpstream(kind="mqtt", host="127.0.0.1", port=broker.port, tls=False)
     fill(ledger, 1, 2, 1)
-    seen = Seen()
+    seen = Observed()
     with (
         running(broker),
         Subscriber(broker).listening() as subscriber,
@@ -253,7 +237,7 @@ def test_broker_that_is_restarted_while_a_publisher_is_at_work_gets_everything(
         broker.stop()
         fill(ledger, *[n % 3 for n in range(30)])
         publisher.wake()
-        seen.wait_for("upstream-set-back")
+        seen.wait_for(events.UpstreamSetBack)
         broker.start()
         messages = subscriber.wait_for(33)
     read = [json.loads(message.payload) for message in messages]

@@ -38,7 +38,7 @@ const LINES = {
   "waiting-for-wake": (e) => ["quiet", `${e.device} sleeps; waiting until it wakes`],
   fault: (e) => ["bad", e.reason],
   "duty-started": (e) => ["step", `${e.requirement} ${e.clause}: ${wordsOf(e.step)}`],
-  "command-sent": (e) => ["quiet", `sent ${e.what}, counter ${e.counter}`],
+  "command-sent": (e) => ["quiet", `sent ${e.what}${counter(", counter", e)}`],
   "response-verified": (e) => ["quiet", `verified ${e.what}, ${e.octets} octets`],
   certifying: (e) => ["quiet", `certifying the ${e.key_usage} key: ${e.authority}`],
   "request-waiting": (e) => ["warn", `${e.device} ${e.key_usage} request waits: ${e.answer}`],
@@ -51,7 +51,7 @@ const LINES = {
     `${e.device} ${e.requirement} not begun: ${e.reason}; ${e.mend}`,
   ],
   "run-refused": (e) => ["bad", `nothing was sent: ${e.reason}`],
-  "no-response": (e) => ["warn", `no response to counter ${e.counter} in ${e.waited_s} s`],
+  "no-response": (e) => ["warn", `no response${counter(" to counter", e)} in ${e.waited_s} s`],
   noise: (e) => ["warn", `set aside: ${e.reason}`],
   alert: (e) => [
     e.verified ? "quiet" : "bad",
@@ -116,6 +116,11 @@ function plain(event) {
 
 function why(reason) {
   return reason ? `: ${reason}` : "";
+}
+
+/** Name a command's counter, unless the DCC took one that is not known here. */
+function counter(before, event) {
+  return (event.counter ?? null) === null ? "" : `${before} ${event.counter}`;
 }
 
 function list(duties) {

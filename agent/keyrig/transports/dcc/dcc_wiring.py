@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from duis.alerts import DCCAlertMessage
 from duis.responses import parse_response
+from keyrig.base import events
 from keyrig.config.rig_file import ServiceSettings
 from keyrig.domain.service_requests import Users
 from keyrig.domain.states import ServiceDocumentKind
@@ -81,7 +82,7 @@ def service_links(
         receiver = stack.enter_context(
             Receiver(settings.receive, settings.receive_path, service.inbox.take)
         )
-        observe("receiving", address=receiver.address, path=settings.receive_path)
+        observe(events.Receiving(address=receiver.address, path=settings.receive_path))
         links = {}
         for device, facts in devices.items():
             way = device.link

@@ -17,6 +17,7 @@ from gbcs.errors import DecodeError, ProtocolError, SecurityError
 from gbcs.message import Message
 from gbcs.printable import printable
 from gbcs.protection import describe
+from keyrig.base import events
 from keyrig.base.errors import DCCNotBelieved, DCCUnreachable, ServiceRefused
 from keyrig.domain.states import EventType, ExchangeOutcome, ServiceDocumentKind
 from keyrig.ledger.service_documents import About
@@ -211,7 +212,7 @@ class Requesting:
             {"exchange": going.sent.exchange_id, "reason": reason},
         )
         run.observe(
-            "security-incident", device=str(self._messages.device), reason=printable(reason)
+            events.SecurityIncident(device=str(self._messages.device), reason=printable(reason))
         )
 
     def transcribe(self, kind: ServiceDocumentKind, document: bytes, *, is_signed: bool) -> None:

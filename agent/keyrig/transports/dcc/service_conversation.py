@@ -14,6 +14,7 @@ from gbcs.message import Message
 from gbcs.printable import printable
 from gbcs.protection import describe
 from gbcs.use_cases import command_protection
+from keyrig.base import events
 from keyrig.base.errors import RunStopped
 from keyrig.domain.service_requests import service_request
 from keyrig.domain.states import ExchangeOutcome, ServiceDocumentKind
@@ -185,13 +186,14 @@ class ServiceConversation:
         run = self._run
         self._service.inbox.expect(str(going.request_id))
         run.observe(
-            "command-sent",
-            device=str(self.device),
-            what=going.sent.what,
-            counter=going.request_id.counter,
-            octets=len(going.document),
-            timeout_s=self._timeout_s,
-            service_request=going.variant,
+            events.CommandSent(
+                device=str(self.device),
+                what=going.sent.what,
+                counter=going.request_id.counter,
+                octets=len(going.document),
+                timeout_s=self._timeout_s,
+                service_request=going.variant,
+            )
         )
         document = going.document
         if going.request.is_critical:
@@ -292,15 +294,16 @@ class ServiceConversation:
 
     def _tell_refusals(self) -> None:
         for reason in self._service.inbox.refusals():
-            self._run.observe("document-refused", device=str(self.device), reason=reason)
+            self._run.observe(events.DocumentRefused(device=str(self.device), reason=reason))
 
 
 def tell_dcc_alert(observe: Observer, document: ServiceDocument, alert: DCCAlertMessage) -> None:
     """Tell whoever watches of a DCC alert, by its payload element."""
     observe(
-        "dcc-alert",
-        device=None if document.device is None else str(document.device),
-        alert=described(alert.dcc_alert),
-        code=alert.dcc_alert_code,
-        signed=bool(document.signer),
+        events.DCCAlert(
+            device=None if document.device is None else str(document.device),
+            alert=described(alert.dcc_alert),
+            code=alert.dcc_alert_code,
+            signed=bool(document.signer),
+        )
     )

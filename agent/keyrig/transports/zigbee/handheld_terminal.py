@@ -23,6 +23,7 @@ from bellows.ezsp import EZSP
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import DecodeError
 from gbcs.message import Message
+from keyrig.base import events
 from keyrig.base.errors import NodeUnreachable, RadioError, RadioRefused
 from keyrig.base.observing import Observer, unobserved
 from keyrig.transports.zigbee.radio_role import FAULTS, RadioRole, RoleSettings, dashed, reason_of
@@ -109,7 +110,7 @@ class _Sorter(queue.SimpleQueue[bytes]):
         try:
             originator = Message.parse(item, lenient_lengths=True).header.originator
         except DecodeError as error:
-            self._observe("noise", link="hub", reason=str(error))
+            self._observe(events.Noise(link="hub", reason=str(error)))
             return
         session = self._sessions.get(originator)
         if session is not None:
@@ -212,7 +213,7 @@ class Handheld(RadioRole):
         if assumptions.INTER_PAN_IS_KEYED_ANEW:
             self._hub_endpoint = await self._find_endpoint()
             await self._establish(self._send_keys, self._keys)
-        self._observe("keys-established", device=dashed(self._hub))
+        self._observe(events.KeysEstablished(device=dashed(self._hub)))
 
     async def _find_network(self, ezsp: EZSP) -> Any:
         found = await ezsp.startScan(
@@ -223,12 +224,13 @@ class Handheld(RadioRole):
         for network, *_ in found:
             if int.from_bytes(network.extendedPanId.serialize(), "little") == self._hub:
                 self._observe(
-                    "network",
-                    radio=self.settings.name,
-                    channel=int(network.channel),
-                    pan_id=f"{int(network.panId):04X}",
-                    extended_pan_id=dashed(self._hub),
-                    version="",
+                    events.Network(
+                        radio=self.settings.name,
+                        channel=int(network.channel),
+                        pan_id=f"{int(network.panId):04X}",
+                        extended_pan_id=dashed(self._hub),
+                        version="",
+                    )
                 )
                 return network
         raise NodeUnreachable(
@@ -476,7 +478,7 @@ class Handheld(RadioRole):
             try:
                 self._inter_pan.put_nowait(decode_inter_pan(bytes(values[3])))
             except DecodeError as error:
-                self._observe("noise", link=self.where, reason=str(error))
+                self._observe(events.Noise(link=self.where, reason=str(error)))
         elif name == "incomingMessageHandler":
             _, frame, _, _, _, _, _, octets = values
             self._receive(frame, bytes(octets))
@@ -491,7 +493,7 @@ class Handheld(RadioRole):
         try:
             frame = decode_frame(int(aps.clusterId), octets)
         except DecodeError as error:
-            self._observe("noise", link=self.where, reason=str(error))
+            self._observe(events.Noise(link=self.where, reason=str(error)))
             return
         if aps.clusterId == KEY_ESTABLISHMENT:
             self._keys.put_nowait(frame)

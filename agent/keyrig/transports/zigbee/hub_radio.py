@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import zigpy.exceptions
 
 from gbcs.errors import DecodeError
+from keyrig.base import events
 from keyrig.base.errors import (
     NodeUnreachable,
     RadioError,
@@ -129,7 +130,7 @@ class Hub(RadioRole):
         try:
             await app.initialize(auto_form=False)
         except zigpy.exceptions.NetworkNotFormed:
-            self._observe("forming", radio=self.settings.name, channel=self.settings.channel)
+            self._observe(events.Forming(radio=self.settings.name, channel=self.settings.channel))
             await app.form_network()
             # Forming resets the radio, and with that it forgets its endpoints.
             await app.disconnect()
@@ -162,7 +163,7 @@ class Hub(RadioRole):
         except RadioLacksSmartEnergy as error:
             # A network without it is of use for looking at; no device is let in.
             self._lacks = error
-            self._observe("radio-lacks-smart-energy", radio=self.settings.name, why=str(error))
+            self._observe(events.RadioLacksSmartEnergy(radio=self.settings.name, why=str(error)))
             return
         eui64 = int.from_bytes(app.state.node_info.ieee.serialize(), "little")
         self._responder = Responder(own_address=eui64, identity=identity)
@@ -170,12 +171,13 @@ class Hub(RadioRole):
     def _show_network(self, app: SmartEnergyApplication) -> None:
         info = app.state.network_info
         self._observe(
-            "network",
-            radio=self.settings.name,
-            channel=int(info.channel),
-            pan_id=f"{int(info.pan_id):04X}",
-            extended_pan_id=str(info.extended_pan_id),
-            version=str(app.state.node_info.version),
+            events.Network(
+                radio=self.settings.name,
+                channel=int(info.channel),
+                pan_id=f"{int(info.pan_id):04X}",
+                extended_pan_id=str(info.extended_pan_id),
+                version=str(app.state.node_info.version),
+            )
         )
 
     async def _disconnect(self) -> None:
@@ -274,7 +276,7 @@ class Hub(RadioRole):
         try:
             frame = decode_frame(cluster, octets)
         except DecodeError as error:
-            self._observe("noise", link=self._name(eui64), reason=str(error))
+            self._observe(events.Noise(link=self._name(eui64), reason=str(error)))
             return
         session = self._sessions.get(eui64)
         if session is None:
@@ -286,7 +288,7 @@ class Hub(RadioRole):
         elif is_encrypted:
             session.receive(cluster, endpoint, frame)
         else:
-            self._observe("noise", link=session.name, reason="a frame without APS encryption")
+            self._observe(events.Noise(link=session.name, reason="a frame without APS encryption"))
 
     def node_joined(self, eui64: int, *, denied: bool) -> None:
         """See `PacketListener`."""
@@ -294,13 +296,13 @@ class Hub(RadioRole):
         if session is not None and not denied:
             self._joining.add(eui64)
             session.endpoint = None
-        state = "kept out" if denied else "joined"
-        self._observe("node", radio=self.settings.name, device=dashed(eui64), state=state)
+        state: Literal["kept out", "joined"] = "kept out" if denied else "joined"
+        self._observe(events.Node(radio=self.settings.name, device=dashed(eui64), state=state))
         self._tell_state(eui64, state)
 
     def node_left(self, eui64: int) -> None:
         """See `PacketListener`."""
-        self._observe("node", radio=self.settings.name, device=dashed(eui64), state="left")
+        self._observe(events.Node(radio=self.settings.name, device=dashed(eui64), state="left"))
         self._tell_state(eui64, "left")
         if self._app is not None:
             self._app.forget_node(eui64)
@@ -312,7 +314,7 @@ class Hub(RadioRole):
 
     def network_key_switched(self, sequence: int) -> None:
         """See `PacketListener`."""
-        self._observe("network-key", radio=self.settings.name, sequence=sequence)
+        self._observe(events.NetworkKey(radio=self.settings.name, sequence=sequence))
 
     def _name(self, eui64: int) -> str:
         session = self._sessions.get(eui64)
@@ -343,7 +345,7 @@ class Hub(RadioRole):
                 case KeyEstablishmentFailed():
                     self._key_failed(event)
                 case MessageRefused(error, partner):
-                    self._observe("noise", link=self._name(partner), reason=str(error))
+                    self._observe(events.Noise(link=self._name(partner), reason=str(error)))
         self._send_keys()
 
     def _send_keys(self) -> None:
@@ -385,7 +387,7 @@ class Hub(RadioRole):
 
     def _computation_failed(self, error: Exception) -> None:
         assert self._responder is not None
-        self._observe("noise", link=self.where, reason=reason_of(error))
+        self._observe(events.Noise(link=self.where, reason=reason_of(error)))
         status = KeyEstablishmentStatus.No_Resources
         if isinstance(error, RadioRefused):
             status = KeyEstablishmentStatus.Invalid_Certificate
@@ -398,7 +400,7 @@ class Hub(RadioRole):
             self._key_faults[partner] = f"its key could not be kept: {reason_of(error)}"
         else:
             self._key_faults.pop(partner, None)
-            self._observe("keys-established", device=dashed(partner))
+            self._observe(events.KeysEstablished(device=dashed(partner)))
             self._tell_state(partner, "keys established")
             self._established.setdefault(partner, asyncio.Event()).set()
         self._send_keys()
@@ -408,9 +410,10 @@ class Hub(RadioRole):
         who = "by the device" if event.is_by_partner else "by the hub"
         self._key_faults[event.partner] = f"key establishment failed: {event.why}, {who}"
         self._observe(
-            "keys-refused",
-            device=dashed(event.partner),
-            reason=self._key_faults[event.partner],
+            events.KeysRefused(
+                device=dashed(event.partner),
+                reason=self._key_faults[event.partner],
+            )
         )
         self._spawn(self._forget_exchange())
 

@@ -18,6 +18,7 @@ from bellows.exception import EzspError
 from zigpy.exceptions import ZigbeeException
 
 from gbcs.entity import EntityIdentifier
+from keyrig.base import events
 from keyrig.base.errors import RadioError, RadioLost, RadioUnusable
 from keyrig.base.observing import Observer, unobserved
 
@@ -147,15 +148,16 @@ class RadioRole(abc.ABC):
             self._spawn(self._reconnect(reason))
 
     async def _reconnect(self, reason: str) -> None:
-        state = RadioState.RECONNECTING.value
-        self._observe("radio", radio=self.settings.name, state=state, reason=reason)
+        self._tell_radio(RadioState.RECONNECTING, reason)
         await self._disconnect()
         for delay_s in self.settings.reconnect_delays_s:
             await asyncio.sleep(delay_s)
             try:
                 await self._connect()
             except (*FAULTS, RadioError) as error:
-                self._observe("radio-still-lost", radio=self.settings.name, reason=reason_of(error))
+                self._observe(
+                    events.RadioStillLost(radio=self.settings.name, reason=reason_of(error))
+                )
                 continue
             await self._set(RadioState.UP, "")
             self._back()
@@ -167,7 +169,7 @@ class RadioRole(abc.ABC):
         is_new = state is not self.state
         self.state, self.reason = state, reason
         if is_new:
-            self._observe("radio", radio=self.settings.name, state=state.value, reason=reason)
+            self._tell_radio(state, reason)
         async with self._changed:
             self._changed.notify_all()
 
@@ -219,8 +221,11 @@ class RadioRole(abc.ABC):
 
     # What roles share.
 
+    def _tell_radio(self, state: RadioState, reason: str) -> None:
+        self._observe(events.Radio(radio=self.settings.name, state=state.value, reason=reason))
+
     def _tell_state(self, eui64: int, state: str) -> None:
-        self._observe("node-state", radio=self.settings.name, device=dashed(eui64), state=state)
+        self._observe(events.NodeState(radio=self.settings.name, device=dashed(eui64), state=state))
 
     def _next_sequence(self) -> int:
         self._sequence = (self._sequence + 1) & 0xFF
@@ -237,7 +242,7 @@ class RadioRole(abc.ABC):
     def _finished(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._observe("fault", link=self.where, reason=f"{type(error).__name__}: {error}")
+            self._observe(events.Fault(link=self.where, reason=f"{type(error).__name__}: {error}"))
 
 
 def reason_of(error: BaseException) -> str:

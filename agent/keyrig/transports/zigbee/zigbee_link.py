@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gbcs.errors import LocalProtocolError
+from keyrig.base import events
 from keyrig.base.errors import LinkClosed
 from keyrig.base.observing import Observer, unobserved
 from keyrig.session.link import LinkStatistics
@@ -92,10 +93,11 @@ class ZigBeeLink:
         if self._sleeps:
             timeout_s = self._wakes_within_s
             self._observe(
-                "waiting-for-wake",
-                device=str(self._device),
-                link=self.name,
-                at_most_s=self._wakes_within_s,
+                events.WaitingForWake(
+                    device=str(self._device),
+                    link=self.name,
+                    at_most_s=self._wakes_within_s,
+                )
             )
         self._radio.send(session, message, timeout_s)
 

@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
+from agent.observed import Observed
 from dccstub import DCCBoxed, Faults, InventoryDevice, KeyFolder, Running, StandInOptions
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import DeviceType
+from keyrig.base import events
 from keyrig.base.clock import monotonic
 from keyrig.base.observing import unobserved
 from keyrig.config.places import places_of
@@ -98,7 +100,7 @@ class BoxedHome:
         response_timeout_s: How long the agent waits for a device.
         link: How the rig file says that each device is reached.
         supplier: Who supplies electricity.
-        when_sent: Is given each "command-sent" before the request leaves.
+        when_sent: Is given each `CommandSent` before the request leaves.
     """
 
     path: Path
@@ -112,8 +114,8 @@ class BoxedHome:
     link: str = '{ service = "dcc-boxed" }'
     supplier: str = "90-B3-D5-1F-30-01-00-00"
     now: datetime = NOW
-    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    when_sent: Callable[[dict[str, Any]], None] = lambda _: None
+    told: Observed = field(default_factory=Observed)
+    when_sent: Callable[[events.CommandSent], None] = lambda _: None
 
     def __post_init__(self) -> None:
         self.monkeypatch.setenv("KEYRIG_HOME", str(self.path))
@@ -198,15 +200,12 @@ class BoxedHome:
             )
         )
 
-    def observe(self, event_type: str, /, **fields: Any) -> None:
-        if event_type == "receiving":
-            self.running.set_receive_address(f"http://{fields['address']}{fields['path']}")
-        self.events.append((event_type, fields))
-        if event_type == "command-sent":
-            self.when_sent(fields)
-
-    def of(self, event_type: str) -> list[dict[str, Any]]:
-        return [fields for kind, fields in self.events if kind == event_type]
+    def observe(self, event: events.Event) -> None:
+        if isinstance(event, events.Receiving):
+            self.running.set_receive_address(f"http://{event.address}{event.path}")
+        self.told(event)
+        if isinstance(event, events.CommandSent):
+            self.when_sent(event)
 
     def run(self, run_id: str = "", *, cancel: bool = False, **options: Any) -> RunResult:
         with assembled(self.rig, observe=self.observe, clock=self.clock, **options) as ready:

@@ -13,6 +13,7 @@ from agent.transports.dcc.boxed_home import ESME, HCALCS, NOW, BoxedHome
 from authorities import Authorities
 from dccstub.stand_in_options import FutureDatedAlertForm
 from gbcs.use_cases import MessageCode
+from keyrig.base import events
 from keyrig.base.errors import RigFileInvalid, SettingsError
 from keyrig.config.rig_file import parse_rig
 from keyrig.domain.states import ExchangeOutcome
@@ -61,9 +62,9 @@ def test_answers_signed_by_nobody_known_end_the_run_before_anything_is_sent(
     foreign_response_certificates(tmp_path)
     with BoxedHome(tmp_path, monkeypatch, entities=[ESME], more_settings=more) as home:
         assert home.run() is RunResult.NEEDS_PERSON
-        (told,) = home.of("person-needed")
-        assert "response_certificates" in told["reason"]
-        assert not home.of("duty-started")
+        (told,) = home.told.of(events.PersonNeeded)
+        assert "response_certificates" in told.reason
+        assert not home.told.of(events.DutyStarted)
 
 
 def test_answers_can_rest_on_the_line_and_are_kept_as_such(
@@ -88,14 +89,14 @@ def test_replacement_for_later_is_settled_by_the_alert_that_comes_through_the_dc
     with BoxedHome(tmp_path, monkeypatch, entities=[ESME], options=options) as home:
         later = NOW + timedelta(hours=1)
         assert home.run(execute_at=later) is RunResult.DONE
-        (scheduled,) = [e for e in home.of("duty-finished") if e["outcome"] == "scheduled"]
-        assert scheduled["requirement"] == "R37d"
-        home.events.clear()
+        (scheduled,) = [e for e in home.told.of(events.DutyFinished) if e.outcome == "scheduled"]
+        assert scheduled.requirement == "R37d"
+        home.told.all.clear()
         home.now = later + timedelta(minutes=5)
         assert home.run() is RunResult.DONE
-        (done,) = home.of("duty-finished")
-        assert (done["requirement"], done["outcome"]) == ("R37d", "done")
-        assert home.of("alert")[0]["verified"]
+        (done,) = home.told.of(events.DutyFinished)
+        assert (done.requirement, done.outcome) == ("R37d", "done")
+        assert home.told.of(events.Alert)[0].verified
         with home.ledger() as ledger:
             assert ledger.scheduled.waiting(ESME) == ()
             assert len(ledger.exchanges.alerts_of(ESME)) == 1
@@ -123,10 +124,10 @@ def test_alert_that_is_due_is_waited_for_through_the_dcc(
 
         monkeypatch.setattr(home.boxed.deliveries, "put", hold_alerts)
         monkeypatch.setattr(Inbox, "wait_for_any", give_alerts)
-        home.events.clear()
+        home.told.all.clear()
         home.now = later + timedelta(minutes=5)
         assert home.run() is RunResult.DONE
-        assert [each["outcome"] for each in home.of("duty-finished")] == ["done"]
+        assert [each.outcome for each in home.told.of(events.DutyFinished)] == ["done"]
 
 
 def test_replacement_for_later_is_taken_back_through_the_dcc(
@@ -135,11 +136,11 @@ def test_replacement_for_later_is_taken_back_through_the_dcc(
     with BoxedHome(tmp_path, monkeypatch, entities=[ESME]) as home:
         assert home.run(execute_at=NOW + timedelta(hours=1)) is RunResult.DONE
         assert home.run(cancel=True) is RunResult.DONE
-        (cancelled,) = home.of("cancellation")
-        assert cancelled["detail"] == "cancelled; due again"
+        (cancelled,) = home.told.of(events.Cancellation)
+        assert cancelled.detail == "cancelled; due again"
         home.now += timedelta(hours=2)
         assert home.run() is RunResult.DONE
-        assert home.of("alert") == []
+        assert home.told.of(events.Alert) == []
 
 
 def test_another_suppliers_credentials_are_replaced_by_a_change_of_supplier(
@@ -152,14 +153,14 @@ def test_another_suppliers_credentials_are_replaced_by_a_change_of_supplier(
             path.unlink()
         home.supplier = "90-B3-D5-1F-30-03-00-00"
         home.now += timedelta(hours=1)
-        home.events.clear()
+        home.told.all.clear()
         assert home.run() is RunResult.NEEDS_PERSON
-        assert "mpxn" in home.of("person-needed")[0]["reason"]
+        assert "mpxn" in home.told.of(events.PersonNeeded)[0].reason
         home.link = '{ service = "dcc-boxed", mpxn = "1312345678333" }'
         assert home.run() is RunResult.DONE
-        assert "6.23" in {each["service_request"] for each in home.of("command-sent")}
-        (done,) = [each for each in home.of("duty-finished") if each["outcome"] == "done"]
-        assert "90-B3-D5-1F-30-03-00-00" in done["detail"]
+        assert "6.23" in {each.service_request for each in home.told.of(events.CommandSent)}
+        (done,) = [each for each in home.told.of(events.DutyFinished) if each.outcome == "done"]
+        assert "90-B3-D5-1F-30-03-00-00" in done.detail
 
 
 def test_settings_without_dcc_boxed_say_what_to_write(
@@ -183,7 +184,7 @@ def test_box_that_is_off_needs_a_person_and_nothing_is_said_of_the_device(
         assert home.run() is RunResult.NEEDS_PERSON
         (exchange,) = home.exchanges()
         assert exchange.outcome is ExchangeOutcome.NOT_SENT
-        assert "[dcc_boxed]" in home.of("person-needed")[0]["reason"]
+        assert "[dcc_boxed]" in home.told.of(events.PersonNeeded)[0].reason
 
 
 HUB = """

@@ -10,6 +10,7 @@ import pytest
 from agent.transports.dcc.boxed_home import ESME, HCALCS, BoxedHome
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import MessageCode
+from keyrig.base import events
 from keyrig.ledger.exchanges import Exchanges
 from keyrig.ledger.service_documents import ServiceDocuments
 from keyrig.run.bench import RunResult
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gbcs.entity import EntityIdentifier
+    from keyrig.base.events import CommandSent
 
 
 class Killed(BaseException):
@@ -62,8 +64,8 @@ class Points:
             raise Killed
         self._left -= 1
 
-    def sent(self, fields: dict[str, Any]) -> None:
-        if self._what in fields["what"] and self._left is None and self._ends_at >= 0:
+    def sent(self, event: CommandSent) -> None:
+        if self._what in event.what and self._left is None and self._ends_at >= 0:
             self._left, self._ends_at = self._ends_at, -1
 
 
@@ -115,7 +117,7 @@ def ended_and_gone_on(
             home.run()
         home.running.wait_delivered(0.2)
         assert home.run() is RunResult.DONE
-        home.events.clear()
+        home.told.all.clear()
         assert home.run() is RunResult.DONE
-        assert home.of("command-sent") == []
+        assert home.told.of(events.CommandSent) == []
     return home

@@ -22,6 +22,7 @@ from gbcs.certificates import GBCSCertificate, subject_key_identifier_of
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import CertificateRejected
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole, XMLSigningRole
+from keyrig.base import events
 from keyrig.base.errors import KeyStoreError, SettingsError
 from keyrig.config.settings import Settings, load_settings
 from keyrig.evidence.evidence_check import Proof, check
@@ -225,8 +226,8 @@ def test_run_without_an_xml_key_sends_nothing_and_says_what_to_name(
         for path in (tmp_path / "pki").glob(f"{SUPPLIER.stem}-xml.*"):
             path.unlink()
         assert home.run() is RunResult.NEEDS_PERSON
-        assert "duis.signing_certificates" in home.of("person-needed")[0]["reason"]
-        assert not home.of("command-sent")
+        assert "duis.signing_certificates" in home.told.of(events.PersonNeeded)[0].reason
+        assert not home.told.of(events.CommandSent)
 
 
 @pytest.mark.parametrize("text", ["4a:07:BC:01", "004A07BC01", "4a07bc01"])

@@ -8,6 +8,7 @@ import pytest
 
 from agent.transports.dcc.boxed_home import ESME, BoxedHome
 from gbcs.roles import KeyUsage
+from keyrig.base import events
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.run.bench import RunResult
 
@@ -24,7 +25,7 @@ def test_key_that_the_dcc_hears_nothing_under_is_not_confirmed_and_the_old_one_s
     with BoxedHome(tmp_path, monkeypatch, entities=[ESME], response_timeout_s=1) as home:
         home.emulated[ESME].faults.inject(f"keeps-old-key={use}")
         assert home.run() is RunResult.FAILED
-        ended = {each["requirement"]: each["outcome"] for each in home.of("duty-finished")}
+        ended = {each.requirement: each.outcome for each in home.told.of(events.DutyFinished)}
         assert ended["R37c"] == "failed"
         with home.ledger() as ledger:
             (change,) = ledger.key_changes.history(ESME, USAGES[use])

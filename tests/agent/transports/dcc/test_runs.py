@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from agent.transports.dcc.boxed_home import ESME, GPF, GSME, HCALCS, PPMID, BoxedHome
 from gbcs.message import Message
+from keyrig.base import events
 from keyrig.config.rig_file import load_rig
 from keyrig.domain.states import ServiceDocumentKind
 from keyrig.evidence.evidence_check import Proof, check
@@ -29,17 +30,17 @@ def test_duties_of_a_home_are_done_by_service_requests_and_a_second_run_finds_no
 ) -> None:
     with BoxedHome(tmp_path, monkeypatch) as home:
         assert home.run(run_id="1" * 32) is RunResult.DONE
-        finished = home.of("duty-finished")
-        assert {each["outcome"] for each in finished} == {"done"}
-        done = {(each["device"], each["requirement"]) for each in finished}
+        finished = home.told.of(events.DutyFinished)
+        assert {each.outcome for each in finished} == {"done"}
+        done = {(each.device, each.requirement) for each in finished}
         assert done == {
             *((str(device), duty) for device in (ESME, GPF) for duty in OF_METER),
             *((str(GSME), duty) for duty in OF_METER - {"R37a"}),
             *((str(device), "R40") for device in (HCALCS, PPMID)),
         }
-        home.events.clear()
+        home.told.all.clear()
         assert home.run(run_id="2" * 32) is RunResult.DONE
-        assert home.of("command-sent") == []
+        assert home.told.of(events.CommandSent) == []
         verify_evidence(home)
 
 

@@ -7,6 +7,7 @@ import pytest
 from agent.transports.dcc.boxed_home import ESME, HCALCS, BoxedHome
 from dccstub import Fault
 from gbcs.use_cases import MessageCode
+from keyrig.base import events
 from keyrig.domain.device_facts import Outcome
 from keyrig.domain.smi_status import SMIStatus
 from keyrig.domain.states import EventType, ExchangeOutcome, ServiceDocumentKind
@@ -16,15 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from keyrig.base.events import CommandSent
     from keyrig.ledger.service_documents import ServiceDocument
 
 
-def at(what: str, act: Callable[[], object]) -> Callable[[dict[str, Any]], None]:
+def at(what: str, act: Callable[[], object]) -> Callable[[CommandSent], None]:
     """Do something before the first request for a command leaves."""
     done: list[str] = []
 
-    def sent(fields: dict[str, Any]) -> None:
-        if what in fields["what"] and not done:
+    def sent(event: CommandSent) -> None:
+        if what in event.what and not done:
             done.append(what)
             act()
 
@@ -70,7 +72,7 @@ def test_lost_http_answers_change_nothing(
     with BoxedHome(tmp_path, monkeypatch, entities=[ESME]) as home:
         home.when_sent = at(what, lambda: home.faults.inject(fault))
         assert home.run() is RunResult.DONE
-        assert home.of("noise")
+        assert home.told.of(events.Noise)
         assert {each.outcome for each in home.exchanges()} == {ExchangeOutcome.VERIFIED}
 
 
@@ -166,10 +168,10 @@ def test_refusal_for_the_smi_status_names_the_trap_and_is_no_failure(
     with BoxedHome(tmp_path, monkeypatch, entities=[ESME]) as home:
         home.when_sent = at("CS02c", lambda: home.faults.inject(Fault.STATUS_INCOMPATIBLE))
         assert home.run() is RunResult.NEEDS_PERSON
-        (told,) = home.of("person-needed")
-        assert "E5" in told["reason"]
-        assert "H5.34(b)" in told["reason"]
-        assert "H5.38(b)" in told["reason"]
+        (told,) = home.told.of(events.PersonNeeded)
+        assert "E5" in told.reason
+        assert "H5.34(b)" in told.reason
+        assert "H5.38(b)" in told.reason
         (refused,) = [each for each in home.exchanges() if each.outcome is ExchangeOutcome.NOT_SENT]
         assert "E5" in refused.detail
         with home.ledger() as ledger:
@@ -183,8 +185,8 @@ def test_answer_altered_on_the_way_is_an_incident(
     with BoxedHome(tmp_path, monkeypatch, entities=[HCALCS]) as home:
         home.when_sent = at("CS02b", lambda: home.faults.inject(Fault.ALTERED_PAYLOAD))
         assert home.run() is RunResult.FAILED
-        (incident,) = home.of("security-incident")
-        assert "signature" in incident["reason"]
+        (incident,) = home.told.of(events.SecurityIncident)
+        assert "signature" in incident.reason
 
 
 def test_answer_that_the_dcc_did_not_sign_is_refused_and_said_where_to_look(
@@ -193,6 +195,6 @@ def test_answer_that_the_dcc_did_not_sign_is_refused_and_said_where_to_look(
     with BoxedHome(tmp_path, monkeypatch, entities=[HCALCS]) as home:
         home.faults.inject(Fault.WRONG_SIGNATURE)
         assert home.run() is RunResult.NEEDS_PERSON
-        (told,) = home.of("person-needed")
-        assert "dcc_boxed.response_certificates" in told["reason"]
+        (told,) = home.told.of(events.PersonNeeded)
+        assert "dcc_boxed.response_certificates" in told.reason
         assert home.exchanges()[0].outcome is ExchangeOutcome.INTERRUPTED

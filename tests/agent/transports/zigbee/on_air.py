@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import itertools
 import random  # noqa: TID251 - seeded, as the rule asks
-import threading
 import time  # noqa: TID251 - hosts and radios run in real time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
+from agent.observed import Observed
 from gbcs.entity import EntityIdentifier
 from gbcs.message import CRAFlag, Header, OtherInformation, compose_pre_command
 from keyrig.transports.zigbee.hub_radio import Hub
@@ -69,29 +69,6 @@ class Device:
         return due
 
 
-class Events:
-    """An observer that keeps what it hears."""
-
-    def __init__(self) -> None:
-        self.all: list[tuple[str, dict[str, Any]]] = []
-        self._changed = threading.Condition()
-
-    def __call__(self, event_type: str, /, **fields: Any) -> None:
-        with self._changed:
-            self.all.append((event_type, fields))
-            self._changed.notify_all()
-
-    def of(self, event_type: str) -> list[dict[str, Any]]:
-        return [fields for name, fields in self.all if name == event_type]
-
-    def states(self) -> list[str]:
-        return [fields["state"] for fields in self.of("radio")]
-
-    def until(self, is_so: Callable[[], bool], timeout_s: float = 10.0) -> None:
-        with self._changed:
-            assert self._changed.wait_for(is_so, timeout_s), self.all[-5:]
-
-
 class Home:
     """One radio with devices around it; a context."""
 
@@ -107,7 +84,7 @@ class Home:
         codes: dict[EntityIdentifier, bytes] | None = None,
         dice: Callable[[], float] | None = None,
     ) -> None:
-        self.events = Events()
+        self.told = Observed()
         self.air = Air(conditions=conditions or Conditions(bit_rate=None), dice=dice)
         octets = random.Random(1).randbytes
         self.radio = EmulatedRadio(
@@ -155,7 +132,7 @@ class Home:
             database=self._database,
             reconnect_delays_s=QUICK_RECONNECT,
         )
-        self.agent = Radio(Hub(settings, self.events))
+        self.agent = Radio(Hub(settings, self.told))
         self._stack.callback(self.agent.stop)
         return self
 
@@ -171,7 +148,7 @@ class Home:
             timeout_s=timeout_s,
             wakes_within_s=10.0,
             send_timeout_s=20.0,
-            observe=self.events,
+            observe=self.told,
         )
 
 

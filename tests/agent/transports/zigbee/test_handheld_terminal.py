@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from agent.observed import Observed
 from gbcs.entity import EntityIdentifier
 from gbcs.message import CRAFlag, Header, OtherInformation, compose_pre_command
+from keyrig.base import events
 from keyrig.base.errors import LinkTimeout, NodeUnreachable, RadioLost
 from keyrig.transports.zigbee.handheld_terminal import Handheld, HandheldSettings
 from keyrig.transports.zigbee.radio_role import RoleSettings
@@ -27,7 +29,7 @@ from meterstub.radio.radio_faults import RadioFault, RadioFaultKind
 from meterstub.radio.radio_memory import NetworkMemory
 from zse import assumptions
 
-from .on_air import CODE, ESME, PARTY, QUICK_RECONNECT, RADIO, Device, Events
+from .on_air import CODE, ESME, PARTY, QUICK_RECONNECT, RADIO, Device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,12 +67,12 @@ class Street:
         )
         self.hood = Neighbourhood(radio, [self.hub], time.monotonic)
         self.host = PtyHost(self.hood, options=LineOptions(connection=self.hood.connection))
-        self.events = Events()
+        self.told = Observed()
 
     def agent(self, install_code: bytes = CODE) -> Radio:
         settings = RoleSettings(name="hand", url=self.host.url, reconnect_delays_s=QUICK_RECONNECT)
         joining = HandheldSettings(hub=HUB, install_code=install_code)
-        return Radio(Handheld(settings, joining, self.events))
+        return Radio(Handheld(settings, joining, self.told))
 
     def link(self, agent: Radio, device: EntityIdentifier) -> ZigBeeLink:
         return ZigBeeLink(
@@ -81,7 +83,7 @@ class Street:
             timeout_s=15,
             wakes_within_s=10,
             send_timeout_s=20,
-            observe=self.events,
+            observe=self.told,
         )
 
 
@@ -138,7 +140,7 @@ def test_another_hub_is_not_joined() -> None:
     with street() as (found, _):
         settings = RoleSettings(name="hand", url=found.host.url)
         joining = HandheldSettings(hub=HUB + 1, install_code=CODE)
-        other = Radio(Handheld(settings, joining, found.events))
+        other = Radio(Handheld(settings, joining, found.told))
         with pytest.raises(NodeUnreachable, match="its network is not heard on channel 15"):
             found.link(other, ESME).open()
         assert found.hub.registered == []
@@ -160,7 +162,11 @@ def test_a_radio_that_starts_anew_is_in_the_network_again_without_registering() 
         link = found.link(agent, ESME)
         link.open()
         found.hood.add(RadioFault(RadioFaultKind.RESET, 1))
-        found.events.until(lambda: "lost, being reconnected" in found.events.states())
+        found.told.until(
+            lambda: (
+                "lost, being reconnected" in [each.state for each in found.told.of(events.Radio)]
+            )
+        )
         answer = response(ESME, 100)
         found.devices[ESME].answers.append(answer)
         link.send(command(ESME, 100))
@@ -175,7 +181,7 @@ def test_a_hub_that_is_gone_when_the_radio_comes_back_is_given_up() -> None:
         found.air.detach(HUB)
         found.hood.radio.memory.kept.network = None
         found.hood.add(RadioFault(RadioFaultKind.RESET, 1))
-        found.events.until(lambda: "lost" in found.events.states())
+        found.told.until(lambda: "lost" in [each.state for each in found.told.of(events.Radio)])
         with pytest.raises(RadioLost):
             link.send(command(ESME, 100))
 

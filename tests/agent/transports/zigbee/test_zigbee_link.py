@@ -10,6 +10,7 @@ import pytest
 
 from gbcs.errors import LocalProtocolError
 from gbcs.message import CRAFlag
+from keyrig.base import events
 from keyrig.base.errors import (
     LinkClosed,
     LinkTimeout,
@@ -44,7 +45,7 @@ def test_a_device_joins_establishes_keys_and_carries_messages_both_ways(version:
             link.send(sent)
             assert home.esme.got[-1] == sent
             assert link.receive(5) == b"heard " + sent[-8:]
-    assert [each["state"] for each in home.events.of("node-state") if each["device"] == str(ESME)][
+    assert [each.state for each in home.told.of(events.NodeState) if each.device == str(ESME)][
         :4
     ] == ["let in to join", "joined", "keys established", "tunnel open"]
 
@@ -73,7 +74,7 @@ def test_a_sleeping_device_is_served_when_it_wakes() -> None:
         assert link.receive(5) == b"short"
         link.send(message(1900, counter=2))
         assert link.receive(15) == answer
-        assert home.events.of("waiting-for-wake")[0]["at_most_s"] == 10.0
+        assert home.told.of(events.WaitingForWake)[0].at_most_s == 10.0
         assert len(home.gsme.got) == 2
 
 
@@ -93,7 +94,7 @@ def test_nobody_joins_who_was_not_named_and_nobody_with_another_install_code() -
     with Home(codes={ESME: other}) as home:
         with pytest.raises(NodeUnreachable, match="its install code is another"):
             home.link(ESME, timeout_s=3).open()
-        kept_out = {each["device"] for each in home.events.of("node") if "out" in each["state"]}
+        kept_out = {each.device for each in home.told.of(events.Node) if "out" in each.state}
         assert kept_out == {str(GSME)}
         assert not home.nodes[0].stack.is_up
         assert not home.nodes[1].stack.is_up
@@ -142,21 +143,21 @@ def test_a_link_that_is_closed_carries_nothing() -> None:
 def test_a_second_agent_finds_the_network_as_it_was(tmp_path: Path) -> None:
     with Home(directory=tmp_path) as home:
         home.link(ESME).open()
-        pan_id = home.events.of("network")[0]["pan_id"]
+        pan_id = home.told.of(events.Network)[0].pan_id
         home.agent.stop()
         link = home.link(ESME)
         link.open()
         link.send(message(100))
         assert link.receive(5)
-        assert home.events.of("network")[1]["pan_id"] == pan_id
-        assert len(home.events.of("keys-established")) == 1
+        assert home.told.of(events.Network)[1].pan_id == pan_id
+        assert len(home.told.of(events.KeysEstablished)) == 1
 
 
 def test_a_radio_without_smart_energy_is_named() -> None:
     with Home(has_smart_energy=False) as home:
         with pytest.raises(RadioLacksSmartEnergy, match="no Smart Energy key establishment"):
             home.link(ESME).open()
-        assert home.events.of("radio-lacks-smart-energy")
+        assert home.told.of(events.RadioLacksSmartEnergy)
 
 
 def test_a_port_without_a_radio_is_named(tmp_path: Path) -> None:
@@ -184,11 +185,18 @@ def test_a_lost_radio_comes_back_and_messages_go_on(
         link = home.link(ESME)
         link.open()
         home.hood.add(fault)
-        home.events.until(lambda: "lost, being reconnected" in home.events.states())
+        home.told.until(
+            lambda: "lost, being reconnected" in [each.state for each in home.told.of(events.Radio)]
+        )
         sent = message(300, counter=2)
         link.send(sent)
         assert link.receive(15) == b"heard " + sent[-8:]
-        assert home.events.states() == ["starting", "up", "lost, being reconnected", "up"]
+        assert [each.state for each in home.told.of(events.Radio)] == [
+            "starting",
+            "up",
+            "lost, being reconnected",
+            "up",
+        ]
 
 
 def test_a_radio_that_stays_away_is_given_up_by_name(tmp_path: Path) -> None:
@@ -196,7 +204,7 @@ def test_a_radio_that_stays_away_is_given_up_by_name(tmp_path: Path) -> None:
         link = home.link(ESME)
         link.open()
         home.hood.add(RadioFault(RadioFaultKind.UNPLUG, 1, seconds=60))
-        home.events.until(lambda: home.agent.state is not RadioState.UP)
+        home.told.until(lambda: home.agent.state is not RadioState.UP)
         with pytest.raises(RadioLost, match="the radio is lost"):
             link.send(message(300))
         assert home.agent.state is RadioState.LOST
@@ -215,7 +223,7 @@ def test_another_network_key_is_taken_awake_and_after_sleep() -> None:
         assert before is not None
         old_key = before.network_key
         home.hood.add(RadioFault(RadioFaultKind.ROTATE_KEY, 1))
-        home.events.until(lambda: bool(home.events.of("network-key")))
+        home.told.until(lambda: bool(home.told.of(events.NetworkKey)))
         for link in links.values():
             link.send(message(100, counter=2))
             assert link.receive(10)
@@ -228,20 +236,20 @@ def test_a_device_that_leaves_fails_by_name_and_may_join_again(tmp_path: Path) -
         link = home.link(ESME)
         link.open()
         home.hood.add(RadioFault(RadioFaultKind.LEAVE, 1, eui64=ESME_ADDRESS))
-        home.events.until(lambda: any(e["state"] == "left" for e in home.events.of("node")))
+        home.told.until(lambda: any(e.state == "left" for e in home.told.of(events.Node)))
         with pytest.raises(NodeUnreachable):
             link.send(message(100))
         link.close()
         link.open()
         link.send(message(100, counter=2))
         assert link.receive(5)
-        assert len(home.events.of("keys-established")) == 2
+        assert len(home.told.of(events.KeysEstablished)) == 2
 
 
 def test_an_install_code_never_shows() -> None:
     with Home() as home:
         home.link(ESME).open()
-        text = repr((home.events.all, home.radio.stack.state, home.nodes))
+        text = repr((home.told.all, home.radio.stack.state, home.nodes))
         assert CODE.hex() not in text.lower()
         assert KEY.hex() not in text.lower()
         assert repr(KEY) not in text
