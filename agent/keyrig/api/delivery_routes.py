@@ -16,6 +16,7 @@ from gbcs.errors import SecurityError
 from gbcs.printable import printable
 from keyrig.api.access import READ, RUN, ReadToken, RunToken
 from keyrig.api.api_documents import (
+    RUN_EXAMPLE,
     DeliveryAccepted,
     DeliveryDocument,
     DeliveryList,
@@ -29,11 +30,12 @@ from keyrig.api.api_responses import (
     invalid,
     problems,
 )
-from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream
+from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream, stream_example
 from keyrig.api.json_bodies import document_router
 from keyrig.api.operations import INTERRUPTED
 from keyrig.api.request_bodies import (
     DELIVERY_EXAMPLE,
+    ENTITY_EXAMPLE,
     ENTITY_PATTERN,
     OPERATION_PATTERN,
     DeliveryRequest,
@@ -43,6 +45,7 @@ from keyrig.api.request_bodies import (
 from keyrig.api.request_instants import utc_of
 from keyrig.api.rig_routes import served_rig
 from keyrig.base.errors import LedgerRefused, SettingsError
+from keyrig.base.events import DeliveryStarted, OperationAccepted
 from keyrig.config.places import lock_of
 from keyrig.delivery.batch_reading import COMMANDS_MAXIMUM, GivenCommand, commands_in
 from keyrig.delivery.field_mode import (
@@ -93,12 +96,23 @@ _ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
     },
     **problems(404, 409),
 }
-_EVENTS_EXAMPLE: Final = (
-    "retry: 2000\n\n"
-    'event: delivery-started\ndata: {"schema": 1, "number": 2, "type": "delivery-started", '
-    f'"at": "2026-11-24T09:00:00.000Z", "batch": "{BATCH_EXAMPLE}", '
-    '"device": "00-DB-12-34-56-78-90-A0", "commands": 1}\nid: 2\n\n'
-    ": heartbeat\n\n"
+_EVENTS_EXAMPLE: Final = stream_example(
+    OperationAccepted(
+        operation=RUN_EXAMPLE,
+        rig="emulated-home",
+        requested_by="handheld-7",
+        delivery=BATCH_EXAMPLE,
+        device=ENTITY_EXAMPLE,
+    ),
+    DeliveryStarted(
+        batch=BATCH_EXAMPLE,
+        rig="emulated-home",
+        device=ENTITY_EXAMPLE,
+        link="/dev/ttyUSB0",
+        rule="stop",
+        commands=1,
+        to_send=1,
+    ),
 )
 
 

@@ -27,7 +27,7 @@ from keyrig.api.api_responses import (
     problems,
     run_unknown,
 )
-from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream
+from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream, stream_example
 from keyrig.api.json_bodies import document_router
 from keyrig.api.operations import INTERRUPTED, RunOrder
 from keyrig.api.request_bodies import (
@@ -41,6 +41,7 @@ from keyrig.api.request_instants import utc_of
 from keyrig.api.rig_routes import RigText, served_rig
 from keyrig.base.clock import instant_text
 from keyrig.base.errors import LedgerRefused
+from keyrig.base.events import OperationAccepted, OperationFinished
 from keyrig.config.places import lock_of
 from keyrig.documents.document_model import NotBegunPart
 from keyrig.ledger.run_record import gather
@@ -82,14 +83,17 @@ _ACCEPTED: Final = {
     "headers": {"Location": {"schema": {"type": "string"}, "required": True}},
     "links": _LINKS,
 }
-_AT_EXAMPLE: Final = "2026-11-24T09:00:00.000Z"
-_EVENTS_EXAMPLE: Final = (
-    "retry: 2000\n\n"
-    'event: operation-accepted\ndata: {"schema": 1, "number": 1, "type": "operation-accepted", '
-    f'"at": "{_AT_EXAMPLE}", "operation": "{RUN_EXAMPLE}", "rig": "emulated-home"}}\nid: 1\n\n'
-    ": heartbeat\n\n"
-    'event: operation-finished\ndata: {"schema": 1, "number": 2, "type": "operation-finished", '
-    f'"at": "{_AT_EXAMPLE}", "result": "done", "problem": null}}\nid: 2\n\n'
+_EVENTS_EXAMPLE: Final = stream_example(
+    OperationAccepted(
+        operation=RUN_EXAMPLE,
+        rig="emulated-home",
+        requested_by="handheld-7",
+        devices=(),
+        cancel=False,
+        accept_clock=False,
+        all_or_nothing=False,
+    ),
+    OperationFinished(result="done", problem=None),
 )
 
 
