@@ -75,7 +75,7 @@ def _listed(service: Service, served: ServedRig) -> CertificateList:
     return CertificateList(
         rig=served.name,
         certificates=tuple(CertificateDocument.of(stored) for stored in store.stored()),
-        left_out=tuple(store.problems),
+        left_out=tuple(map(str, store.problems)),
     )
 
 

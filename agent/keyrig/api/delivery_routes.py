@@ -13,7 +13,6 @@ from starlette.responses import Response  # noqa: TC002 - FastAPI reads the anno
 
 from duis.errors import DocumentInvalid
 from gbcs.errors import SecurityError
-from gbcs.printable import printable
 from keyrig.api.access import READ, RUN, ReadToken, RunToken
 from keyrig.api.api_documents import (
     RUN_EXAMPLE,
@@ -24,7 +23,6 @@ from keyrig.api.api_documents import (
     DeliveryWithdrawn,
 )
 from keyrig.api.api_responses import (
-    conflict,
     delivery_unknown,
     device_unknown,
     invalid,
@@ -33,6 +31,7 @@ from keyrig.api.api_responses import (
 from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream, stream_example
 from keyrig.api.json_bodies import document_router
 from keyrig.api.operations import INTERRUPTED
+from keyrig.api.problem_documents import RequestRefused
 from keyrig.api.request_bodies import (
     DELIVERY_EXAMPLE,
     ENTITY_EXAMPLE,
@@ -44,6 +43,7 @@ from keyrig.api.request_bodies import (
 )
 from keyrig.api.request_instants import utc_of
 from keyrig.api.rig_routes import served_rig
+from keyrig.base.error_kinds import mend_of
 from keyrig.base.errors import LedgerRefused, SettingsError
 from keyrig.base.events import DeliveryStarted, OperationAccepted
 from keyrig.config.places import lock_of
@@ -323,7 +323,9 @@ def _deliver(service: Service, asked: DeliveryRequest, name: str) -> DeliveryAcc
         _see_who_returns(rig, device, handover.check(now), return_as)
         batch = take_in(service.ledgers.writing, handover, uuid.uuid4().hex, now, rule=rule)
     except (SettingsError, SecurityError) as error:
-        raise invalid("check-commands", "body.commands", printable(str(error))) from error
+        raise invalid(
+            "body.commands", error.finding, step="check-commands", mend=mend_of(error)
+        ) from error
     options = DeliveryOptions(rule=rule, return_as=return_as, accept_clock=asked.accept_clock)
     return _begin(service, DeliveryOrder(rig=rig, batch=batch, options=options), name)
 
@@ -332,20 +334,24 @@ def _read(asked: DeliveryRequest) -> list[GivenCommand]:
     """Read the commands of a request.
 
     Raises:
-        ProblemFound: One is not of the form that is said.
+        RequestRefused: One is not of the form that is said.
     """
     found: list[GivenCommand] = []
     for number, given in enumerate(asked.commands, 1):
         where = f"body.commands.{number - 1}.content"
         is_xml = given.content.lstrip("\ufeff \t\r\n").startswith("<")
         if is_xml != (given.form == "duis"):
-            raise invalid("read-commands", where, f"it is not of the form {given.form}")
+            raise invalid(where, f"it is not of the form {given.form}", step="read-commands")
         try:
             found += commands_in(given.content.encode("utf-8", "replace"), f"command {number}")
         except (SettingsError, DocumentInvalid) as error:
-            raise invalid("read-commands", where, printable(str(error))) from error
+            raise invalid(
+                where, error.finding, step="read-commands", mend=mend_of(error)
+            ) from error
         if len(found) > COMMANDS_MAXIMUM:
-            raise invalid("read-commands", where, f"more than {COMMANDS_MAXIMUM} commands in all")
+            raise invalid(
+                where, f"more than {COMMANDS_MAXIMUM} commands in all", step="read-commands"
+            )
     return found
 
 
@@ -401,7 +407,7 @@ def _batch(service: Service, delivery_id: str) -> LocalBatch:
     """Give the batch of a delivery.
 
     Raises:
-        ProblemFound: There is none of that id.
+        RequestRefused: There is none of that id.
     """
     try:
         return service.ledgers.reading.local_commands.batch(delivery_id)
@@ -497,12 +503,11 @@ def _state(
 def _watchable(service: Service, delivery_id: str) -> Operation:
     operation = _last_operation(service, _batch(service, delivery_id))
     if operation is None:
-        raise conflict(
+        raise RequestRefused(
             "events-not-kept",
-            "Its events are not kept",
-            "watch-delivery",
             f"delivery {delivery_id} was begun by the command line, which shows its events itself",
-            f"see {DELIVERIES_PATH}/{delivery_id} for how it stands",
+            step="watch-delivery",
+            mend=f"see {DELIVERIES_PATH}/{delivery_id} for how it stands",
         )
     return operation
 
@@ -511,12 +516,11 @@ def _stop(service: Service, delivery_id: str, who: str) -> DeliveryAccepted:
     batch = _batch(service, delivery_id)
     operation = _last_operation(service, batch)
     if operation is None or not service.operations.stop(operation.id, who):
-        raise conflict(
+        raise RequestRefused(
             "not-running",
-            "Nothing to stop",
-            "stop-delivery",
             f"delivery {delivery_id} is not under way in this server",
-            "there is nothing to do",
+            step="stop-delivery",
+            mend="there is nothing to do",
         )
     return _accepted(batch, operation.id)
 

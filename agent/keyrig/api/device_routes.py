@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from fastapi import Body, Query, Request
@@ -11,9 +10,9 @@ from starlette.concurrency import run_in_threadpool
 
 from keyrig.api.access import READ, RUN, RunToken
 from keyrig.api.api_documents import FactRecorded, StatusRecorded
-from keyrig.api.api_responses import conflict, invalid, problems
+from keyrig.api.api_responses import invalid, problems
 from keyrig.api.json_bodies import document_router
-from keyrig.api.problem_documents import ProblemFound, problem
+from keyrig.api.problem_documents import RequestRefused
 from keyrig.api.request_bodies import (
     FACT_EXAMPLE,
     INVENTORY_EXAMPLE,
@@ -141,7 +140,7 @@ def _record(service: Service, text: str, said: FactSaid, token: Token) -> FactRe
     try:
         read = None if value is None else read_value(name, value)
     except ValueError as error:
-        raise invalid("read-request", "body.value", str(error)) from None
+        raise invalid("body.value", str(error)) from None
     source = fact.source or f"token {token.name}"
     told = KnownFact(
         name=name, value=read, at=utc_of(fact.at, "body.at"), source=source, recorded_at=now
@@ -154,13 +153,7 @@ def _record(service: Service, text: str, said: FactSaid, token: Token) -> FactRe
 def _record_status(service: Service, text: str, said: StatusSaid, token: Token) -> StatusRecorded:
     entity, now, at = entity_of(text), service.clock(), utc_of(said.at, "body.at")
     if at is not None and at > now:
-        raise conflict(
-            "status-ahead",
-            "A status that is yet to come",
-            "record",
-            f"{instant_text(at)} lies ahead",
-            "a status that is yet to come cannot be held; record it when it is",
-        )
+        raise RequestRefused("status-ahead", f"{instant_text(at)} lies ahead", step="record")
     is_news = learn_status(
         service.ledgers.writing,
         entity,
@@ -178,16 +171,10 @@ def _take_in(service: Service, octets: bytes) -> InventoryDocument:
     return InventoryDocument.model_validate(taken)
 
 
-def _media_type_unknown() -> ProblemFound:
-    cause = "the body is of another media type"
-    return ProblemFound(
-        problem(
-            "media-type-unknown",
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "The media type is not taken here",
-            detail=cause,
-            step="read-request",
-            cause=cause,
-            hint=f"send {' or '.join(sorted(XML_TYPES))}",
-        )
+def _media_type_unknown() -> RequestRefused:
+    return RequestRefused(
+        "media-type-unknown",
+        "the body is of another media type",
+        step="read-request",
+        mend=f"send {' or '.join(sorted(XML_TYPES))}",
     )

@@ -142,7 +142,7 @@ def served_rig(service: Service, name: str) -> ServedRig:
     """Give the rig of a name.
 
     Raises:
-        ProblemFound: There is none.
+        RequestRefused: There is none.
     """
     served = service.rigs.named(name)
     if served is None:

@@ -22,7 +22,6 @@ from keyrig.api.api_documents import (
     RunSummary,
 )
 from keyrig.api.api_responses import (
-    conflict,
     device_unknown,
     problems,
     run_unknown,
@@ -30,6 +29,7 @@ from keyrig.api.api_responses import (
 from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream, stream_example
 from keyrig.api.json_bodies import document_router
 from keyrig.api.operations import INTERRUPTED, RunOrder
+from keyrig.api.problem_documents import RequestRefused
 from keyrig.api.request_bodies import (
     OPERATION_PATTERN,
     RUN_EXAMPLES,
@@ -263,12 +263,8 @@ def _start(service: Service, asked: RunRequest, name: str) -> Operation:
             raise device_unknown(str(device), rig.name)
     execute_at = utc_of(asked.execute_at, "body.execute_at")
     if execute_at is not None and execute_at <= service.clock():
-        raise conflict(
-            "execute-at-past",
-            "It must lie ahead",
-            "start-run",
-            f"execute_at {instant_text(execute_at)} has passed",
-            "give an instant that lies ahead, or none",
+        raise RequestRefused(
+            "execute-at-past", f"execute_at {instant_text(execute_at)} has passed", step="start-run"
         )
     order = RunOrder(
         rig=rig,
@@ -296,13 +292,12 @@ def _stop(service: Service, run_id: str, who: str) -> RunAccepted:
     operation, run = _found(service.ledgers.reading, run_id)
     if not service.operations.stop(run_id, who):
         state = _state(service, operation, run)
-        raise conflict(
+        raise RequestRefused(
             "not-running",
-            "Nothing to stop",
-            "stop-run",
             f"run {run_id} is {state}"
             + (" and was not begun by this server" if state == "running" else ""),
-            "stop it where it was begun" if state == "running" else "there is nothing to do",
+            step="stop-run",
+            mend="stop it where it was begun" if state == "running" else "there is nothing to do",
         )
     rig_name = operation.rig_name if operation else run.rig_name if run else ""
     return _accepted(run_id, rig_name)
@@ -312,7 +307,7 @@ def _found(ledger: Ledger, run_id: str) -> tuple[Operation | None, Run | None]:
     """Give the operation and the run of an id; one of them at least.
 
     Raises:
-        ProblemFound: There is neither.
+        RequestRefused: There is neither.
     """
     operation = ledger.operations.operation(run_id)
     try:
@@ -396,16 +391,15 @@ def _reportable(ledger: Ledger, run_id: str) -> None:
     """See that there is something to report of a run.
 
     Raises:
-        ProblemFound: There is no such run, or it has not begun, or never did.
+        RequestRefused: There is no such run, or it has not begun, or never did.
     """
     _, run = _found(ledger, run_id)
     if run is None:
-        raise conflict(
+        raise RequestRefused(
             "not-begun",
-            "Nothing to report",
-            "report-run",
             f"run {run_id} has not begun, or never did",
-            f"see /api/v1/runs/{run_id} for how it stands",
+            step="report-run",
+            mend=f"see /api/v1/runs/{run_id} for how it stands",
         )
 
 
@@ -424,12 +418,11 @@ def _evidence(service: Service, run_id: str) -> tuple[bytes, str]:
 def _watchable(service: Service, run_id: str) -> Operation:
     operation, _ = _found(service.ledgers.reading, run_id)
     if operation is None:
-        raise conflict(
+        raise RequestRefused(
             "events-not-kept",
-            "Its events are not kept",
-            "watch-run",
             f"run {run_id} was begun by the command line, which shows its events itself",
-            f"see /api/v1/runs/{run_id} for how it stands",
+            step="watch-run",
+            mend=f"see /api/v1/runs/{run_id} for how it stands",
         )
     return operation
 

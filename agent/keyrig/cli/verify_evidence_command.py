@@ -82,8 +82,8 @@ def verify_evidence(file: Path, key: str | None, roots: tuple[str, ...], *, as_j
 
     Needs nothing but the file. Exits 3 if anything does not hold, 2 if it is no evidence file.
     """
+    from keyrig.base.error_kinds import ExitCode
     from keyrig.base.errors import EvidenceBroken, FileInvalid
-    from keyrig.base.exit_codes import ExitCode
     from keyrig.base.outside_files import Unreadable, read_octets
     from keyrig.evidence.evidence_check import check
     from keyrig.evidence.evidence_file import read_evidence

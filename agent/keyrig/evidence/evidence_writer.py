@@ -43,11 +43,12 @@ def evidence(record: RunRecord, key: EvidenceKey, now: datetime) -> bytes:
     """
     run, context = record.run, record.context
     if run.finished_at is None:
-        raise LedgerRefused(f"run {run.id} has not ended; evidence is of a run that has")
+        raise LedgerRefused(f"run {run.id}", "it has not ended", "wait for its end, or stop it")
     if context is None:
         raise LedgerRefused(
-            f"run {run.id} was made by a keyrig that kept neither rules nor certificates with a "
-            "run; only later runs can be proved"
+            f"run {run.id}",
+            "it was made by a keyrig that kept neither rules nor certificates with a run",
+            "only later runs can be proved",
         )
     judged = replace(record, devices=tuple(map(_as_written, record.devices)))
     bodies = list(_bodies(judged, context, _whole(run.finished_at), key, now))

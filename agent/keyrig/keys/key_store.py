@@ -40,6 +40,25 @@ class Authority(enum.Enum):
     DEVICE_ISSUING = "device-issuing"
 
 
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file or entry of a store that cannot be used."""
+
+    source: str
+    reason: str
+
+    @classmethod
+    def by(cls, source: str, error: Exception) -> LeftOut:
+        """Return why `source` is left out; an error that names it too names it once."""
+        if isinstance(error, KeyStoreError) and error.where == source:
+            return cls(source, f"{error.reason}; {error.mend}")
+        return cls(source, str(error))
+
+    def __str__(self) -> str:
+        """Return the one line that a technician reads."""
+        return f"{self.source}: {self.reason}"
+
+
 class HeldKey(Protocol):
     """A private key that a store holds, wherever it is: it can be used and not be read."""
 
@@ -107,7 +126,7 @@ def require_use(name: str, certificate: GBCSCertificate, key_usage: KeyUsage) ->
     """
     if key_usage not in certificate.key_usage:
         raise KeyStoreError(
-            f"{name}: its certificate is not for {key_usage.gbcs_name}; use another key"
+            name, f"its certificate is not for {key_usage.gbcs_name}", "use another key"
         )
 
 
@@ -154,8 +173,8 @@ class KeyStore(Protocol):
         ...
 
     @property
-    def problems(self) -> Sequence[str]:
-        """One line for each file or entry that was left out because it cannot be used."""
+    def problems(self) -> Sequence[LeftOut]:
+        """The files and entries that were left out because they cannot be used."""
         ...
 
     def stored(self) -> Sequence[StoredCertificate]:
@@ -291,7 +310,7 @@ class IndexedKeyStore:
     """A key store whose certificates were all read when it was opened."""
 
     def __init__(
-        self, location: str, stored: Iterable[StoredCertificate], problems: Iterable[str]
+        self, location: str, stored: Iterable[StoredCertificate], problems: Iterable[LeftOut]
     ) -> None:
         self._location = location
         self._stored = _distinct(stored)
@@ -315,8 +334,8 @@ class IndexedKeyStore:
         return None
 
     @property
-    def problems(self) -> Sequence[str]:
-        """One line for each file or entry that was left out because it cannot be used."""
+    def problems(self) -> Sequence[LeftOut]:
+        """The files and entries that were left out because they cannot be used."""
         return self._problems
 
     def stored(self) -> Sequence[StoredCertificate]:
@@ -485,7 +504,7 @@ class IndexedKeyStore:
 
     def _missing(self, what: str, entity: EntityIdentifier) -> KeyMissing:
         """Say what is missing, and why if a file or entry of that party was left out."""
-        reasons = [each for each in self._problems if entity.stem in each]
+        reasons = [each for each in self._problems if entity.stem in each.source]
         return KeyMissing(self._places, f"{what} ({reasons[0]})" if reasons else what)
 
 

@@ -267,7 +267,7 @@ class EventQueue:
                 why = f"it is {state.value} for {name} already"
                 if state is EventState.TOLD:
                     why = f"{name} was told it already"
-                raise LedgerRefused(f"event {event.id}: {why}")
+                raise LedgerRefused(f"event {event.id}", why)
 
     def unpark(self, name: str, event: Event | None = None) -> int:
         """Put a parked event back into line, or all of them; returns how many."""
@@ -286,8 +286,9 @@ class EventQueue:
         with self._database.transaction() as connection:
             if not self.unpark(name, event):
                 raise LedgerRefused(
-                    f"event {event.id}: it is not parked for {name}; only parked events can be "
-                    "discarded"
+                    f"event {event.id}",
+                    f"it is not parked for {name}",
+                    "see `keyrig outbox`; only parked events can be discarded",
                 )
             _take_off(connection, name, [event.number])
             connection.execute(
@@ -400,7 +401,7 @@ class EventQueue:
 def _upstream(connection: Connection, name: str) -> Upstream:
     row = connection.execute(select(upstreams).where(upstreams.c.name == name)).mappings().first()
     if row is None:
-        raise LedgerRefused(f"upstream {printable(name)}: nothing was ever told to it")
+        raise LedgerRefused(f"upstream {printable(name)}", "nothing was ever told to it")
     return Upstream(**row)
 
 

@@ -159,7 +159,11 @@ def _held(device: DeviceHistory, at: datetime) -> DeviceRecord:
     try:
         return fold(device.entity_id, by_then, at)
     except ValueError as error:
-        raise LedgerRefused(f"{error}; run its rig once with this keyrig, then report") from error
+        raise LedgerRefused(
+            f"device {device.entity_id}",
+            str(error),
+            "run its rig once with this keyrig, then report",
+        ) from error
 
 
 def _status_at(device: DeviceHistory, at: datetime) -> SMIStatus | None:

@@ -203,7 +203,7 @@ def void(ledger: Ledger, request: WaitingRequest, reason: str, now: datetime) ->
 
 def _require_awaiting(change: KeyChange, order: CertificationOrder) -> None:
     if change.state not in AWAITING:
-        raise LedgerRefused(f"the {order} waits no more: its change is {change.state.value}")
+        raise LedgerRefused(f"the {order} waits no more", f"its change is {change.state.value}")
 
 
 def _folder(ledger: Ledger, change: KeyChange) -> str | None:

@@ -145,7 +145,7 @@ def _keys(places: Places, now: datetime) -> Generator[Finding, None, KeyStore | 
         + (f"{len(wrong)} faults; see `keyrig pki check`" if wrong else "all good"),
     )
     for problem in store.problems:
-        yield Finding("keys", Health.NOTE, problem)
+        yield Finding("keys", Health.NOTE, str(problem))
     return store
 
 

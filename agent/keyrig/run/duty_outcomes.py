@@ -12,6 +12,7 @@ from keyrig.duties.consequences import Consequences, decide, lacking_for_done
 from keyrig.duties.deadlines import duty_deadline
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from keyrig.domain.device_facts import DeviceFacts
@@ -21,13 +22,15 @@ if TYPE_CHECKING:
     from keyrig.ledger.runs import Attempt
 
 
-def finish_duty(
+def finish_duty(  # noqa: PLR0913 - what an outcome is made of, by name
     ledger: Ledger,
     *,
     attempt_id: int,
     outcome: Outcome,
     detail: str,
     evidence: str,
+    exchanges: Sequence[int] = (),
+    alerts: Sequence[int] = (),
     rules: Rules,
     device: DeviceFacts,
     now: datetime,
@@ -42,7 +45,9 @@ def finish_duty(
         attempt_id: The attempt, from `runs.start_attempt`.
         outcome: How it ended.
         detail: Why, in one line; safe to print.
-        evidence: The reference to the evidence; needed to be done.
+        evidence: The reference to the evidence, for people; needed to be done.
+        exchanges: The exchanges that it names, for programs.
+        alerts: The alerts that it names, for programs.
         rules: The rule set.
         device: The device on which it was made.
         now: The present instant.
@@ -64,7 +69,7 @@ def finish_duty(
             )
             lacking = lacking_for_done(requirement, evidence, confirmed)
             if lacking:
-                raise LedgerRefused(f"{attempt.duty_id} cannot be called done: {lacking}")
+                raise LedgerRefused(f"{attempt.duty_id} cannot be called done", lacking)
         standing = ledger.smi_statuses.standing(device.entity_id)
         consequences = (
             decide(rules, requirement, device, outcome, standing, detail)
@@ -79,6 +84,8 @@ def finish_duty(
             _told_of(rules, requirement, attempt.duty_id, outcome, detail)
             | {
                 "evidence": evidence,
+                "exchanges": list(exchanges),
+                "alerts": list(alerts),
                 "run": attempt.run_id,
                 "attempt": attempt.id,
                 "started_at": instant_text(attempt.started_at),
@@ -138,13 +145,14 @@ def _is_failure(rules: Rules, requirement: Requirement, device: DeviceFacts, now
 def _requirement(rules: Rules, attempt: Attempt, device: DeviceFacts) -> Requirement:
     if attempt.device != device.entity_id:
         raise LedgerRefused(
-            f"attempt {attempt.id} was made on device {attempt.device}, not on {device.entity_id}"
+            f"attempt {attempt.id}",
+            f"it was made on device {attempt.device}, not on {device.entity_id}",
         )
     try:
         return rules.requirement_by_id(attempt.requirement)
     except KeyError:
         raise LedgerRefused(
-            f"the rule set {rules.edition} has no requirement {attempt.requirement}"
+            f"rule set {rules.edition}", f"it has no requirement {attempt.requirement}"
         ) from None
 
 

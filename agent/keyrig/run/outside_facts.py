@@ -45,7 +45,9 @@ def learn(
             ledger.open_duties.facts(device, now)
         except ValueError:
             raise LedgerRefused(
-                f"device {device}: nobody would say its type any more; say the right one instead"
+                f"device {device}",
+                "nobody would say its type any more",
+                "say the right one instead",
             ) from None
         if ledger.open_duties.is_adopted(device):
             ledger.open_duties.refresh(device, now)

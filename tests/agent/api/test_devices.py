@@ -82,11 +82,10 @@ def test_inventory_is_taken_in_and_its_duties_are_due(served: Serving) -> None:
 
 
 def test_explanation_is_that_of_the_command_line(
-    served: Serving, capsys: pytest.CaptureFixture[str]
+    served_hub: Serving, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    served.finished(served.start_run(devices=[HUB]))
     path = f"/api/v1/rigs/{RIG}/devices/{HUB}/explanation"
-    told = served.client.get(path).json()
+    told = served_hub.client.get(path).json()
     assert run_cli(["plan", "--explain", HUB, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert told == shown
@@ -94,10 +93,9 @@ def test_explanation_is_that_of_the_command_line(
 
 
 def test_plan_is_that_of_the_command_line(
-    served: Serving, capsys: pytest.CaptureFixture[str]
+    served_hub: Serving, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    served.finished(served.start_run(devices=[HUB]))
-    told = served.client.get(f"/api/v1/rigs/{RIG}/plan").json()
+    told = served_hub.client.get(f"/api/v1/rigs/{RIG}/plan").json()
     assert run_cli(["plan", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["devices"] == shown["devices"]
@@ -128,23 +126,22 @@ def test_what_is_due_facts_upstreams_and_certificates_are_those_of_the_command_l
 
 
 def test_certificate_is_added_when_an_authority_of_the_store_vouches_for_it(
-    served: Serving,
+    served_hub: Serving,
 ) -> None:
-    served.finished(served.start_run(devices=[HUB]))
     path = f"/api/v1/rigs/{RIG}/certificates"
-    before = served.client.get(path).json()["certificates"]
+    before = served_hub.client.get(path).json()["certificates"]
     assert len(before) > 15
     own = next(each for each in before if each["entity_id"] == HUB)
-    again = served.client.post(path, json={"pem": own["pem"]})
+    again = served_hub.client.post(path, json={"pem": own["pem"]})
     assert (again.status_code, again.json()["certificate"]["sha256"]) == (200, own["sha256"])
-    assert served.client.get(path).json()["certificates"] == before
-    (served.service.home / "pki" / own["source"].rpartition("/")[2]).unlink()
-    assert len(served.client.get(path).json()["certificates"]) == len(before) - 1
-    assert served.client.post(path, json={"pem": own["pem"]}).status_code == 200
-    assert served.client.get(path).json()["certificates"] == before
-    strange = served.client.post(path, json={"pem": PEM_EXAMPLE})
+    assert served_hub.client.get(path).json()["certificates"] == before
+    (served_hub.service.home / "pki" / own["source"].rpartition("/")[2]).unlink()
+    assert len(served_hub.client.get(path).json()["certificates"]) == len(before) - 1
+    assert served_hub.client.post(path, json={"pem": own["pem"]}).status_code == 200
+    assert served_hub.client.get(path).json()["certificates"] == before
+    strange = served_hub.client.post(path, json={"pem": PEM_EXAMPLE})
     assert (strange.status_code, strange.json()["code"]) == (422, "document-invalid")
-    assert served.client.get(path).json()["certificates"] == before
+    assert served_hub.client.get(path).json()["certificates"] == before
 
 
 def test_outbox_says_what_each_upstream_was_told(home: Path) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from agent.api.serving import ESME, HUB, RIG, WAIT_S, Serving, events_of, serving
+from agent.api.serving import ESME, HUB, RIG, Serving, events_of, serving
 from gbcs.entity import EntityIdentifier
 from keyrig.base.device_locks import holding
 from keyrig.cli import run_cli
 from keyrig.evidence.evidence_check import check
 from keyrig.evidence.evidence_file import read_evidence
 from keyrig.ledger.operation_record import Operation, OperationEvent
+from patience import HANG_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -145,9 +146,9 @@ def test_server_that_ends_stops_its_runs_and_ends_streams(home: Path) -> None:
         watch_until(served, run_id, "run-started")
         reader.start()
         served.server.should_exit = True
-        served.thread.join(WAIT_S)
+        served.thread.join(HANG_S)
         assert not served.thread.is_alive()
-        reader.join(WAIT_S)
+        reader.join(HANG_S)
     assert events[-1]["type"] == "operation-finished"
     assert events[-1]["result"] in {"interrupted", "done"}
     with serving(home) as served:

@@ -29,6 +29,7 @@ from agent.report.forging import (
     reasons,
     verdict_of,
 )
+from homes.recorded import ESME
 from keyrig.base.errors import EvidenceBroken, KeyStoreError
 from keyrig.cli import run_cli
 from keyrig.config.rig_file import emulated_home_text
@@ -37,28 +38,24 @@ from keyrig.evidence.evidence_check import Proof
 from keyrig.evidence.evidence_file import read_evidence
 from keyrig.evidence.evidence_key import evidence_key, fingerprint
 from keyrig.evidence.evidence_lines import as_written
+from keyrig.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-ESME = "00-DB-12-34-56-78-90-A0"
-HCALCS = "00-DB-12-34-56-78-90-A4"
+    from homes.recorded import Recordings
 
 
 @pytest.fixture(scope="module", name="home")
-def fixture_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fixture_home(recordings: Recordings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a run of the HCALCS, and after it one of the meter."""
-    home = tmp_path_factory.mktemp("evidence") / "home"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KEYRIG_HOME", str(home))
-        for device, name in ((HCALCS, "hcalcs"), (ESME, "esme")):
-            if device == ESME:
-                # The keys with which the devices left the factory.
-                shutil.copytree(home / "emulated", home / "factory")
-            assert run_cli(["run", "--device", device]) == 0
-            output = str(home / name)
-            assert run_cli(["report", "last", "--format", "evidence", "--output", output]) == 0
-    return home
+    home = recordings.copy("switch and meter done", tmp_path_factory.mktemp("evidence"))
+    with pytest.MonkeyPatch.context() as patch, Ledger(home.ledger, create=False) as ledger:
+        patch.setenv("KEYRIG_HOME", str(home.agent))
+        for run, name in zip(ledger.runs.runs(), ("esme", "hcalcs"), strict=True):
+            output = str(home.agent / name)
+            assert run_cli(["report", run.id, "--format", "evidence", "--output", output]) == 0
+    return home.agent
 
 
 @pytest.fixture(name="octets")
@@ -138,7 +135,7 @@ def test_deadline_at_the_end_of_a_day_is_that_of_the_rules(
     rig, output = tmp_path / "rig.toml", tmp_path / "file"
     readings = '\n[rules.readings]\nday_counting = "calendar-days"\n'
     rig.write_text(emulated_home_text() + readings, encoding="utf-8")
-    assert run_cli(["run", str(rig), "--device", HCALCS]) == 0
+    assert run_cli(["run", str(rig), "--device", "00-DB-12-34-56-78-90-A4"]) == 0
     assert run_cli(["report", "last", "--format", "evidence", "--output", str(output)]) == 0
     told = bodies(output.read_bytes())
     (duty,) = of_kind(told, "duty")
@@ -180,6 +177,7 @@ def test_other_key_or_root_than_demanded_is_refused(
     assert "leads to no root" in capsys.readouterr().out
 
 
+@pytest.mark.sweep
 def test_every_octet_that_changes_is_found_and_its_line_named(home: Path) -> None:
     octets = (home / "hcalcs").read_bytes()
     lines = octets.splitlines(keepends=True)
@@ -362,7 +360,7 @@ def test_fact_that_is_left_out_changes_what_is_proved(octets: bytes) -> None:
 def private_keys(home: Path) -> list[ec.EllipticCurvePrivateKey]:
     """Give every private key that is kept: organisations', the rig's, and the devices'."""
     pems = [path.read_bytes() for path in home.rglob("*.key")]
-    for path in (*home.glob("emulated/*/*.json"), *home.glob("factory/*/*.json")):
+    for path in (*home.glob("emulated/*/*.json"), *home.glob("factory/*.json")):
         state = json.loads(path.read_bytes())["device"]
         pems += [pem.encode() for pem in (*state["key_pairs"].values(), *state["pending"].values())]
     keys = [load_pem_private_key(pem, None) for pem in dict.fromkeys(pems)]

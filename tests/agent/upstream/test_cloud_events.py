@@ -129,12 +129,20 @@ def test_source_is_the_ledgers_and_every_type_has_its_name() -> None:
         ("exchanges " + "9" * 40, [], []),
     ],
 )
-def test_references_to_evidence_are_spelt_out(
+def test_references_of_events_that_an_older_ledger_keeps_are_spelt_out(
     text: str, exchanges: list[int], alerts: list[int]
 ) -> None:
     data = data_of(EventType.DUTY_OUTCOME, OUTCOME | {"evidence": text})
     assert data["evidence"]["text"] == text
     assert (data["evidence"]["exchanges"], data["evidence"]["alerts"]) == (exchanges, alerts)
+
+
+def test_references_to_evidence_are_those_that_the_event_holds_whatever_its_text() -> None:
+    body = OUTCOME | {"evidence": "by hand: see exchange 9", "exchanges": [7, 8], "alerts": [2]}
+    data = data_of(EventType.DUTY_OUTCOME, body)
+    assert (data["evidence"]["exchanges"], data["evidence"]["alerts"]) == ([7, 8], [2])
+    assert not {"exchanges", "alerts"} & set(data)
+    published(EventType.DUTY_OUTCOME).validate(data)
 
 
 def test_outcome_of_a_deadline_has_no_evidence() -> None:
