@@ -48,6 +48,12 @@ def _report_schema() -> str:
     return schema_text()
 
 
+def _evidence_schema() -> str:
+    from keyrig.documents.evidence_document import schema_text  # noqa: PLC0415 - as above
+
+    return schema_text()
+
+
 def _event_schema() -> str:
     from keyrig.documents.run_event_schema import schema_text  # noqa: PLC0415 - as above
 
@@ -80,6 +86,7 @@ def _command_help() -> str:
 WRITTEN: Final[dict[str, Callable[[], str]]] = {
     "docs/openapi.json": _openapi,
     "docs/report.schema.json": _report_schema,
+    "docs/evidence.schema.json": _evidence_schema,
     "docs/run-events.schema.json": _event_schema,
     "docs/commands.md": _command_help,
 }

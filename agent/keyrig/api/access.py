@@ -204,9 +204,11 @@ async def _allowed(request: Request, scopes: SecurityScopes, _credentials: _Cred
 
 
 _Credentials = Annotated[Any, Security(_bearer)]
-ReadToken = Annotated[Token, Security(_allowed, scopes=[Scope.READ.value])]
-RunToken = Annotated[Token, Security(_allowed, scopes=[Scope.RUN.value])]
-KeysToken = Annotated[Token, Security(_allowed, scopes=[Scope.KEYS.value])]
+READ: Final = Security(_allowed, scopes=[Scope.READ.value])
+RUN: Final = Security(_allowed, scopes=[Scope.RUN.value])
+KEYS: Final = Security(_allowed, scopes=[Scope.KEYS.value])
+ReadToken = Annotated[Token, READ]
+RunToken = Annotated[Token, RUN]
 
 
 def _missing() -> RequestRefused:

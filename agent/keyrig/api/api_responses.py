@@ -6,7 +6,7 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse
 
 from keyrig.api.problem_documents import (
     MEDIA_TYPE,
@@ -153,31 +153,13 @@ def _described(status: int) -> dict[str, Any]:
     return described
 
 
-def answer(
-    example: Any,
-    *,
-    description: str = "What was asked for.",
-    media_type: str = JSON,
-    more: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
-    """Describe a good answer by an example."""
-    return {
-        "description": description,
-        "content": {media_type: {"example": example}},
-        **(more or {}),
-    }
+class DocumentResponse(JSONResponse):
+    """An answer with a document, which nobody keeps; octets are one that was written already."""
 
+    def render(self, content: Any) -> bytes:
+        """Return the octets of the body."""
+        return content if isinstance(content, bytes) else json.dumps(content).encode()
 
-def json_response(
-    document: Mapping[str, Any] | bytes,
-    status: HTTPStatus = HTTPStatus.OK,
-    headers: Mapping[str, str] | None = None,
-) -> Response:
-    """Make an answer from a JSON object, or from one that was written already."""
-    octets = document if isinstance(document, bytes) else json.dumps(document).encode()
-    return Response(
-        octets,
-        status_code=status,
-        media_type=JSON,
-        headers={"Cache-Control": "no-store", **(headers or {})},
-    )
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """Set the headers."""
+        super().init_headers({"Cache-Control": "no-store", **(headers or {})})

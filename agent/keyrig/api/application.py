@@ -21,7 +21,7 @@ from starlette.routing import Match
 from gbcs.errors import KeyrigError
 from gbcs.printable import printable
 from keyrig.api.access import TokenDemanded
-from keyrig.api.api_responses import invalid, json_response
+from keyrig.api.api_responses import DocumentResponse, invalid
 from keyrig.api.api_service import Service
 from keyrig.api.body_limit import BodyLimit, too_large
 from keyrig.api.certificate_routes import certificate_routes
@@ -106,14 +106,14 @@ def _lifespan(service: Service) -> Any:
 
 
 def _serve_openapi(app: FastAPI) -> None:
-    kept: dict[str, Any] = {}
+    kept: list[bytes] = []
 
     @app.get(OPENAPI_PATH, include_in_schema=False)
     async def openapi() -> Response:
         """Give the OpenAPI document."""
         if not kept:
-            kept.update(openapi_document(app))
-        return json_response(kept)
+            kept.append(json.dumps(openapi_document(app)).encode())
+        return DocumentResponse(kept[0])
 
 
 def _serve_page(app: FastAPI) -> None:

@@ -377,5 +377,5 @@ def _first_event(operation: Operation) -> events.OperationAccepted:
 
 
 def _last_event(result: RunResult, found: Problem | None = None) -> events.OperationFinished:
-    told = None if found is None else found.model_dump(exclude_none=True)
+    told = None if found is None else found.model_dump()
     return events.OperationFinished(result=result.value, problem=told)

@@ -5,7 +5,13 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import BaseModel, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 from starlette.responses import Response
 
 from gbcs.errors import KeyrigError
@@ -30,7 +36,9 @@ class FieldFault(BaseModel):
 
 
 class Problem(BaseModel):
-    """Why something was not done, as RFC 9457 has it."""
+    """Why something was not done, as RFC 9457 has it; what is not known is left out."""
+
+    model_config = ConfigDict(json_schema_mode_override="validation")
 
     type: Annotated[str, Field(description="The code as a URI.")]
     title: Annotated[str, Field(description="The kind of problem; the same for every such.")]
@@ -50,6 +58,10 @@ class Problem(BaseModel):
     errors: Annotated[
         list[FieldFault] | None, Field(description="What is wrong with the request, one by one.")
     ] = None
+
+    @model_serializer(mode="wrap")
+    def _known(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in dump(self).items() if value is not None}
 
 
 class RequestRefused(KeyrigError):  # noqa: N818 - as its siblings in keyrig.base.errors
@@ -130,7 +142,7 @@ def problem_response(
 ) -> Response:
     """Return the answer that carries an error's problem document."""
     found = problem_of(error, step).model_copy(update={"instance": instance})
-    document = _sayable(found.model_dump(exclude_none=True))
+    document = _sayable(found.model_dump())
     sent = {"Cache-Control": "no-store"} | dict(headers or {})
     if isinstance(error, RequestRefused):
         sent |= error.headers

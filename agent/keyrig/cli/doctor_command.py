@@ -12,6 +12,7 @@ import click
 
 from gbcs.printable import printable
 from keyrig.base import events
+from keyrig.base.clock import instant_text
 from keyrig.cli.shared_options import device_option, json_option, parse_devices, rig_argument
 
 if TYPE_CHECKING:
@@ -245,6 +246,6 @@ def _cell_document(held: HeldCell) -> dict[str, Any]:
         else {
             "entity_id": None if known.entity_id is None else str(known.entity_id),
             "role": None if known.role is None else known.role.gbcs_name,
-            "not_after": known.not_after.isoformat(),
+            "not_after": instant_text(known.not_after),
         },
     }

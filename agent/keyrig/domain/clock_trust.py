@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from keyrig.base.clock import second_text
 from keyrig.base.events import Clock
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def judge_clock(now: datetime, last_recorded: datetime | None) -> ClockFinding |
         return ClockFinding(
             ClockFault.UNSET,
             now - CLOCK_FLOOR,
-            f"the clock shows {now:%Y-%m-%dT%H:%M:%SZ}, before keyrig was made",
+            f"the clock shows {second_text(now)}, before keyrig was made",
             "set it",
         )
     if last_recorded is None:
@@ -82,7 +83,7 @@ def judge_clock(now: datetime, last_recorded: datetime | None) -> ClockFinding |
             ClockFault.BEHIND,
             by,
             f"the clock is {spoken(-by)} behind the last thing on record "
-            f"({last_recorded:%Y-%m-%dT%H:%M:%SZ})",
+            f"({second_text(last_recorded)})",
             "set it",
         )
     if by > LONGEST_PAUSE:
@@ -90,7 +91,7 @@ def judge_clock(now: datetime, last_recorded: datetime | None) -> ClockFinding |
             ClockFault.FAR_AHEAD,
             by,
             f"the clock is {spoken(by)} ahead of the last thing on record "
-            f"({last_recorded:%Y-%m-%dT%H:%M:%SZ})",
+            f"({second_text(last_recorded)})",
             "set it, or run with --accept-clock if the rig was idle so long",
         )
     return None

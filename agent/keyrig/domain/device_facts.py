@@ -124,15 +124,6 @@ class NotBegun:
     reason: str
     mend: str
 
-    def document(self) -> dict[str, str]:
-        """Return the JSON object of it, as the CLI and the API give it."""
-        return {
-            "at": self.at.isoformat(),
-            "cause": self.cause.value,
-            "reason": self.reason,
-            "mend": self.mend,
-        }
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptFact:

@@ -12,6 +12,7 @@ from gbcs.certificates import CertificateProfile
 from gbcs.errors import CertificateRejected
 from gbcs.issuing import Issuer
 from gbcs.roles import CellUsage, KeyUsage
+from keyrig.base.clock import second_text
 from keyrig.base.errors import KeyMissing, KeyStoreError
 
 if TYPE_CHECKING:
@@ -410,7 +411,7 @@ class IndexedKeyStore:
             if role is not None:
                 what += f" as {role.gbcs_name}"
             if held and at is not None:
-                what += f" that is valid at {at:%Y-%m-%dT%H:%M:%SZ}"
+                what += f" that is valid at {second_text(at)}"
             raise self._missing(what, entity)
         return max(valid, key=_age)
 

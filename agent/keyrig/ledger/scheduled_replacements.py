@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select, update
 
+from keyrig.base.clock import second_text
 from keyrig.base.errors import LedgerRefused
 from keyrig.domain.device_facts import SCHEDULED_GRACE, Outcome
 from keyrig.domain.states import ScheduledState
@@ -83,7 +84,7 @@ class ScheduledReplacements:
                 attempt_id,
                 Outcome.INTERRUPTED,
                 now,
-                detail=f"the device holds it until {at:%Y-%m-%dT%H:%M:%SZ}",
+                detail=f"the device holds it until {second_text(at)}",
             )
             self._open_duties.refresh(attempt.device, now)
 

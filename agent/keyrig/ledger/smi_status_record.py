@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
+from keyrig.base.clock import second_text
 from keyrig.base.errors import LedgerRefused
 from keyrig.domain.smi_status import SMIStatus, Standing, StatusInstruction, Suspension
 from keyrig.domain.states import EventType, InstructionEnd, SuspensionEnd
@@ -88,9 +89,9 @@ class SMIStatuses:
             if standing.status_since is not None and at < standing.status_since:
                 raise LedgerRefused(
                     f"device {device}",
-                    f"{status.value} at {at:%Y-%m-%dT%H:%M:%SZ} is older than "
+                    f"{status.value} at {second_text(at)} is older than "
                     f"{standing.status.value if standing.status else ''} at "
-                    f"{standing.status_since:%Y-%m-%dT%H:%M:%SZ}, which it holds",
+                    f"{second_text(standing.status_since)}, which it holds",
                 )
             if standing.suspension is not None:
                 self._end(connection, device, SuspensionEnd.SUPERSEDED, now)

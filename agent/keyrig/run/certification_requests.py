@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keyrig.base.clock import instant_text
 from keyrig.base.errors import AuthorityError, AuthorityUnavailable, LedgerRefused
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.domain.states import EventType
@@ -257,7 +258,7 @@ def _tell(
             "state": state,
             "key_usage": order.key_usage.gbcs_name,
             "key_identifier": order.key_identifier.hex(),
-            "due_by": None if order.due_by is None else order.due_by.isoformat(),
+            "due_by": None if order.due_by is None else instant_text(order.due_by),
             "authority": authority,
             "reason": reason,
         },

@@ -12,6 +12,7 @@ from gbcs.printable import printable
 from gbcs.security_credentials import StatusCode
 from gbcs.use_cases import decode_payload
 from keyrig.base import events
+from keyrig.base.clock import second_text
 from keyrig.base.error_kinds import mend_of
 from keyrig.base.errors import (
     AuthorityError,
@@ -302,7 +303,7 @@ class DeviceVisit:
             return
         now = bench.clock()
         attempt_id = bench.ledger.runs.start_attempt(self._run_id, self._entity, requirement, now)
-        at = f"{alert.execution_date_time:%Y-%m-%dT%H:%M:%SZ}"
+        at = second_text(alert.execution_date_time)
         detail = f"carried out by the device at {at}" if is_done else f"not replaced at {at}: "
         detail += "; ".join(failed)
         consequences = finish_duty(

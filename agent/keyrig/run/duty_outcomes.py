@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from keyrig.base.clock import instant_text, second_text
 from keyrig.base.errors import LedgerRefused
 from keyrig.domain.device_facts import Outcome
 from keyrig.domain.states import EventType
@@ -87,7 +88,7 @@ def finish_duty(  # noqa: PLR0913 - what an outcome is made of, by name
                 "alerts": list(alerts),
                 "run": attempt.run_id,
                 "attempt": attempt.id,
-                "started_at": attempt.started_at.isoformat(),
+                "started_at": instant_text(attempt.started_at),
             },
         )
         _apply(ledger, consequences, requirement, device, now)
@@ -119,7 +120,7 @@ def fail_overdue(
     if duty.failed_at_deadline is None or not by_deadline or duty.is_delayed_by_ours:
         return Consequences()
     requirement = rules.requirement_by_id(duty.requirement)
-    detail = f"not done by {duty.failed_at_deadline:%Y-%m-%dT%H:%M:%SZ}"
+    detail = f"not done by {second_text(duty.failed_at_deadline)}"
     with ledger.transaction():
         standing = ledger.smi_statuses.standing(device.entity_id)
         consequences = decide(rules, requirement, device, Outcome.FAILED, standing, detail)

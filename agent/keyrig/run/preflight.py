@@ -27,6 +27,7 @@ from gbcs.errors import CertificateRejected
 from gbcs.path_validation import validate_path
 from gbcs.roles import CellUsage, DeviceType, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import TrustAnchorCellIdentifier
+from keyrig.base.clock import second_text
 from keyrig.base.error_kinds import mend_of
 from keyrig.base.errors import AuthorityError, KeyMissing, KeyStoreError, LinkError, RigError
 from keyrig.domain.device_facts import Cause, cause_of
@@ -663,9 +664,9 @@ def _lack_of(error: KeyrigError) -> Lack:
 
 def _out_of_date(certificate: GBCSCertificate, at: datetime) -> Lack:
     if at < certificate.not_before:
-        when = f"is not valid before {certificate.not_before:%Y-%m-%dT%H:%M:%SZ}"
+        when = f"is not valid before {second_text(certificate.not_before)}"
     else:
-        when = f"expired at {certificate.not_after:%Y-%m-%dT%H:%M:%SZ}"
+        when = f"expired at {second_text(certificate.not_after)}"
     return Lack(
         cause=Cause.KEYS,
         reason=f"the certificate of {certificate} {when}",

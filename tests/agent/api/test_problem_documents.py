@@ -207,7 +207,7 @@ def test_error_that_nobody_foresaw_says_nothing_of_the_inside(
         raise ZeroDivisionError("a secret of the inside")
 
     with serving(home) as served, capture_logs() as logs:
-        monkeypatch.setattr("keyrig.api.device_routes.due_document", explode)
+        monkeypatch.setattr("keyrig.api.device_routes.DueDocument.of", explode)
         answer = served.client.get("/api/v1/duties")
         assert [each["event"] for each in logs] == ["unexpected error"]
         found = problem_in(answer)
@@ -237,7 +237,7 @@ def test_error_that_is_answered_is_logged_as_its_kind_says(
         raise error
 
     with serving(home) as served, capture_logs() as logs:
-        monkeypatch.setattr("keyrig.api.device_routes.due_document", refuse)
+        monkeypatch.setattr("keyrig.api.device_routes.DueDocument.of", refuse)
         answer = served.client.get("/api/v1/duties")
     assert problem_in(answer).status == status
     assert [(each["log_level"], each["code"], each["reason"]) for each in logs] == [

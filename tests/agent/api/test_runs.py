@@ -90,6 +90,19 @@ def test_operation_that_a_killed_server_left_open_is_closed_by_the_next(home: Pa
         assert served.client.get(f"/api/v1/runs/{run_id}").json()["state"] == "interrupted"
 
 
+def test_problem_that_another_version_recorded_is_told_as_far_as_it_goes(served: Serving) -> None:
+    run_id, now = "0" * 31 + "2", served.service.clock()
+    ledger = served.service.ledgers.writing
+    ledger.operations.start(
+        Operation(id=run_id, rig_name=RIG, requested_by="someone", requested_at=now, request={})
+    )
+    ledger.operations.finish(run_id, "error", now, {"title": "t", "detail": "d", "more": 1})
+    run = served.client.get(f"/api/v1/runs/{run_id}").json()
+    assert (run["problem"]["title"], run["problem"]["detail"]) == ("t", "d")
+    assert run["problem"]["code"] == "unknown"
+    assert served.client.get("/api/v1/runs").json()["runs"][0]["request"]["cancel"] is False
+
+
 def test_second_run_of_a_device_is_refused_with_the_operation_that_holds_it(
     home: Path, served: Serving
 ) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,7 +71,7 @@ def test_event_has_the_form_that_upstreams_rely_on() -> None:
         "source": SOURCE,
         "type": "uk.keyrig.duty-outcome.v1",
         "subject": "00-DB-12-00-00-00-00-01",
-        "time": "2026-11-20T12:00:00Z",
+        "time": "2026-11-20T12:00:00.000Z",
         "datacontenttype": "application/json",
         "dataschema": "urn:keyrig:event:duty-outcome:1",
         "sequence": "00000000000000000042",
@@ -197,6 +198,8 @@ def test_what_a_run_tells_is_valid_by_the_published_schemas(
         published(each.type).validate(told["data"])
         instant = datetime.fromisoformat(told["time"])
         assert instant.tzinfo == UTC
+        written = re.findall(r'"(\d{4}-\d\d-\d\dT[^"]*)"', json.dumps(told))
+        assert [text for text in written if not re.search(r"\.\d{3}Z$", text)] == []
 
 
 def test_request_that_waits_for_its_authority_is_told_by_the_published_schema(
