@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 from keyrig.base import events
 from keyrig.domain.key_changes import KeyChangeState
+from keyrig.duties.plan import duty_id
 from keyrig.ledger.run_contexts import RunContext
-from keyrig.run.duty_outcomes import fail_overdue
+from keyrig.run.duty_outcomes import fail_overdue, finish_duty
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
+    from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
     from keyrig.base.observing import Observer
-    from keyrig.domain.device_facts import DeviceFacts
+    from keyrig.domain.device_facts import DeviceFacts, Outcome
     from keyrig.domain.key_changes import KeyChange
     from keyrig.duties.consequences import Consequences
     from keyrig.duties.plan import Duty
@@ -42,22 +44,53 @@ def tell_request(bench: Bench, change: KeyChange, tally: Tally) -> None:
         )
 
 
-def lapse_replacements(bench: Bench, devices: Collection[EntityIdentifier]) -> None:
-    """Give up waiting for alerts that should have come by now."""
-    for lapsed in bench.ledger.scheduled.lapse(devices, bench.clock()):
-        bench.observe(
-            events.ReplacementLapsed(
-                device=str(lapsed.device),
-                requirement=lapsed.requirement,
-                execution_at=lapsed.execution_at,
-            )
+def tell_outcome(
+    bench: Bench,
+    device: EntityIdentifier,
+    requirement: str,
+    outcome: events.DutyOutcomeName,
+    detail: str,
+) -> None:
+    """Tell who watches how an attempt at a duty ended."""
+    bench.observe(
+        events.DutyFinished(
+            device=str(device),
+            duty=duty_id(device, requirement),
+            requirement=requirement,
+            outcome=outcome,
+            detail=detail,
         )
+    )
 
 
-def expects_alert(bench: Bench, device: EntityIdentifier) -> bool:
-    """Say whether a device should have carried out by now what it held for later."""
-    now = bench.clock()
-    return any(each.execution_at <= now for each in bench.ledger.scheduled.waiting(device))
+def conclude(  # noqa: PLR0913 - what an outcome is made of, by name
+    bench: Bench,
+    device: DeviceFacts,
+    requirement: str,
+    outcome: Outcome,
+    detail: str,
+    *,
+    attempt_id: int,
+    evidence: str,
+    exchanges: Sequence[int],
+    alerts: Sequence[int] = (),
+    now: datetime,
+) -> None:
+    """Record the outcome of a duty with all that it entails, and tell it; as `finish_duty`."""
+    consequences = finish_duty(
+        bench.ledger,
+        attempt_id=attempt_id,
+        outcome=outcome,
+        detail=detail,
+        evidence=evidence,
+        exchanges=exchanges,
+        alerts=alerts,
+        rules=bench.rules,
+        device=device,
+        now=now,
+    )
+    tell_outcome(bench, device.entity_id, requirement, outcome.value, detail)
+    tell_consequences(bench.observe, device.entity_id, consequences)
 
 
 def tell_consequences(

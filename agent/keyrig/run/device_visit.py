@@ -7,12 +7,8 @@ from typing import TYPE_CHECKING, Any
 from gbcs.certificates import GBCSCertificate
 from gbcs.errors import KeyrigError, SecurityError
 from gbcs.keys import public_octets
-from gbcs.message import Message
 from gbcs.printable import printable
-from gbcs.security_credentials import StatusCode
-from gbcs.use_cases import decode_payload
 from keyrig.base import events
-from keyrig.base.clock import second_text
 from keyrig.base.error_kinds import mend_of
 from keyrig.base.errors import (
     AuthorityError,
@@ -25,13 +21,11 @@ from keyrig.base.errors import (
 )
 from keyrig.domain.device_facts import NotBegun, Outcome, cause_of
 from keyrig.domain.key_changes import KeyChangeState
-from keyrig.domain.states import ScheduledState
-from keyrig.duties.plan import duty_id
 from keyrig.run.bench import REASON_SHOWN, Bench, DeviceOnRig, Tally
-from keyrig.run.bookkeeping import expects_alert, tell_consequences, tell_request
+from keyrig.run.bookkeeping import conclude, tell_outcome, tell_request
 from keyrig.run.certification_requests import submit
-from keyrig.run.duty_outcomes import finish_duty
 from keyrig.run.held_back import record_and_tell_not_begun
+from keyrig.run.scheduled_outcomes import ScheduledOutcomes, expects_alert
 from keyrig.session.steps.cancel_replacement import cancel_replacement
 from keyrig.session.steps.effects import (
     AdvanceKeyChange,
@@ -51,10 +45,8 @@ from keyrig.session.steps.scripts import SCRIPTS
 from keyrig.session.steps.step_context import StepContext
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from gbcs.entity import EntityIdentifier
-    from gbcs.security_credentials import TrustAnchorCellIdentifier, UpdateCredentialsAlert
+    from gbcs.security_credentials import TrustAnchorCellIdentifier
     from keyrig.domain.key_changes import KeyChange
     from keyrig.domain.trust_anchor import Cell
     from keyrig.duties.plan import Duty
@@ -74,9 +66,9 @@ class DeviceVisit:
         self._entity = device.facts.entity_id
         self._tally = tally
         self._cells: dict[TrustAnchorCellIdentifier, Cell] = {}
-        self._told_done: set[str] = set()
+        self._scheduled = ScheduledOutcomes(bench, session.run_id, device.facts, tally)
         self._not_begun: set[str] = set()
-        self._conversation = device.conversation(session, self._settle)
+        self._conversation = device.conversation(session, self._scheduled.settle)
 
     def carry_out(self, duties: list[Duty], *, cancel: bool) -> None:
         """Open the line, make sure of the device, and carry out its duties in order."""
@@ -96,13 +88,13 @@ class DeviceVisit:
             try:
                 self._make_sure()
                 for duty in duties:
-                    if duty.requirement in self._told_done:
+                    if duty.requirement in self._scheduled.told_done:
                         continue
                     self._bench.go_on()
                     if not self._is_held_back(duty):
                         self._attempt(duty)
                 if cancel:
-                    self._cancel()
+                    self._scheduled.take_back(self._forget)
                 self._listen()
             finally:
                 self._device.link.close()
@@ -206,9 +198,9 @@ class DeviceVisit:
             if result.waits_for_authority:
                 self._waiting(duty, attempt_id, result)
             elif result.scheduled_at is None:
-                self._finish(duty, attempt_id, Outcome.DONE, result.detail, result)
+                self._finish(duty, attempt_id, Outcome.DONE, result.detail, result.evidence)
             else:
-                self._scheduled(duty, attempt_id, result, result.scheduled_at)
+                self._scheduled.hold(duty.requirement, attempt_id, result, result.scheduled_at)
 
     def _waiting(self, duty: Duty, attempt_id: int, result: StepResult) -> None:
         """Close an attempt that waits for the certificate authority; the device has not failed."""
@@ -222,52 +214,10 @@ class DeviceVisit:
                 evidence=_evidence(attempt_id, result.evidence),
             )
             bench.ledger.open_duties.refresh(self._entity, bench.clock())
-        bench.observe(
-            events.DutyFinished(
-                device=str(self._entity),
-                duty=duty.id,
-                requirement=duty.requirement,
-                outcome=Outcome.WAITING.value,
-                detail=result.detail,
-            )
-        )
+        tell_outcome(bench, self._entity, duty.requirement, "waiting", result.detail)
 
-    def _scheduled(self, duty: Duty, attempt_id: int, result: StepResult, at: datetime) -> None:
-        """Close an attempt over what the device holds for later; its alert will begin another."""
-        bench = self._bench
-        bench.ledger.scheduled.record(attempt_id, result.evidence[-1], at, bench.clock())
-        bench.observe(
-            events.DutyFinished(
-                device=str(self._entity),
-                duty=duty.id,
-                requirement=duty.requirement,
-                outcome="scheduled",
-                detail=result.detail,
-            )
-        )
-
-    def _cancel(self) -> None:
-        """Have the device forget what it holds; what it has carried out meanwhile stands."""
-        ledger, observe = self._bench.ledger, self._bench.observe
-        for held in ledger.scheduled.waiting(self._entity):
-            duty = duty_id(self._entity, held.requirement)
-            command = Message.parse(ledger.exchanges.command_of(held.exchange_id))
-            decoded = decode_payload(command)
-            assert decoded is not None
-            try:
-                self._drive(
-                    cancel_replacement(self._context(), decoded.value, held.originator), None
-                )
-            except (StepFailed, NoResponse, SecurityError) as error:
-                reason = str(error)
-                self._tally.failed.append(f"{duty}: not cancelled: {reason}")
-                observe(events.Cancellation(device=str(self._entity), duty=duty, detail=reason))
-                continue
-            was_waiting = ledger.scheduled.settle(
-                held.exchange_id, ScheduledState.CANCELLED, self._bench.clock()
-            )
-            detail = "cancelled; due again" if was_waiting else "carried out before it could be"
-            observe(events.Cancellation(device=str(self._entity), duty=duty, detail=detail))
+    def _forget(self, payload: Any, originator: EntityIdentifier) -> None:
+        self._drive(cancel_replacement(self._context(), payload, originator), None)
 
     def _listen(self) -> None:
         """Take what has come unasked; wait where an alert should come, unless asked to stop."""
@@ -278,65 +228,10 @@ class DeviceVisit:
         is_awaited = expects_alert(self._bench, self._entity)
         return self._device.timeout_s if is_awaited and self._bench.should_stop() is None else 0
 
-    def _settle(
-        self, recipient: EntityIdentifier, alert: UpdateCredentialsAlert, alert_id: int
-    ) -> None:
-        """Count what a device says of a replacement that it held, in the alert's transaction."""
-        bench, outcome = self._bench, alert.execution_outcome
-        counter = outcome.authorising_remote_party_seq_number
-        found = bench.ledger.scheduled.requirement_of(self._entity, recipient, counter)
-        if found is None:
-            return
-        requirement, exchange_id = found
-        failed = [
-            f"{each.affected_trust_anchor_cell}: {each.status_code.name.lower()}"
-            for each in outcome.replacement_outcomes
-            if each.status_code is not StatusCode.SUCCESS
-        ]
-        is_done = not failed and bool(outcome.replacement_outcomes)
-        state = ScheduledState.DONE if is_done else ScheduledState.FAILED
-        is_news = bench.ledger.scheduled.settle_by_alert(
-            exchange_id, state, bench.clock(), alert_id=alert_id, at=alert.execution_date_time
-        )
-        known = any(each.id == requirement for each in bench.rules.requirement)
-        if not known or not is_news:
-            return
-        now = bench.clock()
-        attempt_id = bench.ledger.runs.start_attempt(self._run_id, self._entity, requirement, now)
-        at = second_text(alert.execution_date_time)
-        detail = f"carried out by the device at {at}" if is_done else f"not replaced at {at}: "
-        detail += "; ".join(failed)
-        consequences = finish_duty(
-            bench.ledger,
-            attempt_id=attempt_id,
-            outcome=Outcome.DONE if is_done else Outcome.FAILED,
-            detail=detail,
-            evidence=f"attempt {attempt_id}: exchange {exchange_id}, alert {alert_id}",
-            exchanges=[exchange_id],
-            alerts=[alert_id],
-            rules=bench.rules,
-            device=self._device.facts,
-            now=now,
-        )
-        if is_done:
-            self._told_done.add(requirement)
-        else:
-            self._tally.failed.append(f"{self._entity}/{requirement}: {detail}")
-        bench.observe(
-            events.DutyFinished(
-                device=str(self._entity),
-                duty=duty_id(self._entity, requirement),
-                requirement=requirement,
-                outcome="done" if is_done else "failed",
-                detail=detail,
-            )
-        )
-        tell_consequences(bench.observe, self._entity, consequences)
-
     def _failed(self, duty: Duty, attempt_id: int, error: KeyrigError) -> None:
         reason = str(error)
         self._tally.failed.append(f"{duty.id}: {reason}")
-        self._finish(duty, attempt_id, Outcome.FAILED, reason, None)
+        self._finish(duty, attempt_id, Outcome.FAILED, reason)
 
     def _interrupted(self, duty: Duty, attempt_id: int, error: KeyrigError) -> None:
         """Close an attempt that the rig or a stop cut short; the device has not failed."""
@@ -344,15 +239,7 @@ class DeviceVisit:
         bench.ledger.runs.finish_attempt(
             attempt_id, Outcome.INTERRUPTED, bench.clock(), detail=reason
         )
-        bench.observe(
-            events.DutyFinished(
-                device=str(self._entity),
-                duty=duty.id,
-                requirement=duty.requirement,
-                outcome=Outcome.INTERRUPTED.value,
-                detail=reason,
-            )
-        )
+        tell_outcome(bench, self._entity, duty.requirement, "interrupted", reason)
 
     def _finish(
         self,
@@ -360,31 +247,19 @@ class DeviceVisit:
         attempt_id: int,
         outcome: Outcome,
         detail: str,
-        result: StepResult | None,
+        exchanges: tuple[int, ...] = (),
     ) -> None:
-        bench = self._bench
-        exchanges = result.evidence if result else ()
-        consequences = finish_duty(
-            bench.ledger,
+        conclude(
+            self._bench,
+            self._device.facts,
+            duty.requirement,
+            outcome,
+            detail,
             attempt_id=attempt_id,
-            outcome=outcome,
-            detail=detail,
             evidence=_evidence(attempt_id, exchanges),
             exchanges=exchanges,
-            rules=bench.rules,
-            device=self._device.facts,
-            now=bench.clock(),
+            now=self._bench.clock(),
         )
-        bench.observe(
-            events.DutyFinished(
-                device=str(self._entity),
-                duty=duty.id,
-                requirement=duty.requirement,
-                outcome=outcome.value,
-                detail=detail,
-            )
-        )
-        tell_consequences(bench.observe, self._entity, consequences)
 
     def _context(self) -> StepContext:
         changes, facts = self._bench.ledger.key_changes, self._device.facts

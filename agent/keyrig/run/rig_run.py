@@ -15,9 +15,7 @@ from keyrig.domain.clock_trust import ClockFinding, WatchedClock
 from keyrig.ledger.clock_record import check_clock
 from keyrig.run.bench import Bench, DeviceOnRig, Tally, plan_for
 from keyrig.run.bookkeeping import (
-    expects_alert,
     fail_overdue_duties,
-    lapse_replacements,
     record_context,
     record_facts,
     tell_request,
@@ -25,6 +23,7 @@ from keyrig.run.bookkeeping import (
 from keyrig.run.certification_requests import submit
 from keyrig.run.device_visit import DeviceVisit
 from keyrig.run.held_back import hold_back, lacking_needs
+from keyrig.run.scheduled_outcomes import expects_alert, lapse_replacements
 from keyrig.session.session_context import SessionContext
 
 if TYPE_CHECKING:
