@@ -18,7 +18,7 @@ from gbcs.use_cases import Protection, command_protection, decode_payload, use_c
 from keyrig.base.errors import SettingsError
 from keyrig.delivery.batch_reading import command_in_response
 from keyrig.ledger.local_commands import NewLocalCommand
-from keyrig.session.device_record import signed_under
+from keyrig.session.device_messages import signed_under
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -19,12 +19,12 @@ from gbcs.use_cases import MessageCode, Protection, decode_payload, response_pro
 from keyrig.delivery.batch_validation import is_trusted, payload_of
 from keyrig.delivery.public_certificates import is_of_device
 from keyrig.domain.states import LocalCommandState, Verification
-from keyrig.session.device_record import signed_under
+from keyrig.session.device_messages import signed_under
 
 if TYPE_CHECKING:
     from gbcs.message import Message
     from keyrig.delivery.public_certificates import PublicCertificates
-    from keyrig.session.device_record import DeviceRecord
+    from keyrig.session.device_messages import DeviceRecord
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,7 @@ from keyrig.documents.delivery_document import described_command, states_of
 from keyrig.domain.states import BatchRule, Verification
 from keyrig.run.bench import Tally
 from keyrig.session.conversation import SENDINGS
-from keyrig.session.device_record import DeviceRecord
+from keyrig.session.device_messages import DeviceRecord
 from keyrig.session.line_exchange import LineExchange
 from keyrig.session.session_context import Surroundings
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from keyrig.domain.run_results import RunResult
 from keyrig.domain.smi_status import SMIStatus
 from keyrig.duties.plan import Plan, plan
@@ -16,13 +15,13 @@ from keyrig.session.session_context import (
     SessionContext,
     Surroundings,
 )
+from keyrig.session.steps.step_context import Certificates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from datetime import datetime
 
     from gbcs.certificates import GBCSCertificate
-    from gbcs.entity import EntityIdentifier
     from keyrig.domain.device_facts import DeviceFacts
     from keyrig.domain.known_facts import KnownFact
     from keyrig.duties.rules import Actor, Rules
@@ -38,22 +37,8 @@ REASON_SHOWN = 400
 """Characters of a reason that are kept."""
 
 
-class Keys(OrganisationKeys, Protocol):
+class Keys(OrganisationKeys, Certificates, Protocol):
     """Signs for organisations, and knows their certificates and devices' first ones."""
-
-    def certificate(
-        self,
-        entity: EntityIdentifier,
-        key_usage: KeyUsage,
-        cell_usage: CellUsage = CellUsage.MANAGEMENT,
-        role: RemotePartyRole | None = None,
-    ) -> GBCSCertificate:
-        """See `keyrig.session.steps.step_context.Certificates`."""
-        ...
-
-    def certification_path(self, certificate: GBCSCertificate) -> tuple[GBCSCertificate, ...]:
-        """See `keyrig.session.steps.step_context.Certificates`."""
-        ...
 
     def organisation_certificates(self) -> tuple[GBCSCertificate, ...]:
         """Give those of organisations and authorities, by which messages are checked."""

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gbcs.message import Header
     from keyrig.base.events import CommandSent
-    from keyrig.session.device_record import DeviceRecord
+    from keyrig.session.device_messages import DeviceRecord
     from keyrig.session.link import Link
 
 
