@@ -145,17 +145,11 @@ class LinkConversation:
 
     def _go_on(self, open_sent: Iterable[_OnLine]) -> None:
         """Go on unless the run is stopped; what was sent and not answered stays in doubt."""
-        run = self._run
         try:
-            run.go_on()
+            self._run.go_on()
         except RunStopped as stopped:
             for going in open_sent:
-                run.ledger.exchanges.record_outcome(
-                    going.sent.exchange_id,
-                    ExchangeOutcome.INTERRUPTED,
-                    run.clock(),
-                    detail=str(stopped),
-                )
+                self._messages.end(going.sent, ExchangeOutcome.INTERRUPTED, str(stopped))
             raise
 
     def receive_alerts(self, wait_s: float = 0) -> bool:
@@ -220,7 +214,7 @@ class LinkConversation:
         return protect_checked(message, signer=signer, shared_secret=secret)
 
     def _send_and_wait(self, going: _OnLine) -> Message | None:
-        run, sent = self._run, going.sent
+        sent = going.sent
         told = events.CommandSent(
             device=str(self.device),
             what=sent.what,
@@ -236,12 +230,7 @@ class LinkConversation:
         except LinkTimeout:
             return None
         except LinkError as error:
-            run.ledger.exchanges.record_outcome(
-                sent.exchange_id,
-                ExchangeOutcome.INTERRUPTED,
-                run.clock(),
-                detail=str(error),
-            )
+            self._messages.end(sent, ExchangeOutcome.INTERRUPTED, str(error))
             raise
 
     def _unanswered(self, going: _OnLine) -> None:

@@ -302,14 +302,14 @@ class DeviceMessages(DeviceRecord):
 
     def unanswered(self, sent: Sent, waited_s: float, detail: str = "") -> None:
         """Record that no response came in time, or why none will come."""
-        run = self._run
-        run.ledger.exchanges.record_outcome(
-            sent.exchange_id,
-            ExchangeOutcome.NO_RESPONSE,
-            run.clock(),
-            detail=detail or f"none within {waited_s:g} s",
-        )
+        self.end(sent, ExchangeOutcome.NO_RESPONSE, detail or f"none within {waited_s:g} s")
         self.tell_unanswered(sent.counter, waited_s)
+
+    def end(self, sent: Sent, outcome: ExchangeOutcome, detail: str) -> None:
+        """Record how an exchange ended without a response."""
+        self._run.ledger.exchanges.record_outcome(
+            sent.exchange_id, outcome, self._run.clock(), detail=detail
+        )
 
     def _verify_response(self, sent: Sent, response: Message) -> _Verified:
         """Verify what can be, and return by which of the device's keys it was.

@@ -197,10 +197,7 @@ class Requesting:
 
     def end(self, going: Going, outcome: ExchangeOutcome, detail: str) -> None:
         """Record how an exchange ended without a response."""
-        run = self._run
-        run.ledger.exchanges.record_outcome(
-            going.sent.exchange_id, outcome, run.clock(), detail=printable(detail)
-        )
+        self._messages.end(going.sent, outcome, printable(detail))
 
     def _tell_incident(self, going: Going, reason: str) -> None:
         run = self._run
