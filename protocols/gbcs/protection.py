@@ -20,6 +20,9 @@ from gbcs.headers import MAC_OCTETS, SECURITY_HEADER
 from gbcs.message import TRANSACTION_ID_OCTETS, CRAFlag, Header, Message, compose_protected
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from gbcs._certificate import GBCSCertificate
     from gbcs.entity import EntityIdentifier
     from gbcs.keys import Signer
 
@@ -163,6 +166,24 @@ def verify_signature(message: Message, public_key: ec.EllipticCurvePublicKey) ->
         raise SignatureMismatch(
             f"the signature of {describe(message.header)} does not verify"
         ) from None
+
+
+def signed_under(
+    message: Message, certificates: Iterable[GBCSCertificate]
+) -> GBCSCertificate | None:
+    """Return the certificate by whose key a message is signed; None where it is by none's.
+
+    Raises:
+        ProtectionMissing: It has no signature, and there is a certificate to check it by.
+        CertificateRejected: The key of a certificate cannot be read.
+    """
+    for certificate in certificates:
+        try:
+            verify_signature(message, certificate.public_key)
+        except SignatureMismatch:
+            continue
+        return certificate
+    return None
 
 
 def describe(header: Header) -> str:

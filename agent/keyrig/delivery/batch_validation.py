@@ -14,11 +14,11 @@ from gbcs.errors import (
     SignatureMismatch,
 )
 from gbcs.message import CRAFlag, Message
+from gbcs.protection import signed_under
 from gbcs.use_cases import Protection, command_protection, decode_payload, use_case_name
 from keyrig.base.errors import SettingsError
 from keyrig.delivery.batch_reading import command_in_response
 from keyrig.ledger.local_commands import NewLocalCommand
-from keyrig.session.device_messages import signed_under
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gbcs.certificates import GBCSCertificate
 from gbcs.errors import DecodeError
+from gbcs.protection import signed_under
 from gbcs.roles import KeyUsage
 from gbcs.security_credentials import (
     IssueCredentialsResponseCode,
@@ -19,7 +20,6 @@ from gbcs.use_cases import MessageCode, Protection, decode_payload, response_pro
 from keyrig.delivery.batch_validation import is_trusted, payload_of
 from keyrig.delivery.public_certificates import is_of_device
 from keyrig.domain.states import LocalCommandState, Verification
-from keyrig.session.device_messages import signed_under
 
 if TYPE_CHECKING:
     from gbcs.message import Message

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from gbcs.certificates import GBCSCertificate
 from gbcs.errors import CertificateRejected, DecodeError, SignatureMismatch
-from gbcs.protection import describe, verify_signature
+from gbcs.protection import describe, signed_under
 from gbcs.roles import KeyUsage
 
 if TYPE_CHECKING:
@@ -95,20 +95,16 @@ def signers_of(
         ProtectionMissing: It is not signed.
         SignatureMismatch: It is signed by none of them.
     """
-    signers = []
-    for certificate in certificates:
-        if certificate.signs_xml or (certificate.entity_id, certificate.key_usage) != (
-            message.header.originator,
-            KeyUsage.DIGITAL_SIGNATURE,
-        ):
-            continue
-        try:
-            verify_signature(message, certificate.public_key)
-        except SignatureMismatch:
-            continue
-        signers.append(certificate)
+    signing = (message.header.originator, KeyUsage.DIGITAL_SIGNATURE)
+    signers = tuple(
+        each
+        for each in certificates
+        if not each.signs_xml
+        and (each.entity_id, each.key_usage) == signing
+        and signed_under(message, [each]) is not None
+    )
     if not signers:
         raise SignatureMismatch(
             f"the signature of {describe(message.header)} is by no certificate in the file"
         )
-    return tuple(signers)
+    return signers

@@ -42,7 +42,7 @@ from gbcs.errors import (
 )
 from gbcs.message import CRAFlag
 from gbcs.printable import printable
-from gbcs.protection import describe, verify_mac, verify_signature
+from gbcs.protection import describe, signed_under, verify_mac
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import MessageCode, decode_payload, response_protection
 from keyrig.base import events
@@ -51,7 +51,7 @@ from keyrig.domain.states import EventType, ExchangeOutcome
 from keyrig.session.steps.effects import Answer, StepFailed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
     from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
@@ -375,19 +375,6 @@ def _remark(response: Message, lengths_not_minimal: int) -> str:
     if lengths_not_minimal:
         return f"{lengths_not_minimal} payload lengths not minimal"
     return "a header length not minimal" if response.lengths_not_minimal else ""
-
-
-def signed_under(
-    message: Message, certificates: Iterable[GBCSCertificate]
-) -> GBCSCertificate | None:
-    """Return the certificate by whose key a message is signed; None where it is by none's."""
-    for certificate in certificates:
-        try:
-            verify_signature(message, certificate.public_key)
-        except SignatureMismatch:
-            continue
-        return certificate
-    return None
 
 
 def _update_credentials(alert: Message) -> UpdateCredentialsAlert | None:

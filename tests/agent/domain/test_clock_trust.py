@@ -111,3 +111,13 @@ def test_slewing_of_a_time_service_is_no_step() -> None:
     for _ in range(100):
         rig.after(1, set_by=0.05)
     assert rig.told == []
+
+
+def test_what_was_found_before_is_told_once_and_first() -> None:
+    found = judge_clock(NOW, NOW + timedelta(hours=1))
+    assert found is not None
+    told: list[tuple[ClockFinding, datetime]] = []
+    watched = WatchedClock(lambda: NOW, lambda: 0.0, lambda *each: told.append(each), found)
+    assert told == [(found, NOW)]
+    assert watched() == NOW
+    assert told == [(found, NOW)]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from authorities import Authorities, new_key
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import (
     DecodeError,
@@ -21,6 +22,7 @@ from gbcs.protection import (
     derive_key,
     describe,
     protect,
+    signed_under,
     verify_mac,
     verify_signature,
 )
@@ -107,6 +109,17 @@ def test_critical_command_is_read_and_verified() -> None:
     assert hashlib.sha256(message.signed_octets).digest() == figure("signed_octets_sha256")
     verify_signature(message, independent.public_key_of(CRITICAL["supplier_signature_public_key"]))
     verify_mac(message, figure("shared_secret"))
+
+
+def test_certificate_by_whose_key_a_message_is_signed_is_found_among_others() -> None:
+    message = Message.parse(figure("message"))
+    key = independent.public_key_of(CRITICAL["supplier_signature_public_key"])
+    authorities = Authorities("S")
+    other = authorities.organisation(public_key=new_key().public_key())
+    signer = authorities.organisation(public_key=key)
+    assert signed_under(message, [other, signer]) is signer
+    assert signed_under(message, [other]) is None
+    assert signed_under(message, []) is None
 
 
 def test_key_of_the_critical_command_is_the_first_half_of_the_hash() -> None:
