@@ -1,4 +1,4 @@
-"""Everything that whoever watches a rig is told of: each kind of event, with its fields.
+"""The events of a rig: each kind, with its fields.
 
 This is the one declaration of each. Runs, deliveries, transports and the API make them; the
 terminal, the JSON lines of `--json`, the API's streams, the page and the tests read them. The

@@ -1,4 +1,4 @@
-"""Who watches a rig being run, and may stop it: a terminal, a program, a test."""
+"""Observers of a run, which receive its events, and requests to stop it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Observer: TypeAlias = "Callable[[Event], None]"
 
 
 def unobserved(_event: Event) -> None:
-    """Let an event pass unseen."""
+    """Ignore an event."""
 
 
 StopAsked: TypeAlias = Callable[[], str | None]
@@ -21,4 +21,4 @@ StopAsked: TypeAlias = Callable[[], str | None]
 
 
 def never_stopped() -> None:
-    """Let a run come to its end."""
+    """Do nothing: this run is never asked to stop."""

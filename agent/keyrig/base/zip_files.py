@@ -1,4 +1,4 @@
-"""Reading zips that others made, in memory: nothing of one is ever unpacked to a folder."""
+"""Reading untrusted zips in memory: nothing of one is ever unpacked to a folder."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NAME_SHOWN: Final = 80
 
 
 def zip_entries(octets: bytes, *, entry_maximum: int) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Yield each file of a zip, with its name in it; names are names and nothing else.
+    """Yield each file of a zip, with its name; names are never used as paths on a disk.
 
     Args:
         octets: The zip.
@@ -46,7 +46,7 @@ def zip_entries(octets: bytes, *, entry_maximum: int) -> Iterator[tuple[PurePosi
             yield from _contents(archive, entry_maximum)
     except Unreadable:
         raise
-    except Exception as error:  # noqa: BLE001 - see below
+    except Exception as error:  # noqa: BLE001 - what a damaged zip raises is not documented
         # For a damaged zip, zipfile and zlib raise whatever their next step happens to meet.
         raise Unreadable(
             f"no zip that can be read ({type(error).__name__})", "fetch it again"
