@@ -1,4 +1,4 @@
-"""Whether the rig's clock can be believed: against what is on record, and against itself.
+"""Plausibility of the rig's clock: against the last recorded instant and a monotonic clock.
 
 Deadlines, counters and evidence all take their time from it. A clock that was never set, or that
 has run far ahead, is refused before anything is sent, since a counter taken from it cannot be
@@ -37,7 +37,7 @@ class ClockFault(enum.Enum):
 
     @property
     def is_refused(self) -> bool:
-        """Whether nothing may be sent by such a clock."""
+        """True if nothing may be sent by such a clock."""
         return self in {ClockFault.UNSET, ClockFault.FAR_AHEAD}
 
 
@@ -50,7 +50,7 @@ class ClockFinding:
     detail: str
 
     def event(self) -> Clock:
-        """Return the event that tells of it."""
+        """Return the event that reports it."""
         return Clock(fault=self.fault.value, by_s=self.by.total_seconds(), detail=self.detail)
 
 
@@ -89,7 +89,7 @@ def judge_clock(now: datetime, last_recorded: datetime | None) -> ClockFinding |
 
 
 def spoken(span: timedelta) -> str:
-    """Give a span in the largest unit that tells it, such as "3 days" or "12 s"."""
+    """Return a span in the largest suitable unit, such as "3 days" or "12 s"."""
     seconds = span.total_seconds()
     for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:
@@ -101,9 +101,9 @@ class WatchedClock:
     """A clock that is compared at each reading with one that cannot be set.
 
     Args:
-        now: Gives the present instant.
-        monotonic: Gives seconds that never go back.
-        told: Is called with each step that is found, once, and the instant after it.
+        now: Returns the present instant.
+        monotonic: Returns monotonic seconds.
+        told: Called once for each step that is found, with the instant after it.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class WatchedClock:
         self._last = (now(), monotonic())
 
     def __call__(self) -> datetime:
-        """Give the present instant, after telling of a step since the last reading."""
+        """Return the present instant, after reporting a step since the last reading."""
         instant, seconds = self._now(), self._monotonic()
         last_instant, last_seconds = self._last
         self._last = (instant, seconds)

@@ -1,4 +1,4 @@
-"""What is known of devices, and of what has been tried on them."""
+"""Facts about devices and the attempts at their duties."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ class Outcome(enum.Enum):
 
 
 class Cause(enum.Enum):
-    """What kept a duty from being begun; none of them is the device's doing."""
+    """What kept a duty from being begun; the device is the cause of none of them."""
 
     RIG = "rig"
     """The rig file, or the facts of the device."""
@@ -116,7 +116,7 @@ class NotBegun:
     mend: str
 
     def document(self) -> dict[str, str]:
-        """Return the JSON object of it, as the CLI and the API give it."""
+        """Return the JSON object of it, as the CLI and the API write it."""
         return {
             "at": self.at.isoformat(),
             "cause": self.cause.value,
@@ -160,12 +160,12 @@ class LedgerFacts:
     )
 
     def of(self, device: EntityIdentifier, requirement_id: str) -> tuple[AttemptFact, ...]:
-        """Give the attempts at one duty, oldest first."""
+        """Return the attempts at one duty, oldest first."""
         return self.attempts.get((device, requirement_id), ())
 
 
 def aware_utc(instant: datetime) -> datetime:
-    """Give `instant` back, refusing one that is not in UTC.
+    """Return `instant` unchanged; refuse one that is not in UTC.
 
     Raises:
         ValueError: It has no time zone or one that is not UTC.

@@ -1,4 +1,4 @@
-"""Re-generations of devices' keys: how far each has come, and the certificates it brings."""
+"""Re-generations of devices' keys: their states, and the certificates that result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class KeyChangeState(enum.Enum):
-    """How far a re-generated key of a device has come."""
+    """The state of a re-generated key of a device."""
 
     REQUESTED = "requested"
     """CS02c is about to be sent or was."""
@@ -65,7 +65,7 @@ class KeyChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyChangeMove:
-    """One move of a key change, with the reason that was given for it."""
+    """One transition of a key change, with its reason."""
 
     state: KeyChangeState
     at: datetime
@@ -85,7 +85,7 @@ class DeviceCertificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorityAsked:
-    """Which authority has a request, what it said when it was asked last, and when that was."""
+    """The authority that has a request, with its last answer and the time of it."""
 
     authority: str
     answer: str

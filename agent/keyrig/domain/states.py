@@ -1,4 +1,4 @@
-"""The states that the ledger's rows go through."""
+"""The states of the ledger's records."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SuspensionEnd(enum.Enum):
 
 
 class InstructionEnd(enum.Enum):
-    """What became of an instruction to set an SMI Status."""
+    """The end of an instruction to set an SMI Status."""
 
     CONFIRMED = "confirmed"
     """The inventory was seen to hold it."""
@@ -50,7 +50,7 @@ class InstructionEnd(enum.Enum):
 
 
 class ScheduledState(enum.Enum):
-    """What became of a replacement that a device holds for later."""
+    """The state of a future dated replacement."""
 
     WAITING = "waiting"
     DONE = "done"
@@ -63,7 +63,7 @@ class ScheduledState(enum.Enum):
 
 
 class LocalCommandState(enum.Enum):
-    """How far a command has come that somebody else signed and MACed for local delivery."""
+    """The state of a command that another party made for local delivery."""
 
     WAITING = "waiting"
     """It has not left yet."""
@@ -100,7 +100,7 @@ LOCAL_COMMAND_HAS_ANSWER: Final = frozenset(
 
 
 class Verification(enum.Enum):
-    """What is known of an answer's protection, by public certificates alone."""
+    """The verification of an answer's protection, by public certificates alone."""
 
     VERIFIED = "verified"
     NOT_VERIFIABLE_HERE = "not-verifiable-here"
@@ -109,14 +109,14 @@ class Verification(enum.Enum):
 
 
 class BatchRule(enum.Enum):
-    """What becomes of the commands behind one that was not carried out."""
+    """The treatment of the commands behind one that was not carried out."""
 
     STOP = "stop"
     GO_ON = "go-on"
 
 
 class EventType(enum.Enum):
-    """What an event of the outbox tells."""
+    """The type of an event of the outbox."""
 
     DUTY_OUTCOME = "duty-outcome"
     SMI_STATUS_CHANGED = "smi-status-changed"
@@ -128,7 +128,7 @@ class EventType(enum.Enum):
 
 
 class ServiceDocumentKind(enum.Enum):
-    """What a document that went between the agent and the DCC is."""
+    """The kind of a document between the agent and the DCC."""
 
     REQUEST = "request"
     """A service request, or a signed pre-command."""
