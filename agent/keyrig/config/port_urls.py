@@ -1,4 +1,4 @@
-"""URLs of ports: which ones can name a port at all, judged before anything is opened."""
+"""Validation of ports' URLs, before anything is opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Describing the settings: every key, its form, what it is now and where that comes from."""
+"""The listing of the settings: every key with its form, value and origin."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class DescribedKey:
     Args:
         location: Where it stands; `NAME` for the name of one table of several.
         form: How its value is written, for people.
-        default: What holds where it is left out; None for nothing.
+        default: The value where it is left out; None for none.
         required: Whether its table needs it.
         description: What it does.
         kind: The kind of table that it is a key of, where there are several kinds.
@@ -67,12 +67,12 @@ class DescribedKey:
 
     @property
     def is_kind(self) -> bool:
-        """Whether it tells which kind its table is of."""
+        """True if it tells which kind its table is of."""
         return self.location[-1] == KIND
 
 
 def described_keys() -> tuple[DescribedKey, ...]:
-    """Give every key there is, in the order of their declaration."""
+    """Return every key, in the order of declaration."""
     return tuple(_keys(Settings, ()))
 
 
@@ -100,7 +100,7 @@ def _keys(model: type[BaseModel], at: tuple[str, ...]) -> Iterator[DescribedKey]
 
 
 def _tables_in(annotation: Any) -> Iterator[tuple[type[BaseModel], bool]]:
-    """Give the tables that a key holds, and whether each stands below a name of its own."""
+    """Yield the tables that a key holds, and whether each is below a name of its own."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         if annotation is not SecretPlace:
             yield annotation, False
@@ -137,7 +137,7 @@ def _default(field: FieldInfo) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Give a value as TOML would hold it; a secret as where it is kept."""
+    """Return a value as TOML has it; a secret as the place where it is kept."""
     if isinstance(value, SecretPlace):
         return value.model_dump(exclude_none=True)
     if isinstance(value, BaseModel):
@@ -152,7 +152,7 @@ def _plain(value: Any) -> Any:
 
 
 def settings_document(read: SettingsRead) -> dict[str, Any]:
-    """Give what every key is and where that comes from, as plain JSON."""
+    """Return every key's value and origin, as plain JSON."""
     return {
         "file": str(read.source),
         "exists": read.source.exists(),
@@ -182,7 +182,7 @@ def _variable(location: tuple[str, ...]) -> str:
 def _values(
     values: Any, key: DescribedKey, at: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Give each value that a key holds, with its own location; one for each name."""
+    """Yield each value that a key holds, with its own location; one for each name."""
     rest = key.location[len(at) :]
     if not rest:
         yield at, values
@@ -217,7 +217,7 @@ def _is_in_file(read: SettingsRead, at: tuple[str, ...]) -> bool:
 
 
 def settings_lines(read: SettingsRead) -> Iterator[str]:
-    """Give the listing of every key for people."""
+    """Yield the lines of the listing of every key, for people."""
     yield f"settings file: {read.source}{'' if read.source.exists() else ' (none there)'}"
     document = settings_document(read)
     for key in document["keys"]:
@@ -239,7 +239,7 @@ def _toml(value: Any) -> str:
 
 
 def example_lines() -> Iterator[str]:
-    """Give a settings file in which every key stands, described and commented out.
+    """Yield the lines of a settings file with every key, described and commented out.
 
     Without the # at its beginning, the line of a key or table holds.
     """
