@@ -1,4 +1,4 @@
-"""Certification by a program of the rig's owner, which reaches the authority in its own way."""
+"""Certification by a program of the rig's owner, which reaches the authority."""
 
 from __future__ import annotations
 
@@ -59,18 +59,18 @@ class _Ended:
 
 
 class CommandAuthority:
-    """A program that is given a request on standard input and gives the certificate on its output.
+    """A program that reads a request on standard input and writes the certificate to its output.
 
     It is called with one further argument: `certify`, with the request in PEM on standard input;
     or `probe`, when it certifies nothing and says by its exit code whether it could. In its
     environment are KEYRIG_DEVICE, KEYRIG_KEY_USAGE, KEYRIG_KEY_IDENTIFIER and KEYRIG_DUE_BY.
-    Exit 0 is certified, 75 later, 77 no; any other, that it failed.
+    Exit code 0 is certified, 75 later, 77 refused; any other, failed.
 
     Args:
         command: The program and its arguments; a relative path is below `folder`.
         timeout_s: How long it may take, in seconds.
         folder: Its working folder.
-        monotonic: Gives seconds that never go back.
+        monotonic: Returns monotonic seconds.
     """
 
     def __init__(
@@ -139,7 +139,7 @@ class CommandAuthority:
         )
 
     def _run(self, call: str, given: bytes, variables: Mapping[str, str]) -> _Ended:
-        """Run the program to its end, or to the end of its time.
+        """Run the program until it ends or its time is over.
 
         Raises:
             AuthorityUnavailable: It cannot be started, takes too long, or writes too much.
@@ -154,7 +154,7 @@ class CommandAuthority:
     def _started(
         self, call: str, given: bytes, variables: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
-        """Start the program, with a request to read.
+        """Start the program with a request on standard input.
 
         Raises:
             AuthorityUnavailable: It cannot be started.
@@ -239,7 +239,7 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 
 def _end_all_of(process: subprocess.Popen[bytes]) -> None:
-    """End a program with all that it started, which has a session of its own."""
+    """Kill a program and its children, which are a session of their own."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     for pipe in (process.stdout, process.stderr):

@@ -34,7 +34,7 @@ _LOCK_S: Final = 10.0
 
 
 class ByHandAuthority:
-    """A person takes request files to an authority, and brings certificates back.
+    """An authority that is reached by hand: request files leave, certificate files come back.
 
     Each request lies in the folder as PEM and DER; one text file has a line for each.
 
@@ -63,7 +63,7 @@ class ByHandAuthority:
     def certify(
         self, order: CertificationOrder, now: datetime
     ) -> Sequence[GivenCertificate] | Later:
-        """Write the request's files, where they are not there; see `CertificateAuthority`."""
+        """Write the request's files unless they exist; see `CertificateAuthority`."""
         del now
         write_request(self.folder, order)
         file = request_file(self.folder, order.stem)
@@ -93,7 +93,7 @@ def write_request(folder: Path, order: CertificationOrder) -> None:
 
 
 def remove_request(folder: Path, stem: str) -> None:
-    """Remove the files and the line of a request that waits no more; missing ones do no harm."""
+    """Remove the files and the line of a request that waits no more; missing ones are ignored."""
     if not folder.is_dir():
         return
     try:
@@ -111,7 +111,7 @@ def remove_request(folder: Path, stem: str) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: whoever writes to it at the same time would lose lines of the list.
+    """Hold the folder's lock: writers at the same time would lose lines of the list.
 
     Raises:
         AuthorityUnavailable: The lock cannot be had.
@@ -138,7 +138,7 @@ def _unwritable(folder: Path, reason: str | None) -> AuthorityUnavailable:
 
 
 def _listed(folder: Path) -> dict[str, str]:
-    """Return the lines of the requests whose files are there, by stem."""
+    """Return the lines of the requests whose files exist, by stem."""
     try:
         lines = (folder / LIST_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
