@@ -78,11 +78,11 @@ class Counter(TypeDecorator[int]):
 
 
 def choice(kind: type[enum.Enum], name: str = "") -> Enum:
-    """Give the column type of an enumeration whose values are text.
+    """Return the column type of an enumeration whose values are text.
 
     Args:
         kind: The enumeration.
-        name: What its check is called where a table has two of the kind.
+        name: The name of its check, where a table has two of the kind.
     """
     return Enum(
         kind,
