@@ -1,4 +1,4 @@
-"""The link that speaks HDLC to one device."""
+"""The link by HDLC to one device."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class HDLCLink(PumpedLink[PrimaryStation]):
     Args:
         url: A device path or a pyserial URL.
         baud: Bits per second.
-        name: What errors and reports call the link; the URL by default.
+        name: The link's name in errors and reports; the URL by default.
         client: The client's address.
         server: The device's address.
         parameters: The largest sizes to offer.
         timers: Times and retries; the time of an octet is taken from the port.
-        clock: Gives monotonic seconds.
+        clock: Returns monotonic seconds.
         send_timeout_s: Longest wait for one message to be acknowledged.
     """
 
