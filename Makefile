@@ -5,8 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_ENVIRONMENT := PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
-# Twice the processors: many tests wait for lines, brokers and browsers.
-TEST_WORKERS ?= $(shell echo $$((2 * $$(nproc))))
+# One more than the processors: some tests wait, and each worker reads all tests before it begins.
+TEST_WORKERS ?= $(shell echo $$(($$(nproc) + 1)))
+# Without byte code kept, each worker compiles everything again, which takes longer than many tests.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Debian's, for the tests that talk to a broker, to a browser and to a PKCS#11 token.
 TEST_PACKAGES := mosquitto chromium chromium-driver fonts-dejavu-core xmlsec1 softhsm2

@@ -22,13 +22,15 @@ class DocumentInvalid(RemoteProtocolError):  # noqa: N818 - as its siblings in g
         mend: What to do about it.
     """
 
+    code = "document-invalid"
+
     source: str
     line: int | None = None
     mend: str = "ask its sender for it anew"
 
-    def __str__(self) -> str:
-        """Compose the one line that a technician reads."""
+    @property
+    def where(self) -> str:
+        """The document, the path of the element and its line, as far as they are known."""
         at = [printable(self.field, FIELD_SHOWN_CHARACTERS)] if self.field else []
         at += [f"line {self.line}"] if self.line is not None else []
-        where = f"{', '.join(at)}: " if at else ""
-        return f"{printable(self.source)}: {where}{self.reason}; {self.mend}"
+        return ": ".join(filter(None, (printable(self.source), ", ".join(at))))

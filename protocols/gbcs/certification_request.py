@@ -37,10 +37,7 @@ _EXTENSIONS = frozenset({x509.KeyUsage.oid, x509.SubjectAlternativeName.oid})
 class CertificationRequestRejected(CertificateRejected):
     """A certification request breaks a rule; `rule` names it."""
 
-    def __str__(self) -> str:
-        """Compose the one line that a technician reads."""
-        of = f" of {self.subject}" if self.subject else ""
-        return f"certification request{of} rejected ({self.rule}): {self.reason}"
+    kind = "certification request"
 
 
 def build_certification_request(

@@ -7,14 +7,55 @@ rigs add theirs in `keyrig.base.errors`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar, Final
+
+from gbcs.printable import printable
+
+PART_CHARACTERS: Final = 4000
 
 
 class KeyrigError(Exception):
-    """Base of every error that the project raises on purpose."""
+    """Base of every error that the project raises on purpose.
+
+    A class declares its `code`, by which programs tell it from others, and the `mend` that holds
+    where an error names none. Every part is made printable here, so that callers pass on what a
+    file or a device said as it is.
+
+    Args:
+        reason: What is wrong, in one line.
+        where: The file, device, link or field in which, or "" where the reason says it.
+        mend: What a person can do about it; None for that of the class.
+    """
+
+    code: str = "internal-error"
+    reason: str
+    mend: str = ""
+
+    def __init__(self, reason: str, *, where: str = "", mend: str | None = None) -> None:
+        self._where = printable(where, PART_CHARACTERS)
+        self.reason = printable(reason, PART_CHARACTERS)
+        if mend is not None:
+            self.mend = printable(mend, PART_CHARACTERS)
+
+    @property
+    def where(self) -> str:
+        """The file, device, link or field in which something is wrong, or ""."""
+        return self._where
+
+    @property
+    def finding(self) -> str:
+        """What is wrong and where, in one line, without what to do about it."""
+        return f"{self.where}: {self.reason}" if self.where else self.reason
+
+    def __str__(self) -> str:
+        """Return the one line that a technician reads."""
+        return f"{self.finding}; {self.mend}" if self.mend else self.finding
 
 
 class ProtocolError(KeyrigError):
     """Something about octets on a wire; raised only as one of its subclasses."""
+
+    code = "protocol-error"
 
 
 class LocalProtocolError(ProtocolError):
@@ -46,21 +87,20 @@ class RemoteProtocolError(ProtocolError):
 
     def __post_init__(self) -> None:
         self.excerpt = self.excerpt[:EXCERPT_OCTETS]
-        super().__init__(str(self))
+        super().__init__(self.reason)
 
-    def __str__(self) -> str:
-        """Compose the one line that a technician reads."""
-        parts = [f"{self.layer}: " if self.layer else ""]
-        if self.field:
-            parts.append(f"{self.field}: ")
-        parts.append(self.reason)
-        if self.offset is not None:
-            parts.append(f", at octet {self.offset}")
-        if self.excerpt:
-            parts.append(f" ({self.excerpt.hex().upper()})")
-        if self.clause:
-            parts.append(f" [{self.clause}]")
-        return "".join(parts)
+    @property
+    def where(self) -> str:
+        """The layer and the field, as far as they are known."""
+        return printable(": ".join(filter(None, (self.layer, self.field))), PART_CHARACTERS)
+
+    @property
+    def finding(self) -> str:
+        """What is wrong and where, with the offset, the octets and the clause."""
+        offset = f", at octet {self.offset}" if self.offset is not None else ""
+        octets = f" ({self.excerpt.hex().upper()})" if self.excerpt else ""
+        clause = f" [{self.clause}]" if self.clause else ""
+        return f"{super().finding}{offset}{octets}{clause}"
 
 
 class DecodeError(RemoteProtocolError):
@@ -81,6 +121,8 @@ class SequenceError(RemoteProtocolError):
 
 class SecurityError(KeyrigError):
     """A protection failed; an incident, never line noise, and never retried as such."""
+
+    code = "security-incident"
 
 
 class MACMismatch(SecurityError):  # noqa: N818 - the field's word; the base says it is an error
@@ -113,14 +155,17 @@ class CertificateRejected(SecurityError):  # noqa: N818 - as above
         subject: Who the certificate says it is, or "".
     """
 
+    kind: ClassVar[str] = "certificate"
+
     rule: str
     reason: str
     subject: str = ""
 
     def __post_init__(self) -> None:
-        super().__init__(str(self))
+        super().__init__(self.reason)
 
-    def __str__(self) -> str:
-        """Compose the one line that a technician reads."""
+    @property
+    def where(self) -> str:
+        """What is rejected, and by which rule."""
         of = f" of {self.subject}" if self.subject else ""
-        return f"certificate{of} rejected ({self.rule}): {self.reason}"
+        return printable(f"{self.kind}{of} rejected ({self.rule})", PART_CHARACTERS)

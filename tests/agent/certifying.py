@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from gbcs.certification_request import CertificationRequest
 from gbcs.entity import EntityIdentifier
+from homes.recorded import SUPPLIER
 from keyrig.base.clock import utc_now
-from keyrig.config.rig_file import emulated_home_text
 from keyrig.keys.lab_pki import TestCertificationAuthority, initialise
 from keyrig.keys.store_opening import open_keystore
 
@@ -20,18 +20,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gbcs.roles import KeyUsage
-
-SUPPLIER = "90b3d51f30010000"
-TEST, BY_HAND = 'by = "test"', 'by = "by-hand"'
-
-
-def by_hand_rig(folder: Path) -> Path:
-    """Write the rig file of the emulated home, whose requests wait for a person."""
-    rig = folder / "by-hand.toml"
-    text = emulated_home_text().replace('" }', '", timeout_s = 2 }')
-    assert text.count(TEST) == 1
-    rig.write_text(text.replace(TEST, BY_HAND), encoding="utf-8")
-    return rig
 
 
 def home_without_supplier_key(home: Path) -> Path:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from conftest import Recorded
+
 
 @pytest.fixture(name="home")
 def fixture_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -27,6 +29,13 @@ def fixture_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def fixture_served(home: Path) -> Iterator[Serving]:
     """The emulated home, served, with a client that may do everything."""
     with serving(home) as found:
+        yield found
+
+
+@pytest.fixture(name="served_hub")
+def fixture_served_hub(recorded: Recorded) -> Iterator[Serving]:
+    """A home whose hub is done, served."""
+    with serving(recorded("hub done").agent) as found:
         yield found
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, TypeVar
 
+from patience import HANG_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from keyrig.base.events import Event
 
 EventT = TypeVar("EventT", bound="Event")
-WAIT_S = 30.0
 
 
 class Observed:
@@ -30,7 +31,7 @@ class Observed:
         """Return the events of a kind, in order."""
         return [event for event in self.all if isinstance(event, kind)]
 
-    def until(self, is_so: Callable[[], bool], timeout_s: float = WAIT_S) -> None:
+    def until(self, is_so: Callable[[], bool], timeout_s: float = HANG_S) -> None:
         """Wait until something is so that an event brings about."""
         with self._changed:
             assert self._changed.wait_for(is_so, timeout_s), self.all

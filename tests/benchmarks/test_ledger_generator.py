@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 def test_generated_ledger_is_one_that_the_planner_agrees_with(tmp_path: Path) -> None:
     path = tmp_path / "ledger.sqlite"
-    generate(path, 600)
-    assert disagreements(path, 600) == 0
+    generate(path, 120)
+    assert disagreements(path, 120) == 0
     with Ledger(path, create=False) as ledger:
         ledger.check()
-        assert len(ledger.device_facts.devices()) > 600
+        assert len(ledger.device_facts.devices()) > 120
         due = ledger.open_duties.next_due(NOW, 50)
     deadlines = [duty.due_by for duty in due if duty.due_by is not None]
     assert len(deadlines) == 50
@@ -30,4 +30,4 @@ def test_open_duties_that_do_not_follow_from_the_facts_are_counted(tmp_path: Pat
     connection.execute("DELETE FROM open_duties WHERE requirement = 'R33a'")
     connection.commit()
     connection.close()
-    assert disagreements(path, 600) > 0
+    assert disagreements(path, 60) > 0

@@ -13,9 +13,7 @@ import argparse
 import gc
 import multiprocessing
 import os
-import shutil
 import sys
-import tempfile
 import time  # noqa: TID251 - it tells how long it took
 from collections import Counter
 from dataclasses import dataclass
@@ -24,9 +22,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from campaigns.disks import mount_small_disk
-from campaigns.homes import Home
-from campaigns.points import Action, Interruption, PointKind
 from campaigns.trials import Base, Trial, interruptions, make_bases, try_interruption
+from homes.points import Action, Interruption, PointKind
+from homes.virtual_home import Home, quick_folder
 
 COLLECT_EVERY = 25
 SHOWN = 40
@@ -64,16 +62,6 @@ def _try(interruption: Interruption) -> Trial:
         gc.collect()
     home = Home(_worker.directory, _worker.disk)
     return try_interruption(_worker.bases[interruption.base], interruption, home)
-
-
-def quick_directory() -> Path | None:
-    """Give the folder of a file system in memory, where there is one; what is killed is the agent.
-
-    A disk would make no difference but to the time: what a killed process has written is kept by
-    the system, and what it has not is lost, on either.
-    """
-    memory = Path("/dev/shm")
-    return memory if os.access(memory, os.W_OK) else None
 
 
 def _can_mount(directory: Path) -> bool:
@@ -129,8 +117,7 @@ def _report(trials: list[Trial], seconds: float) -> None:
 def main() -> int:
     asked = _parse()
     began = time.monotonic()
-    directory = Path(tempfile.mkdtemp(prefix="keyrig-interruptions-", dir=quick_directory()))
-    try:
+    with quick_folder("interruptions") as directory:
         bases = make_bases(directory)
         small_disk = _can_mount(directory)
         if not small_disk:
@@ -147,8 +134,6 @@ def main() -> int:
         context = multiprocessing.get_context("fork")
         with context.Pool(asked.jobs, _begin_worker, (directory, bases, small_disk)) as pool:
             trials = list(pool.imap_unordered(_try, wanted, chunksize=4))
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
     _report(trials, time.monotonic() - began)
     return 1 if any(trial.broken for trial in trials) else 0
 

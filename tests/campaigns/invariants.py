@@ -25,8 +25,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 if TYPE_CHECKING:
-    from .homes import Home
-    from .lines import Passed
+    from homes.virtual_home import Home
+    from homes.virtual_lines import Passed
 
 DUTIES: Final = {
     "00db1234567890a2": ("R33a", "R33b", "R33c"),

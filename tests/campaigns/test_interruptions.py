@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from campaigns.homes import Home
-from campaigns.interruptions import quick_directory
-from campaigns.points import Action, Cut, PointKind
 from campaigns.trials import Base, Trial, interruptions, make_base_of, try_interruption
 from gbcs.entity import EntityIdentifier
+from homes.points import Action, Cut, PointKind
+from homes.virtual_home import Home
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
-    from campaigns.points import Interruption
+    from homes.points import Interruption
 
 # On its line nothing is acknowledged, so that every octet lost is for the agent to make good.
 METER = EntityIdentifier.parse("00db1234567890a0")
@@ -43,21 +39,14 @@ WANTED = {
 }
 
 
-@pytest.fixture(name="directory", scope="module")
-def fixture_directory() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="keyrig-interruptions-", dir=quick_directory()))
-    yield directory
-    shutil.rmtree(directory)
-
-
 @pytest.fixture(name="base", scope="module")
-def fixture_base(directory: Path) -> Base:
+def fixture_base(quick: Path) -> Base:
     """A home with the meter's run, and its points while the key agreement key is changed.
 
     Between its request and its storing the other key is certified and stored; those points are the
     whole campaign's.
     """
-    base = make_base_of(directory, METER)
+    base = make_base_of(quick / "interruptions", METER)
     changed = numbers(base, "INSERT INTO key_changes")[KEY_AGREEMENT]
     moves = numbers(base, "UPDATE key_changes")
     assert len(moves) == len(MOVES)
@@ -80,11 +69,12 @@ def is_wanted(interruption: Interruption) -> bool:
     return True
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("action", WANTED, ids=lambda action: action.name.lower())
 def test_key_change_that_is_interrupted_anywhere_is_completed_by_the_next_run(
-    base: Base, directory: Path, action: Action
+    base: Base, quick: Path, action: Action
 ) -> None:
-    home = Home(directory / "home", directory / "disk")
+    home = Home.below(quick / "interrupted")
     tried: list[Trial] = [
         try_interruption(base, each, home)
         for each in interruptions([base], small_disk=False)

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import KeyrigError
+from homes.points import Action, Cut, Interruption, Point, PointKind, Trip
+from homes.virtual_home import NEXT_RUN_AT, RUN_AT, Home, carry_out
+from homes.virtual_lines import WireLog
 from keyrig.base.events import DeviceStarted
 from keyrig.run.bench import RunResult
 
-from .homes import EMPTY, NEXT_RUN_AT, RUN_AT, SAME_TIME, Home, carry_out, interrupted_run
+from .disks import RefusingDisk, SmallDisk
 from .invariants import DUTIES, HUB, broken_after_interruption, broken_after_recovery
-from .lines import WireLog
-from .points import Action, Cut, Interruption, Point, PointKind, Trip
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
     from keyrig.base.events import Event
 
+SAME_TIME: Final = RUN_AT + timedelta(microseconds=500)
+"""A rig whose clock did not go on: every millisecond comes again, and no instant."""
+EMPTY: Final = "an empty home"
 RUNS_TO_RECOVER: Final = 2
 FAILS: Final = "fail-storage=1"
 """The device answers CS02d by certificateStorageFailed, once."""
@@ -276,3 +282,56 @@ def _recovery(
         ).name
     except (KeyrigError, ValueError, OSError) as error:
         return f"raised {type(error).__name__}: {error}"
+
+
+def interrupted_run(
+    home: Home,
+    interruption: Interruption,
+    *,
+    only: Collection[EntityIdentifier] = (),
+    faults: Mapping[str, str] | None = None,
+) -> str:
+    """Carry out a run that is interrupted, in a process of its own.
+
+    Returns:
+        How it ended: "killed", the result's name, or "raised " and the error, which begins
+        with "unexpected" where the agent does not know it.
+    """
+    disk = SmallDisk(home.disk) if interruption.action is Action.DISK_FULL else RefusingDisk()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(reading)
+        said = "unexpected end"
+        try:
+            said = _run_interrupted(home, interruption, disk, only, faults)
+        finally:
+            os.write(writing, said.encode()[:4000])
+            os._exit(0)
+    os.close(writing)
+    with os.fdopen(reading, encoding="utf-8", errors="replace") as pipe:
+        said = pipe.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    disk.free()
+    if status == -signal.SIGKILL:
+        return "killed"
+    return said if status == 0 else f"raised unexpected signal {-status}"
+
+
+def _run_interrupted(
+    home: Home,
+    interruption: Interruption,
+    disk: RefusingDisk | SmallDisk,
+    only: Collection[EntityIdentifier],
+    faults: Mapping[str, str] | None,
+) -> str:
+    trip = Trip(home.agent, interruption, disk, with_devices=interruption.base == EMPTY)
+    try:
+        result = carry_out(
+            home, trip, number=0, start=RUN_AT, only=only, outside=disk.outside, faults=faults
+        ).name
+    except KeyrigError as error:
+        result = f"raised {type(error).__name__}: {error}"
+    except BaseException as error:  # noqa: BLE001 - told to the parent, which judges it
+        result = f"raised unexpected {type(error).__name__}: {error}"
+    return result if trip.is_reached else f"raised unexpected end before the point ({result})"

@@ -48,39 +48,45 @@ def _report_schema() -> str:
     return schema_text()
 
 
+def _evidence_schema() -> str:
+    from keyrig.documents.evidence_document import schema_text  # noqa: PLC0415 - as above
+
+    return schema_text()
+
+
 def _event_schema() -> str:
     from keyrig.documents.run_event_schema import schema_text  # noqa: PLC0415 - as above
 
     return schema_text()
 
 
-def _commands(group: click.Group, words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield each command's words and the text of its help, groups before what is in them."""
-    context = click.Context(group, info_name=" ".join(words), terminal_width=COLUMNS)
-    yield words, group.get_help(context)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        below = (*words, name)
-        if isinstance(command, click.Group):
-            yield from _commands(command, below)
-        else:
-            within = click.Context(command, info_name=" ".join(below), terminal_width=COLUMNS)
-            yield below, command.get_help(within)
+def _commands(
+    command: click.Command, name: str, parent: click.Context | None = None
+) -> Iterator[tuple[str, str]]:
+    """Yield each command's path and the text of its help, groups before what is in them."""
+    settings = {**command.context_settings, "terminal_width": COLUMNS}
+    context = click.Context(command, info_name=name, parent=parent, **settings)
+    yield context.command_path, command.get_help(context)
+    if isinstance(command, click.Group):
+        for below in command.list_commands(context):
+            found = command.get_command(context, below)
+            assert found is not None
+            yield from _commands(found, below, context)
 
 
 def _command_help() -> str:
     from keyrig.cli import cli  # noqa: PLC0415 - as above
 
     parts = ["# Commands", "What `--help` of each command says. `make docs` writes this page."]
-    for words, text in _commands(cli, ("keyrig",)):
-        parts.append(f"## {' '.join(words)}\n\n```\n{text.rstrip()}\n```")
+    for path, text in _commands(cli, "keyrig"):
+        parts.append(f"## {path}\n\n```\n{text.rstrip()}\n```")
     return "\n\n".join(parts) + "\n"
 
 
 WRITTEN: Final[dict[str, Callable[[], str]]] = {
     "docs/openapi.json": _openapi,
     "docs/report.schema.json": _report_schema,
+    "docs/evidence.schema.json": _evidence_schema,
     "docs/run-events.schema.json": _event_schema,
     "docs/commands.md": _command_help,
 }

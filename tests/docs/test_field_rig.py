@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from keyrig.base.exit_codes import ExitCode
+from keyrig.base.error_kinds import ExitCode
 from keyrig.cli import COMMANDS
 from keyrig.config.places import home_directory
 from keyrig.config.rig_file import load_rig
 from keyrig.config.settings import load_settings
+from patience import HANG_S
 
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLE = DOCS / "field-rig"
@@ -66,7 +67,7 @@ def test_systemd_knows_every_key_of_the_unit(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=HANG_S,
     )
     about_it = [line for line in done.stderr.splitlines() if UNIT.name in line]
     assert about_it == []

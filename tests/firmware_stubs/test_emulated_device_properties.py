@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from functools import cache
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -51,6 +52,7 @@ def commands() -> tuple[tuple[Bench, bytes, bytes], ...]:
     return tuple((bench, octets, bench.storage.read()) for bench, octets in made)
 
 
+@pytest.mark.sweep
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_flipped_bits_change_nothing_but_the_log(data: st.DataObject) -> None:
@@ -68,6 +70,7 @@ def test_flipped_bits_change_nothing_but_the_log(data: st.DataObject) -> None:
     assert bench.device.receive_message(octets), "the command itself is still taken"
 
 
+@pytest.mark.sweep
 @settings(deadline=None, max_examples=150)
 @given(data=st.data())
 def test_cut_or_grown_commands_change_nothing_but_the_log(data: st.DataObject) -> None:
@@ -81,6 +84,7 @@ def test_cut_or_grown_commands_change_nothing_but_the_log(data: st.DataObject) -
         assert remembered(bench.storage) == remembered(VolatileStorage(before))
 
 
+@pytest.mark.sweep
 @settings(deadline=None, max_examples=150)
 @given(noise=st.binary(max_size=300))
 def test_noise_is_survived(noise: bytes) -> None:
@@ -92,6 +96,7 @@ def test_noise_is_survived(noise: bytes) -> None:
     assert DeviceMemory(bench.storage).state == bench.state
 
 
+@pytest.mark.sweep
 @settings(deadline=None, max_examples=200)
 @given(content=st.binary(max_size=120), code=st.sampled_from((0x0008, 0x000A, 0x000B, 0x0102)))
 def test_well_protected_nonsense_is_survived(content: bytes, code: int) -> None:

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from homes.strangers_home import StrangersHome
 from programs import needed_program
-from strangers.home import StrangersHome
 from strangers.openssl_pki import OpenSSLPKI, copy_of
 
 if TYPE_CHECKING:

@@ -22,6 +22,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from patience import HANG_S
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -31,7 +33,6 @@ ORGANISATION_POLICY: Final = "1.3.6.1.4.1.32473.9.1"
 DEVICE_POLICY: Final = "1.3.6.1.4.1.32473.9.2"
 """Of the arc for documentation (RFC 5612)."""
 NEVER: Final = "99991231235959Z"
-_TIMEOUT_S = 30
 _POINT_OCTETS = 65
 _USAGES: Final = {"ds": "digitalSignature", "ka": "keyAgreement"}
 
@@ -105,7 +106,7 @@ def openssl(*arguments: str | Path, given: bytes | None = None) -> bytes:
         stdin=subprocess.DEVNULL if given is None else None,
         capture_output=True,
         check=False,
-        timeout=_TIMEOUT_S,
+        timeout=HANG_S,
         env=environment,
     )
     if done.returncode:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from homes.strangers_home import CHANGING, ESME, MET, proved, states
 from programs import needed_program
 from strangers.enrolment import enrolment_server
 from strangers.guide import program
-from strangers.home import CHANGING, ESME, MET, proved, states
 from strangers.openssl_pki import DEVICE_POLICY
 
 if TYPE_CHECKING:
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     import pytest
 
+    from homes.strangers_home import Done, StrangersHome
     from strangers.enrolment import Enrolment
-    from strangers.home import Done, StrangersHome
     from strangers.openssl_pki import OpenSSLPKI
 
 

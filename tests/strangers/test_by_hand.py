@@ -14,15 +14,15 @@ from gbcs.certification_request import CertificationRequest, build_certification
 from gbcs.entity import EntityIdentifier
 from gbcs.keys import public_octets
 from gbcs.roles import KeyUsage
+from homes.strangers_home import CHANGING, ESME, MET, proved, states
 from meterstub.key_pair import generate_key
 from strangers.devices import HOME, USES
-from strangers.home import CHANGING, ESME, MET, proved, states
 from strangers.openssl_pki import OpenSSLPKI, openssl
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from strangers.home import Asked, StrangersHome
+    from homes.strangers_home import Asked, StrangersHome
 
 DS, KA = KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT
 RENEWING = {"R33a", "R37c"}

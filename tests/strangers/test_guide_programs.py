@@ -19,6 +19,7 @@ from gbcs.extensions import subject_key_identifier_of
 from gbcs.keys import public_octets
 from gbcs.path_validation import validate_path
 from gbcs.roles import KeyUsage
+from patience import HANG_S
 from programs import needed_program
 from strangers.enrolment import Enrolment, enrolment_server
 from strangers.guide import program
@@ -50,7 +51,7 @@ class Called:
             input=given,
             capture_output=True,
             check=False,
-            timeout=60,
+            timeout=HANG_S,
             cwd=self.path.parent,
             env={**os.environ, **self.variables, **variables},
         )

@@ -21,10 +21,10 @@ from gbcs.protection import verify_mac
 from gbcs.roles import KeyUsage
 from gbcs.security_credentials import ProvideCredentialsCommand
 from gbcs.use_cases import MessageCode, decode_payload
+from homes.strangers_home import Done, keyrig
 from keyrig.keys.folder_store import FolderKeyStore
 from meterlink.events import NEED_DATA, MessageReceived
 from meterlink.gfi import GFIConnection
-from strangers.home import Done, keyrig
 from strangers.openssl_pki import openssl
 
 if TYPE_CHECKING:

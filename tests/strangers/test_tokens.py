@@ -9,15 +9,15 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from homes.strangers_home import ESME, MET, proved, states
 from softhsm import PIN, soft_tokens
-from strangers.home import ESME, MET, proved, states
 from strangers.openssl_pki import SECOND_SUPPLIER, SUPPLIER
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from homes.strangers_home import StrangersHome
     from softhsm import SoftTokens
-    from strangers.home import StrangersHome
     from strangers.openssl_pki import Organisation
 
 LABELS = {SUPPLIER: "bright", SECOND_SUPPLIER: "second"}

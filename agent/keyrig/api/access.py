@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import structlog
@@ -12,7 +11,7 @@ from fastapi import Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 from starlette.concurrency import run_in_threadpool
 
-from keyrig.api.problem_documents import Problem, ProblemFound, problem, problem_response
+from keyrig.api.problem_documents import RequestRefused, problem_response
 from keyrig.domain.api_tokens import Scope, Token, TokenFault, is_text_of, token_id_of
 
 if TYPE_CHECKING:
@@ -92,14 +91,14 @@ class Access:
             address: The client's.
 
         Raises:
-            ProblemFound: It shows none, or one that does not hold.
+            RequestRefused: It shows none, or one that does not hold.
         """
         if authorization is None:
-            raise ProblemFound(_missing(), {"WWW-Authenticate": _CHALLENGE})
+            raise _missing()
         scheme, _, text = authorization.partition(" ")
         text = text.strip()
         if scheme.lower() != "bearer" or not text:
-            raise ProblemFound(_missing(), {"WWW-Authenticate": _CHALLENGE})
+            raise _missing()
         token = (await self.tokens()).get(token_id_of(text) or "")
         fault: TokenFault | None = TokenFault.UNKNOWN
         if is_text_of(text, token):
@@ -110,7 +109,7 @@ class Access:
         assert fault is not None
         raise self._wrong(text, fault, address)
 
-    def _wrong(self, text: str, fault: TokenFault, address: str) -> ProblemFound:
+    def _wrong(self, text: str, fault: TokenFault, address: str) -> RequestRefused:
         wait_s, count = self._slow_down.failed(address)
         self._refused(fault.value)
         # Whoever goes on is logged ever more rarely, or the log would be theirs to fill.
@@ -125,9 +124,18 @@ class Access:
                 failures=count,
             )
         if wait_s:
-            return ProblemFound(_too_many(), {"Retry-After": str(max(1, round(wait_s + 0.5)))})
-        challenge = f'{_CHALLENGE}, error="invalid_token"'
-        return ProblemFound(_refusal(fault), {"WWW-Authenticate": challenge})
+            return RequestRefused(
+                "too-many-refused",
+                "the token does not hold, and neither did those before it",
+                step=_STEP,
+                headers={"Retry-After": str(max(1, round(wait_s + 0.5)))},
+            )
+        return RequestRefused(
+            "token-refused",
+            "it is unknown" if fault is TokenFault.UNKNOWN else f"it is {fault.value}",
+            step=_STEP,
+            headers={"WWW-Authenticate": f'{_CHALLENGE}, error="invalid_token"'},
+        )
 
 
 class TokenDemanded:
@@ -158,8 +166,8 @@ class TokenDemanded:
         )
         try:
             token = await self._access.token_of(authorization, client_address(scope))
-        except ProblemFound as found:
-            response = problem_response(found.problem, instance=path, headers=found.headers)
+        except RequestRefused as refused:
+            response = problem_response(refused, instance=path)
             await response(scope, receive, send)
             return
         scope.setdefault("state", {})["token"] = token
@@ -185,59 +193,28 @@ async def _allowed(request: Request, scopes: SecurityScopes, _credentials: _Cred
     lacking = [name for name in scopes.scopes if Scope(name) not in token.scopes]
     if lacking:
         challenge = f'{_CHALLENGE}, error="insufficient_scope", scope="{" ".join(scopes.scopes)}"'
-        raise ProblemFound(_lacks_scope(lacking[0]), {"WWW-Authenticate": challenge})
+        raise RequestRefused(
+            "scope-missing",
+            f"the token was made without the scope {lacking[0]}",
+            step="authorise",
+            mend=f"make one with `keyrig token create NAME --scope {lacking[0]}`",
+            headers={"WWW-Authenticate": challenge},
+        )
     return token
 
 
 _Credentials = Annotated[Any, Security(_bearer)]
-ReadToken = Annotated[Token, Security(_allowed, scopes=[Scope.READ.value])]
-RunToken = Annotated[Token, Security(_allowed, scopes=[Scope.RUN.value])]
-KeysToken = Annotated[Token, Security(_allowed, scopes=[Scope.KEYS.value])]
+READ: Final = Security(_allowed, scopes=[Scope.READ.value])
+RUN: Final = Security(_allowed, scopes=[Scope.RUN.value])
+KEYS: Final = Security(_allowed, scopes=[Scope.KEYS.value])
+ReadToken = Annotated[Token, READ]
+RunToken = Annotated[Token, RUN]
 
 
-def _missing() -> Problem:
-    return problem(
+def _missing() -> RequestRefused:
+    return RequestRefused(
         "token-missing",
-        HTTPStatus.UNAUTHORIZED,
-        "A token is needed",
-        detail="the request shows no token",
+        "there is no Authorization header of the form 'Bearer TOKEN'",
         step=_STEP,
-        cause="there is no Authorization header of the form 'Bearer TOKEN'",
-        hint="make a token with `keyrig token create`, and show it",
-    )
-
-
-def _refusal(fault: TokenFault) -> Problem:
-    return problem(
-        "token-refused",
-        HTTPStatus.UNAUTHORIZED,
-        "The token does not hold",
-        detail="the token that the request shows does not hold",
-        step=_STEP,
-        cause="it is unknown" if fault is TokenFault.UNKNOWN else f"it is {fault.value}",
-        hint="see `keyrig token list`, and make another with `keyrig token create`",
-    )
-
-
-def _too_many() -> Problem:
-    return problem(
-        "too-many-refused",
-        HTTPStatus.TOO_MANY_REQUESTS,
-        "Too many wrong tokens",
-        detail="too many wrong tokens came from this address",
-        step=_STEP,
-        cause="the token does not hold, and neither did those before it",
-        hint="wait as long as Retry-After says, and show a token that holds",
-    )
-
-
-def _lacks_scope(name: str) -> Problem:
-    return problem(
-        "scope-missing",
-        HTTPStatus.FORBIDDEN,
-        "The token does not allow it",
-        detail=f"the token lacks the scope {name}",
-        step="authorise",
-        cause=f"it was made without the scope {name}",
-        hint=f"make one with `keyrig token create NAME --scope {name}`",
+        headers={"WWW-Authenticate": _CHALLENGE},
     )

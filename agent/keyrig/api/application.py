@@ -21,7 +21,7 @@ from starlette.routing import Match
 from gbcs.errors import KeyrigError
 from gbcs.printable import printable
 from keyrig.api.access import TokenDemanded
-from keyrig.api.api_responses import json_response
+from keyrig.api.api_responses import DocumentResponse, invalid
 from keyrig.api.api_service import Service
 from keyrig.api.body_limit import BodyLimit, too_large
 from keyrig.api.certificate_routes import certificate_routes
@@ -31,18 +31,11 @@ from keyrig.api.device_routes import INVENTORY_PATH, device_routes
 from keyrig.api.json_bodies import BodyUnreadable
 from keyrig.api.openapi import OPENAPI_PATH, openapi_document
 from keyrig.api.outbox_routes import outbox_routes
-from keyrig.api.problem_documents import (
-    FieldFault,
-    Problem,
-    ProblemFound,
-    internal_problem,
-    problem,
-    problem_of,
-    problem_response,
-)
+from keyrig.api.problem_documents import FieldFault, RequestRefused, problem_response, unforeseen
 from keyrig.api.rig_routes import rig_routes
 from keyrig.api.run_routes import run_routes
 from keyrig.api.system_routes import system_routes
+from keyrig.base.error_kinds import kind_of
 from keyrig.config.settings import Settings
 from keyrig.page.page_files import ASK_FIRST, PageFiles, page_directory
 
@@ -113,14 +106,14 @@ def _lifespan(service: Service) -> Any:
 
 
 def _serve_openapi(app: FastAPI) -> None:
-    kept: dict[str, Any] = {}
+    kept: list[bytes] = []
 
     @app.get(OPENAPI_PATH, include_in_schema=False)
     async def openapi() -> Response:
         """Give the OpenAPI document."""
         if not kept:
-            kept.update(openapi_document(app))
-        return json_response(kept)
+            kept.append(json.dumps(openapi_document(app)).encode())
+        return DocumentResponse(kept[0])
 
 
 def _serve_page(app: FastAPI) -> None:
@@ -135,23 +128,22 @@ def _serve_page(app: FastAPI) -> None:
 
 
 def _answer_errors(app: FastAPI) -> None:
-    @app.exception_handler(ProblemFound)
-    async def found(request: Request, error: ProblemFound) -> Response:
-        return problem_response(error.problem, instance=request.url.path, headers=error.headers)
-
     @app.exception_handler(KeyrigError)
     async def known(request: Request, error: KeyrigError) -> Response:
-        return problem_response(problem_of(error, _step(request)), instance=request.url.path)
+        path = request.url.path
+        if not isinstance(error, RequestRefused):
+            tell = getattr(_log, kind_of(error).level)
+            tell("not carried out", path=path, code=error.code, reason=str(error))
+        return problem_response(error, instance=path, step=_step(request))
 
     @app.exception_handler(RequestValidationError)
-    async def invalid(request: Request, error: RequestValidationError) -> Response:
+    async def unfit(request: Request, error: RequestValidationError) -> Response:
         return problem_response(_request_invalid(error), instance=request.url.path)
 
     @app.exception_handler(HTTPException)
     async def refused(request: Request, error: HTTPException) -> Response:
         if isinstance(error, BodyUnreadable):
-            fault = FieldFault(where="body", reason=error.reason)
-            return problem_response(_invalid([fault]), instance=request.url.path)
+            return problem_response(invalid("body", error.reason), instance=request.url.path)
         headers = dict(error.headers or {})
         if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
             headers["Allow"] = ", ".join(_methods(app, request.scope))
@@ -160,7 +152,7 @@ def _answer_errors(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unknown(request: Request, error: Exception) -> Response:
         _log.error("unexpected error", path=request.url.path, exc_info=error)
-        return problem_response(internal_problem(_step(request)), instance=request.url.path)
+        return problem_response(unforeseen(_step(request)), instance=request.url.path)
 
 
 def _methods(app: FastAPI, scope: Scope) -> list[str]:
@@ -177,7 +169,7 @@ def _step(request: Request) -> str:
     return str(name).replace("_", "-") if name else "answer"
 
 
-def _request_invalid(error: RequestValidationError) -> Problem:
+def _request_invalid(error: RequestValidationError) -> RequestRefused:
     faults = [
         FieldFault(
             where=printable(".".join(str(part) for part in fault["loc"]), 120),
@@ -185,63 +177,27 @@ def _request_invalid(error: RequestValidationError) -> Problem:
         )
         for fault in error.errors()[:_SHOWN_FAULTS]
     ]
-    return _invalid(faults)
-
-
-def _invalid(faults: list[FieldFault]) -> Problem:
     first = f"{faults[0].where}: {faults[0].reason}" if faults else "it cannot be read"
-    return problem(
-        "request-invalid",
-        HTTPStatus.UNPROCESSABLE_ENTITY,
-        "The request cannot be used",
-        detail=first,
-        step="read-request",
-        cause=first,
-        hint="correct what errors names",
-        errors=faults,
-    )
+    return RequestRefused("request-invalid", first, step="read-request", faults=faults)
 
 
-_HTTP: Final = {
-    HTTPStatus.NOT_FOUND: (
-        "path-unknown",
-        "No such path",
-        "route",
-        "there is nothing at this path",
-        f"see {OPENAPI_PATH}",
-    ),
+_OF_HTTP: Final = {
+    HTTPStatus.NOT_FOUND: ("path-unknown", "there is nothing at this path", "route"),
     HTTPStatus.METHOD_NOT_ALLOWED: (
         "method-not-allowed",
-        "The method is not allowed here",
-        "route",
         "the path does not take this method",
-        "use a method that Allow names",
+        "route",
     ),
-    HTTPStatus.BAD_REQUEST: (
-        "request-unreadable",
-        "The request cannot be read",
-        "read-request",
-        "the body cannot be read",
-        "send a complete body of the media type that is said",
-    ),
+    HTTPStatus.BAD_REQUEST: ("request-unreadable", "the body cannot be read", "read-request"),
 }
 
 
-def _of_http(error: HTTPException) -> Problem:
+def _of_http(error: HTTPException) -> RequestRefused:
     status = HTTPStatus(error.status_code)
     if status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         return too_large()
-    code, title, step, cause, hint = _HTTP.get(
-        status,
-        (
-            f"http-{int(status)}",
-            status.phrase,
-            "route",
-            printable(str(error.detail), 200),
-            f"see {OPENAPI_PATH}",
-        ),
-    )
-    return problem(code, status, title, detail=cause, step=step, cause=cause, hint=hint)
+    code, reason, step = _OF_HTTP.get(status, ("request-unreadable", str(error.detail), "route"))
+    return RequestRefused(code, reason, step=step)
 
 
 def openapi_text() -> str:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
 
-from keyrig.api.problem_documents import Problem, problem, problem_response
+from keyrig.api.problem_documents import RequestRefused, problem_response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-_HINT: Final = "send less, or raise serve.body_maximum_octets or serve.upload_maximum_octets"
 
 
 class BodyLimit:
@@ -56,15 +54,7 @@ class BodyLimit:
         await self._app(scope, receive_within_limit, send)
 
 
-def too_large() -> Problem:
-    """Give the problem of a body that is too large."""
-    cause = "the body is larger than the server takes"
-    return problem(
-        "too-large",
-        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-        "The request is too large",
-        detail=cause,
-        step="read-request",
-        cause=cause,
-        hint=_HINT,
-    )
+def too_large() -> RequestRefused:
+    """Return the answer where a body is too large."""
+    reason = "the body is larger than the server takes"
+    return RequestRefused("too-large", reason, step="read-request")

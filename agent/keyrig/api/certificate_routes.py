@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-from cryptography.hazmat.primitives.serialization import Encoding
-from fastapi import APIRouter, Body
-from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response  # noqa: TC002 - FastAPI reads the annotations
+from fastapi import Body
 
 from gbcs.errors import CertificateRejected
 from gbcs.path_validation import validate_path
 from gbcs.roles import CellUsage
-from keyrig.api import api_examples as examples
-from keyrig.api.access import KeysToken, ReadToken  # noqa: TC001 - as above
-from keyrig.api.api_documents import CertificateAdded, CertificateGiven, CertificateList
-from keyrig.api.api_responses import answer, json_response, problems
-from keyrig.api.json_bodies import JSONRoute
+from keyrig.api.access import KEYS, READ
+from keyrig.api.api_documents import CertificateAdded, CertificateList
+from keyrig.api.api_responses import problems
+from keyrig.api.json_bodies import document_router
+from keyrig.api.request_bodies import CERTIFICATE_EXAMPLE, CertificateGiven
 from keyrig.api.rig_routes import RigName, served_rig
 from keyrig.base.errors import FileInvalid, KeyStoreError
 from keyrig.base.outside_files import pem_of
-from keyrig.documents.certificate_listing import certificate_document
-from keyrig.evidence.evidence_key import fingerprint
+from keyrig.documents.certificate_document import CertificateDocument
 from keyrig.keys.folder_store import certificate_in
 from keyrig.keys.key_store import Authority, StoredCertificate
 from keyrig.keys.store_copying import add_certificate
@@ -29,6 +25,8 @@ from keyrig.keys.store_opening import open_keystore, open_rig_keystore
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from fastapi import APIRouter
 
     from gbcs.certificates import GBCSCertificate
     from keyrig.api.api_service import Service
@@ -41,70 +39,54 @@ _MEND = "give one certificate in PEM, of an authority that the key store knows"
 
 def certificate_routes(service: Service) -> APIRouter:
     """Make the routes of certificates."""
-    router = APIRouter(
-        route_class=JSONRoute, prefix="/api/v1/rigs/{rig}/certificates", tags=["certificates"]
-    )
+    router = document_router("/api/v1/rigs/{rig}/certificates", tag="certificates")
 
     @router.get(
         "",
         operation_id="certificates",
-        response_model=CertificateList,
-        responses={200: answer(examples.CERTIFICATES), **problems(404)},
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def certificates(rig: RigName, token: ReadToken) -> Response:
+    def certificates(rig: RigName) -> CertificateList:
         """Give the public certificates of a rig's key store, as `keyrig pki show` does."""
-        del token
-        served = await run_in_threadpool(served_rig, service, rig)
-        return json_response(await run_in_threadpool(_listed, service, served))
+        return _listed(service, served_rig(service, rig))
 
     @router.post(
         "",
         operation_id="add_certificate",
-        response_model=CertificateAdded,
-        responses={200: answer(examples.CERTIFICATE_ADDED), **problems(400, 404)},
+        responses=problems(400, 404),
+        dependencies=[KEYS],
     )
-    async def add(
+    def add(
         rig: RigName,
-        given: Annotated[CertificateGiven, Body(examples=[examples.CERTIFICATE_GIVEN])],
-        token: KeysToken,
-    ) -> Response:
+        given: Annotated[CertificateGiven, Body(examples=[CERTIFICATE_EXAMPLE])],
+    ) -> CertificateAdded:
         """Add a public certificate, which an authority of the key store vouches for."""
-        del token
-        served = await run_in_threadpool(served_rig, service, rig)
-        added = await run_in_threadpool(_added, served, given.pem, service.clock())
-        return json_response({"certificate": added})
+        return _added(served_rig(service, rig), given.pem, service.clock())
 
     return router
 
 
-def _listed(service: Service, served: ServedRig) -> dict[str, Any]:
+def _listed(service: Service, served: ServedRig) -> CertificateList:
     rig = served.usable()
     if not served.places().keystore.exists():
-        return {"rig": served.name, "certificates": [], "left_out": []}
+        return CertificateList(rig=served.name, certificates=(), left_out=())
     store = open_rig_keystore(service.home, rig.pki)
-    return {
-        "rig": served.name,
-        "certificates": [_document(stored) for stored in store.stored()],
-        "left_out": list(store.problems),
-    }
+    return CertificateList(
+        rig=served.name,
+        certificates=tuple(CertificateDocument.of(stored) for stored in store.stored()),
+        left_out=tuple(map(str, store.problems)),
+    )
 
 
-def _document(stored: StoredCertificate) -> dict[str, Any]:
-    certificate = stored.certificate
-    return {
-        **certificate_document(stored),
-        "sha256": fingerprint(certificate.der),
-        "pem": certificate.decoded.public_bytes(Encoding.PEM).decode("ascii"),
-    }
-
-
-def _added(served: ServedRig, pem: str, now: datetime) -> dict[str, Any]:
+def _added(served: ServedRig, pem: str, now: datetime) -> CertificateAdded:
     store = open_keystore(served.places().keystore)
     certificate = _read(pem)
     _vouched_for(store, certificate, now)
     add_certificate(store, StoredCertificate(certificate, CellUsage.MANAGEMENT, source=_GIVEN))
     kept = open_keystore(served.places().keystore)
-    return next(_document(stored) for stored in kept.stored() if stored.certificate == certificate)
+    stored = next(each for each in kept.stored() if each.certificate == certificate)
+    return CertificateAdded(certificate=CertificateDocument.of(stored))
 
 
 def _read(pem: str) -> GBCSCertificate:

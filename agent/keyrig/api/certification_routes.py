@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
-from fastapi import APIRouter, Body
-from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response  # noqa: TC002 - FastAPI reads the annotations
+from fastapi import Body
 
 from gbcs.errors import CertificateRejected
-from keyrig.api import api_examples as examples
-from keyrig.api.access import KeysToken, ReadToken  # noqa: TC001 - as above
-from keyrig.api.api_documents import (
-    CertificatesTaken,
-    IssuedCertificatesGiven,
-    WaitingRequestList,
-)
-from keyrig.api.api_responses import answer, json_response, problems
-from keyrig.api.json_bodies import JSONRoute
+from keyrig.api.access import KEYS, READ
+from keyrig.api.api_documents import CertificatesTaken, WaitingRequestList
+from keyrig.api.api_responses import problems
+from keyrig.api.json_bodies import document_router
+from keyrig.api.request_bodies import CERTIFICATE_EXAMPLE, IssuedCertificatesGiven
 from keyrig.api.rig_routes import RigName, served_rig
 from keyrig.base.errors import FileInvalid
-from keyrig.evidence.evidence_key import fingerprint
+from keyrig.documents.certification_document import TakenCertificate, WaitingRequestDocument
 from keyrig.keys.given_certificates import certificates_in
 from keyrig.keys.issued_certificates import IssuedCertificates
 from keyrig.keys.store_opening import open_rig_keystore
@@ -31,6 +23,8 @@ from keyrig.run.waiting_requests import waiting_requests
 
 if TYPE_CHECKING:
     from datetime import datetime
+
+    from fastapi import APIRouter
 
     from keyrig.api.api_service import Service
     from keyrig.api.served_rigs import ServedRig
@@ -44,77 +38,67 @@ _GIVEN: Final = "the certificates given"
 
 def certification_routes(service: Service) -> APIRouter:
     """Make the routes of certification requests."""
-    router = APIRouter(
-        route_class=JSONRoute,
-        prefix="/api/v1/rigs/{rig}/certification-requests",
-        tags=["certificates"],
+    router = document_router(
+        "/api/v1/rigs/{rig}/certification-requests",
+        tag="certificates",
     )
 
     @router.get(
         "",
         operation_id="certification_requests",
-        response_model=WaitingRequestList,
-        responses={200: answer(examples.WAITING_REQUESTS), **problems(404)},
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def certification_requests(rig: RigName, token: ReadToken) -> Response:
+    def certification_requests(rig: RigName) -> WaitingRequestList:
         """Give the requests of a rig's devices that wait for an authority, as PEM.
 
         They are those of `keyrig pki requests`. A request is public; it holds no private key.
         """
-        del token
-        served = await run_in_threadpool(served_rig, service, rig)
-        return json_response(await run_in_threadpool(_listed, service, served))
+        return _listed(service, served_rig(service, rig))
 
     @router.post(
         "/certificates",
         operation_id="take_certificates",
-        response_model=CertificatesTaken,
-        responses={200: answer(examples.CERTIFICATES_TAKEN), **problems(400, 404, 409)},
+        responses=problems(400, 404, 409),
+        dependencies=[KEYS],
     )
-    async def take_certificates(
+    def take_certificates(
         rig: RigName,
-        given: Annotated[IssuedCertificatesGiven, Body(examples=[examples.CERTIFICATES_GIVEN])],
-        token: KeysToken,
-    ) -> Response:
+        given: Annotated[IssuedCertificatesGiven, Body(examples=[CERTIFICATE_EXAMPLE])],
+    ) -> CertificatesTaken:
         """Take in what an authority gave for requests that wait, as `keyrig pki certified` does.
 
         Each certificate is checked by itself, against its request, its profile and its path to
         the root; the answer is 200 with what became of each, and a wrong one changes nothing.
         """
-        del token
-        served = await run_in_threadpool(served_rig, service, rig)
-        return json_response(await run_in_threadpool(_taken, service, served, given.pem))
+        return _taken(service, served_rig(service, rig), given.pem)
 
     return router
 
 
-def _listed(service: Service, served: ServedRig) -> dict[str, Any]:
+def _listed(service: Service, served: ServedRig) -> WaitingRequestList:
     requests = _waiting(service.ledgers.reading, served.usable(), service.clock())
-    return {"rig": served.name, "requests": [_document(each) for each in requests]}
+    return WaitingRequestList(
+        rig=served.name, requests=tuple(WaitingRequestDocument.of(each) for each in requests)
+    )
 
 
 def _waiting(ledger: Ledger, rig: Rig, now: datetime) -> tuple[WaitingRequest, ...]:
     return waiting_requests(ledger, now, [device.entity_id for device in rig.device])
 
 
-def _document(request: WaitingRequest) -> dict[str, Any]:
-    der = request.order.request
-    pem = x509.load_der_x509_csr(der).public_bytes(Encoding.PEM)
-    return {**request.document(), "sha256": fingerprint(der), "pem": pem.decode("ascii")}
-
-
-def _taken(service: Service, served: ServedRig, pem: str) -> dict[str, Any]:
+def _taken(service: Service, served: ServedRig, pem: str) -> CertificatesTaken:
     rig, ledger, now = served.usable(), service.ledgers.writing, service.clock()
     given = _read(pem)
     issued = IssuedCertificates(open_rig_keystore(service.home, rig.pki))
     strange = [_of_no_device(rig, each) for each in given]
     of_the_rig = [each for each, why in zip(given, strange, strict=True) if why is None]
     taken = iter(take_in(ledger, of_the_rig, issued, now))
-    return {
-        "rig": served.name,
-        "certificates": [(why or next(taken)).document() for why in strange],
-        "waiting": len(_waiting(ledger, rig, now)),
-    }
+    return CertificatesTaken(
+        rig=served.name,
+        certificates=tuple(TakenCertificate.model_validate(why or next(taken)) for why in strange),
+        waiting=len(_waiting(ledger, rig, now)),
+    )
 
 
 def _read(pem: str) -> list[GivenCertificate]:

@@ -7,39 +7,45 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final
 
-from fastapi import APIRouter, Body, Header, Path, Query
+from fastapi import Body, Header, Path, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response  # noqa: TC002 - FastAPI reads the annotations
 
 from duis.errors import DocumentInvalid
 from gbcs.errors import SecurityError
-from gbcs.printable import printable
-from keyrig.api import delivery_documents as documents
-from keyrig.api.access import ReadToken, RunToken  # noqa: TC001 - as above
-from keyrig.api.api_documents import ENTITY_PATTERN, OPERATION_PATTERN, entity_of
-from keyrig.api.api_responses import (
-    answer,
-    conflict,
-    delivery_unknown,
-    device_unknown,
-    invalid,
-    json_response,
-    problems,
-)
-from keyrig.api.delivery_documents import (
+from keyrig.api.access import READ, RUN, ReadToken, RunToken
+from keyrig.api.api_documents import (
+    RUN_EXAMPLE,
     DeliveryAccepted,
     DeliveryDocument,
     DeliveryList,
-    DeliveryRequest,
+    DeliverySummary,
     DeliveryWithdrawn,
-    ResumeRequest,
 )
-from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream
-from keyrig.api.json_bodies import JSONRoute
+from keyrig.api.api_responses import (
+    delivery_unknown,
+    device_unknown,
+    invalid,
+    problems,
+)
+from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream, stream_example
+from keyrig.api.json_bodies import document_router
 from keyrig.api.operations import INTERRUPTED
+from keyrig.api.problem_documents import RequestRefused
+from keyrig.api.request_bodies import (
+    DELIVERY_EXAMPLE,
+    ENTITY_EXAMPLE,
+    ENTITY_PATTERN,
+    OPERATION_PATTERN,
+    DeliveryRequest,
+    ResumeRequest,
+    entity_of,
+)
 from keyrig.api.request_instants import utc_of
 from keyrig.api.rig_routes import served_rig
+from keyrig.base.error_kinds import mend_of
 from keyrig.base.errors import LedgerRefused, SettingsError
+from keyrig.base.events import DeliveryStarted, OperationAccepted
 from keyrig.config.places import lock_of
 from keyrig.delivery.batch_reading import COMMANDS_MAXIMUM, GivenCommand, commands_in
 from keyrig.delivery.field_mode import (
@@ -50,13 +56,19 @@ from keyrig.delivery.field_mode import (
     withdraw,
 )
 from keyrig.delivery.returned_answers import answer_document, returning_for
-from keyrig.documents.delivery_listing import described_command, states_of
+from keyrig.documents.delivery_document import (
+    BATCH_EXAMPLE,
+    described_batch,
+    described_command,
+)
 from keyrig.domain.states import BatchRule
 from keyrig.run.rig_locks import is_held
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
+
+    from fastapi import APIRouter
 
     from gbcs.entity import EntityIdentifier
     from keyrig.api.api_service import Service
@@ -74,13 +86,33 @@ Delivery = Annotated[
     Path(
         pattern=OPERATION_PATTERN,
         description="The delivery's id.",
-        examples=[documents.ACCEPTED_EXAMPLE["delivery_id"]],
+        examples=[BATCH_EXAMPLE],
     ),
 ]
-_ACCEPTED: Final = answer(
-    documents.ACCEPTED_EXAMPLE,
-    description="It has begun; Location says where its state is.",
-    more={"headers": {"Location": {"schema": {"type": "string"}, "required": True}}},
+_ACCEPTED: Final[dict[int | str, dict[str, Any]]] = {
+    202: {
+        "description": "It has begun; Location says where its state is.",
+        "headers": {"Location": {"schema": {"type": "string"}, "required": True}},
+    },
+    **problems(404, 409),
+}
+_EVENTS_EXAMPLE: Final = stream_example(
+    OperationAccepted(
+        operation=RUN_EXAMPLE,
+        rig="emulated-home",
+        requested_by="handheld-7",
+        delivery=BATCH_EXAMPLE,
+        device=ENTITY_EXAMPLE,
+    ),
+    DeliveryStarted(
+        batch=BATCH_EXAMPLE,
+        rig="emulated-home",
+        device=ENTITY_EXAMPLE,
+        link="/dev/ttyUSB0",
+        rule="stop",
+        commands=1,
+        to_send=1,
+    ),
 )
 
 
@@ -135,7 +167,7 @@ class DeliveryOrder:
 
 def delivery_routes(service: Service) -> APIRouter:
     """Make the routes of deliveries."""
-    router = APIRouter(route_class=JSONRoute, prefix=DELIVERIES_PATH, tags=["deliveries"])
+    router = document_router(DELIVERIES_PATH, tag="deliveries")
     _add_beginning(router, service)
     _add_looking(router, service)
     _add_ending(router, service)
@@ -146,48 +178,49 @@ def _add_beginning(router: APIRouter, service: Service) -> None:
     @router.post(
         "",
         operation_id="deliver",
-        status_code=202,
-        response_model=DeliveryAccepted,
-        responses={202: _ACCEPTED, **problems(404, 409)},
+        status_code=HTTPStatus.ACCEPTED,
+        responses=_ACCEPTED,
     )
-    async def deliver(
-        asked: Annotated[DeliveryRequest, Body(examples=[documents.REQUEST_EXAMPLE])],
+    def deliver(
+        asked: Annotated[DeliveryRequest, Body(examples=[DELIVERY_EXAMPLE])],
         token: RunToken,
-    ) -> Response:
+        response: Response,
+    ) -> DeliveryAccepted:
         """Check commands that the DCC signed, and begin to deliver them, as `keyrig deliver` does.
 
         Everything is checked before anything is sent; 422 says what is wrong. The same commands
         given again are the same delivery, which goes on where it stood.
         """
-        accepted = await run_in_threadpool(_deliver, service, asked, token.name)
-        return json_response(accepted, HTTPStatus.ACCEPTED, {"Location": accepted["href"]})
+        accepted = _deliver(service, asked, token.name)
+        response.headers["Location"] = accepted.href
+        return accepted
 
     @router.post(
         "/{delivery_id}/resume",
         operation_id="resume_delivery",
-        status_code=202,
-        response_model=DeliveryAccepted,
-        responses={202: _ACCEPTED, **problems(404, 409)},
+        status_code=HTTPStatus.ACCEPTED,
+        responses=_ACCEPTED,
     )
-    async def resume(
+    def resume(
         delivery_id: Delivery,
         asked: Annotated[ResumeRequest, Body(examples=[{"go_on": True}])],
         token: RunToken,
-    ) -> Response:
+        response: Response,
+    ) -> DeliveryAccepted:
         """Go on with a delivery where it stood."""
-        accepted = await run_in_threadpool(_resume, service, delivery_id, asked, token.name)
-        return json_response(accepted, HTTPStatus.ACCEPTED, {"Location": accepted["href"]})
+        accepted = _resume(service, delivery_id, asked, token.name)
+        response.headers["Location"] = accepted.href
+        return accepted
 
 
 def _add_looking(router: APIRouter, service: Service) -> None:
     @router.get(
         "",
         operation_id="deliveries",
-        response_model=DeliveryList,
-        responses={200: answer(documents.LIST_EXAMPLE), **problems(404)},
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def deliveries(
-        token: ReadToken,
+    def deliveries(
         limit: Annotated[int, Query(ge=1, le=200, description="How many.")] = 50,
         before: Annotated[
             str | None,
@@ -196,21 +229,19 @@ def _add_looking(router: APIRouter, service: Service) -> None:
         device: Annotated[
             str | None, Query(pattern=ENTITY_PATTERN, description="Only those for this device.")
         ] = None,
-    ) -> Response:
+    ) -> DeliveryList:
         """Give deliveries, newest first, whoever began them."""
-        del token
-        return json_response(await run_in_threadpool(_list, service, limit, before, device))
+        return _list(service, limit, before, device)
 
     @router.get(
         "/{delivery_id}",
         operation_id="delivery",
-        response_model=DeliveryDocument,
-        responses={200: answer(documents.DOCUMENT_EXAMPLE), **problems(404)},
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def delivery(delivery_id: Delivery, token: ReadToken) -> Response:
+    def delivery(delivery_id: Delivery) -> DeliveryDocument:
         """Give how a delivery stands, with its commands and the device's answers."""
-        del token
-        return json_response(await run_in_threadpool(_document, service, delivery_id))
+        return _document(service, delivery_id)
 
     @router.get(
         "/{delivery_id}/events",
@@ -222,7 +253,7 @@ def _add_looking(router: APIRouter, service: Service) -> None:
                 "content": {
                     "text/event-stream": {
                         "schema": STREAM_FORM,
-                        "example": documents.EVENTS_EXAMPLE,
+                        "example": _EVENTS_EXAMPLE,
                     }
                 },
             },
@@ -254,34 +285,26 @@ def _add_ending(router: APIRouter, service: Service) -> None:
     @router.post(
         "/{delivery_id}/stop",
         operation_id="stop_delivery",
-        status_code=202,
-        response_model=DeliveryAccepted,
-        responses={
-            202: answer(
-                documents.ACCEPTED_EXAMPLE, description="It stops before its next command."
-            ),
-            **problems(404, 409),
-        },
+        status_code=HTTPStatus.ACCEPTED,
+        response_description="It stops before its next command.",
+        responses=problems(404, 409),
     )
-    async def stop(delivery_id: Delivery, token: RunToken) -> Response:
+    def stop(delivery_id: Delivery, token: RunToken) -> DeliveryAccepted:
         """Ask a delivery to stop before its next command."""
-        who = f"token {token.name}"
-        stopped = await run_in_threadpool(_stop, service, delivery_id, who)
-        return json_response(stopped, HTTPStatus.ACCEPTED)
+        return _stop(service, delivery_id, f"token {token.name}")
 
     @router.post(
         "/{delivery_id}/withdraw",
         operation_id="withdraw_delivery",
-        response_model=DeliveryWithdrawn,
-        responses={200: answer(documents.WITHDRAWN_EXAMPLE), **problems(404, 409)},
+        responses=problems(404, 409),
+        dependencies=[RUN],
     )
-    async def withdraw_delivery(delivery_id: Delivery, token: RunToken) -> Response:
+    def withdraw_delivery(delivery_id: Delivery) -> DeliveryWithdrawn:
         """Give up what may still be sent of a delivery, as `keyrig deliver --withdraw` does."""
-        del token
-        return json_response(await run_in_threadpool(_withdraw, service, delivery_id))
+        return _withdraw(service, delivery_id)
 
 
-def _deliver(service: Service, asked: DeliveryRequest, name: str) -> dict[str, Any]:
+def _deliver(service: Service, asked: DeliveryRequest, name: str) -> DeliveryAccepted:
     rig = served_rig(service, asked.rig).usable()
     device = entity_of(asked.device)
     if all(each.entity_id != device for each in rig.device):
@@ -300,7 +323,9 @@ def _deliver(service: Service, asked: DeliveryRequest, name: str) -> dict[str, A
         _see_who_returns(rig, device, handover.check(now), return_as)
         batch = take_in(service.ledgers.writing, handover, uuid.uuid4().hex, now, rule=rule)
     except (SettingsError, SecurityError) as error:
-        raise invalid("check-commands", "body.commands", printable(str(error))) from error
+        raise invalid(
+            "body.commands", error.finding, step="check-commands", mend=mend_of(error)
+        ) from error
     options = DeliveryOptions(rule=rule, return_as=return_as, accept_clock=asked.accept_clock)
     return _begin(service, DeliveryOrder(rig=rig, batch=batch, options=options), name)
 
@@ -309,20 +334,24 @@ def _read(asked: DeliveryRequest) -> list[GivenCommand]:
     """Read the commands of a request.
 
     Raises:
-        ProblemFound: One is not of the form that is said.
+        RequestRefused: One is not of the form that is said.
     """
     found: list[GivenCommand] = []
     for number, given in enumerate(asked.commands, 1):
         where = f"body.commands.{number - 1}.content"
         is_xml = given.content.lstrip("\ufeff \t\r\n").startswith("<")
         if is_xml != (given.form == "duis"):
-            raise invalid("read-commands", where, f"it is not of the form {given.form}")
+            raise invalid(where, f"it is not of the form {given.form}", step="read-commands")
         try:
             found += commands_in(given.content.encode("utf-8", "replace"), f"command {number}")
         except (SettingsError, DocumentInvalid) as error:
-            raise invalid("read-commands", where, printable(str(error))) from error
+            raise invalid(
+                where, error.finding, step="read-commands", mend=mend_of(error)
+            ) from error
         if len(found) > COMMANDS_MAXIMUM:
-            raise invalid("read-commands", where, f"more than {COMMANDS_MAXIMUM} commands in all")
+            raise invalid(
+                where, f"more than {COMMANDS_MAXIMUM} commands in all", step="read-commands"
+            )
     return found
 
 
@@ -343,7 +372,9 @@ def _see_who_returns(
         returning.party_for(command.request_id, command.originator)
 
 
-def _resume(service: Service, delivery_id: str, asked: ResumeRequest, name: str) -> dict[str, Any]:
+def _resume(
+    service: Service, delivery_id: str, asked: ResumeRequest, name: str
+) -> DeliveryAccepted:
     batch = _batch(service, delivery_id)
     rig = served_rig(service, batch.rig_name).usable()
     options = DeliveryOptions(
@@ -354,29 +385,29 @@ def _resume(service: Service, delivery_id: str, asked: ResumeRequest, name: str)
     return _begin(service, DeliveryOrder(rig=rig, batch=batch, options=options), name)
 
 
-def _begin(service: Service, order: DeliveryOrder, name: str) -> dict[str, Any]:
+def _begin(service: Service, order: DeliveryOrder, name: str) -> DeliveryAccepted:
     operation = service.operations.start(order, name)
-    return _accepted(order.batch, operation.id, "running")
+    return _accepted(order.batch, operation.id)
 
 
-def _accepted(batch: LocalBatch, operation_id: str, state: str) -> dict[str, Any]:
+def _accepted(batch: LocalBatch, operation_id: str) -> DeliveryAccepted:
     href = f"{DELIVERIES_PATH}/{batch.id}"
-    return {
-        "delivery_id": batch.id,
-        "operation_id": operation_id,
-        "rig": batch.rig_name,
-        "device": str(batch.device),
-        "state": state,
-        "href": href,
-        "events": f"{href}/events",
-    }
+    return DeliveryAccepted(
+        delivery_id=batch.id,
+        operation_id=operation_id,
+        rig=batch.rig_name,
+        device=str(batch.device),
+        state="running",
+        href=href,
+        events=f"{href}/events",
+    )
 
 
 def _batch(service: Service, delivery_id: str) -> LocalBatch:
     """Give the batch of a delivery.
 
     Raises:
-        ProblemFound: There is none of that id.
+        RequestRefused: There is none of that id.
     """
     try:
         return service.ledgers.reading.local_commands.batch(delivery_id)
@@ -390,7 +421,7 @@ def _last_operation(service: Service, batch: LocalBatch) -> Operation | None:
     return ledger.operations.operation(ids[-1]) if ids else None
 
 
-def _list(service: Service, limit: int, before: str | None, device: str | None) -> dict[str, Any]:
+def _list(service: Service, limit: int, before: str | None, device: str | None) -> DeliveryList:
     ledger = service.ledgers.reading
     of_device = None if device is None else entity_of(device)
     with ledger.reading():
@@ -399,7 +430,7 @@ def _list(service: Service, limit: int, before: str | None, device: str | None) 
         except LedgerRefused:
             raise delivery_unknown(str(before)) from None
         shown = found[:limit]
-        summaries = [
+        summaries = tuple(
             _summary(
                 service,
                 batch,
@@ -407,31 +438,30 @@ def _list(service: Service, limit: int, before: str | None, device: str | None) 
                 _last_operation(service, batch),
             )
             for batch in shown
-        ]
-    return {
-        "deliveries": summaries,
-        "next": shown[-1].id if len(found) > limit else None,
-    }
+        )
+    return DeliveryList(deliveries=summaries, next=shown[-1].id if len(found) > limit else None)
 
 
-def _document(service: Service, delivery_id: str) -> dict[str, Any]:
+def _document(service: Service, delivery_id: str) -> DeliveryDocument:
     ledger = service.ledgers.reading
     with ledger.reading():
         batch = _batch(service, delivery_id)
         commands = ledger.local_commands.commands(batch.id)
         operation = _last_operation(service, batch)
-    return {
-        **_summary(service, batch, commands, operation),
-        "problem": operation.problem if operation else None,
-        "stoppable": operation is not None and service.operations.is_running(operation.id),
-        "commands": [
-            {
-                **described_command(command).to_json(),
-                "answer": answer_document(command).decode() if command.answer else None,
-            }
-            for command in commands
-        ],
-    }
+    return DeliveryDocument.model_validate(
+        {
+            **dict(_summary(service, batch, commands, operation)),
+            "problem": operation.problem if operation else None,
+            "stoppable": operation is not None and service.operations.is_running(operation.id),
+            "commands": [
+                {
+                    **described_command(command).to_json(),
+                    "answer": answer_document(command).decode() if command.answer else None,
+                }
+                for command in commands
+            ],
+        }
+    )
 
 
 def _summary(
@@ -439,20 +469,15 @@ def _summary(
     batch: LocalBatch,
     commands: tuple[LocalCommand, ...],
     operation: Operation | None,
-) -> dict[str, Any]:
-    return {
-        "delivery_id": batch.id,
-        "operation_id": operation.id if operation else None,
-        "rig": batch.rig_name,
-        "device": str(batch.device),
-        "state": _state(service, batch, commands, operation),
-        "rule": batch.rule.value,
-        "taken_in_at": batch.taken_in_at.isoformat(),
-        "finished_at": batch.finished_at.isoformat() if batch.finished_at else None,
-        "detail": batch.detail,
-        "left": sum(each.is_open for each in commands),
-        "states": states_of(commands),
-    }
+) -> DeliverySummary:
+    return DeliverySummary.model_validate(
+        {
+            **described_batch(batch, commands).to_json(),
+            "delivery_id": batch.id,
+            "operation_id": operation.id if operation else None,
+            "state": _state(service, batch, commands, operation),
+        }
+    )
 
 
 def _state(
@@ -478,31 +503,29 @@ def _state(
 def _watchable(service: Service, delivery_id: str) -> Operation:
     operation = _last_operation(service, _batch(service, delivery_id))
     if operation is None:
-        raise conflict(
+        raise RequestRefused(
             "events-not-kept",
-            "Its events are not kept",
-            "watch-delivery",
             f"delivery {delivery_id} was begun by the command line, which shows its events itself",
-            f"see {DELIVERIES_PATH}/{delivery_id} for how it stands",
+            step="watch-delivery",
+            mend=f"see {DELIVERIES_PATH}/{delivery_id} for how it stands",
         )
     return operation
 
 
-def _stop(service: Service, delivery_id: str, who: str) -> dict[str, Any]:
+def _stop(service: Service, delivery_id: str, who: str) -> DeliveryAccepted:
     batch = _batch(service, delivery_id)
     operation = _last_operation(service, batch)
     if operation is None or not service.operations.stop(operation.id, who):
-        raise conflict(
+        raise RequestRefused(
             "not-running",
-            "Nothing to stop",
-            "stop-delivery",
             f"delivery {delivery_id} is not under way in this server",
-            "there is nothing to do",
+            step="stop-delivery",
+            mend="there is nothing to do",
         )
-    return _accepted(batch, operation.id, "running")
+    return _accepted(batch, operation.id)
 
 
-def _withdraw(service: Service, delivery_id: str) -> dict[str, Any]:
+def _withdraw(service: Service, delivery_id: str) -> DeliveryWithdrawn:
     batch = _batch(service, delivery_id)
     withdrawn = withdraw(service.home, service.ledgers.writing, batch, service.clock())
-    return {"delivery_id": batch.id, "withdrawn": withdrawn}
+    return DeliveryWithdrawn(delivery_id=batch.id, withdrawn=withdrawn)

@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 from datetime import datetime
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Query, Request
+from fastapi import Body, Query, Request
 from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response  # noqa: TC002 - FastAPI reads the annotations
 
-from keyrig.api import api_examples as examples
-from keyrig.api.access import ReadToken, RunToken  # noqa: TC001 - as above
-from keyrig.api.api_documents import (
-    DeviceFactsDocument,
-    DueDocument,
-    FactRecorded,
+from keyrig.api.access import READ, RUN, RunToken
+from keyrig.api.api_documents import FactRecorded, StatusRecorded
+from keyrig.api.api_responses import invalid, problems
+from keyrig.api.json_bodies import document_router
+from keyrig.api.problem_documents import RequestRefused
+from keyrig.api.request_bodies import (
+    FACT_EXAMPLE,
+    INVENTORY_EXAMPLE,
+    STATUS_EXAMPLE,
     FactSaid,
-    InventoryTaken,
-    StatusRecorded,
     StatusSaid,
     entity_of,
 )
-from keyrig.api.api_responses import answer, conflict, invalid, json_response, problems
-from keyrig.api.json_bodies import JSONRoute
-from keyrig.api.problem_documents import ProblemFound, problem
 from keyrig.api.request_instants import utc_of
 from keyrig.api.rig_routes import DevicePath  # noqa: TC001 - as above
-from keyrig.documents.due_listing import due_document
-from keyrig.documents.fact_listing import device_document, record_fact
+from keyrig.base.clock import instant_text
+from keyrig.documents.fact_document import DeviceFactsDocument, InventoryDocument
+from keyrig.documents.plan_document import DueDocument
 from keyrig.domain.known_facts import FactName, KnownFact, read_value
 from keyrig.run.inventory_facts import read_inventory, take_in
-from keyrig.run.outside_facts import learn_status
+from keyrig.run.outside_facts import learn_status, record_fact
 
 if TYPE_CHECKING:
+    from fastapi import APIRouter
+
     from keyrig.api.api_service import Service
     from keyrig.domain.api_tokens import Token
 
@@ -44,7 +43,7 @@ _XML_BODY: Final[dict[str, Any]] = {
         "required": True,
         "description": "A DUIS Response to Read Inventory (8.2).",
         "content": {
-            media_type: {"schema": {"type": "string"}, "example": examples.INVENTORY}
+            media_type: {"schema": {"type": "string"}, "example": INVENTORY_EXAMPLE}
             for media_type in sorted(XML_TYPES)
         },
     }
@@ -53,101 +52,86 @@ _XML_BODY: Final[dict[str, Any]] = {
 
 def device_routes(service: Service) -> APIRouter:
     """Make the routes of what is known of devices."""
-    router = APIRouter(route_class=JSONRoute, prefix="/api/v1", tags=["devices"])
+    router = document_router("/api/v1", tag="devices")
 
     @router.get(
         "/duties",
         operation_id="duties",
-        response_model=DueDocument,
-        responses={200: answer(examples.DUE), **problems()},
+        responses=problems(),
+        dependencies=[READ],
     )
-    async def duties(
-        token: ReadToken,
+    def duties(
         limit: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 20,
-    ) -> Response:
+    ) -> DueDocument:
         """Give the duties that are due next over every rig, as `keyrig plan --next` does."""
-        del token
         ledger, now = service.ledgers.writing, service.clock()
-        return json_response(await run_in_threadpool(due_document, ledger, now, limit))
+        return DueDocument.of(ledger, now, limit)
 
     @router.get(
         "/devices/{entity_id}/facts",
         operation_id="facts",
-        response_model=DeviceFactsDocument,
-        responses={200: answer(examples.DEVICE_FACTS), **problems()},
+        responses=problems(),
+        dependencies=[READ],
     )
-    async def facts(
+    def facts(
         entity_id: DevicePath,
-        token: ReadToken,
         history: Annotated[  # noqa: FBT002 - a query parameter
             bool, Query(description="All that was ever said, in the order of recording.")
         ] = False,
-    ) -> Response:
+    ) -> DeviceFactsDocument:
         """Give what holds of a device, who said it and when, as `keyrig facts list` does."""
-        del token
-        return json_response(
-            await run_in_threadpool(
-                device_document,
-                service.ledgers.reading,
-                entity_of(entity_id),
-                service.clock(),
-                history=history,
-            )
+        return DeviceFactsDocument.of(
+            service.ledgers.reading, entity_of(entity_id), service.clock(), history=history
         )
 
     @router.post(
         "/devices/{entity_id}/facts",
         operation_id="say_fact",
-        response_model=FactRecorded,
-        responses={200: answer(examples.FACT_RECORDED), **problems(400, 409)},
+        responses=problems(400, 409),
     )
-    async def say_fact(
+    def say_fact(
         entity_id: DevicePath,
-        said: Annotated[FactSaid, Body(examples=[examples.FACT_SAID])],
+        said: Annotated[FactSaid, Body(examples=[FACT_EXAMPLE])],
         token: RunToken,
-    ) -> Response:
+    ) -> FactRecorded:
         """Say one thing of a device, as `keyrig facts set` does; nothing is overwritten."""
-        return json_response(await run_in_threadpool(_record, service, entity_id, said, token))
+        return _record(service, entity_id, said, token)
 
     @router.post(
         "/devices/{entity_id}/status",
         operation_id="say_status",
-        response_model=StatusRecorded,
-        responses={200: answer(examples.STATUS_RECORDED), **problems(400, 409)},
+        responses=problems(400, 409),
     )
-    async def say_status(
+    def say_status(
         entity_id: DevicePath,
-        said: Annotated[StatusSaid, Body(examples=[examples.STATUS_SAID])],
+        said: Annotated[StatusSaid, Body(examples=[STATUS_EXAMPLE])],
         token: RunToken,
-    ) -> Response:
+    ) -> StatusRecorded:
         """Record an SMI Status that was set elsewhere, as `keyrig facts status` does."""
-        return json_response(
-            await run_in_threadpool(_record_status, service, entity_id, said, token)
-        )
+        return _record_status(service, entity_id, said, token)
 
     @router.post(
         "/inventory",
         operation_id="inventory",
-        response_model=InventoryTaken,
-        responses={200: answer(examples.INVENTORY_TAKEN), **problems(409, 415)},
+        responses=problems(409, 415),
+        dependencies=[RUN],
         openapi_extra=_XML_BODY,
     )
-    async def inventory(request: Request, token: RunToken) -> Response:
+    async def inventory(request: Request) -> InventoryDocument:
         """Take types, dates of Commissioning and SMI Status from a Read Inventory answer.
 
         As `keyrig facts import` does: all of the document is recorded, or nothing.
         """
-        del token
         media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if media_type not in XML_TYPES:
             raise _media_type_unknown()
         octets = await request.body()
-        return json_response(await run_in_threadpool(_take_in, service, octets))
+        return await run_in_threadpool(_take_in, service, octets)
 
     return router
 
 
-def _record(service: Service, text: str, said: FactSaid, token: Token) -> dict[str, Any]:
+def _record(service: Service, text: str, said: FactSaid, token: Token) -> FactRecorded:
     entity, fact, now = entity_of(text), said.root, service.clock()
     name = FactName(fact.name)
     value = fact.model_dump(mode="json")["value"]
@@ -156,26 +140,20 @@ def _record(service: Service, text: str, said: FactSaid, token: Token) -> dict[s
     try:
         read = None if value is None else read_value(name, value)
     except ValueError as error:
-        raise invalid("read-request", "body.value", str(error)) from None
+        raise invalid("body.value", str(error)) from None
     source = fact.source or f"token {token.name}"
     told = KnownFact(
         name=name, value=read, at=utc_of(fact.at, "body.at"), source=source, recorded_at=now
     )
     line = record_fact(service.ledgers.writing, entity, told, now)
-    document = device_document(service.ledgers.writing, entity, now, history=False)
-    return {"told": line, "device": document}
+    device = DeviceFactsDocument.of(service.ledgers.writing, entity, now, history=False)
+    return FactRecorded(told=line, device=device)
 
 
-def _record_status(service: Service, text: str, said: StatusSaid, token: Token) -> dict[str, Any]:
+def _record_status(service: Service, text: str, said: StatusSaid, token: Token) -> StatusRecorded:
     entity, now, at = entity_of(text), service.clock(), utc_of(said.at, "body.at")
     if at is not None and at > now:
-        raise conflict(
-            "status-ahead",
-            "A status that is yet to come",
-            "record",
-            f"{at.isoformat()} lies ahead",
-            "a status that is yet to come cannot be held; record it when it is",
-        )
+        raise RequestRefused("status-ahead", f"{instant_text(at)} lies ahead", step="record")
     is_news = learn_status(
         service.ledgers.writing,
         entity,
@@ -184,24 +162,19 @@ def _record_status(service: Service, text: str, said: StatusSaid, token: Token) 
         source=said.source or f"token {token.name}",
         now=now,
     )
-    return {"entity_id": str(entity), "status": said.status.value, "is_news": is_news}
+    return StatusRecorded(entity_id=str(entity), status=said.status, is_news=is_news)
 
 
-def _take_in(service: Service, octets: bytes) -> dict[str, Any]:
+def _take_in(service: Service, octets: bytes) -> InventoryDocument:
     read = read_inventory(octets, "the uploaded document")
-    return take_in(service.ledgers.writing, read, service.clock())
+    taken = take_in(service.ledgers.writing, read, service.clock())
+    return InventoryDocument.model_validate(taken)
 
 
-def _media_type_unknown() -> ProblemFound:
-    cause = "the body is of another media type"
-    return ProblemFound(
-        problem(
-            "media-type-unknown",
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
-            "The media type is not taken here",
-            detail=cause,
-            step="read-request",
-            cause=cause,
-            hint=f"send {' or '.join(sorted(XML_TYPES))}",
-        )
+def _media_type_unknown() -> RequestRefused:
+    return RequestRefused(
+        "media-type-unknown",
+        "the body is of another media type",
+        step="read-request",
+        mend=f"send {' or '.join(sorted(XML_TYPES))}",
     )

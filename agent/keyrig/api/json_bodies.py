@@ -5,10 +5,11 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from fastapi import Request
+from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
+from keyrig.api.api_responses import DocumentResponse
 from keyrig.base.outside_files import Unreadable, parse_json
 
 if TYPE_CHECKING:
@@ -42,6 +43,13 @@ class _Request(Request):
             return parse_json(await self.body())
         except Unreadable as error:
             raise BodyUnreadable(str(error)) from None
+
+
+def document_router(prefix: str = "", *, tag: str) -> APIRouter:
+    """Return a router whose routes take JSON and answer with documents."""
+    return APIRouter(
+        route_class=JSONRoute, default_response_class=DocumentResponse, prefix=prefix, tags=[tag]
+    )
 
 
 class JSONRoute(APIRoute):

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from keyrig.api.problem_documents import Problem, problem, problem_response
+from keyrig.api.problem_documents import RequestRefused, problem_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
@@ -83,7 +82,9 @@ class Front:
             await send(message)
 
         if self._hosts is not None and _host(scope) not in self._hosts:
-            response = problem_response(_wrong_host(), instance=scope["path"])
+            reason = "the request names a host that this server is not reached by"
+            refused = RequestRefused("host-refused", reason, step="route")
+            response = problem_response(refused, instance=scope["path"])
             await response(scope, receive, send_with_headers)
             return
         try:
@@ -103,16 +104,3 @@ def _host(scope: Scope) -> str | None:
         return urlsplit(f"//{named[0].decode('latin-1')}").hostname
     except ValueError:
         return None
-
-
-def _wrong_host() -> Problem:
-    cause = "the request names a host that this server is not reached by"
-    return problem(
-        "host-refused",
-        HTTPStatus.MISDIRECTED_REQUEST,
-        "Not this host",
-        detail=cause,
-        step="route",
-        cause=cause,
-        hint="name the host and port that `keyrig serve` printed",
-    )

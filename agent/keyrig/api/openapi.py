@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute
 
+from keyrig.api.api_responses import JSON
 from keyrig.api.problem_documents import Problem
+from keyrig.documents.document_model import example_of
 from keyrig.documents.run_event_schema import event_schemas
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
     document["paths"]["/api/v1/health"]["get"]["responses"].pop("422", None)
     for route in app.routes:
         if isinstance(route, APIRoute) and route.include_in_schema:
-            _restore_examples(route, document["paths"][route.path])
+            _add_examples(route, document["paths"][route.path])
     _share_problems(document)
     return document
 
@@ -64,10 +66,15 @@ def _share_problems(document: dict[str, Any]) -> None:
     }
 
 
-def _restore_examples(route: APIRoute, path: dict[str, Any]) -> None:
-    """Put the examples back as they are: FastAPI leaves out their keys whose value is null."""
+def _add_examples(route: APIRoute, path: dict[str, Any]) -> None:
+    """Add an example of each document, and put back those given: FastAPI leaves out nulls."""
     for method in route.methods or ():
         responses = path[method.lower()]["responses"]
+        if route.response_model is not None:
+            good = responses[str(route.status_code or 200)]
+            good["content"][JSON]["example"] = example_of(route.response_model)
+            if good["description"] == "Successful Response":
+                good["description"] = "What was asked for."
         for status, given in route.responses.items():
             for media_type, media in given.get("content", {}).items():
                 if "example" in media:

@@ -6,7 +6,6 @@ import threading
 import uuid
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 import structlog
@@ -14,15 +13,14 @@ import structlog
 from gbcs.errors import KeyrigError
 from keyrig.api.problem_documents import (
     Problem,
-    ProblemFound,
-    internal_problem,
-    problem,
+    RequestRefused,
     problem_of,
+    unforeseen,
 )
 from keyrig.base import events
 from keyrig.base.clock import instant_text, monotonic, utc_now
+from keyrig.base.error_kinds import ExitCode, kind_of
 from keyrig.base.errors import DeviceBusy, RigBusy
-from keyrig.base.exit_codes import ExitCode, exit_code
 from keyrig.ledger.operation_record import Operation
 from keyrig.run.bench import RunResult
 from keyrig.run.rig_locks import reserved
@@ -207,7 +205,7 @@ class Operations:
         Raises:
             DeviceBusy: Another run holds one of its devices.
             RigBusy: Another agent drives the rig.
-            ProblemFound: The server is about to end.
+            RequestRefused: The server is about to end.
         """
         self._refuse_busy(order)
         operation_id = uuid.uuid4().hex
@@ -227,7 +225,8 @@ class Operations:
             )
             with self._lock:
                 if self._closing:
-                    raise ProblemFound(_closing_problem())
+                    reason = "the server was asked to end and starts no run"
+                    raise RequestRefused("shutting-down", reason, step="start-run")
                 self._running[operation_id] = running
             try:
                 with self._ledger.transaction():
@@ -320,13 +319,13 @@ class Operations:
                 )
             result = _RESULTS[ended]
         except KeyrigError as error:
-            result = _ENDS.get(exit_code(error), ERROR)
+            result = _ENDS.get(kind_of(error).exit_code, ERROR)
             found = problem_of(error, order.step)
         except Exception:  # noqa: BLE001 - whatever it is, who watches is told that it ended
             _log.exception("an operation met an unexpected error", operation=operation_id)
-            found = internal_problem(order.step)
+            found = problem_of(unforeseen(order.step), order.step)
         finally:
-            told = None if found is None else found.model_dump(exclude_none=True)
+            told = None if found is None else found.model_dump()
             self._events.tell(operation_id, events.OperationFinished(result=result, problem=told))
             self._forget(operation_id)
             if isinstance(order, RunOrder):
@@ -380,7 +379,7 @@ _RESULTS: Final[Mapping[RunResult, ResultName]] = {
     RunResult.NEEDS_PERSON: "needs-person",
     RunResult.INTERRUPTED: INTERRUPTED,
 }
-_ENDS: Final[Mapping[ExitCode | None, ResultName]] = {
+_ENDS: Final[Mapping[ExitCode, ResultName]] = {
     ExitCode.NEEDS_PERSON: "needs-person",
     ExitCode.FAILED: "failed",
 }
@@ -393,16 +392,4 @@ def _first_event(operation: Operation) -> events.OperationAccepted:
         rig=operation.rig_name,
         requested_by=operation.requested_by,
         **operation.request,
-    )
-
-
-def _closing_problem() -> Problem:
-    return problem(
-        "shutting-down",
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        "The server is about to end",
-        detail="the server is about to end and starts no run",
-        step="start-run",
-        cause="it was asked to end",
-        hint="ask again once it runs again",
     )

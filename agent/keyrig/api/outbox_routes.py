@@ -4,35 +4,33 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fastapi import APIRouter
-from starlette.concurrency import run_in_threadpool
-from starlette.responses import Response  # noqa: TC002 - FastAPI reads the annotations
-
-from keyrig.api import api_examples as examples
-from keyrig.api.access import ReadToken  # noqa: TC001 - as above
-from keyrig.api.api_documents import OutboxDocument
-from keyrig.api.api_responses import answer, json_response, problems
-from keyrig.api.json_bodies import JSONRoute
-from keyrig.upstream.upstream_listing import listing_document
+from keyrig.api.access import READ
+from keyrig.api.api_responses import problems
+from keyrig.api.json_bodies import document_router
+from keyrig.documents.outbox_document import (
+    OutboxDocument,  # noqa: TC001 - FastAPI reads the annotations
+)
+from keyrig.upstream.upstream_listing import outbox_document
 
 if TYPE_CHECKING:
+    from fastapi import APIRouter
+
     from keyrig.api.api_service import Service
 
 
 def outbox_routes(service: Service) -> APIRouter:
     """Make the route of the outbox."""
-    router = APIRouter(route_class=JSONRoute, prefix="/api/v1", tags=["outbox"])
+    router = document_router("/api/v1", tag="outbox")
 
     @router.get(
         "/outbox",
         operation_id="outbox",
-        response_model=OutboxDocument,
-        responses={200: answer(examples.OUTBOX), **problems()},
+        responses=problems(),
+        dependencies=[READ],
     )
-    async def outbox(token: ReadToken) -> Response:
+    def outbox() -> OutboxDocument:
         """Say how every upstream stands: what waits, what is parked, what went wrong last."""
-        del token
         ledger, settings = service.ledgers.reading, service.settings
-        return json_response(await run_in_threadpool(listing_document, ledger, settings))
+        return outbox_document(ledger, settings)
 
     return router

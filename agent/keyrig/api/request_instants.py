@@ -11,9 +11,9 @@ def utc_of(instant: datetime | None, where: str) -> datetime | None:
     """Give an instant in UTC.
 
     Raises:
-        ProblemFound: It lies outside of the years that can be written.
+        RequestRefused: It lies outside of the years that can be written.
     """
     try:
         return None if instant is None else instant.astimezone(UTC)
     except OverflowError:
-        raise invalid("read-request", where, "no such year") from None
+        raise invalid(where, "no such year") from None

@@ -2,42 +2,39 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from pydantic import Field
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response  # noqa: TC002 - FastAPI reads the annotations
 
-from keyrig.api import api_examples as examples
-from keyrig.api.access import ReadToken  # noqa: TC001 - as above
+from keyrig.api.access import READ
 from keyrig.api.api_documents import (
-    ENTITY_EXAMPLE,
-    ENTITY_PATTERN,
+    DeviceEntry,
     DeviceList,
-    ExplanationDocument,
-    PlanDocument,
     RadioList,
     RigEntry,
+    RigEntryDevice,
     RigList,
-    entity_of,
 )
-from keyrig.api.api_responses import answer, device_unknown, json_response, problems, rig_unknown
-from keyrig.api.json_bodies import JSONRoute
+from keyrig.api.api_responses import DocumentResponse, device_unknown, problems, rig_unknown
+from keyrig.api.json_bodies import document_router
 from keyrig.api.problem_documents import problem_of
+from keyrig.api.request_bodies import ENTITY_EXAMPLE, ENTITY_PATTERN, entity_of
 from keyrig.base.device_locks import holder_of
 from keyrig.config.rig_file import EMULATED, ServiceSettings, ZigBeeSettings
-from keyrig.documents.explanations import explanation_document, explanations_of
-from keyrig.documents.plan_listing import plan_document
+from keyrig.documents.plan_document import ExplanationDocument, PlanDocument
 from keyrig.run.outlook import outlook_of
 from keyrig.run.radio_standings import read_standings
 from keyrig.run.rig_locks import is_driven
 
 if TYPE_CHECKING:
+    from fastapi import APIRouter
+
     from keyrig.api.api_service import Service
     from keyrig.api.served_rigs import ServedRig
     from keyrig.config.rig_file import RigDevice
+    from keyrig.duties.plan import Duty
 
 RIG_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,71}$"
 
@@ -59,92 +56,84 @@ Which = Annotated[
 
 def rig_routes(service: Service) -> APIRouter:
     """Make the routes of rigs."""
-    router = APIRouter(route_class=JSONRoute, prefix="/api/v1/rigs", tags=["rigs"])
+    router = document_router("/api/v1/rigs", tag="rigs")
 
     @router.get(
         "",
         operation_id="rigs",
-        response_model=RigList,
-        responses={200: answer(examples.RIGS), **problems()},
+        responses=problems(),
+        dependencies=[READ],
     )
-    async def rigs(token: ReadToken) -> Response:
+    def rigs() -> RigList:
         """Give the rigs that are served; a broken rig file stands there with its problem."""
-        del token
-        return json_response(await run_in_threadpool(_rigs, service))
+        return _rigs(service)
 
     @router.get(
         "/{rig}",
         operation_id="rig",
-        response_model=RigEntry,
-        responses={200: answer(examples.RIG), **problems(404)},
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def rig(rig: RigName, token: ReadToken) -> Response:
+    def rig(rig: RigName) -> RigEntry:
         """Give one rig."""
-        del token
-        served = await run_in_threadpool(served_rig, service, rig)
-        return json_response(_rig(service, served))
+        return _rig(service, served_rig(service, rig))
 
     @router.get(
         "/{rig}/plan",
         operation_id="plan",
         response_model=PlanDocument,
-        responses={200: answer(examples.PLAN), **problems(404)},
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def plan(rig: RigName, token: ReadToken, duties: Which = "due") -> Response:
+    async def plan(rig: RigName, duties: Which = "due") -> Response:
         """Say which duties are due, why, and until when, as `keyrig plan --json` does."""
-        del token
         served = served_rig(service, rig)
         document = await service.documents.get(
             ("plan", served.name, duties),
             lambda: service.stamp(served_rig(service, rig)),
             lambda: _plan(service, served, only_due=duties == "due"),
         )
-        return json_response(document)
+        return DocumentResponse(document)
 
     @router.get(
         "/{rig}/devices",
         operation_id="devices",
         response_model=DeviceList,
-        responses={200: answer(examples.DEVICES), **problems(404)},
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def devices(rig: RigName, token: ReadToken) -> Response:
+    async def devices(rig: RigName) -> Response:
         """Give the devices of a rig with all their duties, done or not, as `keyrig status`."""
-        del token
         served = served_rig(service, rig)
         document = await service.documents.get(
             ("devices", served.name),
             lambda: service.stamp(served_rig(service, rig)),
             lambda: _devices(service, served),
         )
-        return json_response(document)
+        return DocumentResponse(document)
 
     @router.get(
         "/{rig}/devices/{entity_id}/explanation",
         operation_id="explanation",
-        response_model=ExplanationDocument,
-        responses={200: answer(examples.EXPLANATION), **problems(404)},
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def explanation(rig: RigName, entity_id: DevicePath, token: ReadToken) -> Response:
+    def explanation(rig: RigName, entity_id: DevicePath) -> ExplanationDocument:
         """Say which rules apply to a device, from which facts, and what would change it."""
-        del token
-        served = await run_in_threadpool(served_rig, service, rig)
-        return json_response(await run_in_threadpool(_explained, service, served, entity_id))
+        return _explained(service, served_rig(service, rig), entity_id)
 
     @router.get(
         "/{rig}/radios",
         operation_id="radios",
-        response_model=RadioList,
-        responses={200: answer(examples.RADIOS), **problems(404)},
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def radios(rig: RigName, token: ReadToken) -> Response:
+    def radios(rig: RigName) -> RadioList:
         """Say how the radios of a rig stand."""
-        del token
-        served = await run_in_threadpool(served_rig, service, rig)
+        served = served_rig(service, rig)
         places = served.places()
-        found = await run_in_threadpool(
-            lambda: read_standings(places.radio_standings, is_driven=is_driven(places))
-        )
-        return json_response({"rig": served.name, "radios": found})
+        found = read_standings(places.radio_standings, is_driven=is_driven(places))
+        return RadioList(rig=served.name, radios=found)
 
     return router
 
@@ -153,7 +142,7 @@ def served_rig(service: Service, name: str) -> ServedRig:
     """Give the rig of a name.
 
     Raises:
-        ProblemFound: There is none.
+        RequestRefused: There is none.
     """
     served = service.rigs.named(name)
     if served is None:
@@ -161,31 +150,24 @@ def served_rig(service: Service, name: str) -> ServedRig:
     return served
 
 
-def _rigs(service: Service) -> dict[str, Any]:
-    return {"rigs": [_rig(service, served) for served in service.rigs.all()]}
+def _rigs(service: Service) -> RigList:
+    return RigList(rigs=tuple(_rig(service, served) for served in service.rigs.all()))
 
 
-def _rig(service: Service, served: ServedRig) -> dict[str, Any]:
+def _rig(service: Service, served: ServedRig) -> RigEntry:
     rig = served.rig
-    found = None
-    if served.error is not None:
-        found = problem_of(served.error, "read-rig").model_dump(exclude_none=True)
-    return {
-        "name": served.name,
-        "file": served.file,
-        "emulated": rig is not None and rig.has_emulated_devices,
-        "devices": [
-            {
-                "entity_id": str(device.entity_id),
-                "type": device.type.value,
-                "link": _link(device),
-            }
+    return RigEntry(
+        name=served.name,
+        file=served.file,
+        emulated=rig is not None and rig.has_emulated_devices,
+        devices=tuple(
+            RigEntryDevice(entity_id=str(device.entity_id), type=device.type, link=_link(device))
             for device in (rig.device if rig else ())
-        ],
-        "radios": list(rig.radio) if rig else [],
-        "running": service.operations.on_rig(served.name),
-        "problem": found,
-    }
+        ),
+        radios=tuple(rig.radio) if rig else (),
+        running=service.operations.on_rig(served.name),
+        problem=problem_of(served.error, "read-rig") if served.error is not None else None,
+    )
 
 
 def _link(device: RigDevice) -> str:
@@ -203,38 +185,42 @@ def _link(device: RigDevice) -> str:
 def _plan(service: Service, served: ServedRig, *, only_due: bool) -> bytes:
     outlook = outlook_of(served.places(), now=service.clock(), ledger=service.ledgers.reading)
     made = outlook.plan.only_due() if only_due else outlook.plan
-    return json.dumps(plan_document(made, outlook.statuses, outlook.requests)).encode()
+    return PlanDocument.of(made, outlook.statuses, outlook.requests).to_json().encode()
 
 
 def _devices(service: Service, served: ServedRig) -> bytes:
     rig = served.usable()
     outlook = outlook_of(served.places(), now=service.clock(), ledger=service.ledgers.reading)
-    document = plan_document(outlook.plan, outlook.statuses, outlook.requests)
+    made = PlanDocument.of(outlook.plan, outlook.statuses, outlook.requests)
     links = {str(device.entity_id): _link(device) for device in rig.device}
-    open_duties = outlook.plan.open()
-    for device in document["devices"]:
-        mine = [duty for duty in open_duties if str(duty.device) == device["entity_id"]]
+    open_duties: dict[str, list[Duty]] = {}
+    for duty in outlook.plan.open():
+        open_duties.setdefault(str(duty.device), []).append(duty)
+    entries = []
+    for planned in made.devices:
+        mine = open_duties.get(planned.entity_id, [])
         deadlines = [duty.deadline for duty in mine if duty.deadline is not None]
-        device |= {
-            "link": links[device["entity_id"]],
-            "open_duties": len(mine),
-            "next_deadline": min(deadlines).isoformat() if deadlines else None,
-            "overdue": any(duty.overdue for duty in mine),
-            "held_by": holder_of(service.home, entity_of(device["entity_id"])),
-        }
-    made_at, edition = document["made_at"], document["edition"]
-    found = {"rig": rig.name, "edition": edition, "made_at": made_at}
-    return json.dumps({**found, "devices": document["devices"]}).encode()
+        entries.append(
+            DeviceEntry(
+                **dict(planned),
+                link=links[planned.entity_id],
+                open_duties=len(mine),
+                next_deadline=min(deadlines, default=None),
+                overdue=any(duty.overdue for duty in mine),
+                held_by=holder_of(service.home, entity_of(planned.entity_id)),
+            )
+        )
+    listed = DeviceList(
+        rig=rig.name, edition=made.edition, made_at=made.made_at, devices=tuple(entries)
+    )
+    return listed.to_json().encode()
 
 
-def _explained(service: Service, served: ServedRig, text: str) -> dict[str, Any]:
+def _explained(service: Service, served: ServedRig, text: str) -> ExplanationDocument:
     entity, rig = entity_of(text), served.usable()
     if all(device.entity_id != entity for device in rig.device):
         raise device_unknown(str(entity), rig.name)
     outlook = outlook_of(
         served.places(), now=service.clock(), only=[entity], ledger=service.ledgers.reading
     )
-    return {
-        "edition": outlook.rules.edition,
-        "duties": [explanation_document(each) for each in explanations_of(outlook)],
-    }
+    return ExplanationDocument.of(outlook)

@@ -5,43 +5,52 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from fastapi import APIRouter, Body, Header, Path, Query
+from fastapi import Body, Header, Path, Query
 from pydantic import Field
 from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - as above
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from keyrig.api import api_examples as examples
-from keyrig.api.access import ReadToken, RunToken  # noqa: TC001 - FastAPI reads the annotations
+from keyrig.api.access import READ, ReadToken, RunToken
 from keyrig.api.api_documents import (
-    OPERATION_PATTERN,
-    OperationId,
+    RUN_EXAMPLE,
     RunAccepted,
     RunDocument,
+    RunDuty,
     RunList,
-    RunRequest,
-    entity_of,
+    RunNotBegun,
+    RunSummary,
 )
 from keyrig.api.api_responses import (
-    answer,
-    conflict,
     device_unknown,
-    json_response,
     problems,
     run_unknown,
 )
-from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream
-from keyrig.api.json_bodies import JSONRoute
+from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream, stream_example
+from keyrig.api.json_bodies import document_router
 from keyrig.api.operations import INTERRUPTED, RunOrder
+from keyrig.api.problem_documents import RequestRefused
+from keyrig.api.request_bodies import (
+    OPERATION_PATTERN,
+    RUN_EXAMPLES,
+    OperationId,
+    RunRequest,
+    entity_of,
+)
 from keyrig.api.request_instants import utc_of
 from keyrig.api.rig_routes import RigText, served_rig
+from keyrig.base.clock import instant_text
 from keyrig.base.errors import LedgerRefused
+from keyrig.base.events import OperationAccepted, OperationFinished
 from keyrig.config.places import lock_of
+from keyrig.documents.document_model import NotBegunPart
 from keyrig.ledger.run_record import gather
 from keyrig.report.report_formats import report_octets, sealed_evidence
 from keyrig.run.rig_locks import is_held
 
 if TYPE_CHECKING:
+    from fastapi import APIRouter
+
     from keyrig.api.api_service import Service
     from keyrig.ledger.ledger import Ledger
     from keyrig.ledger.operation_record import Operation
@@ -61,7 +70,7 @@ RunId = Annotated[
     Path(
         pattern=OPERATION_PATTERN,
         description="The run's id, which is its operation's.",
-        examples=["52fe54b1c0e94ad0a7bb2b8b2f1c6f11"],
+        examples=[RUN_EXAMPLE],
     ),
 ]
 EventNumber = Annotated[int, Field(ge=0, le=2**31)]
@@ -69,49 +78,56 @@ _LINKS: Final[dict[str, Any]] = {
     f"{name}_of_it": {"operationId": name, "parameters": {"run_id": "$response.body#/operation_id"}}
     for name in ("run", "stop", "report", "evidence")
 }
-_ACCEPTED: Final = answer(
-    examples.RUN_ACCEPTED,
-    description="It has begun; Location says where its state is.",
-    more={
-        "headers": {"Location": {"schema": {"type": "string"}, "required": True}},
-        "links": _LINKS,
-    },
+_ACCEPTED: Final = {
+    "description": "It has begun; Location says where its state is.",
+    "headers": {"Location": {"schema": {"type": "string"}, "required": True}},
+    "links": _LINKS,
+}
+_EVENTS_EXAMPLE: Final = stream_example(
+    OperationAccepted(
+        operation=RUN_EXAMPLE,
+        rig="emulated-home",
+        requested_by="handheld-7",
+        devices=(),
+        cancel=False,
+        accept_clock=False,
+        all_or_nothing=False,
+    ),
+    OperationFinished(result="done", problem=None),
 )
 
 
 def run_routes(service: Service) -> APIRouter:
     """Make the routes of runs."""
-    router = APIRouter(route_class=JSONRoute, prefix="/api/v1/runs", tags=["runs"])
+    router = document_router("/api/v1/runs", tag="runs")
 
     @router.post(
         "",
         operation_id="start_run",
-        status_code=202,
-        response_model=RunAccepted,
+        status_code=HTTPStatus.ACCEPTED,
         responses={202: _ACCEPTED, **problems(400, 404, 409)},
     )
-    async def start_run(
-        asked: Annotated[
-            RunRequest, Body(examples=[examples.RUN_REQUEST, examples.RUN_REQUEST_ONE])
-        ],
+    def start_run(
+        asked: Annotated[RunRequest, Body(examples=RUN_EXAMPLES)],
         token: RunToken,
-    ) -> Response:
+        response: Response,
+    ) -> RunAccepted:
         """Begin a run, and answer at once with its operation.
 
         One run per device at a time, whoever asks: 409 names the operation that holds it.
         """
-        operation = await run_in_threadpool(_start, service, asked, token.name)
+        operation = _start(service, asked, token.name)
         accepted = _accepted(operation.id, operation.rig_name)
-        return json_response(accepted, HTTPStatus.ACCEPTED, {"Location": accepted["href"]})
+        response.headers["Location"] = accepted.href
+        return accepted
 
     @router.get(
         "",
         operation_id="runs",
-        response_model=RunList,
-        responses={200: answer(examples.RUNS), **problems(404)},
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def runs(
-        token: ReadToken,
+    def runs(
         limit: Annotated[int, Query(ge=1, le=200, description="How many.")] = 50,
         before: Annotated[
             OperationId | SkipJsonSchema[None],
@@ -121,41 +137,35 @@ def run_routes(service: Service) -> APIRouter:
             RigText | SkipJsonSchema[None],
             Query(description="Only those of this rig."),
         ] = None,
-    ) -> Response:
+    ) -> RunList:
         """Give runs, newest first, whoever began them."""
-        del token
-        return json_response(await run_in_threadpool(_runs, service, limit, before, rig))
+        return _runs(service, limit, before, rig)
 
     @router.get(
         "/{run_id}",
         operation_id="run",
-        response_model=RunDocument,
-        responses={200: answer(examples.RUN), **problems(404)},
+        responses=problems(404),
+        dependencies=[READ],
     )
-    async def run(run_id: RunId, token: ReadToken) -> Response:
+    def run(run_id: RunId) -> RunDocument:
         """Give how a run stands, what came of its duties, and why others were not begun."""
-        del token
-        return json_response(await run_in_threadpool(_run, service, run_id))
+        return _run(service, run_id)
 
     @router.post(
         "/{run_id}/stop",
         operation_id="stop",
-        status_code=202,
-        response_model=RunAccepted,
-        responses={
-            202: answer(examples.RUN_ACCEPTED, description="It stops before its next command."),
-            **problems(404, 409),
-        },
+        status_code=HTTPStatus.ACCEPTED,
+        response_description="It stops before its next command.",
+        responses=problems(404, 409),
     )
-    async def stop(run_id: RunId, token: RunToken) -> Response:
+    def stop(run_id: RunId, token: RunToken) -> RunAccepted:
         """Ask a run to stop before its next command; the next run goes on with what is left."""
-        who = f"token {token.name}"
-        stopped = await run_in_threadpool(_stop, service, run_id, who)
-        return json_response(stopped, HTTPStatus.ACCEPTED)
+        return _stop(service, run_id, f"token {token.name}")
 
     @router.get(
         "/{run_id}/report",
         operation_id="report",
+        dependencies=[READ],
         response_class=Response,
         responses={
             200: {
@@ -169,22 +179,21 @@ def run_routes(service: Service) -> APIRouter:
             **problems(404, 409),
         },
     )
-    async def report(
+    def report(
         run_id: RunId,
-        token: ReadToken,
         form: Annotated[
             Literal["html", "json", "junit"],
             Query(alias="format", description="html for people, json for programs, junit."),
         ] = "html",
     ) -> Response:
         """Give the report of a run, as `keyrig report` writes it; also while the run goes on."""
-        del token
-        octets = await run_in_threadpool(_report, service, run_id, form)
+        octets = _report(service, run_id, form)
         return _download(octets, _MEDIA_TYPES[form], f"{run_id}.{_SUFFIXES[form]}")
 
     @router.get(
         "/{run_id}/evidence",
         operation_id="evidence",
+        dependencies=[READ],
         response_class=Response,
         responses={
             200: {
@@ -195,10 +204,9 @@ def run_routes(service: Service) -> APIRouter:
             **problems(404, 409),
         },
     )
-    async def evidence(run_id: RunId, token: ReadToken) -> Response:
+    def evidence(run_id: RunId) -> Response:
         """Give the evidence of a run, sealed, for `keyrig verify-evidence` on any machine."""
-        del token
-        octets, key = await run_in_threadpool(_evidence, service, run_id)
+        octets, key = _evidence(service, run_id)
         response = _download(octets, "application/x-ndjson", f"{run_id}.evidence")
         response.headers["X-Evidence-Key"] = key
         return response
@@ -213,7 +221,7 @@ def run_routes(service: Service) -> APIRouter:
                 "content": {
                     "text/event-stream": {
                         "schema": STREAM_FORM,
-                        "example": examples.EVENTS,
+                        "example": _EVENTS_EXAMPLE,
                     }
                 },
             },
@@ -255,12 +263,8 @@ def _start(service: Service, asked: RunRequest, name: str) -> Operation:
             raise device_unknown(str(device), rig.name)
     execute_at = utc_of(asked.execute_at, "body.execute_at")
     if execute_at is not None and execute_at <= service.clock():
-        raise conflict(
-            "execute-at-past",
-            "It must lie ahead",
-            "start-run",
-            f"execute_at {execute_at.isoformat()} has passed",
-            "give an instant that lies ahead, or none",
+        raise RequestRefused(
+            "execute-at-past", f"execute_at {instant_text(execute_at)} has passed", step="start-run"
         )
     order = RunOrder(
         rig=rig,
@@ -273,28 +277,27 @@ def _start(service: Service, asked: RunRequest, name: str) -> Operation:
     return service.operations.start(order, name)
 
 
-def _accepted(operation_id: str, rig_name: str) -> dict[str, Any]:
+def _accepted(operation_id: str, rig_name: str) -> RunAccepted:
     href = f"/api/v1/runs/{operation_id}"
-    return {
-        "operation_id": operation_id,
-        "rig": rig_name,
-        "state": "running",
-        "href": href,
-        "events": f"{href}/events",
-    }
+    return RunAccepted(
+        operation_id=operation_id,
+        rig=rig_name,
+        state="running",
+        href=href,
+        events=f"{href}/events",
+    )
 
 
-def _stop(service: Service, run_id: str, who: str) -> dict[str, Any]:
+def _stop(service: Service, run_id: str, who: str) -> RunAccepted:
     operation, run = _found(service.ledgers.reading, run_id)
     if not service.operations.stop(run_id, who):
         state = _state(service, operation, run)
-        raise conflict(
+        raise RequestRefused(
             "not-running",
-            "Nothing to stop",
-            "stop-run",
             f"run {run_id} is {state}"
             + (" and was not begun by this server" if state == "running" else ""),
-            "stop it where it was begun" if state == "running" else "there is nothing to do",
+            step="stop-run",
+            mend="stop it where it was begun" if state == "running" else "there is nothing to do",
         )
     rig_name = operation.rig_name if operation else run.rig_name if run else ""
     return _accepted(run_id, rig_name)
@@ -304,7 +307,7 @@ def _found(ledger: Ledger, run_id: str) -> tuple[Operation | None, Run | None]:
     """Give the operation and the run of an id; one of them at least.
 
     Raises:
-        ProblemFound: There is neither.
+        RequestRefused: There is neither.
     """
     operation = ledger.operations.operation(run_id)
     try:
@@ -316,36 +319,30 @@ def _found(ledger: Ledger, run_id: str) -> tuple[Operation | None, Run | None]:
     return operation, run
 
 
-def _run(service: Service, run_id: str) -> dict[str, Any]:
+def _run(service: Service, run_id: str) -> RunDocument:
     ledger = service.ledgers.reading
     with ledger.reading():
         operation, run = _found(ledger, run_id)
         attempts = ledger.runs.attempts(run_id)
         not_begun = ledger.facts.not_begun_in(run_id)
-    return {
-        **_summary(service, run_id, operation, run),
-        "stoppable": service.operations.is_running(run_id),
-        "has_events": operation is not None,
-        "has_report": run is not None,
-        "duties": [
-            {
-                "entity_id": str(attempt.device),
-                "requirement": attempt.requirement,
-                "started_at": attempt.started_at.isoformat(),
-                "finished_at": attempt.finished_at.isoformat() if attempt.finished_at else None,
-                "outcome": attempt.outcome.value if attempt.outcome else None,
-                "detail": attempt.detail,
-            }
-            for attempt in attempts
-        ],
-        "not_begun": [
-            {"entity_id": str(device), "requirement": requirement, **why.document()}
+    return RunDocument(
+        **dict(_summary(service, run_id, operation, run)),
+        stoppable=service.operations.is_running(run_id),
+        has_events=operation is not None,
+        has_report=run is not None,
+        duties=tuple(RunDuty.model_validate(attempt) for attempt in attempts),
+        not_begun=tuple(
+            RunNotBegun(
+                entity_id=str(device),
+                requirement=requirement,
+                **dict(NotBegunPart.model_validate(why)),
+            )
             for device, requirement, why in not_begun
-        ],
-    }
+        ),
+    )
 
 
-def _runs(service: Service, limit: int, before: str | None, rig_name: str | None) -> dict[str, Any]:
+def _runs(service: Service, limit: int, before: str | None, rig_name: str | None) -> RunList:
     ledger = service.ledgers.reading
     with ledger.reading():
         try:
@@ -355,28 +352,29 @@ def _runs(service: Service, limit: int, before: str | None, rig_name: str | None
             raise run_unknown(before) from None
         shown = ids[:limit]
         operations, runs = ledger.operations.of(shown), ledger.runs.of(shown)
-    return {
-        "runs": [_summary(service, i, operations.get(i), runs.get(i)) for i in shown],
-        "next": shown[-1] if len(ids) > limit else None,
-    }
+    return RunList(
+        runs=tuple(_summary(service, i, operations.get(i), runs.get(i)) for i in shown),
+        next=shown[-1] if len(ids) > limit else None,
+    )
 
 
 def _summary(
     service: Service, run_id: str, operation: Operation | None, run: Run | None
-) -> dict[str, Any]:
+) -> RunSummary:
     first = operation.requested_at if operation else run.started_at if run else None
     last = operation.finished_at if operation else run.finished_at if run else None
-    assert first is not None
-    return {
-        "operation_id": run_id,
-        "rig": operation.rig_name if operation else run.rig_name if run else "",
-        "state": _state(service, operation, run),
-        "started_at": first.isoformat(),
-        "finished_at": last.isoformat() if last else None,
-        "requested_by": operation.requested_by if operation else None,
-        "request": operation.request if operation else None,
-        "problem": operation.problem if operation else None,
-    }
+    return RunSummary.model_validate(
+        {
+            "operation_id": run_id,
+            "rig": operation.rig_name if operation else run.rig_name if run else "",
+            "state": _state(service, operation, run),
+            "started_at": first,
+            "finished_at": last,
+            "requested_by": operation.requested_by if operation else None,
+            "request": operation.request if operation else None,
+            "problem": operation.problem if operation else None,
+        }
+    )
 
 
 def _state(service: Service, operation: Operation | None, run: Run | None) -> str:
@@ -393,16 +391,15 @@ def _reportable(ledger: Ledger, run_id: str) -> None:
     """See that there is something to report of a run.
 
     Raises:
-        ProblemFound: There is no such run, or it has not begun, or never did.
+        RequestRefused: There is no such run, or it has not begun, or never did.
     """
     _, run = _found(ledger, run_id)
     if run is None:
-        raise conflict(
+        raise RequestRefused(
             "not-begun",
-            "Nothing to report",
-            "report-run",
             f"run {run_id} has not begun, or never did",
-            f"see /api/v1/runs/{run_id} for how it stands",
+            step="report-run",
+            mend=f"see /api/v1/runs/{run_id} for how it stands",
         )
 
 
@@ -421,12 +418,11 @@ def _evidence(service: Service, run_id: str) -> tuple[bytes, str]:
 def _watchable(service: Service, run_id: str) -> Operation:
     operation, _ = _found(service.ledgers.reading, run_id)
     if operation is None:
-        raise conflict(
+        raise RequestRefused(
             "events-not-kept",
-            "Its events are not kept",
-            "watch-run",
             f"run {run_id} was begun by the command line, which shows its events itself",
-            f"see /api/v1/runs/{run_id} for how it stands",
+            step="watch-run",
+            mend=f"see /api/v1/runs/{run_id} for how it stands",
         )
     return operation
 

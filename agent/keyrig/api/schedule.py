@@ -10,8 +10,7 @@ import structlog
 
 from gbcs.errors import KeyrigError
 from keyrig.api.operations import SCHEDULE, Operations, RunOrder
-from keyrig.api.problem_documents import ProblemFound
-from keyrig.base.errors import DeviceBusy, RigBusy
+from keyrig.base.error_kinds import kind_of
 from keyrig.duties.plan import DutyState
 from keyrig.run.outlook import outlook_of
 
@@ -80,10 +79,9 @@ class Schedule:
                 continue
             try:
                 _begin_due(served, operations, now)
-            except (DeviceBusy, RigBusy, ProblemFound) as reason:
-                _log.info("not this time", rig=served.name, reason=str(reason))
             except KeyrigError as error:
-                _log.warning("the schedule passes a rig over", rig=served.name, reason=str(error))
+                tell = getattr(_log, kind_of(error).level)
+                tell("the schedule passes a rig over", rig=served.name, reason=str(error))
 
     def _wait_s(self, turn: _Turn) -> float:
         assert self._every_s is not None

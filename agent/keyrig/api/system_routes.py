@@ -3,69 +3,79 @@
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
-from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from keyrig.api import api_examples as examples
-from keyrig.api.access import ReadToken  # noqa: TC001 - FastAPI reads the annotations
+from keyrig.api.access import READ
 from keyrig.api.api_documents import Live
-from keyrig.api.api_responses import answer, json_response, problems
-from keyrig.api.json_bodies import JSONRoute
+from keyrig.api.api_responses import problems
+from keyrig.api.json_bodies import document_router
 from keyrig.base.errors import LedgerError
 
 if TYPE_CHECKING:
+    from fastapi import APIRouter
+
     from keyrig.api.api_service import Service
+
+
+_METRICS_EXAMPLE: Final = (
+    "# HELP keyrig_duties_open Duties still to be done.\n"
+    "# TYPE keyrig_duties_open gauge\n"
+    "keyrig_duties_open 19.0\n"
+)
 
 
 def system_routes(service: Service) -> APIRouter:
     """Make the routes of health and figures."""
-    router = APIRouter(route_class=JSONRoute, tags=["system"])
+    router = document_router(tag="system")
 
     @router.get(
         "/api/v1/health",
         operation_id="health",
-        response_model=Live,
-        responses={200: answer(examples.HEALTH), 422: {"description": "Never."}},
+        responses={422: {"description": "Never."}},
     )
-    async def health() -> Response:
+    def health() -> Live:
         """Say whether the server answers, and whether it is ready; needs no token."""
-        return json_response(await run_in_threadpool(_health, service))
+        return _health(service)
 
     @router.get(
         "/metrics",
         operation_id="metrics",
+        dependencies=[READ],
         response_class=PlainTextResponse,
         responses={
-            200: answer(examples.METRICS, media_type="text/plain"),
+            200: {
+                "description": "What was asked for.",
+                "content": {"text/plain": {"example": _METRICS_EXAMPLE}},
+            },
             **problems(),
         },
     )
-    async def metrics(token: ReadToken) -> Response:
+    def metrics() -> Response:
         """Give figures in Prometheus' text format."""
-        del token
-        text = await run_in_threadpool(_figures, service)
+        text = _figures(service)
         return Response(text, media_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 
     return router
 
 
-def _health(service: Service) -> dict[str, Any]:
+def _health(service: Service) -> Live:
     checks = {
         "ledger": _is_ledger_good(service),
         "rigs": all(served.rig is not None for served in service.rigs.all()),
         "events": service.events.is_alive() and not service.closing,
     }
-    return {
-        "live": True,
-        "ready": all(checks.values()),
-        "version": version("keyrig"),
-        "checks": [{"what": what, "good": good} for what, good in checks.items()],
-    }
+    return Live.model_validate(
+        {
+            "live": True,
+            "ready": all(checks.values()),
+            "version": version("keyrig"),
+            "checks": [{"what": what, "good": good} for what, good in checks.items()],
+        }
+    )
 
 
 def _is_ledger_good(service: Service) -> bool:

@@ -24,6 +24,11 @@ def instant_text(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def second_text(at: datetime) -> str:
+    """Return an instant in UTC as sentences for people have it: "2026-11-20T09:00:00Z"."""
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}"
+
+
 def monotonic() -> float:
     """Return monotonic seconds, from an arbitrary start."""
     return time.monotonic()

@@ -1,29 +1,46 @@
 """The agent's own errors, beside those of the protocols: links, ledger, rigs, keys and settings.
 
-Each is one line that names what failed, where, and what to do about it.
+A class says what has happened, the code by which programs know it, and what usually mends it;
+what follows of it (exit code, problem document, whose fault it is) stands in
+`keyrig.base.error_kinds`, by its code.
 """
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from gbcs.errors import KeyrigError
 
 
-class LinkError(KeyrigError):
+class AgentError(KeyrigError):
+    """An error of the agent, raised only as one of its subclasses.
+
+    Args:
+        where: The file, port, device, rig or record in which something is wrong.
+        reason: What is wrong; the class's `form` says it round this.
+        mend: What a person can do; None for what the class says.
+    """
+
+    form: ClassVar[str] = "{}"
+
+    def __init__(self, where: str, reason: str, mend: str | None = None) -> None:
+        super().__init__(self.form.format(reason), where=where, mend=mend)
+
+
+class LinkError(AgentError):
     """A link to a device does not carry messages."""
+
+    code = "link-lost"
+    mend = "check the line and the device, and run again"
 
 
 class LinkClosed(LinkError):  # noqa: N818 - the state's word; the base says it is an error
-    """The link is not open any more: closed here, refused by the device, or its port went away.
+    """The link is not open any more: closed here, refused by the device, or its port went away."""
 
-    Args:
-        where: The link's or port's name.
-        reason: What closed it, in one line.
-    """
+    mend = "open the link again to go on"
 
     def __init__(self, where: str, reason: str = "closed") -> None:
-        super().__init__(f"{where}: {reason}; open the link again to go on")
-        self.where = where
-        self.reason = reason
+        super().__init__(where, reason)
 
 
 class LinkTimeout(LinkError):  # noqa: N818 - as above
@@ -35,92 +52,56 @@ class LinkTimeout(LinkError):  # noqa: N818 - as above
         what: What was awaited.
     """
 
+    mend = "check power, cabling and framing"
+
     def __init__(self, waited_s: float, *, where: str, what: str = "a message") -> None:
-        super().__init__(
-            f"{where}: waited {waited_s:.1f} s for {what}; check power, cabling and framing"
-        )
+        super().__init__(where, f"waited {waited_s:.1f} s for {what}")
         self.waited_s = waited_s
-        self.where = where
-        self.what = what
 
 
 class RadioError(LinkError):
     """A ZigBee radio, or the network that it keeps, does not do what is needed."""
 
+    code = "radio-unusable"
+    mend = "see `keyrig radio list`, and run again"
 
-class RadioLost(RadioError):  # noqa: N818 - the state's word; the base says it is an error
-    """The radio went away or started anew by itself.
 
-    Args:
-        where: The radio's name and port.
-        reason: What is known of why.
-    """
+class RadioLost(RadioError):  # noqa: N818 - as above
+    """The radio went away or started anew by itself."""
 
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(
-            f"{where}: the radio is lost ({reason}); plug it in again, and run again where "
-            "it does not come back by itself"
-        )
-        self.where = where
+    form = "the radio is lost ({})"
+    mend = "plug it in again, and run again where it does not come back by itself"
 
 
 class RadioUnusable(RadioError):  # noqa: N818 - as above
-    """The radio cannot be started.
+    """The radio cannot be started."""
 
-    Args:
-        where: The radio's name and port.
-        reason: Why.
-    """
-
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(
-            f"{where}: the radio does not start ({reason}); see that it is an EZSP radio that no "
-            "other program uses, and `keyrig radio list`"
-        )
-        self.where = where
+    form = "the radio does not start ({})"
+    mend = "see that it is an EZSP radio that no other program uses, and `keyrig radio list`"
 
 
 class RadioRefused(RadioError):  # noqa: N818 - as above
-    """The radio refused a command.
+    """The radio refused a command; the reason is which, and with what status."""
 
-    Args:
-        where: The radio's port.
-        what: Which, and with what status.
-    """
-
-    def __init__(self, where: str, what: str) -> None:
-        super().__init__(f"{where}: the radio refuses {what}; restart it and try again")
-        self.where = where
+    form = "the radio refuses {}"
+    mend = "restart it and try again"
 
 
 class RadioLacksSmartEnergy(RadioError):  # noqa: N818 - as above
-    """The radio has no Smart Energy security.
+    """The radio has no Smart Energy security; `status` is what it answered."""
 
-    Args:
-        where: The radio's port.
-        status: What it answered.
-    """
+    form = "the radio has no Smart Energy key establishment or no certificate ({})"
+    mend = "use one with Smart Energy firmware and a certificate"
 
     def __init__(self, where: str, status: str) -> None:
-        super().__init__(
-            f"{where}: the radio has no Smart Energy key establishment or no certificate "
-            f"({status}); use one with Smart Energy firmware and a certificate"
-        )
-        self.where = where
+        super().__init__(where, status)
         self.status = status
 
 
 class NodeUnreachable(RadioError):  # noqa: N818 - as above
-    """A device is not in the radio's network, or does not answer there.
+    """A device is not in the radio's network, or does not answer there."""
 
-    Args:
-        where: The link's name.
-        reason: How far it came.
-    """
-
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(f"{where}: {reason}; check its power, its range and its install code")
-        self.where = where
+    mend = "check its power, its range and its install code"
 
 
 class HTTPUnanswered(LinkError):  # noqa: N818 - as above
@@ -135,20 +116,22 @@ class HTTPUnanswered(LinkError):  # noqa: N818 - as above
     mend = "check the address in the settings, and the server"
 
     def __init__(self, where: str, reason: str, *, may_have_arrived: bool) -> None:
-        super().__init__(f"{where}: {reason}; {self.mend}")
-        self.where = where
-        self.reason = reason
+        super().__init__(where, reason)
         self.may_have_arrived = may_have_arrived
 
 
 class DCCUnreachable(HTTPUnanswered):
     """The DCC's interface does not answer."""
 
+    code = "dcc-unreachable"
     mend = "check [dcc_boxed] in the settings, and the box"
 
 
-class LedgerError(KeyrigError):
+class LedgerError(AgentError):
     """The ledger cannot be used."""
+
+    code = "ledger-unusable"
+    mend = "see `keyrig doctor`, and restore it from a copy where it is damaged"
 
 
 class LedgerLocked(LedgerError):  # noqa: N818 - as above
@@ -159,39 +142,24 @@ class LedgerLocked(LedgerError):  # noqa: N818 - as above
         holder: Who holds it, as far as is known, or "".
     """
 
+    code = "ledger-locked"
+    mend = "stop the other agent or wait until it ends"
+
     def __init__(self, where: str, holder: str = "") -> None:
-        by = f" by {holder}" if holder else ""
-        super().__init__(f"{where}: locked{by}; stop the other agent or wait until it ends")
-        self.where = where
-        self.holder = holder
+        super().__init__(where, f"locked by {holder}" if holder else "locked")
 
 
 class LedgerCorrupt(LedgerError):  # noqa: N818 - as above
-    """The ledger's content contradicts itself.
+    """The ledger's content contradicts itself."""
 
-    Args:
-        where: The ledger's file or URL, without a password.
-        what: What is wrong, in one line.
-    """
-
-    def __init__(self, where: str, what: str) -> None:
-        super().__init__(f"{where}: {what}; restore it from a copy before any duty is carried out")
-        self.where = where
-        self.what = what
+    mend = "restore it from a copy before any duty is carried out"
 
 
 class LedgerForeign(LedgerError):  # noqa: N818 - as above
-    """The file or database is no ledger of this program, or one of a newer version.
+    """The file or database is no ledger of this program."""
 
-    Args:
-        where: The ledger's file or URL, without a password.
-        what: What was found instead, in one line.
-    """
-
-    def __init__(self, where: str, what: str) -> None:
-        super().__init__(f"{where}: not this version's ledger: {what}; name another file")
-        self.where = where
-        self.what = what
+    form = "not this version's ledger: {}"
+    mend = "name another file"
 
 
 class LedgerTooNew(LedgerError):  # noqa: N818 - as above
@@ -203,38 +171,30 @@ class LedgerTooNew(LedgerError):  # noqa: N818 - as above
         known: The newest version that this program knows.
     """
 
+    mend = "use the keyrig that wrote it, or a newer one"
+
     def __init__(self, where: str, *, found: int, known: int) -> None:
-        super().__init__(
-            f"{where}: tables of version {found}, known up to {known}; "
-            "use the keyrig that wrote it, or a newer one"
-        )
-        self.where = where
-        self.found = found
-        self.known = known
+        super().__init__(where, f"tables of version {found}, known up to {known}")
 
 
 class LedgerRefused(LedgerError):  # noqa: N818 - as above
     """What was asked does not fit what the ledger holds; nothing was changed."""
 
+    code = "refused"
+    mend = "nothing was changed; see `keyrig status` for what is recorded"
 
-class RigError(KeyrigError):
+
+class RigError(AgentError):
     """Something about a rig: its file, its ports or its devices."""
+
+    code = "rig-unusable"
+    mend = "correct the rig file, or what it names"
 
 
 class RigFileInvalid(RigError):  # noqa: N818 - as above
-    """A rig file cannot be used.
+    """A rig file cannot be used."""
 
-    Args:
-        where: The file, and the line or key in it.
-        reason: What is wrong.
-        mend: What to write instead.
-    """
-
-    def __init__(self, where: str, reason: str, mend: str) -> None:
-        super().__init__(f"{where}: {reason}; {mend}")
-        self.where = where
-        self.reason = reason
-        self.mend = mend
+    code = "rig-file-invalid"
 
 
 class EmulationMissing(RigFileInvalid):
@@ -254,21 +214,10 @@ class EmulationMissing(RigFileInvalid):
 
 
 class DeviceUnavailable(RigError):  # noqa: N818 - as above
-    """A device does not answer, or its port cannot be used.
+    """A device does not answer, or its port cannot be used."""
 
-    Args:
-        where: The device or port.
-        reason: What was seen.
-        mend: What a person can do.
-    """
-
-    def __init__(
-        self, where: str, reason: str, mend: str = "check that it is powered and connected"
-    ) -> None:
-        super().__init__(f"{where}: {reason}; {mend}")
-        self.where = where
-        self.reason = reason
-        self.mend = mend
+    code = "device-unavailable"
+    mend = "check that it is powered and connected"
 
 
 class WrongDevice(RigError):  # noqa: N818 - as above
@@ -280,26 +229,21 @@ class WrongDevice(RigError):  # noqa: N818 - as above
         found: The Entity Identifier that answered.
     """
 
+    code = "wrong-device"
+    mend = "correct the cabling or the rig file"
+
     def __init__(self, where: str, *, expected: str, found: str) -> None:
-        super().__init__(
-            f"{where}: device {found} answers where {expected} is expected; "
-            "correct the cabling or the rig file"
-        )
-        self.where = where
-        self.expected = expected
-        self.found = found
+        super().__init__(where, f"device {found} answers where {expected} is expected")
 
 
 class PortBusy(RigError):  # noqa: N818 - as above
-    """Another program has the port open.
+    """Another program has the port open."""
 
-    Args:
-        where: The port's URL.
-    """
+    code = "port-busy"
+    mend = "close that program first"
 
     def __init__(self, where: str) -> None:
-        super().__init__(f"{where}: in use by another program; close that program first")
-        self.where = where
+        super().__init__(where, "in use by another program")
 
 
 class RigBusy(RigError):  # noqa: N818 - as above
@@ -310,10 +254,12 @@ class RigBusy(RigError):  # noqa: N818 - as above
         holder: The operation that drives it, or "" where that is not known.
     """
 
+    code = "rig-busy"
+    mend = "wait for it or stop it"
+
     def __init__(self, rig: str, holder: str = "") -> None:
         by = f"operation {holder}" if holder else "another agent"
-        super().__init__(f"rig {rig}: {by} drives it; wait for it or stop it")
-        self.rig = rig
+        super().__init__(f"rig {rig}", f"{by} drives it")
         self.holder = holder
 
 
@@ -325,23 +271,24 @@ class DeviceBusy(RigError):  # noqa: N818 - as above
         holder: The operation that holds it, or "" where that is not known.
     """
 
+    code = "device-busy"
+    mend = "wait for it or stop it"
+
     def __init__(self, device: str, holder: str = "") -> None:
         by = f"operation {holder}" if holder else "another run"
-        super().__init__(f"device {device}: {by} holds it; wait for it or stop it")
+        super().__init__(f"device {device}", f"{by} holds it")
         self.device = device
         self.holder = holder
 
 
-class RunStopped(KeyrigError):  # noqa: N818 - as above
-    """Somebody asked the run to stop, and it stood between two commands.
+class RunStopped(AgentError):  # noqa: N818 - as above
+    """Somebody asked the run to stop, and it stood between two commands."""
 
-    Args:
-        who: Who asked.
-    """
+    code = "stopped"
+    mend = "the next run goes on with what is not done"
 
     def __init__(self, who: str) -> None:
-        super().__init__(f"stopped by {who}; the next run goes on with what is not done")
-        self.who = who
+        super().__init__("the run", f"stopped by {who}")
 
 
 class ServiceRefused(RigError):  # noqa: N818 - as above
@@ -349,217 +296,112 @@ class ServiceRefused(RigError):  # noqa: N818 - as above
 
     Args:
         what: The request.
-        code: The response code.
+        response_code: The response code.
         reason: What it means.
         mend: What a person can do.
     """
 
-    def __init__(self, what: str, *, code: str, reason: str, mend: str) -> None:
-        super().__init__(f"{what}: the DCC answers {code}, {reason}; {mend}")
-        self.what = what
-        self.code = code
-        self.reason = reason
-        self.mend = mend
+    code = "service-refused"
+
+    def __init__(self, what: str, *, response_code: str, reason: str, mend: str) -> None:
+        super().__init__(what, f"the DCC answers {response_code}, {reason}", mend)
+        self.response_code = response_code
 
 
 class DCCNotBelieved(RigError):  # noqa: N818 - as above
-    """What the DCC answers cannot be believed, which is no failure of the device.
+    """What the DCC answers cannot be believed, which is no failure of the device."""
 
-    Args:
-        what: The request.
-        reason: Why.
-        mend: What a person can do.
-    """
-
-    def __init__(self, what: str, reason: str, mend: str) -> None:
-        super().__init__(f"{what}: {reason}; {mend}")
-        self.what = what
-        self.reason = reason
-        self.mend = mend
+    code = "dcc-not-believed"
 
 
 class ReceiverUnusable(RigError):  # noqa: N818 - as above
-    """The DCC's answers cannot be received.
+    """The DCC's answers cannot be received at the address where they are to be."""
 
-    Args:
-        where: The address on which they are to be received.
-        reason: What the system says.
-    """
-
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(
-            f"{where}, on which the DCC's answers are received: {reason}; correct "
-            "dcc_boxed.receive in the settings, or close the program that has the port"
-        )
-        self.where = where
-        self.reason = reason
+    code = "receiver-unusable"
+    form = "the DCC's answers cannot be received: {}"
+    mend = "correct dcc_boxed.receive in the settings, or close the program that has the port"
 
 
 class NoServiceRequest(RigError):  # noqa: N818 - as above
-    """No User can ask the DCC for a command.
+    """No User can ask the DCC for a command."""
 
-    Args:
-        what: The command.
-        reason: Why.
-    """
-
-    def __init__(self, what: str, reason: str) -> None:
-        super().__init__(
-            f"{what}: {reason}; reach the device by a line, or leave its duty to the DCC"
-        )
-        self.what = what
-        self.reason = reason
+    code = "no-service-request"
+    mend = "reach the device by a line, or leave its duty to the DCC"
 
 
 class LockUnusable(RigError):  # noqa: N818 - as above
-    """The file by whose lock a process has something for itself cannot be used.
+    """The file by whose lock a process has something for itself cannot be used."""
 
-    Args:
-        where: The file.
-        reason: What the system says.
-    """
-
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(
-            f"{where}: the lock cannot be used: {reason}; make room on the disk, and see that "
-            "the folder may be written"
-        )
-        self.where = where
-        self.reason = reason
+    form = "the lock cannot be used: {}"
+    mend = "make room on the disk, and see that the folder may be written"
 
 
 class ClockWrong(RigError):  # noqa: N818 - as above
     """The rig's clock cannot be believed, and what is sent by it cannot be taken back."""
 
+    code = "clock-wrong"
+
 
 class RecoveryUntrusted(RigError):  # noqa: N818 - as above
-    """What stands for the Recovery Certificate is none, or leads to no root of the key store.
+    """What stands for the Recovery Certificate is none, or leads to no root of the key store."""
 
-    Args:
-        reason: What is wrong.
-        mend: What a person can do.
-    """
-
-    def __init__(self, reason: str, mend: str) -> None:
-        super().__init__(f"{reason}; {mend}")
-        self.reason = reason
-        self.mend = mend
+    code = "recovery-untrusted"
 
 
 class PortMissing(RigError):  # noqa: N818 - as above
-    """There is no such port.
+    """There is no such port."""
 
-    Args:
-        where: The port's URL.
-        reason: What the system says.
-        mend: What a person can do.
-    """
+    code = "port-missing"
+    mend = "connect the adapter or correct the rig file's url"
 
-    def __init__(
-        self,
-        where: str,
-        reason: str = "no such port",
-        mend: str = "connect the adapter or correct the rig file's url",
-    ) -> None:
-        super().__init__(f"{where}: {reason}; {mend}")
-        self.where = where
-        self.reason = reason
-        self.mend = mend
+    def __init__(self, where: str, reason: str = "no such port", mend: str | None = None) -> None:
+        super().__init__(where, reason, mend)
 
 
-class KeyStoreError(KeyrigError):
+class KeyStoreError(AgentError):
     """A key or certificate of an organisation cannot be used."""
+
+    code = "key-store-unusable"
+    mend = "see `keyrig pki check`"
 
 
 class KeyMissing(KeyStoreError):  # noqa: N818 - as above
-    """The key store has no such key or certificate.
+    """The key store has no such key or certificate: its party, Entity Identifier and use."""
 
-    Args:
-        where: The key store.
-        what: Which key or certificate: its party, Entity Identifier and use.
-    """
-
-    def __init__(self, where: str, what: str) -> None:
-        super().__init__(f"{where}: no {what}; add it with `keyrig pki`")
-        self.where = where
-        self.what = what
+    code = "key-missing"
+    form = "no {}"
+    mend = "add it with `keyrig pki`"
 
 
 class CertificateLookupFailed(KeyStoreError):  # noqa: N818 - as above
-    """A certificate could not be looked up, or is not fit to be used.
+    """A certificate could not be looked up, or is not fit to be used."""
 
-    Args:
-        what: Which.
-        reason: Why.
-        mend: What a person can do.
-    """
-
-    def __init__(
-        self, what: str, reason: str, mend: str = "import it from a file with `keyrig pki import`"
-    ) -> None:
-        super().__init__(f"{what}: {reason}; {mend}")
-        self.what = what
-        self.reason = reason
+    mend = "import it from a file with `keyrig pki import`"
 
 
 class KeyLocked(KeyStoreError):  # noqa: N818 - as above
-    """A key is there and cannot be unlocked.
+    """A key is there and cannot be unlocked."""
 
-    Args:
-        where: The key store.
-        what: Which key: its party, Entity Identifier and use.
-    """
-
-    def __init__(self, where: str, what: str) -> None:
-        super().__init__(f"{where}: {what} is locked; give its passphrase or PIN")
-        self.where = where
-        self.what = what
+    code = "key-locked"
+    form = "{} is locked"
+    mend = "give its passphrase or PIN"
 
 
 class TokenUnusable(KeyStoreError):  # noqa: N818 - as above
-    """A PKCS#11 token cannot be used, or a key in it; never the device's fault.
-
-    Args:
-        where: The token.
-        reason: Why.
-        mend: What a person can do.
-    """
-
-    def __init__(self, where: str, reason: str, mend: str) -> None:
-        super().__init__(f"{where}: {reason}; {mend}")
-        self.where = where
-        self.reason = reason
-        self.mend = mend
+    """A PKCS#11 token cannot be used, or a key in it; never the device's fault."""
 
 
 class TokenLost(KeyStoreError):  # noqa: N818 - as above
-    """A PKCS#11 token is not there, or went away in the midst; never the device's fault.
+    """A PKCS#11 token is not there, or went away in the midst; never the device's fault."""
 
-    Args:
-        where: The token.
-        reason: What was seen.
-    """
-
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(f"{where}: the token is not there ({reason}); insert it, and run again")
-        self.where = where
-        self.reason = reason
+    form = "the token is not there ({})"
+    mend = "insert it, and run again"
 
 
-class AuthorityError(KeyrigError):
-    """The certificate authority does not do what is asked; never the device's failure.
+class AuthorityError(AgentError):
+    """The certificate authority does not do what is asked; never the device's failure."""
 
-    Args:
-        where: The authority, or where it is chosen.
-        reason: What is wrong.
-        mend: What a person can do.
-    """
-
-    def __init__(self, where: str, reason: str, mend: str) -> None:
-        super().__init__(f"{where}: {reason}; {mend}")
-        self.where = where
-        self.reason = reason
-        self.mend = mend
+    code = "authority-unusable"
 
 
 class AuthorityMissing(AuthorityError):  # noqa: N818 - as above
@@ -578,31 +420,25 @@ class AuthorityMistaken(AuthorityError):  # noqa: N818 - as above
     """The authority gave a certificate that is not the one that was asked for."""
 
 
-class SettingsError(KeyrigError):
-    """A setting or an argument cannot be used.
+class SettingsError(AgentError):
+    """A setting or an argument cannot be used."""
 
-    Args:
-        where: The file, variable or option.
-        reason: What is wrong.
-        mend: What to write instead.
-    """
-
-    def __init__(self, where: str, reason: str, mend: str) -> None:
-        super().__init__(f"{where}: {reason}; {mend}")
-        self.where = where
-        self.reason = reason
-        self.mend = mend
+    code = "settings-invalid"
 
 
 class RulesInvalid(SettingsError):  # noqa: N818 - as above
     """A rule set of duties cannot be read or breaks its own form."""
 
+    code = "rules-invalid"
+
 
 class FileInvalid(SettingsError):  # noqa: N818 - as above
     """A file that was named cannot be read, or is not one of its kind."""
 
+    code = "document-invalid"
 
-class EvidenceBroken(KeyrigError):  # noqa: N818 - as above
+
+class EvidenceBroken(AgentError):  # noqa: N818 - as above
     """An evidence file does not hold together.
 
     Args:
@@ -611,8 +447,9 @@ class EvidenceBroken(KeyrigError):  # noqa: N818 - as above
         reason: What is wrong with it.
     """
 
+    code = "evidence-broken"
+    mend = "ask for the file anew"
+
     def __init__(self, where: str, line: int, reason: str) -> None:
-        super().__init__(f"{where}, line {line}: {reason}; ask for the file anew")
-        self.where = where
+        super().__init__(f"{where}, line {line}", reason)
         self.line = line
-        self.reason = reason

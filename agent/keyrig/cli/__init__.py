@@ -9,7 +9,7 @@ from typing import IO, Any, Final
 
 import click
 
-from keyrig.base.exit_codes import ExitCode, exit_code
+from keyrig.base.error_kinds import ExitCode, kind_of
 
 COMMANDS: Final = {
     "run": "Carry out every duty that is due on a rig.",
@@ -132,9 +132,10 @@ def run_cli(arguments: list[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except Exception as error:
-        code = exit_code(error)
-        if code is None:
+        from gbcs.errors import KeyrigError
+
+        if not isinstance(error, KeyrigError):
             raise
         click.echo(f"keyrig: {error}", err=True)
-        return code
+        return kind_of(error).exit_code
     return result if isinstance(result, int) else 0

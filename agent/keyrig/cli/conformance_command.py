@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keyrig.base.exit_codes import ExitCode
+from keyrig.base.error_kinds import ExitCode
 from keyrig.cli.shared_options import json_option
 
 if TYPE_CHECKING:

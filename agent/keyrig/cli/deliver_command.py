@@ -158,7 +158,7 @@ def _handover(
 
 def _show_checked(handover: Handover, observe: Observer) -> int:
     from keyrig.base.clock import utc_now
-    from keyrig.documents.delivery_listing import checked_command
+    from keyrig.documents.delivery_document import checked_command
 
     for position, command in enumerate(handover.check(utc_now()), 1):
         observe(checked_command(command, position, handover.device))
@@ -204,7 +204,7 @@ def _withdraw(observe: Observer, name: str) -> int:
 
 def _list(observe: Observer, device: EntityIdentifier | None) -> int:
     from keyrig.config.places import ledger_path
-    from keyrig.documents.delivery_listing import described_batch
+    from keyrig.documents.delivery_document import described_batch
     from keyrig.ledger.ledger import Ledger
 
     path = ledger_path()

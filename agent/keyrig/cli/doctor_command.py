@@ -12,6 +12,7 @@ import click
 
 from gbcs.printable import printable
 from keyrig.base import events
+from keyrig.base.clock import instant_text
 from keyrig.cli.shared_options import device_option, json_option, parse_devices, rig_argument
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def doctor(
     Exits 4 if something needs a person.
     """
     from keyrig.base.clock import utc_now
-    from keyrig.base.exit_codes import ExitCode
+    from keyrig.base.error_kinds import ExitCode
     from keyrig.config.places import places_of
     from keyrig.config.rig_file import load_rig
     from keyrig.run.doctor import Health, examine
@@ -107,7 +108,7 @@ def _ask(
     as_json: bool,
 ) -> None:
     from gbcs.errors import KeyrigError
-    from keyrig.base.exit_codes import ExitCode, exit_code
+    from keyrig.base.error_kinds import ExitCode, kind_of
     from keyrig.cli.watching import watching
     from keyrig.run.asking import ask, askable, notice
     from keyrig.run.doctor import Finding, Health
@@ -127,7 +128,7 @@ def _ask(
         try:
             ask(places.rig, only=only, told=told, observe=observe)
         except KeyrigError as error:
-            if exit_code(error) is not ExitCode.NEEDS_PERSON:
+            if kind_of(error).exit_code is not ExitCode.NEEDS_PERSON:
                 raise
             found(Finding("ask", Health.BAD, str(error)))
 
@@ -245,6 +246,6 @@ def _cell_document(held: HeldCell) -> dict[str, Any]:
         else {
             "entity_id": None if known.entity_id is None else str(known.entity_id),
             "role": None if known.role is None else known.role.gbcs_name,
-            "not_after": known.not_after.isoformat(),
+            "not_after": instant_text(known.not_after),
         },
     }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,12 +17,12 @@ from keyrig.cli.shared_options import (
 from keyrig.run.outside_facts import learn_status
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
+    from keyrig.documents.fact_document import DeviceFactsDocument
     from keyrig.domain.known_facts import FactName
-
-SCHEMA = 1
 
 
 entity_argument = click.argument("device", type=EntityType(), metavar="EUI")
@@ -48,21 +47,21 @@ def list_(device_texts: tuple[str, ...], *, history: bool, as_json: bool) -> int
     """Show what holds of each device, who said it and when."""
     from keyrig.base.clock import utc_now
     from keyrig.config.places import ledger_path
-    from keyrig.documents.fact_listing import device_document, device_lines
+    from keyrig.documents.fact_document import DeviceFactsDocument, FactsDocument
     from keyrig.ledger.ledger import Ledger
 
     only = parse_devices(device_texts)
     now = utc_now()
     with Ledger(ledger_path(), create=False) as ledger:
-        documents = [
-            device_document(ledger, device, now, history=history)
+        documents = tuple(
+            DeviceFactsDocument.of(ledger, device, now, history=history)
             for device in only or ledger.device_facts.devices()
-        ]
+        )
     if as_json:
-        click.echo(json.dumps({"schema": SCHEMA, "devices": documents}))
+        click.echo(FactsDocument(devices=documents).to_json())
         return 0
     for document in documents:
-        for line in device_lines(document):
+        for line in _device_lines(document):
             click.echo(line)
     if not documents:
         click.echo("nothing is known of any device; a run, `facts set` or `facts import` tells it")
@@ -91,9 +90,9 @@ def set_(
     """
     from keyrig.base.clock import utc_now
     from keyrig.config.places import ledger_path
-    from keyrig.documents.fact_listing import record_fact
     from keyrig.domain.known_facts import KnownFact, read_value
     from keyrig.ledger.ledger import Ledger
+    from keyrig.run.outside_facts import record_fact
 
     fact = _fact_name(name)
     if take_back == (value is not None):
@@ -184,9 +183,28 @@ def fetch(rig: Path, device_texts: tuple[str, ...], *, as_json: bool) -> int:
     return 0
 
 
+def _device_lines(document: DeviceFactsDocument) -> Iterator[str]:
+    """Return what is known of a device for people, line by line."""
+    from gbcs.printable import printable
+    from keyrig.base.clock import second_text
+
+    yield document.entity_id
+    for fact in document.facts:
+        since = f", from {second_text(fact.holds_from)}" if fact.holds_from else ""
+        value = fact.value
+        text = ", ".join(value) if isinstance(value, list) else str(value)
+        told = f"{printable(fact.source, 60)}, recorded {second_text(fact.recorded_at)}{since}"
+        yield f"  {fact.name.value}: {'taken back' if value is None else text}  ({told})"
+    for held in document.smi_status:
+        why = printable(held.source, 100)
+        yield f"  SMI Status: {held.status.value}  (since {second_text(held.at)}, {why})"
+
+
 def _show_taken(taken: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps({"schema": SCHEMA, **taken}))
+        from keyrig.documents.fact_document import InventoryDocument
+
+        click.echo(InventoryDocument.model_validate(taken).to_json())
         return
     for device in taken["devices"]:
         news = ", ".join(device["news"]) or "nothing new"

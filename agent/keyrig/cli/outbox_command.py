@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
-from keyrig.base.exit_codes import ExitCode
+from keyrig.base.error_kinds import ExitCode
 from keyrig.cli.shared_options import InstantType, json_option
 
 if TYPE_CHECKING:
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 
     from keyrig.config.settings import Settings
     from keyrig.ledger.ledger import Ledger
-
-SCHEMA = 1
 
 target_option = click.option(
     "--target", metavar="NAME", help="Which upstream; needed where the settings have several."
@@ -39,14 +36,14 @@ def outbox(context: click.Context, *, as_json: bool) -> int:
     """
     if context.invoked_subcommand is not None:
         return 0
-    from keyrig.upstream.upstream_listing import listing_document, listing_lines
+    from keyrig.upstream.upstream_listing import outbox_document, outbox_lines
 
     with _opened() as (ledger, settings):
-        document = listing_document(ledger, settings)
+        document = outbox_document(ledger, settings)
     if as_json:
-        click.echo(json.dumps({"schema": SCHEMA, **document}))
+        click.echo(document.to_json())
         return 0
-    for line in listing_lines(document):
+    for line in outbox_lines(document):
         click.echo(line)
     return 0
 
@@ -62,7 +59,7 @@ def show(event: str) -> int:
 
     with _opened() as (ledger, settings):
         document = event_document(ledger, settings, ledger.outbox.find(event))
-    click.echo(json.dumps({"schema": SCHEMA, **document}, indent=2))
+    click.echo(document.to_json(indent=2))
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from keyrig.base.exit_codes import ExitCode
+from keyrig.base.error_kinds import ExitCode
 from keyrig.cli.shared_options import EntityType, json_option
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
+    from keyrig.documents.certificate_document import CertificateDocument
     from keyrig.keys.key_store import KeyStore
     from keyrig.keys.lab_pki import CopyReport
     from keyrig.keys.pem_keys import Passphrase
@@ -125,20 +126,20 @@ def init(keystore: Path, *, as_json: bool) -> None:
 @json_option
 def show(keystore: Path, rig: Path | None, *, as_json: bool) -> None:
     """List certificates: whose they are, for what, until when."""
-    from keyrig.documents.certificate_listing import certificate_document
+    from keyrig.documents.certificate_document import CertificateDocument
 
     store = _open(keystore, rig, None)
-    rows = [certificate_document(stored) for stored in store.stored()]
+    rows = [CertificateDocument.of(stored) for stored in store.stored()]
     for problem in store.problems:
         click.echo(f"left out: {problem}", err=True)
     if as_json:
         for row in rows:
-            _print_json("certificate", **row)
+            _print_json("certificate", **row.fields())
     else:
         _print_table(rows)
 
 
-def _print_table(rows: list[dict[str, Any]]) -> None:
+def _print_table(rows: list[CertificateDocument]) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -148,14 +149,14 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         table.add_column(column, no_wrap=True)
     for row in rows:
         cells = (
-            row["entity_id"] or row["name"] or "",
-            row["role"] or row["profile"],
-            row["key_usage"],
-            row["cell_usage"],
-            row["not_before"][:10],
-            row["not_after"][:10],
-            row["subject_key_identifier"] or "",
-            "yes" if row["private_key"] else "no",
+            row.entity_id or row.name or "",
+            row.role or row.profile,
+            row.key_usage,
+            row.cell_usage,
+            f"{row.not_before:%Y-%m-%d}",
+            f"{row.not_after:%Y-%m-%d}",
+            row.subject_key_identifier or "",
+            "yes" if row.private_key else "no",
         )
         table.add_row(*(Text(cell) for cell in cells))
     console = Console(highlight=False)
@@ -263,6 +264,7 @@ def fetch_command(entity: EntityIdentifier, keystore: Path, *, as_json: bool) ->
 
     Each must lead to a root that the key store has.
     """
+    from keyrig.base.clock import instant_text
     from keyrig.config.places import home_directory
     from keyrig.transports.dcc.smki_fetching import fetch_certificates
 
@@ -273,8 +275,8 @@ def fetch_command(entity: EntityIdentifier, keystore: Path, *, as_json: bool) ->
             "entity_id": str(entity),
             "key_usage": certificate.key_usage.gbcs_name,
             "serial": f"{certificate.serial:x}",
-            "not_before": f"{certificate.not_before:%Y-%m-%dT%H:%M:%SZ}",
-            "not_after": f"{certificate.not_after:%Y-%m-%dT%H:%M:%SZ}",
+            "not_before": instant_text(certificate.not_before),
+            "not_after": instant_text(certificate.not_after),
             "added": each.is_new,
             "refused": each.refused or None,
         }
@@ -310,9 +312,10 @@ def bundle_command(keystore: Path, *, as_json: bool) -> None:
 @json_option
 def requests_command(folder: Path | None, *, as_json: bool) -> None:
     """List the devices' certification requests that wait for an authority, and since when."""
+    from keyrig.base.clock import second_text
     from keyrig.config.places import ledger_path
+    from keyrig.documents.certification_document import WaitingRequestDocument
     from keyrig.keys.authority_by_hand import write_request
-    from keyrig.keys.certification_order import request_file
     from keyrig.ledger.ledger import Ledger
     from keyrig.run.waiting_requests import waiting_requests
 
@@ -321,15 +324,14 @@ def requests_command(folder: Path | None, *, as_json: bool) -> None:
         with Ledger(ledger_path(), create=False) as ledger:
             waiting = waiting_requests(ledger, _now())
     for request in waiting:
-        document = request.document()
         if folder is not None:
             write_request(folder, request.order)
-            document["file"] = str(request_file(folder, request.order.stem))
         if as_json:
-            _print_json("certification-request", **document)
+            document = WaitingRequestDocument.of(request, folder)
+            _print_json("certification-request", **document.fields())
         else:
             click.echo(f"{request.order.line}")
-            click.echo(f"  since {request.since:%Y-%m-%dT%H:%M:%SZ}: {request.answer}")
+            click.echo(f"  since {second_text(request.since)}: {request.answer}")
     if not as_json:
         click.echo(f"{len(waiting)} requests wait" if waiting else "no request waits")
 
@@ -353,6 +355,7 @@ def certified_command(
     against its request, its profile and its path to the root; a wrong one changes nothing.
     """
     from keyrig.config.places import ledger_path
+    from keyrig.documents.certification_document import TakenCertificate
     from keyrig.keys.given_certificates import read_given
     from keyrig.keys.issued_certificates import IssuedCertificates
     from keyrig.ledger.ledger import Ledger
@@ -366,7 +369,8 @@ def certified_command(
             taken += each.is_taken
             refused += each.is_refused
             if as_json:
-                _print_json("certificate-taken-in", **each.document())
+                document = TakenCertificate.model_validate(each)
+                _print_json("certificate-taken-in", **document.fields())
             else:
                 click.echo(f"{each.source}: {each.outcome}")
         left = len(ledger.key_changes.all_waiting())
@@ -388,6 +392,7 @@ def void_command(key_identifier: str, reason: str, *, as_json: bool) -> None:
     from gbcs.printable import printable
     from keyrig.base.errors import SettingsError
     from keyrig.config.places import ledger_path
+    from keyrig.documents.certification_document import WaitingRequestDocument
     from keyrig.ledger.ledger import Ledger
     from keyrig.run.certification_requests import void
     from keyrig.run.waiting_requests import waiting_requests
@@ -410,6 +415,7 @@ def void_command(key_identifier: str, reason: str, *, as_json: bool) -> None:
             )
         void(ledger, found[0], printable(reason, 400), now)
     if as_json:
-        _print_json("certification-request-void", **found[0].document())
+        document = WaitingRequestDocument.of(found[0])
+        _print_json("certification-request-void", **document.fields())
     else:
         click.echo(f"{found[0].order}: void; the next run asks anew")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
@@ -11,8 +10,6 @@ from keyrig.cli.shared_options import device_option, json_option, parse_devices,
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-SCHEMA = 1
 
 
 @click.command()
@@ -58,24 +55,19 @@ def _explain(rig: Path | None, texts: tuple[str, ...], *, as_json: bool) -> int:
     from keyrig.base.clock import utc_now
     from keyrig.config.places import places_of
     from keyrig.config.rig_file import load_rig
-    from keyrig.documents.explanations import (
-        explanation_document,
-        explanation_lines,
-        explanations_of,
-    )
+    from keyrig.documents.plan_document import ExplanationDocument, explanations_of
     from keyrig.run.outlook import outlook_of
 
     opened = load_rig(rig)
     only = parse_devices(texts, option="--explain")
     opened.require(only)
     outlook = outlook_of(places_of(opened), now=utc_now(), only=only)
-    explanations = explanations_of(outlook)
     if as_json:
-        duties = [explanation_document(each) for each in explanations]
-        edition = outlook.rules.edition
-        click.echo(json.dumps({"schema": SCHEMA, "edition": edition, "duties": duties}))
+        click.echo(ExplanationDocument.of(outlook).to_json())
         return 0
-    for each in explanations:
+    from keyrig.cli.explanation_lines import explanation_lines
+
+    for each in explanations_of(outlook):
         for line in explanation_lines(each):
             click.echo(line)
         click.echo()
@@ -85,18 +77,17 @@ def _explain(rig: Path | None, texts: tuple[str, ...], *, as_json: bool) -> int:
 def _show_next(limit: int, *, as_json: bool) -> int:
     from keyrig.base.clock import utc_now
     from keyrig.config.places import ledger_path
-    from keyrig.documents.due_listing import due_document
+    from keyrig.documents.plan_document import DueDocument
     from keyrig.ledger.ledger import Ledger
 
     with Ledger(ledger_path(), create=False) as ledger:
-        document = due_document(ledger, utc_now(), limit)
+        document = DueDocument.of(ledger, utc_now(), limit)
     if as_json:
-        click.echo(json.dumps({"schema": SCHEMA, **document}))
+        click.echo(document.to_json())
         return 0
-    for duty in document["duties"]:
-        until = f"{duty['due_by'][:19]}Z".replace("T", " ") if duty["due_by"] else "no deadline"
-        late = "  overdue" if duty["overdue"] else ""
-        rig = duty["rig"] or "-"
-        click.echo(f"{until}  {duty['entity_id']}  {duty['requirement']:5} {rig}{late}")
-    click.echo(f"{len(document['duties'])} of {document['open']} open duties")
+    for duty in document.duties:
+        until = f"{duty.due_by:%Y-%m-%d %H:%M:%SZ}" if duty.due_by else "no deadline"
+        late = "  overdue" if duty.overdue else ""
+        click.echo(f"{until}  {duty.entity_id}  {duty.requirement:5} {duty.rig or '-'}{late}")
+    click.echo(f"{len(document.duties)} of {document.open} open duties")
     return 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from keyrig.base.exit_codes import ExitCode
+from keyrig.base.error_kinds import ExitCode
 from keyrig.cli.shared_options import (
     InstantType,
     device_option,

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from keyrig.cli.shared_options import json_option
-
-SCHEMA = 1
 
 
 @click.command()
@@ -22,11 +18,8 @@ def settings(*, example: bool, as_json: bool) -> int:
     named by where they are kept, and never shown.
     """
     from keyrig.config.settings import read_settings
-    from keyrig.config.settings_listing import (
-        example_lines,
-        settings_document,
-        settings_lines,
-    )
+    from keyrig.config.settings_listing import example_lines
+    from keyrig.documents.settings_document import SettingsDocument, settings_lines
 
     if example and as_json:
         raise click.UsageError("--example is TOML; leave --json away")
@@ -36,7 +29,7 @@ def settings(*, example: bool, as_json: bool) -> int:
         return 0
     read = read_settings()
     if as_json:
-        click.echo(json.dumps({"schema": SCHEMA, **settings_document(read)}))
+        click.echo(SettingsDocument.of(read).to_json())
         return 0
     for line in settings_lines(read):
         click.echo(line)

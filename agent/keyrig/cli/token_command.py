@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from keyrig.base.clock import instant_text
 from keyrig.cli.shared_options import json_option
 
 if TYPE_CHECKING:
@@ -136,8 +137,8 @@ def _document(made: Token, now: datetime) -> dict[str, Any]:
         "id": made.id,
         "name": made.name,
         "scopes": sorted(scope.value for scope in made.scopes),
-        "created_at": made.created_at.isoformat(),
-        "expires_at": made.expires_at.isoformat() if made.expires_at else None,
-        "revoked_at": made.revoked_at.isoformat() if made.revoked_at else None,
+        "created_at": instant_text(made.created_at),
+        "expires_at": instant_text(made.expires_at) if made.expires_at else None,
+        "revoked_at": instant_text(made.revoked_at) if made.revoked_at else None,
         "state": fault.value if fault else "holds",
     }

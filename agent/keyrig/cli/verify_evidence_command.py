@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from keyrig.base.clock import second_text
 from keyrig.cli.shared_options import json_option
 
 if TYPE_CHECKING:
@@ -81,8 +82,8 @@ def verify_evidence(file: Path, key: str | None, roots: tuple[str, ...], *, as_j
 
     Needs nothing but the file. Exits 3 if anything does not hold, 2 if it is no evidence file.
     """
+    from keyrig.base.error_kinds import ExitCode
     from keyrig.base.errors import EvidenceBroken, FileInvalid
-    from keyrig.base.exit_codes import ExitCode
     from keyrig.base.outside_files import Unreadable, read_octets
     from keyrig.evidence.evidence_check import check
     from keyrig.evidence.evidence_file import read_evidence
@@ -122,11 +123,11 @@ def _document(verdict: Verdict) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "holds": verdict.holds,
-        "run": file.header["run"],
-        "rig": file.header["rig"],
+        "run": file.header.run,
+        "rig": file.header.rig,
         "key": file.key,
         "roots": list(verdict.roots),
-        "recovery_certificate": file.recovery_certificate,
+        "recovery_certificate": file.header.parties.recovery_certificate,
         "rules": {
             "edition": file.rules.edition,
             "digest": file.rules.digest,
@@ -159,15 +160,15 @@ def _lines(verdict: Verdict, *, is_key_demanded: bool, is_root_named: bool) -> I
 
     file = verdict.file
     assert file.rules is not None
-    run, rig = printable(str(file.header["run"]), 40), printable(str(file.header["rig"]), 70)
-    yield f"run {run} of rig {rig}, ended {file.ended_at:%Y-%m-%dT%H:%M:%SZ} by its clock"
+    run, rig = printable(file.header.run, 40), printable(file.header.rig, 70)
+    yield f"run {run} of rig {rig}, ended {second_text(file.header.finished_at)} by its clock"
     yield f"{file.lines} lines, the chain and the seal hold"
     compare = "" if is_key_demanded else "; compare it with the rig's: anybody may seal"
     yield f"sealed by key {file.key}{compare}"
     for root in verdict.roots:
         compare = "" if is_root_named else "; compare it with the one that you trust"
         yield f"certificates lead to root {root}{compare}"
-    yield f"Recovery Certificate {file.recovery_certificate}; compare it as well"
+    yield f"Recovery Certificate {file.header.parties.recovery_certificate}; compare it as well"
     rules = "built in" if verdict.rules_built_in else "not those built in: read them"
     yield f"rules {printable(file.rules.edition, 80)}, {rules}"
     yield (

@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from keyrig.base import events
-from keyrig.base.clock import utc_now
+from keyrig.base.clock import second_text, utc_now
 from keyrig.cli.terminal_display import JSONLines, TerminalDisplay, plan_table
-from keyrig.documents.plan_listing import plan_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,7 +70,10 @@ def show_plan(outlook: Outlook, observe: Observer, *, title: str, only_due: bool
     """Print the table of a rig's plan with the requests that wait, or give it as the last event."""
     made = outlook.plan.only_due() if only_due else outlook.plan
     if isinstance(observe, JSONLines):
-        document = plan_document(made, outlook.statuses, outlook.requests)
+        # Only who reads documents waits until their models are made.
+        from keyrig.documents.plan_document import PlanDocument
+
+        document = PlanDocument.of(made, outlook.statuses, outlook.requests).fields()
         observe(
             events.Plan(
                 edition=made.edition, made_at=made.made_at, devices=tuple(document["devices"])
@@ -81,7 +83,7 @@ def show_plan(outlook: Outlook, observe: Observer, *, title: str, only_due: bool
     console().print(plan_table(made, outlook.statuses, f"{title} ({made.edition})"))
     for request in outlook.requests:
         console().print(
-            f"{request.order} waits since {request.since:%Y-%m-%dT%H:%M:%SZ}: {request.answer}",
+            f"{request.order} waits since {second_text(request.since)}: {request.answer}",
             markup=False,
             highlight=False,
             soft_wrap=True,

@@ -8,13 +8,14 @@ import json
 import types
 import typing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
 from pydantic import AwareDatetime, BaseModel
 from pydantic_core import PydanticUndefined
 
 from gbcs.entity import EntityIdentifier
-from keyrig.base.toml_files import line_of
+from keyrig.base.clock import instant_text
 from keyrig.config.secret_references import SecretPlace
 from keyrig.config.settings import Settings
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pydantic.fields import FieldInfo
-
-    from keyrig.config.settings import SettingsRead
 
 KIND: Final = "kind"
 NAME: Final = "NAME"
@@ -78,7 +77,7 @@ def described_keys() -> tuple[DescribedKey, ...]:
 
 def _keys(model: type[BaseModel], at: tuple[str, ...]) -> Iterator[DescribedKey]:
     kind = (
-        str(_plain(get_args(model.model_fields[KIND].annotation)[0]))
+        str(plain_setting(get_args(model.model_fields[KIND].annotation)[0]))
         if KIND in model.model_fields
         else ""
     )
@@ -133,107 +132,35 @@ def _form(annotation: Any) -> str:
 
 def _default(field: FieldInfo) -> Any:
     value = field.get_default(call_default_factory=True, validated_data={})
-    return None if value is PydanticUndefined else _plain(value)
+    return None if value is PydanticUndefined else plain_setting(value)
 
 
-def _plain(value: Any) -> Any:
-    """Return a value as TOML has it; a secret as the place where it is kept."""
-    if isinstance(value, SecretPlace):
-        return value.model_dump(exclude_none=True)
-    if isinstance(value, BaseModel):
-        return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
+def plain_setting(value: Any) -> Any:
+    """Return a value as TOML would hold it; a secret as where it is kept."""
+    found = value
+    match value:
+        case SecretPlace():
+            found = value.model_dump(exclude_none=True)
+        case BaseModel():
+            names = type(value).model_fields
+            found = {name: plain_setting(getattr(value, name)) for name in names}
+        case dict():
+            found = {name: plain_setting(each) for name, each in value.items()}
+        case tuple() | list():
+            found = [plain_setting(each) for each in value]
+        case EntityIdentifier():
+            found = str(value)
+        case datetime():
+            found = instant_text(value)
+        case enum.Enum():
+            found = value.value
+    return found
+
+
+def toml_text(value: Any) -> str:
+    """Return a value as TOML writes it, on one line."""
     if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    if isinstance(value, (tuple, list)):
-        return [_plain(each) for each in value]
-    if isinstance(value, EntityIdentifier):
-        return str(value)
-    return value.value if isinstance(value, enum.Enum) else value
-
-
-def settings_document(read: SettingsRead) -> dict[str, Any]:
-    """Return every key's value and origin, as plain JSON."""
-    return {
-        "file": str(read.source),
-        "exists": read.source.exists(),
-        "keys": [
-            {
-                "key": key.name,
-                "of_kind": key.kind or None,
-                "form": key.form,
-                "default": key.default,
-                "required": key.required,
-                "description": key.description,
-                "variable": _variable(key.location),
-                "values": [
-                    {"at": ".".join(at), "value": value, "from": _origin(read, at)}
-                    for at, value in _values(_plain(read.settings), key)
-                ],
-            }
-            for key in described_keys()
-        ],
-    }
-
-
-def _variable(location: tuple[str, ...]) -> str:
-    return "KEYRIG_" + "__".join(part.replace("-", "_").upper() for part in location)
-
-
-def _values(
-    values: Any, key: DescribedKey, at: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield each value that a key holds, with its own location; one for each name."""
-    rest = key.location[len(at) :]
-    if not rest:
-        yield at, values
-        return
-    if not isinstance(values, dict) or key.kind not in {"", values.get(KIND, key.kind)}:
-        return
-    for name in values if rest[0] == NAME else [rest[0]]:
-        if name in values:
-            yield from _values(values[name], key, (*at, name))
-
-
-def _origin(read: SettingsRead, at: tuple[str, ...]) -> str:
-    for location, variable in read.overrides.items():
-        if location == at[: len(location)] or at == location[: len(at)]:
-            return f"environment variable {variable}"
-    if not _is_in_file(read, at):
-        return "default"
-    line = line_of(read.text, at)
-    return f"{read.source}, line {line}" if line else str(read.source)
-
-
-def _is_in_file(read: SettingsRead, at: tuple[str, ...]) -> bool:
-    part: Any = read.settings
-    for name in at:
-        if isinstance(part, BaseModel):
-            if name not in part.model_fields_set:
-                return False
-            part = getattr(part, name)
-        else:
-            part = part[name]
-    return True
-
-
-def settings_lines(read: SettingsRead) -> Iterator[str]:
-    """Yield the lines of the listing of every key, for people."""
-    yield f"settings file: {read.source}{'' if read.source.exists() else ' (none there)'}"
-    document = settings_document(read)
-    for key in document["keys"]:
-        yield ""
-        yield key["key"] + (f"  ({key['of_kind']})" if key["of_kind"] else "")
-        yield f"    {key['description']}"
-        default = "" if key["default"] is None else f"; {_toml(key['default'])} where left out"
-        yield f"    {key['form']}{', needed' if key['required'] else default}"
-        for value in key["values"]:
-            if value["from"] != "default":
-                yield f"    {value['at']} = {_toml(value['value'])}  ({value['from']})"
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        inner = ", ".join(f"{name} = {_toml(each)}" for name, each in value.items())
+        inner = ", ".join(f"{name} = {toml_text(each)}" for name, each in value.items())
         return f"{{ {inner} }}" if inner else "{}"
     return json.dumps(value, ensure_ascii=False)
 
@@ -257,7 +184,7 @@ def example_lines() -> Iterator[str]:
 
 def _shown(key: DescribedKey) -> str:
     if key.default is not None:
-        return _toml(key.default)
+        return toml_text(key.default)
     if key.is_kind:
         return key.form
     if key.form.startswith("secret"):

@@ -173,10 +173,10 @@ def _octets(path: Path) -> bytes:
         raise _unreadable(path, error) from error
     except Unreadable as error:
         mend = error.mend if error.is_missing else _MEND
-        raise SettingsError(printable(str(path)), str(error), mend) from None
+        raise SettingsError(str(path), str(error), mend) from None
 
 
 def _unreadable(path: Path, error: OSError) -> SettingsError:
     return SettingsError(
-        printable(str(path)), f"cannot be read: {error.strerror}", "name a file that is there"
+        str(path), f"cannot be read: {error.strerror}", "name a file that is there"
     )

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from keyrig.delivery.batch_reading import GivenCommand
     from keyrig.delivery.public_certificates import PublicCertificates
 
-SIGNATURE_VERIFIED: Final = "signature verified"
 _MEND: Final = "nothing was sent; give commands that the DCC made for local delivery"
+SIGNATURE_VERIFIED: Final = "signature verified"
 _KINDS: Final = {CRAFlag.RESPONSE: "a response", CRAFlag.ALERT: "an alert"}
 
 
@@ -157,9 +157,9 @@ def _check_protection(
     else:
         needed = command_protection(payload)
     if needed.mac and message.mac is None:
-        raise ProtectionMissing(f"{given.source}: the command carries no MAC; {_MEND}")
+        raise ProtectionMissing("the command carries no MAC", where=given.source, mend=_MEND)
     if needed.signature and not message.signature:
-        raise ProtectionMissing(f"{given.source}: the command carries no signature; {_MEND}")
+        raise ProtectionMissing("the command carries no signature", where=given.source, mend=_MEND)
     if not message.signature:
         return "MAC for the device alone"
     return _check_signature(given, message, certificates)
@@ -172,16 +172,24 @@ def _check_signature(
     held = certificates.signing(originator)
     if not held:
         return f"signature cannot be checked here: no certificate of {originator}"
-    for certificate in held:
+    if _is_signed_by(message, held):
+        return SIGNATURE_VERIFIED
+    raise SignatureMismatch(
+        f"the signature of the command is by no key known of {originator}; nothing was sent",
+        where=given.source,
+        mend="have the command made anew, or give the originator's new certificate",
+    )
+
+
+def _is_signed_by(message: Message, signers: Sequence[GBCSCertificate]) -> bool:
+    """Return whether the key of one of the certificates made a command's signature."""
+    for certificate in signers:
         try:
             verify_signature(message, certificate.public_key)
         except SignatureMismatch:
             continue
-        return SIGNATURE_VERIFIED
-    raise SignatureMismatch(
-        f"{given.source}: the signature of the command is by no key known of {originator}; "
-        "nothing was sent; have the command made anew, or give the originator's new certificate"
-    )
+        return True
+    return False
 
 
 def _check_document(given: GivenCommand, certificates: PublicCertificates) -> str:
@@ -216,7 +224,9 @@ def _check_document(given: GivenCommand, certificates: PublicCertificates) -> st
         given.request_id,
         given.responded_at,
     ):
-        raise SignatureMismatch(f"{given.source}: its signature covers another response; {_MEND}")
+        raise SignatureMismatch(
+            "its signature covers another response", where=given.source, mend=_MEND
+        )
     return "DUIS response verified"
 
 
@@ -258,7 +268,7 @@ def _check_order(commands: Sequence[NewLocalCommand]) -> None:
 
 
 def is_trusted(
-    command: Message, remarks: str, certificates: PublicCertificates, certificate: GBCSCertificate
+    command: Message, certificates: PublicCertificates, certificate: GBCSCertificate
 ) -> bool:
     """Say whether the certificate that a CS02d brings may count as the device's.
 
@@ -267,10 +277,10 @@ def is_trusted(
 
     Args:
         command: The CS02d.
-        remarks: What was said of it when it was taken in.
         certificates: The public certificates that are here.
         certificate: What it brings.
     """
-    return SIGNATURE_VERIFIED in remarks.split("; ") or certificates.vouch_for_device(
+    signers = certificates.signing(command.header.originator) if command.signature else ()
+    return _is_signed_by(command, signers) or certificates.vouch_for_device(
         certificate, command.header.recipient
     )

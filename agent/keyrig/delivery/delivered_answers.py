@@ -114,7 +114,7 @@ def _device_certificates(
     if (
         brought is not None
         and brought.key_usage == KeyUsage.DIGITAL_SIGNATURE
-        and is_trusted(request, command.remarks, certificates, brought)
+        and is_trusted(request, certificates, brought)
     ):
         return (*known, brought)
     return known

@@ -12,12 +12,13 @@ from gbcs.printable import printable
 from gbcs.protection import describe
 from gbcs.use_cases import use_case_name
 from keyrig.base import events
+from keyrig.base.clock import second_text
 from keyrig.base.errors import LinkError, LinkTimeout, RigError, WrongDevice
 from keyrig.base.observing import Observer, StopAsked, never_stopped, unobserved
 from keyrig.delivery.delivered_answers import judge, verify_alert
 from keyrig.delivery.device_certificates import learn_before_sending, learn_from_answer
 from keyrig.delivery.returned_answers import write_answer
-from keyrig.documents.delivery_listing import described_command, states_of
+from keyrig.documents.delivery_document import described_command, states_of
 from keyrig.domain.states import BatchRule, EventType, RunOutcome, Verification
 from keyrig.run.bench import RunResult
 from keyrig.session.conversation import SENDINGS
@@ -371,9 +372,9 @@ class _Delivery:
             )
 
     def _expire(self, command: LocalCommand) -> LocalCommand:
-        until = f"its time ended at {command.expires_at:%Y-%m-%dT%H:%M:%SZ}"
+        until = f"its time ended at {second_text(command.expires_at)}"
         sent = (
-            f"it was sent, last at {command.last_sent_at:%Y-%m-%dT%H:%M:%SZ}, and no answer came"
+            f"it was sent, last at {second_text(command.last_sent_at)}, and no answer came"
             if command.last_sent_at
             else "it was never sent"
         )

@@ -37,7 +37,7 @@ def learn_before_sending(
 ) -> None:
     """Record that the device may use the certificate of a CS02d from now on."""
     brought = certificate_brought(request)
-    if brought is not None and is_trusted(request, command.remarks, certificates, brought):
+    if brought is not None and is_trusted(request, certificates, brought):
         key_changes.record_possible(command.device, brought.key_usage, brought.der, now)
 
 

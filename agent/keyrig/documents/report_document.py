@@ -5,15 +5,24 @@ The key names and the meaning of each are stable within a schema number; keys ma
 
 import enum
 import json
-from datetime import UTC, date, datetime
-from typing import Annotated, Any, Final, Literal
+from datetime import date
+from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import ConfigDict, Field
 
-from gbcs.printable import printable
 from gbcs.roles import DeviceType
+from keyrig.documents.document_model import (
+    Count,
+    Document,
+    Eui,
+    Instant,
+    NotBegunPart,
+    TextOrNull,
+    Told,
+)
+from keyrig.documents.fact_document import FactValue
+from keyrig.documents.plan_document import AttemptMade
 from keyrig.domain.clock_trust import ClockFault
-from keyrig.domain.device_facts import Cause, Outcome
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.domain.known_facts import FactName
 from keyrig.domain.smi_status import SMIStatus
@@ -24,33 +33,10 @@ from keyrig.duties.rules import Actor, StepKind
 REPORT_SCHEMA: Final = 1
 """Version of the report's form; raised when a key changes its meaning or goes."""
 SCHEMA_ID: Final = "urn:keyrig:report:1"
-LONGEST_TEXT: Final = 4000
 
 
-def instant_text(instant: datetime) -> str:
-    """Give an instant in UTC to the millisecond, such as "2026-11-20T09:00:00.000Z"."""
-    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _told(value: Any) -> Any:
-    return printable(value, LONGEST_TEXT) if isinstance(value, str) else value
-
-
-Instant = Annotated[
-    datetime,
-    PlainSerializer(instant_text, return_type=str, when_used="json"),
-    Field(json_schema_extra={"type": "string", "format": "date-time"}),
-]
-Told = Annotated[str, BeforeValidator(_told)]
-"""Text from outside or with parts from outside: in one line, without control characters."""
-Eui = Annotated[str, Field(pattern=r"^[0-9A-F]{2}(-[0-9A-F]{2}){7}$")]
 MessageCodeText = Annotated[str, Field(pattern=r"^[0-9A-F]{4}$")]
 KeyIdentifier = Annotated[str, Field(pattern=r"^([0-9A-F]{2})+$")]
-Count = Annotated[int, Field(ge=0)]
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True)
 
 
 class Direction(enum.Enum):
@@ -72,21 +58,21 @@ class CellChange(enum.Enum):
     """What it held before is not known."""
 
 
-class Party(_Part):
+class Party(Document):
     """An organisation as a report names it."""
 
     entity_id: Eui
     name: Told = Field(description="What it is to this device or run, such as 'Lead Supplier'.")
 
 
-class RuleSetPart(_Part):
+class RuleSetPart(Document):
     """The rule set by which the duties were judged."""
 
     edition: Told
     digest: str = Field(description="SHA-256 of its canonical text.")
 
 
-class RunPart(_Part):
+class RunPart(Document):
     """The run."""
 
     id: str
@@ -98,7 +84,7 @@ class RunPart(_Part):
     carried_out: tuple[Actor, ...] = Field(description="The parties whose duties the rig does.")
 
 
-class ClockPart(_Part):
+class ClockPart(Document):
     """A fault of the rig's clock that the run found."""
 
     fault: ClockFault
@@ -107,7 +93,7 @@ class ClockPart(_Part):
     at: Instant
 
 
-class CountsPart(_Part):
+class CountsPart(Document):
     """Duties counted as the run ended; due, done, failed and left are of those that were due."""
 
     due: Count = Field(description="Duties to be done when the run began.")
@@ -128,25 +114,22 @@ class SummaryPart(CountsPart):
     for_a_person: Count = Field(description="Flags, security incidents and clock findings.")
 
 
-class FactPart(_Part):
+class FactPart(Document):
     """What holds of a device, and who said so."""
 
     name: FactName
-    value: Any = Field(description="Text, true or false, or a list of texts.")
+    value: FactValue
     source: Told
     at: Instant | None = Field(description="From when on it holds, where that was said.")
     recorded_at: Instant
 
 
-class AttemptPart(_Part):
+class AttemptPart(AttemptMade):
     """One attempt at a duty."""
 
     id: int
     run: str
     in_this_run: bool
-    started_at: Instant
-    finished_at: Instant | None
-    outcome: Outcome | None = Field(description="Null while it is under way.")
     detail: Told
     evidence: Told
     messages: tuple[int, ...] = Field(
@@ -154,16 +137,7 @@ class AttemptPart(_Part):
     )
 
 
-class NotBegunPart(_Part):
-    """Why the run did not begin a duty that was due; not the device's failure."""
-
-    at: Instant
-    cause: Cause
-    reason: Told
-    mend: Told = Field(description="What to do about it.")
-
-
-class StandingPart(_Part):
+class StandingPart(Document):
     """Where a duty stands at one instant."""
 
     at: Instant
@@ -180,7 +154,7 @@ class StandingPart(_Part):
     )
 
 
-class DutyPart(_Part):
+class DutyPart(Document):
     """One duty of a device."""
 
     id: str
@@ -201,7 +175,7 @@ class DutyPart(_Part):
     )
 
 
-class MessagePart(_Part):
+class MessagePart(Document):
     """A message to a device or from it; its octets are in the ledger and the evidence."""
 
     number: int = Field(description="The exchange; a command and its response share it.")
@@ -220,7 +194,7 @@ class MessagePart(_Part):
     duty: str | None = Field(description="The duty that it was for, or null.")
 
 
-class AlertPart(_Part):
+class AlertPart(Document):
     """An alert that the device sent unasked."""
 
     id: int
@@ -231,24 +205,24 @@ class AlertPart(_Part):
     detail: Told
 
 
-class StatusPart(_Part):
+class StatusPart(Document):
     """An SMI Status that the device came to hold."""
 
     status: SMIStatus
     at: Instant
     cause: Told
-    clause: Told | None
+    clause: TextOrNull
     recorded_at: Instant
 
 
-class PermissionPart(_Part):
+class PermissionPart(Document):
     """Leave for the Responsible Supplier to replace the Communications Hub and return it."""
 
     clause: Told
     reason: Told = Field(description="The reason to return it with.")
 
 
-class SuspensionPart(_Part):
+class SuspensionPart(Document):
     """The suspension that stands as the report is made."""
 
     clause: Told
@@ -258,7 +232,7 @@ class SuspensionPart(_Part):
     replacement: PermissionPart | None
 
 
-class InstructionPart(_Part):
+class InstructionPart(Document):
     """A status that the device is to have, and that the inventory does not show yet."""
 
     status: SMIStatus
@@ -267,7 +241,7 @@ class InstructionPart(_Part):
     channel: Told = Field(description="Who can carry it out.")
 
 
-class CellContents(_Part):
+class CellContents(Document):
     """What a cell was seen to hold."""
 
     holder: Party
@@ -275,7 +249,7 @@ class CellContents(_Part):
     at: Instant
 
 
-class CellPart(_Part):
+class CellPart(Document):
     """A trust anchor cell of the device that was read or replaced, before and after the run."""
 
     role: str
@@ -286,7 +260,7 @@ class CellPart(_Part):
     after: CellContents
 
 
-class KeyChangePart(_Part):
+class KeyChangePart(Document):
     """A re-generation of one of the device's own keys that the run moved."""
 
     key_usage: str
@@ -295,7 +269,7 @@ class KeyChangePart(_Part):
     changed_at: Instant
 
 
-class RequestPart(_Part):
+class RequestPart(Document):
     """A certification request of the device that waited for an authority as the run ended."""
 
     key_usage: str
@@ -305,7 +279,7 @@ class RequestPart(_Part):
     authority: Told
 
 
-class NoticePart(_Part):
+class NoticePart(Document):
     """A notice that a Responsible Supplier is owed."""
 
     at: Instant
@@ -316,7 +290,7 @@ class NoticePart(_Part):
     reason: Told
 
 
-class FlagPart(_Part):
+class FlagPart(Document):
     """Something that the rules leave open and a person must decide."""
 
     at: Instant
@@ -325,7 +299,7 @@ class FlagPart(_Part):
     reason: Told
 
 
-class IncidentPart(_Part):
+class IncidentPart(Document):
     """A response that failed verification."""
 
     at: Instant
@@ -333,7 +307,7 @@ class IncidentPart(_Part):
     reason: Told
 
 
-class DevicePart(_Part):
+class DevicePart(Document):
     """One device of the run."""
 
     entity_id: Eui
@@ -361,12 +335,14 @@ class DevicePart(_Part):
     incidents: tuple[IncidentPart, ...]
 
 
-class Report(_Part):
+class Report(Document):
     """A run of keyrig: what was due, what was done, and what follows."""
 
-    model_config = ConfigDict(frozen=True, serialize_by_alias=True, title="keyrig run report")
+    model_config = ConfigDict(title="keyrig run report")
 
-    schema_number: Literal[1] = Field(alias="schema", description="Version of this form.")
+    schema_number: Literal[1] = Field(
+        default=REPORT_SCHEMA, serialization_alias="schema", description="Version of this form."
+    )
     made_at: Instant
     made_by: Told = Field(description="The keyrig that made the report.")
     run: RunPart
@@ -374,10 +350,6 @@ class Report(_Part):
     summary: SummaryPart
     clock_findings: tuple[ClockPart, ...]
     devices: tuple[DevicePart, ...]
-
-    def to_json(self) -> str:
-        """Give the JSON report, indented, ASCII only, with a newline at its end."""
-        return json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=True) + "\n"
 
 
 def schema_text() -> str:

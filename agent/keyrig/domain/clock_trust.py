@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from keyrig.base.clock import second_text
 from keyrig.base.events import Clock
 
 if TYPE_CHECKING:
@@ -43,11 +44,17 @@ class ClockFault(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class ClockFinding:
-    """A fault of the clock: by how much (forward is positive), and what to do, in one line."""
+    """A fault of the clock: by how much (forward is positive), and what to do about it."""
 
     fault: ClockFault
     by: timedelta
-    detail: str
+    reason: str
+    mend: str = ""
+
+    @property
+    def detail(self) -> str:
+        """What is wrong and what to do, in one line."""
+        return f"{self.reason}; {self.mend}" if self.mend else self.reason
 
     def event(self) -> Clock:
         """Return the event that reports it."""
@@ -65,7 +72,8 @@ def judge_clock(now: datetime, last_recorded: datetime | None) -> ClockFinding |
         return ClockFinding(
             ClockFault.UNSET,
             now - CLOCK_FLOOR,
-            f"the clock shows {now:%Y-%m-%dT%H:%M:%SZ}, before keyrig was made; set it",
+            f"the clock shows {second_text(now)}, before keyrig was made",
+            "set it",
         )
     if last_recorded is None:
         return None
@@ -75,15 +83,16 @@ def judge_clock(now: datetime, last_recorded: datetime | None) -> ClockFinding |
             ClockFault.BEHIND,
             by,
             f"the clock is {spoken(-by)} behind the last thing on record "
-            f"({last_recorded:%Y-%m-%dT%H:%M:%SZ}); set it",
+            f"({second_text(last_recorded)})",
+            "set it",
         )
     if by > LONGEST_PAUSE:
         return ClockFinding(
             ClockFault.FAR_AHEAD,
             by,
             f"the clock is {spoken(by)} ahead of the last thing on record "
-            f"({last_recorded:%Y-%m-%dT%H:%M:%SZ}); set it, or run with --accept-clock if the "
-            "rig was idle so long",
+            f"({second_text(last_recorded)})",
+            "set it, or run with --accept-clock if the rig was idle so long",
         )
     return None
 

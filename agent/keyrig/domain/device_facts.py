@@ -8,10 +8,13 @@ from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal
 
+from keyrig.base.error_kinds import kind_of
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from gbcs.entity import EntityIdentifier
+    from gbcs.errors import KeyrigError
     from gbcs.roles import DeviceType
 
 SCHEDULED_GRACE: Final = timedelta(hours=1)
@@ -99,6 +102,12 @@ class Cause(enum.Enum):
     """The way to the device: its port, radio or service, or nobody who answers there."""
 
 
+def cause_of(error: KeyrigError) -> Cause:
+    """Return what an error keeps a duty from: the way to the device, unless it is another's."""
+    fault = kind_of(error).fault.value
+    return Cause(fault) if fault in {cause.value for cause in Cause} else Cause.LINE
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotBegun:
     """Why a duty that was due was not begun.
@@ -114,15 +123,6 @@ class NotBegun:
     cause: Cause
     reason: str
     mend: str
-
-    def document(self) -> dict[str, str]:
-        """Return the JSON object of it, as the CLI and the API write it."""
-        return {
-            "at": self.at.isoformat(),
-            "cause": self.cause.value,
-            "reason": self.reason,
-            "mend": self.mend,
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -126,6 +126,17 @@ def _most_exact(standing: KnownFact, words: Iterable[KnownFact]) -> KnownFact:
     return max(within, key=lambda word: word.since, default=standing)
 
 
+def standing_facts(
+    device: EntityIdentifier, known: tuple[KnownFact, ...], now: datetime
+) -> tuple[KnownFact, ...]:
+    """Return what of all that was said of a device holds at `now`; all of it without a type."""
+    try:
+        origins = fold(device, known, now).origins
+    except ValueError:
+        return known
+    return tuple(origins[name] for name in FactName if name in origins)
+
+
 def news(
     said: Mapping[FactName, Any], known: Iterable[KnownFact], source: str, now: datetime
 ) -> tuple[KnownFact, ...]:
@@ -151,7 +162,7 @@ def last_words(known: Iterable[KnownFact], source: str) -> dict[FactName, Any]:
 
 def encode_value(value: Any) -> str:
     """Write a fact's value as JSON."""
-    return json.dumps(_plain(value), separators=(",", ":"))
+    return json.dumps(plain_value(value), separators=(",", ":"))
 
 
 def decode_value(name: FactName, text: str) -> Any:
@@ -181,9 +192,10 @@ def form_of(name: FactName) -> str:
     return _FORMS[_READERS[name]]
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, (tuple, frozenset)):
-        parts = [_plain(each) for each in value]
+def plain_value(value: Any) -> Any:
+    """Return a fact's value as JSON has it: text, true or false, a list of texts, or None."""
+    if isinstance(value, (list, tuple, frozenset)):
+        parts = [plain_value(each) for each in value]
         return sorted(parts) if isinstance(value, frozenset) else parts
     match value:
         case None | bool() | str():

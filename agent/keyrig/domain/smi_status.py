@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from duis.values import SMIStatus
+from keyrig.base.clock import instant_text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -84,7 +85,7 @@ class StatusInstruction:
             "instead_of": self.instead_of.value if self.instead_of else None,
             "clause": self.clause,
             "reason": self.reason,
-            "since": self.since.isoformat(),
+            "since": instant_text(self.since),
             "state": "waiting",
             "channel": self.channel,
         }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from keyrig.base.clock import second_text
 from keyrig.domain.known_facts import FactName
 from keyrig.duties.consequences import replacement_permission
 from keyrig.duties.plan import DutyState, since_commissioning
@@ -179,19 +180,21 @@ def _days(rules: Rules, requirement: Requirement, duty: Duty, record: DeviceReco
     if not isinstance(at, datetime):
         how = f"from {at.isoformat()}, the date that is known"
     elif rules.readings.day_counting.choice is DayCounting.ELAPSED:
-        how = f"of 24 hours from {_instant(at)}"
+        how = f"of 24 hours from {second_text(at)}"
     else:
-        how = f"of the calendar from {_instant(at)}"
-    return f"{days} days {how}, so until {_instant(duty.deadline)}"
+        how = f"of the calendar from {second_text(at)}"
+    return f"{days} days {how}, so until {second_text(duty.deadline)}"
 
 
 def _failing(duty: Duty) -> tuple[str, ...]:
     attempt, deadline = duty.failed_at_attempt, duty.failed_at_deadline
     return (
-        f"by a failed attempt: at {_instant(attempt)}"
+        f"by a failed attempt: at {second_text(attempt)}"
         if attempt
         else "by a failed attempt: it has not",
-        f"by its deadline: at {_instant(deadline)}" if deadline else "by its deadline: it has not",
+        f"by its deadline: at {second_text(deadline)}"
+        if deadline
+        else "by its deadline: it has not",
     )
 
 
@@ -214,7 +217,7 @@ def _entails(
     if suspension is not None and requirement.id in suspension.failed_steps:
         before = suspension.held_before.value if suspension.held_before else "not known"
         yield (
-            f"suspended under {suspension.clause} since {_instant(suspension.since)}; held "
+            f"suspended under {suspension.clause} since {second_text(suspension.since)}; held "
             f"before: {before}; failed steps: {', '.join(sorted(suspension.failed_steps))}"
         )
     permission = replacement_permission(rules, duty.device_type, standing)
@@ -272,7 +275,3 @@ def _ends_exemption(rules: Rules, requirement: Requirement, duty: Duty) -> Itera
         yield f"taking {FactName.RECOVERY_CHECKED_BY.value} back: due"
         if requirement.actor.value == "lead-supplier":
             yield "another Lead Supplier, who has not made the check itself: due"
-
-
-def _instant(instant: datetime) -> str:
-    return f"{instant:%Y-%m-%dT%H:%M:%SZ}"

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from gbcs.roles import DeviceType
+from keyrig.base.clock import second_text
 from keyrig.domain.device_facts import DCC, SCHEDULED_GRACE, Outcome, aware_utc
 from keyrig.duties.deadlines import duty_deadline
 from keyrig.duties.rules import Actor, Exemption, Owed, StepKind
@@ -361,4 +362,4 @@ def _checked_by_actor(actor: Actor, device: DeviceFacts) -> bool:
 
 
 def _instant(instant: datetime | None) -> str:
-    return "an unknown time" if instant is None else f"{instant:%Y-%m-%dT%H:%M:%SZ}"
+    return "an unknown time" if instant is None else second_text(instant)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gbcs.printable import printable
+from keyrig.base.clock import instant_text
 from keyrig.domain.device_facts import Outcome
 from keyrig.domain.known_facts import fold
 from keyrig.duties.plan import DutyState, plan, since_commissioning
@@ -17,11 +18,13 @@ from keyrig.evidence.evidence_proofs import Case, Lacking, Proof, Prover
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
+    from datetime import datetime
 
     from gbcs.entity import EntityIdentifier
+    from keyrig.documents.evidence_document import AttemptBody, DutyBody
     from keyrig.domain.device_facts import DeviceFacts
     from keyrig.duties.plan import Duty
-    from keyrig.evidence.evidence_file import EvidenceFile, FiledAttempt, FiledDuty
+    from keyrig.evidence.evidence_file import EvidenceFile
     from keyrig.evidence.evidence_messages import Seen, SeenAlert
 
 __all__ = ["DutyVerdict", "Finding", "Proof", "Verdict", "check"]
@@ -121,11 +124,12 @@ def _planned(
     facts: dict[EntityIdentifier, DeviceFacts] = {}
     duties: list[Duty] = []
     findings = []
-    tried = file.ledger_facts()
+    tried, ended_at = file.ledger_facts(), file.header.finished_at
+    carried_out = frozenset(file.header.parties.carried_out)
     for device, known in file.known.items():
         try:
-            folded = fold(device, known, file.ended_at).facts
-            made = plan(file.rules, [folded], tried, file.ended_at, file.carried_out)
+            folded = fold(device, known, ended_at).facts
+            made = plan(file.rules, [folded], tried, ended_at, carried_out)
         except (OverflowError, ValueError) as error:
             reason = f"device {device} cannot be planned: {printable(str(error))}"
             findings.append(Finding(line=file.first_lines[device], reason=reason))
@@ -161,12 +165,12 @@ def _replayed(file: EvidenceFile, duties: list[Duty]) -> Iterator[Finding]:
                 f"give {duty.state.value}: {duty.reason}"
             )
             yield Finding(line=filed.line, reason=reason)
-        elif (duty.deadline, duty.overdue, duty.clause) != (
-            filed.deadline,
+        elif (_written(duty.deadline), duty.overdue, duty.clause) != (
+            _written(filed.deadline),
             filed.overdue,
             filed.clause,
         ):
-            until = "none" if duty.deadline is None else duty.deadline.isoformat()
+            until = "none" if duty.deadline is None else instant_text(duty.deadline)
             reason = (
                 f"{name} has another clause or deadline, where the facts and rules in the file "
                 f"give {duty.clause} and {until}{', overdue' if duty.overdue else ''}"
@@ -175,6 +179,13 @@ def _replayed(file: EvidenceFile, duties: list[Duty]) -> Iterator[Finding]:
     for duty in planned.values():
         reason = f"{duty.requirement} of {duty.device} is owed, and left out"
         yield Finding(line=file.lines, reason=reason)
+
+
+def _written(deadline: datetime | None) -> datetime | None:
+    """Return a deadline to the millisecond, as files have it; the end of a day lies between."""
+    if deadline is None:
+        return None
+    return deadline.replace(microsecond=deadline.microsecond // 1000 * 1000)
 
 
 def _unproved(duties: tuple[DutyVerdict, ...]) -> Iterator[Finding]:
@@ -202,7 +213,7 @@ class _Judge:
         self._facts = facts
         self._named = Counter(attempt.id for attempt in file.attempts)
 
-    def verdict(self, duty: FiledDuty) -> DutyVerdict:
+    def verdict(self, duty: DutyBody) -> DutyVerdict:
         proof, reason = self._proof(duty)
         return DutyVerdict(
             line=duty.line,
@@ -215,7 +226,7 @@ class _Judge:
             reason=reason,
         )
 
-    def _proof(self, duty: FiledDuty) -> tuple[Proof | None, str]:
+    def _proof(self, duty: DutyBody) -> tuple[Proof | None, str]:
         if duty.state != DutyState.DONE.value:
             return None, ""
         facts = self._facts.get(duty.device)
@@ -225,7 +236,7 @@ class _Judge:
         done = [attempt for attempt in attempts if attempt.fact.outcome is Outcome.DONE]
         if not done:
             return Proof.NONE, "no attempt at it since Commissioning did it"
-        of_run = [attempt for attempt in done if attempt.run == self._file.header["run"]]
+        of_run = [attempt for attempt in done if attempt.run == self._file.header.run]
         if not of_run:
             return Proof.ELSEWHERE, f"run {done[0].run} did it, whose evidence is to prove it"
         try:
@@ -233,7 +244,7 @@ class _Judge:
         except Lacking as lacking:
             return Proof.NONE, str(lacking)
 
-    def _attempts(self, duty: FiledDuty, facts: DeviceFacts) -> list[FiledAttempt]:
+    def _attempts(self, duty: DutyBody, facts: DeviceFacts) -> list[AttemptBody]:
         """Give the attempts at a duty that count: those since the Commissioning."""
         attempts = [
             attempt
@@ -246,9 +257,9 @@ class _Judge:
 
     def _by_messages(
         self,
-        duty: FiledDuty,
-        done: FiledAttempt,
-        attempts: list[FiledAttempt],
+        duty: DutyBody,
+        done: AttemptBody,
+        attempts: list[AttemptBody],
         facts: DeviceFacts,
     ) -> tuple[Proof, str]:
         assert self._file.rules is not None

@@ -2,100 +2,62 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from cryptography.exceptions import InvalidSignature
+from pydantic import ValidationError
 
 from gbcs.certificates import GBCSCertificate
-from gbcs.entity import EntityIdentifier
 from gbcs.errors import KeyrigError
 from keyrig.base.errors import EvidenceBroken
-from keyrig.domain.device_facts import AttemptFact, LedgerFacts, Outcome
-from keyrig.domain.known_facts import FactName, KnownFact, read_value
-from keyrig.domain.states import ExchangeOutcome, ServiceDocumentKind
-from keyrig.duties.rules import Actor, Rules, rules_from_canonical
+from keyrig.documents.evidence_document import (
+    BODIES,
+    EVIDENCE_SCHEMA,
+    AlertBody,
+    AttemptBody,
+    CertificateBody,
+    DeviceCertificateBody,
+    DutyBody,
+    EvidenceBody,
+    ExchangeBody,
+    FactBody,
+    HeaderBody,
+    RulesBody,
+    ScheduledBody,
+    SealBody,
+    ServiceDocumentBody,
+)
+from keyrig.domain.device_facts import LedgerFacts, Outcome
+from keyrig.duties.rules import rules_from_canonical
 from keyrig.evidence.evidence_key import fingerprint, read_public_key, verify_seal
-from keyrig.evidence.evidence_lines import SCHEMA, Line, read_lines, sealed_octets
+from keyrig.evidence.evidence_lines import Line, read_lines, sealed_octets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
+    from datetime import datetime
 
+    from gbcs.entity import EntityIdentifier
+    from keyrig.domain.device_facts import AttemptFact
+    from keyrig.domain.known_facts import KnownFact
+    from keyrig.duties.rules import Rules
 
+_Body = TypeVar("_Body", bound=EvidenceBody)
+_Read = TypeVar("_Read")
 _LEAVING_REQUESTS: Final = frozenset({Outcome.WAITING, Outcome.INTERRUPTED})
+_LISTS: Final[dict[type[EvidenceBody], str]] = {
+    AttemptBody: "attempts",
+    ExchangeBody: "exchanges",
+    ServiceDocumentBody: "service_documents",
+    AlertBody: "alerts",
+    DutyBody: "duties",
+}
+"""Where lines are kept as they are."""
+_NOT_WITHIN: Final = frozenset({HeaderBody.line_kind, SealBody.line_kind})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FiledAttempt:
-    """An attempt at a duty, as the file has it; `line` is where it stands."""
-
-    line: int
-    id: int
-    run: str
-    device: EntityIdentifier
-    requirement: str
-    fact: AttemptFact
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FiledExchange:
-    """A command and its response, as the file has them."""
-
-    line: int
-    id: int
-    attempt: int | None
-    device: EntityIdentifier
-    finished_at: datetime | None
-    outcome: ExchangeOutcome | None
-    command: bytes = field(repr=False)
-    response: bytes | None = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FiledServiceDocument:
-    """A document that went to or came from the DCC, as the file has it."""
-
-    line: int
-    exchange: int | None
-    kind: ServiceDocumentKind
-    document: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FiledAlert:
-    """An alert, as the file has it."""
-
-    line: int
-    device: EntityIdentifier
-    received_at: datetime
-    verified: bool
-    octets: bytes = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FiledDuty:
-    """Where a duty stood as the run ended, as the file says.
-
-    Args:
-        waiting_since: Since when its certification requests waited for the authority, where they
-            did as the run ended; else None.
-    """
-
-    line: int
-    device: EntityIdentifier
-    requirement: str
-    clause: str
-    state: str
-    deadline: datetime | None
-    overdue: bool
-    waiting_since: datetime | None
-
-
-@dataclass(slots=True, kw_only=True)
+@dataclass(kw_only=True)
 class EvidenceFile:
     """What an evidence file says.
 
@@ -103,30 +65,24 @@ class EvidenceFile:
         key: The fingerprint of the public key that sealed it.
         lines: How many lines it has.
         header: The body of its first line.
-        ended_at: When the run ended.
-        recovery_certificate: The fingerprint of the one Recovery Certificate.
-        carried_out: The parties whose duties the rig carries out.
         known: What was said of each device.
         first_lines: The line of the first fact of each device.
     """
 
     key: str
     lines: int
-    header: Mapping[str, Any]
-    ended_at: datetime
-    recovery_certificate: str
-    carried_out: frozenset[Actor]
+    header: HeaderBody
     rules: Rules | None = None
     certificates: list[GBCSCertificate] = field(default_factory=list)
     device_certificates: list[GBCSCertificate] = field(default_factory=list)
     known: dict[EntityIdentifier, list[KnownFact]] = field(default_factory=dict)
     first_lines: dict[EntityIdentifier, int] = field(default_factory=dict)
-    attempts: list[FiledAttempt] = field(default_factory=list)
+    attempts: list[AttemptBody] = field(default_factory=list)
     scheduled: dict[tuple[EntityIdentifier, str], datetime] = field(default_factory=dict)
-    exchanges: list[FiledExchange] = field(default_factory=list)
-    service_documents: list[FiledServiceDocument] = field(default_factory=list)
-    alerts: list[FiledAlert] = field(default_factory=list)
-    duties: list[FiledDuty] = field(default_factory=list)
+    exchanges: list[ExchangeBody] = field(default_factory=list)
+    service_documents: list[ServiceDocumentBody] = field(default_factory=list)
+    alerts: list[AlertBody] = field(default_factory=list)
+    duties: list[DutyBody] = field(default_factory=list)
 
     def ledger_facts(self) -> LedgerFacts:
         """Give the attempts as the planner wants them.
@@ -149,6 +105,38 @@ class EvidenceFile:
         }
         return LedgerFacts(attempts, self.scheduled, waiting)
 
+    def take(self, body: EvidenceBody) -> None:
+        """Take one line; what is told beside, which nothing in the file can prove, is left.
+
+        Raises:
+            KeyrigError: Its rules or certificate cannot be read.
+            ValueError: It says what the file says otherwise, or what cannot be.
+        """
+        match body:
+            case RulesBody():
+                self._take_rules(body)
+            case CertificateBody():
+                self.certificates.append(_certificate(body.der))
+            case DeviceCertificateBody():
+                certificate = _certificate(body.der)
+                if certificate.entity_id != body.device:
+                    raise ValueError("the certificate is of another device")
+                self.device_certificates.append(certificate)
+            case FactBody():
+                self.known.setdefault(body.device, []).append(body.known())
+                self.first_lines.setdefault(body.device, body.line)
+            case ScheduledBody():
+                self.scheduled[body.device, body.requirement] = body.execution_at
+            case _ if type(body) in _LISTS:
+                getattr(self, _LISTS[type(body)]).append(body)
+
+    def _take_rules(self, body: RulesBody) -> None:
+        if self.rules is not None:
+            raise ValueError("there are rules already")
+        self.rules = rules_from_canonical(body.text, "the rules")
+        if (self.rules.digest, self.rules.edition) != (body.digest, body.edition):
+            raise ValueError("the rules are others than their digest and edition say")
+
 
 def read_evidence(octets: bytes, source: str) -> EvidenceFile:
     """Read an evidence file, and see that its chain and its seal hold.
@@ -160,232 +148,61 @@ def read_evidence(octets: bytes, source: str) -> EvidenceFile:
     Raises:
         EvidenceBroken: Names the line and what is wrong with it.
     """
-    lines = list(read_lines(octets, source))
-    header = _header(lines[0][0], source)
-    last, head = lines[-1]
-    key = _checked(header.number, source, lambda: _public_key(header))
-    if last.kind != "seal":
+    read = list(read_lines(octets, source))
+    first, (last, head) = read[0][0], read[-1]
+    if first.kind != HeaderBody.line_kind or first.body.get("schema") != EVIDENCE_SCHEMA:
+        raise EvidenceBroken(source, first.number, f"it is no header of schema {EVIDENCE_SCHEMA}")
+    header = _checked(first, source, lambda: _body(HeaderBody, first))
+    key = _checked(first, source, lambda: read_public_key(header.public_key))
+    if last.kind != SealBody.line_kind:
         raise EvidenceBroken(source, last.number, "it is not the seal: the tail is cut")
+    seal = _checked(last, source, lambda: _body(SealBody, last))
     try:
-        signature = _checked(last.number, source, lambda: _octets(last.body["signature"]))
-        verify_seal(read_public_key(key), signature, sealed_octets(head))
+        verify_seal(key, seal.signature, sealed_octets(head))
     except InvalidSignature:
         raise EvidenceBroken(
             source, last.number, "the seal is not by the key that the first line names"
         ) from None
-    file: EvidenceFile = _checked(
-        header.number, source, lambda: _opened(header, fingerprint(key), len(lines))
-    )
-    for line, _ in lines[1:-1]:
-        _checked(line.number, source, partial(_take, file, line))
+    file = EvidenceFile(key=fingerprint(header.public_key), lines=len(read), header=header)
+    for line, _ in read[1:-1]:
+        _checked(line, source, partial(_take, file, line))
     if file.rules is None:
-        raise EvidenceBroken(source, header.number, "no rules follow it")
+        raise EvidenceBroken(source, first.number, "no rules follow it")
     return file
 
 
-def _header(line: Line, source: str) -> Line:
-    if line.kind != "header" or line.body.get("schema") != SCHEMA:
-        raise EvidenceBroken(source, line.number, f"it is no header of schema {SCHEMA}")
-    return line
+def _take(file: EvidenceFile, line: Line) -> None:
+    model = BODIES.get(line.kind)
+    if model is None or line.kind in _NOT_WITHIN:
+        raise ValueError(f"no line is of the kind {line.kind!r:.40}")
+    file.take(_body(model, line))
 
 
-def _checked(number: int, source: str, work: Callable[[], Any]) -> Any:
+def _body(model: type[_Body], line: Line) -> _Body:
+    return model.model_validate(line.body).at_line(line.number)
+
+
+def _checked(line: Line, source: str, work: Callable[[], _Read]) -> _Read:
     try:
         return work()
     except EvidenceBroken:
         raise
-    except (AttributeError, KeyError, TypeError, ValueError, KeyrigError) as error:
-        what = type(error).__name__ if isinstance(error, KeyError) else str(error)
-        raise EvidenceBroken(source, number, f"it cannot be read: {what:.160}") from None
+    except ValidationError as error:
+        what = _first(error)
+    except (AttributeError, TypeError, ValueError, KeyrigError) as error:
+        what = str(error)
+    raise EvidenceBroken(source, line.number, f"it cannot be read: {what:.160}")
 
 
-def _opened(line: Line, key: str, lines: int) -> EvidenceFile:
-    body = line.body
-    return EvidenceFile(
-        key=key,
-        lines=lines,
-        header=body,
-        ended_at=_instant(body["finished_at"]),
-        recovery_certificate=str(body["parties"]["recovery_certificate"]),
-        carried_out=frozenset(Actor(name) for name in body["parties"]["carried_out"]),
-    )
+def _first(error: ValidationError) -> str:
+    """Return the first thing that is wrong with a body, and where in it."""
+    fault = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, fault["loc"]))
+    return f"{where}: {fault['msg'].removeprefix('Value error, ')}"
 
 
-def _take(file: EvidenceFile, line: Line) -> None:
-    take = _KINDS.get(line.kind)
-    if take is None:
-        raise ValueError(f"no line is of the kind {line.kind!r:.40}")
-    take(file, line.number, line.body)
-
-
-def _take_rules(file: EvidenceFile, _: int, body: Mapping[str, Any]) -> None:
-    if file.rules is not None:
-        raise ValueError("there are rules already")
-    file.rules = rules_from_canonical(body["text"], "the rules")
-    if (file.rules.digest, file.rules.edition) != (body["digest"], body["edition"]):
-        raise ValueError("the rules are others than their digest and edition say")
-
-
-def _take_certificate(file: EvidenceFile, _: int, body: Mapping[str, Any]) -> None:
-    file.certificates.append(_certificate(body["der"]))
-
-
-def _take_device_certificate(file: EvidenceFile, _: int, body: Mapping[str, Any]) -> None:
-    certificate = _certificate(body["der"])
-    if certificate.entity_id != EntityIdentifier.parse(body["device"]):
-        raise ValueError("the certificate is of another device")
-    file.device_certificates.append(certificate)
-
-
-def _take_fact(file: EvidenceFile, number: int, body: Mapping[str, Any]) -> None:
-    name = FactName(body["name"])
-    value = body["value"]
-    fact = KnownFact(
-        name=name,
-        value=None if value is None else read_value(name, value),
-        at=_maybe_instant(body["at"]),
-        source=_text(body["source"]),
-        recorded_at=_instant(body["recorded_at"]),
-    )
-    device = EntityIdentifier.parse(body["device"])
-    file.known.setdefault(device, []).append(fact)
-    file.first_lines.setdefault(device, number)
-
-
-def _take_attempt(file: EvidenceFile, number: int, body: Mapping[str, Any]) -> None:
-    outcome = body["outcome"]
-    file.attempts.append(
-        FiledAttempt(
-            line=number,
-            id=int(body["id"]),
-            run=str(body["run"]),
-            device=EntityIdentifier.parse(body["device"]),
-            requirement=str(body["requirement"]),
-            fact=AttemptFact(
-                started_at=_instant(body["started_at"]),
-                finished_at=_maybe_instant(body["finished_at"]),
-                outcome=None if outcome is None else Outcome(outcome),
-                detail=str(body["detail"]),
-            ),
-        )
-    )
-
-
-def _take_scheduled(file: EvidenceFile, _: int, body: Mapping[str, Any]) -> None:
-    duty = (EntityIdentifier.parse(body["device"]), str(body["requirement"]))
-    file.scheduled[duty] = _instant(body["execution_at"])
-
-
-def _take_exchange(file: EvidenceFile, number: int, body: Mapping[str, Any]) -> None:
-    outcome, response = body["outcome"], body["response"]
-    file.exchanges.append(
-        FiledExchange(
-            line=number,
-            id=int(body["id"]),
-            attempt=None if body["attempt"] is None else int(body["attempt"]),
-            device=EntityIdentifier.parse(body["device"]),
-            finished_at=_maybe_instant(body["finished_at"]),
-            outcome=None if outcome is None else ExchangeOutcome(outcome),
-            command=_octets(body["command"]),
-            response=None if response is None else _octets(response),
-        )
-    )
-
-
-def _take_service_document(file: EvidenceFile, number: int, body: Mapping[str, Any]) -> None:
-    file.service_documents.append(
-        FiledServiceDocument(
-            line=number,
-            exchange=None if body["exchange"] is None else int(body["exchange"]),
-            kind=ServiceDocumentKind(body["kind"]),
-            document=_octets(body["document"]),
-        )
-    )
-
-
-def _take_alert(file: EvidenceFile, number: int, body: Mapping[str, Any]) -> None:
-    file.alerts.append(
-        FiledAlert(
-            line=number,
-            device=EntityIdentifier.parse(body["device"]),
-            received_at=_instant(body["received_at"]),
-            verified=body["verified"] is True,
-            octets=_octets(body["octets"]),
-        )
-    )
-
-
-def _take_duty(file: EvidenceFile, number: int, body: Mapping[str, Any]) -> None:
-    file.duties.append(
-        FiledDuty(
-            line=number,
-            device=EntityIdentifier.parse(body["device"]),
-            requirement=str(body["requirement"]),
-            clause=str(body["clause"]),
-            state=str(body["state"]),
-            deadline=_maybe_instant(body["deadline"]),
-            overdue=body["overdue"] is True,
-            # Keys may be added to a body, and older files have not this one.
-            waiting_since=_maybe_instant(body.get("waiting_since")),
-        )
-    )
-
-
-def _only_told(_file: EvidenceFile, _number: int, _body: Mapping[str, Any]) -> None:
-    """Leave what is told beside, which nothing in the file can prove."""
-
-
-_KINDS: Mapping[str, Callable[[EvidenceFile, int, Mapping[str, Any]], None]] = {
-    "rules": _take_rules,
-    "clock": _only_told,
-    "certificate": _take_certificate,
-    "device-certificate": _take_device_certificate,
-    "fact": _take_fact,
-    "smi-status": _only_told,
-    "attempt": _take_attempt,
-    "scheduled": _take_scheduled,
-    "exchange": _take_exchange,
-    "service-document": _take_service_document,
-    "alert": _take_alert,
-    "duty": _take_duty,
-}
-
-
-def _public_key(line: Line) -> bytes:
-    der = _octets(line.body["public_key"])
-    read_public_key(der)
-    return der
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r:.40} is no text")
-    return value
-
-
-def _octets(text: str) -> bytes:
-    try:
-        octets = base64.b64decode(text, validate=True)
-    except (binascii.Error, TypeError) as error:
-        raise ValueError(f"not base64: {error}") from None
-    if base64.b64encode(octets).decode("ascii") != text:
-        raise ValueError("not base64 in its one form")
-    return octets
-
-
-def _certificate(text: str) -> GBCSCertificate:
+def _certificate(der: bytes) -> GBCSCertificate:
     """Read a certificate, and see that what is asked of it later can be read."""
-    certificate = GBCSCertificate.from_der(_octets(text))
+    certificate = GBCSCertificate.from_der(der)
     _ = certificate.profile, certificate.entity_id, certificate.key_usage, certificate.public_key
     return certificate
-
-
-def _instant(text: str) -> datetime:
-    instant = datetime.fromisoformat(text)
-    if instant.tzinfo is None:
-        raise ValueError("an instant without its zone")
-    return instant
-
-
-def _maybe_instant(text: str | None) -> datetime | None:
-    return None if text is None else _instant(text)

@@ -100,14 +100,14 @@ def verify_seal(key: ec.EllipticCurvePublicKey, signature: bytes, octets: bytes)
 def _read(path: Path) -> EvidenceKey:
     try:
         if stat.S_IMODE(path.stat().st_mode) & 0o077:
-            raise KeyStoreError(f"{path}: others may read this private key; chmod it to 600")
+            raise KeyStoreError(str(path), "others may read this private key", "chmod it to 600")
         private = load_pem_private_key(pem_of(read_octets(path)), None)
     except OSError as error:
-        raise KeyStoreError(f"{path}: {error.strerror}; check its owner") from None
+        raise KeyStoreError(str(path), str(error.strerror), "check its owner") from None
     except Unreadable as error:
-        raise KeyStoreError(f"{path}: {error}; check its owner") from None
+        raise KeyStoreError(str(path), str(error), "check its owner") from None
     except (TypeError, ValueError):
-        raise KeyStoreError(f"{path}: no private key in PEM; restore it from a copy") from None
+        raise KeyStoreError(str(path), "no private key in PEM", "restore it from a copy") from None
     if not isinstance(private, ec.EllipticCurvePrivateKey) or private.curve.name != "secp256r1":
-        raise KeyStoreError(f"{path}: no key on NIST P-256; restore it from a copy")
+        raise KeyStoreError(str(path), "no key on NIST P-256", "restore it from a copy")
     return EvidenceKey(private)

@@ -13,8 +13,8 @@ from keyrig.base.outside_files import Unreadable, parse_json, text_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-SCHEMA: Final = 1
-"""Version of the form; raised when a line changes its meaning."""
+    from keyrig.documents.evidence_document import EvidenceBody
+
 BEFORE_THE_FIRST: Final = "0" * 64
 SEALED_PREFIX: Final = b"keyrig evidence 1\n"
 """Stands before the chain's head in what the seal signs, so that it signs nothing else."""
@@ -32,8 +32,13 @@ class Line:
     body: dict[str, Any]
 
 
-def chained(bodies: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[bytes]:
+def chained(bodies: Iterable[EvidenceBody]) -> Iterator[bytes]:
     """Write lines, each with the hash of the one before; without their line ends."""
+    return written((body.line_kind, body.fields()) for body in bodies)
+
+
+def written(bodies: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[bytes]:
+    """Write lines of kinds and bodies as JSON has them."""
     previous = BEFORE_THE_FIRST
     for number, (kind, body) in enumerate(bodies, 1):
         octets = _canonical({"n": number, "kind": kind, "previous": previous, "body": body})

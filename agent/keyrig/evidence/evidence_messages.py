@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from gbcs.entity import EntityIdentifier
-    from keyrig.evidence.evidence_file import EvidenceFile, FiledAlert, FiledExchange
+    from keyrig.documents.evidence_document import AlertBody, ExchangeBody
+    from keyrig.evidence.evidence_file import EvidenceFile
     from keyrig.evidence.evidence_requests import ServiceRequests
 
 _REASON_CHARACTERS = 300
@@ -53,7 +54,7 @@ class Seen:
         signed_under: The device's certificates (DER) by whose key the response's signature holds.
     """
 
-    exchange: FiledExchange
+    exchange: ExchangeBody
     header: Header
     command: Any = field(repr=False)
     response: Any = field(repr=False)
@@ -65,7 +66,7 @@ class Seen:
 class SeenAlert:
     """An alert whose signature holds."""
 
-    alert: FiledAlert
+    alert: AlertBody
     header: Header
     payload: Any = field(repr=False)
 
@@ -116,7 +117,7 @@ class Messages:
                 self._trusted[certificate] = True
         return self._trusted[certificate]
 
-    def see(self, exchanges: Iterable[FiledExchange]) -> list[Seen]:
+    def see(self, exchanges: Iterable[ExchangeBody]) -> list[Seen]:
         """Check exchanges, and give those that hold, in the order in which they were made."""
         commands = []
         counters: dict[EntityIdentifier, tuple[int, int]] = {}
@@ -138,7 +139,7 @@ class Messages:
                 self._find(command.exchange.line, str(error))
         return seen
 
-    def see_alerts(self, alerts: Iterable[FiledAlert]) -> list[SeenAlert]:
+    def see_alerts(self, alerts: Iterable[AlertBody]) -> list[SeenAlert]:
         """Check alerts, once the exchanges are, and give those whose signature holds."""
         seen = []
         for alert in alerts:
@@ -155,7 +156,7 @@ class Messages:
         self.findings.append(Finding(line=line, reason=printable(reason, _REASON_CHARACTERS)))
 
     def _command(
-        self, exchange: FiledExchange, counters: dict[EntityIdentifier, tuple[int, int]]
+        self, exchange: ExchangeBody, counters: dict[EntityIdentifier, tuple[int, int]]
     ) -> Seen:
         """Check a command; the counters of an originator ascend."""
         if not exchange.command:
@@ -183,7 +184,7 @@ class Messages:
         )
 
     def _command_of_dcc(
-        self, exchange: FiledExchange, counters: dict[EntityIdentifier, tuple[int, int]]
+        self, exchange: ExchangeBody, counters: dict[EntityIdentifier, tuple[int, int]]
     ) -> Seen:
         """Check the request for a command that the DCC made, and take what it asks for."""
         asked = self._requests.asked_for(exchange)
@@ -252,7 +253,7 @@ class Messages:
             signed_under=frozenset(signer.der for signer in signers),
         )
 
-    def _alert(self, alert: FiledAlert) -> SeenAlert | None:
+    def _alert(self, alert: AlertBody) -> SeenAlert | None:
         message = Message.parse(alert.octets)
         header = message.header
         if header.cra_flag is not CRAFlag.ALERT or header.originator != alert.device:

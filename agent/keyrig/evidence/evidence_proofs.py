@@ -191,7 +191,7 @@ class Prover:
             (
                 certificate
                 for certificate in self._file.certificates
-                if fingerprint(certificate.der) == self._file.recovery_certificate
+                if fingerprint(certificate.der) == self._file.header.parties.recovery_certificate
             ),
             None,
         )

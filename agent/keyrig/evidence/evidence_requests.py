@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from duis.header import RequestIdentifier
     from duis.requests import Request
     from gbcs.certificates import GBCSCertificate
+    from keyrig.documents.evidence_document import ExchangeBody
     from keyrig.domain.dcc_made_commands import AskedCommand
-    from keyrig.evidence.evidence_file import EvidenceFile, FiledExchange
+    from keyrig.evidence.evidence_file import EvidenceFile
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +61,7 @@ class ServiceRequests:
             and (is_trusted(each) or (each.signs_xml and is_self_signed(each)))
         )
 
-    def asked_for(self, exchange: FiledExchange) -> AskedFor:
+    def asked_for(self, exchange: ExchangeBody) -> AskedFor:
         """Give the command of an exchange whose command the DCC made itself.
 
         Raises:
@@ -78,16 +79,16 @@ class ServiceRequests:
         (request,) = found
         request_id = request.header.request_id
         counter = _counter(exchange)
-        parties = self._file.header["parties"]
+        parties = self._file.header.parties
         users = Users(
             supplier=request_id.originator,
-            access_control_broker=EntityIdentifier.parse(parties["access_control_broker"]),
-            transitional_cos=EntityIdentifier.parse(parties["transitional_cos"]),
+            access_control_broker=EntityIdentifier.parse(parties.access_control_broker),
+            transitional_cos=EntityIdentifier.parse(parties.transitional_cos),
         )
         command = asked_command(request.body, counter, users)
         return AskedFor(request_id=request_id, counter=counter, command=command)
 
-    def check_signed(self, exchange: FiledExchange) -> None:
+    def check_signed(self, exchange: ExchangeBody) -> None:
         """See that what the DCC was given to send is the exchange's command.
 
         Raises:
@@ -99,7 +100,7 @@ class ServiceRequests:
             if isinstance(body, SignedPreCommand) and body.gbcs_payload != exchange.command:
                 raise WrongEntity("the DCC was given another signed pre-command than the command")
 
-    def _requests(self, exchange: FiledExchange) -> Iterator[Request]:
+    def _requests(self, exchange: ExchangeBody) -> Iterator[Request]:
         for filed in self._file.service_documents:
             if filed.exchange != exchange.id or filed.kind is not ServiceDocumentKind.REQUEST:
                 continue
@@ -111,7 +112,7 @@ class ServiceRequests:
             yield request
 
 
-def _counter(exchange: FiledExchange) -> int:
+def _counter(exchange: ExchangeBody) -> int:
     if not exchange.response:
         return 0
     try:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from gbcs.message import Message
-    from keyrig.evidence.evidence_file import FiledExchange
+    from keyrig.documents.evidence_document import ExchangeBody
 
 
 class DeviceSigners:
@@ -35,14 +35,14 @@ class DeviceSigners:
             if certificate.key_usage is KeyUsage.DIGITAL_SIGNATURE
         ]
         self._sent: dict[bytes, int] = {}
-        self._given_up: dict[GBCSCertificate, FiledExchange] = {}
+        self._given_up: dict[GBCSCertificate, ExchangeBody] = {}
 
     def know_changes(self, sent: Iterable[tuple[int, bytes]]) -> None:
         """Take which certificates (DER) were sent to devices, each with its exchange's id."""
         for exchange_id, der in sent:
             self._sent.setdefault(der, exchange_id)
 
-    def gives_back(self, exchange: FiledExchange, response: Any) -> None:
+    def gives_back(self, exchange: ExchangeBody, response: Any) -> None:
         """Take what a device answered to CS02e in an exchange."""
         try:
             given = GBCSCertificate.from_der(response) if isinstance(response, bytes) else None

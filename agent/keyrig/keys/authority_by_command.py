@@ -17,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gbcs.printable import printable
+from keyrig.base.clock import second_text
 from keyrig.base.errors import (
     AuthorityMistaken,
     AuthorityRefused,
@@ -102,7 +103,7 @@ class CommandAuthority:
     ) -> Sequence[GivenCertificate] | Later:
         """Ask the program for the certificate of one request; see `CertificateAuthority`."""
         del now
-        due_by = "" if order.due_by is None else f"{order.due_by:%Y-%m-%dT%H:%M:%SZ}"
+        due_by = "" if order.due_by is None else second_text(order.due_by)
         ended = self._run(
             "certify",
             x509.load_der_x509_csr(order.request).public_bytes(Encoding.PEM),

@@ -119,7 +119,7 @@ def _alone(folder: Path) -> Iterator[None]:
     try:
         descriptor = open_lock(folder / LOCK_FILE)
     except LockUnusable as error:
-        raise _unwritable(folder, f"its lock {LOCK_FILE}: {error.reason}") from error
+        raise _unwritable(folder, f"{LOCK_FILE}: {error.reason}") from error
     try:
         until = monotonic() + _LOCK_S
         if not take_lock(descriptor, until=until, monotonic=monotonic, waiting=lambda: None):

@@ -121,6 +121,6 @@ class TestAuthority:
         except KeyStoreError as error:
             raise AuthorityUnavailable(
                 self.name,
-                str(error).partition(": ")[2].partition("; ")[0],
+                error.reason,
                 'choose [certification] by = "by-hand" or "command" in the rig file',
             ) from error

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from gbcs.roles import KeyUsage
+from keyrig.base.clock import second_text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -67,7 +68,7 @@ class CertificationOrder:
     @property
     def line(self) -> str:
         """One line for the authority's operator: device, use, key identifier, deadline."""
-        until = "no deadline" if self.due_by is None else f"by {self.due_by:%Y-%m-%dT%H:%M:%SZ}"
+        until = "no deadline" if self.due_by is None else f"by {second_text(self.due_by)}"
         return (
             f"device {self.device}, {self.key_usage.gbcs_name}, key identifier "
             f"{self.key_identifier.hex()}, {until}"

@@ -13,8 +13,8 @@ from gbcs.errors import CertificateRejected
 from gbcs.roles import CellUsage, KeyUsage
 from keyrig.base.errors import KeyStoreError
 from keyrig.base.outside_files import Unreadable, parse_json, pem_of, read_octets
-from keyrig.keys.folder_store import certificate_in, problem_of
-from keyrig.keys.key_store import IndexedKeyStore, StoredCertificate
+from keyrig.keys.folder_store import certificate_in
+from keyrig.keys.key_store import IndexedKeyStore, LeftOut, StoredCertificate
 from keyrig.keys.pem_keys import PEMKey
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class DCCBoxedKeyStore(IndexedKeyStore):
                     try:
                         stored.append(_stored(place, entry, passphrase))
                     except (KeyStoreError, CertificateRejected, ValueError) as error:
-                        problems.append(problem_of(place, error))
+                        problems.append(LeftOut.by(place, error))
         super().__init__(str(path), stored, problems)
 
 
@@ -81,12 +81,12 @@ def _read(path: Path) -> dict[str, dict[str, dict[str, _Entry]]]:
     try:
         return _DOCUMENT.validate_python(parse_json(read_octets(path)))
     except Unreadable as error:
-        raise KeyStoreError(f"{path}: no DCC Boxed keystore.json: {error}; {error.mend}") from None
+        raise KeyStoreError(str(path), f"no DCC Boxed keystore.json: {error}", error.mend) from None
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         at = "/".join(str(part) for part in first["loc"]) or "the top"
         raise KeyStoreError(
-            f"{path}: no DCC Boxed keystore.json: {at}: {first['msg']}; export it again"
+            str(path), f"no DCC Boxed keystore.json: {at}: {first['msg']}", "export it again"
         ) from None
 
 
@@ -94,7 +94,7 @@ def _stored(place: str, entry: _Entry, passphrase: Passphrase | None) -> StoredC
     certificate = certificate_in(pem_of(entry.certificate.encode()), place)
     contradiction = _contradiction(place, entry, certificate)
     if contradiction is not None:
-        raise KeyStoreError(contradiction)
+        raise KeyStoreError(place, contradiction, "export it again, or leave it out")
     key = None
     if entry.private_key is not None:
         key = PEMKey(
@@ -145,14 +145,16 @@ class DCCBoxedDocument:
         use = next((name for name, usage in _USES.items() if usage == certificate.key_usage), None)
         if certificate.entity_id is None or use is None:
             raise KeyStoreError(
-                f"{stored.source}: {certificate} has no place in a keystore.json; leave it out"
+                stored.source, f"{certificate} has no place in a keystore.json", "leave it out"
             )
         party, serial = certificate.entity_id.stem, str(certificate.serial)
         entries = self._uses.setdefault(party, {}).setdefault(use, {})
         if serial in entries:
             raise KeyStoreError(
-                f"{stored.source}: another certificate of {certificate} has serial number "
-                f"{serial}, by which a keystore.json tells them apart; leave one out"
+                stored.source,
+                f"another certificate of {certificate} has serial number {serial}, by which "
+                "a keystore.json tells them apart",
+                "leave one out",
             )
         entries[serial] = _Entry(
             certificate=certificate.decoded.public_bytes(Encoding.PEM).decode("ascii"),

@@ -19,7 +19,7 @@ from gbcs.errors import CertificateRejected, DecodeError
 from gbcs.roles import CellUsage, KeyUsage
 from keyrig.base.errors import KeyStoreError
 from keyrig.base.outside_files import Unreadable, pem_of, read_octets
-from keyrig.keys.key_store import Authority, IndexedKeyStore, StoredCertificate
+from keyrig.keys.key_store import Authority, IndexedKeyStore, LeftOut, StoredCertificate
 from keyrig.keys.pem_keys import PEMKey
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def file_stem(stored: StoredCertificate) -> str:
         return stored.authority.value
     certificate = stored.certificate
     if certificate.entity_id is None:
-        raise KeyStoreError(f"{stored.source}: {certificate} identifies nobody; leave it out")
+        raise KeyStoreError(stored.source, f"{certificate} identifies nobody", "leave it out")
     top_up = "-pp" if stored.cell_usage is CellUsage.PREPAYMENT_TOP_UP else ""
     use = "ds" if certificate.key_usage == KeyUsage.DIGITAL_SIGNATURE else "ka"
     if certificate.signs_xml:
@@ -129,10 +129,10 @@ class FolderKeyStore(IndexedKeyStore):
                 certificate = read_certificate(path)
                 contradiction = stem.contradiction(certificate)
             except (KeyStoreError, CertificateRejected) as error:
-                problems.append(problem_of(path.name, error))
+                problems.append(LeftOut.by(path.name, error))
                 continue
             if contradiction is not None:
-                problems.append(f"{path.name}: {contradiction}")
+                problems.append(LeftOut(path.name, contradiction))
                 continue
             stored.append(
                 StoredCertificate(
@@ -157,7 +157,7 @@ def _certificate_files(directory: Path) -> list[Path]:
         return sorted(p for p in directory.iterdir() if p.name.endswith(CERTIFICATE_SUFFIX))
     except OSError as error:
         reason = error.strerror or "cannot be read"
-        raise KeyStoreError(f"{directory}: {reason}; name a folder that can be read") from error
+        raise KeyStoreError(str(directory), reason, "name a folder that can be read") from error
 
 
 def read_certificate(path: Path) -> GBCSCertificate:
@@ -169,7 +169,7 @@ def read_certificate(path: Path) -> GBCSCertificate:
     try:
         octets = read_octets(path, maximum=PEM_MAXIMUM_OCTETS)
     except Unreadable as error:
-        raise KeyStoreError(f"{path}: {error}; {error.mend}") from None
+        raise KeyStoreError(str(path), str(error), error.mend) from None
     return certificate_in(pem_of(octets), path.name)
 
 
@@ -188,15 +188,10 @@ def certificate_in(pem: bytes, name: str) -> GBCSCertificate:
             if error.layer == "PEM"
             else "have it written anew by whoever issued it, or leave it out"
         )
-        raise KeyStoreError(f"{name}: {error}; {mend}") from error
+        raise KeyStoreError(name, str(error), mend) from error
     if len(found) != 1:
-        raise KeyStoreError(f"{name}: {len(found)} certificates in one place; keep one in each")
+        raise KeyStoreError(name, f"{len(found)} certificates in one place", "keep one in each")
     return found[0]
-
-
-def problem_of(name: str, error: Exception) -> str:
-    """Return the line about what was left out of a store; `name` stands in it once."""
-    return f"{name}: {str(error).removeprefix(f'{name}: ')}"
 
 
 def key_beside(
@@ -218,7 +213,7 @@ def _key_text(path: Path) -> bytes:
     try:
         return read_octets(path, maximum=PEM_MAXIMUM_OCTETS)
     except Unreadable as error:
-        raise KeyStoreError(f"{path}: {error}; {error.mend}") from None
+        raise KeyStoreError(str(path), str(error), error.mend) from None
 
 
 def write_certificate(directory: Path, stem: str, certificate: GBCSCertificate) -> None:
@@ -263,7 +258,9 @@ def write_new(path: Path, octets: bytes, mode: int) -> None:
         finally:
             partial.unlink()
     except FileExistsError as error:
-        raise KeyStoreError(f"{path}: exists already; nothing is overwritten") from error
+        raise KeyStoreError(
+            str(path), "exists already", "move it away; nothing is overwritten"
+        ) from error
     except OSError as error:
         reason = error.strerror or "cannot be written"
-        raise KeyStoreError(f"{path}: {reason}; check the folder's owner and space") from error
+        raise KeyStoreError(str(path), reason, "check the folder's owner and space") from error

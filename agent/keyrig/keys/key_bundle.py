@@ -17,9 +17,8 @@ from keyrig.keys.folder_store import (
     CERTIFICATE_SUFFIX,
     KEY_SUFFIX,
     certificate_in,
-    problem_of,
 )
-from keyrig.keys.key_store import Authority, IndexedKeyStore, StoredCertificate
+from keyrig.keys.key_store import Authority, IndexedKeyStore, LeftOut, StoredCertificate
 from keyrig.keys.pem_keys import PEMKey
 
 if TYPE_CHECKING:
@@ -76,10 +75,10 @@ class BundleKeyStore(IndexedKeyStore):
             try:
                 stored.append(_stored(pem, name, keys.get(place), passphrase))
             except (KeyStoreError, CertificateRejected, ValueError) as error:
-                problems.append(problem_of(name, error))
+                problems.append(LeftOut.by(name, error))
         if not stored and not problems:
             raise KeyStoreError(
-                f"{location}: no certificate below a folder cert; name a DCC Boxed key bundle"
+                str(location), "no certificate below a folder cert", "name a DCC Boxed key bundle"
             )
         super().__init__(location, stored, problems)
 
@@ -93,7 +92,7 @@ def _entries(octets: bytes, location: str) -> Iterator[tuple[PurePosixPath, byte
     try:
         yield from zip_entries(octets, entry_maximum=ENTRY_MAXIMUM_OCTETS)
     except Unreadable as error:
-        raise KeyStoreError(f"{location}: {error.reason}; {error.mend}") from None
+        raise KeyStoreError(str(location), error.reason, error.mend) from None
 
 
 def _stored(

@@ -14,6 +14,7 @@ from gbcs.certificates import CertificateProfile
 from gbcs.errors import CertificateRejected
 from gbcs.issuing import Issuer
 from gbcs.roles import CellUsage, KeyUsage
+from keyrig.base.clock import second_text
 from keyrig.base.errors import KeyMissing, KeyStoreError
 
 if TYPE_CHECKING:
@@ -39,6 +40,25 @@ class Authority(enum.Enum):
     ROOT = "root"
     ISSUING = "issuing"
     DEVICE_ISSUING = "device-issuing"
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A file or entry of a store that cannot be used."""
+
+    source: str
+    reason: str
+
+    @classmethod
+    def by(cls, source: str, error: Exception) -> LeftOut:
+        """Return why `source` is left out; an error that names it too names it once."""
+        if isinstance(error, KeyStoreError) and error.where == source:
+            return cls(source, f"{error.reason}; {error.mend}")
+        return cls(source, str(error))
+
+    def __str__(self) -> str:
+        """Return the one line that a technician reads."""
+        return f"{self.source}: {self.reason}"
 
 
 class HeldKey(Protocol):
@@ -108,7 +128,7 @@ def require_use(name: str, certificate: GBCSCertificate, key_usage: KeyUsage) ->
     """
     if key_usage not in certificate.key_usage:
         raise KeyStoreError(
-            f"{name}: its certificate is not for {key_usage.gbcs_name}; use another key"
+            name, f"its certificate is not for {key_usage.gbcs_name}", "use another key"
         )
 
 
@@ -155,8 +175,8 @@ class KeyStore(Protocol):
         ...
 
     @property
-    def problems(self) -> Sequence[str]:
-        """One line for each file or entry that was left out because it cannot be used."""
+    def problems(self) -> Sequence[LeftOut]:
+        """The files and entries that were left out because they cannot be used."""
         ...
 
     def stored(self) -> Sequence[StoredCertificate]:
@@ -292,7 +312,7 @@ class IndexedKeyStore(KeyStore):
     """A key store whose certificates were all read when it was opened."""
 
     def __init__(
-        self, location: str, stored: Iterable[StoredCertificate], problems: Iterable[str]
+        self, location: str, stored: Iterable[StoredCertificate], problems: Iterable[LeftOut]
     ) -> None:
         self._location = location
         self._stored = _distinct(stored)
@@ -317,7 +337,7 @@ class IndexedKeyStore(KeyStore):
 
     @property
     @override
-    def problems(self) -> Sequence[str]:
+    def problems(self) -> Sequence[LeftOut]:
         return self._problems
 
     @override
@@ -393,7 +413,7 @@ class IndexedKeyStore(KeyStore):
             if role is not None:
                 what += f" as {role.gbcs_name}"
             if held and at is not None:
-                what += f" that is valid at {at:%Y-%m-%dT%H:%M:%SZ}"
+                what += f" that is valid at {second_text(at)}"
             raise self._missing(what, entity)
         return max(valid, key=_age)
 
@@ -486,7 +506,7 @@ class IndexedKeyStore(KeyStore):
 
     def _missing(self, what: str, entity: EntityIdentifier) -> KeyMissing:
         """Return the error, with the reason if a file or entry of that party was left out."""
-        reasons = [each for each in self._problems if entity.stem in each]
+        reasons = [each for each in self._problems if entity.stem in each.source]
         return KeyMissing(self._places, f"{what} ({reasons[0]})" if reasons else what)
 
 

@@ -12,7 +12,7 @@ from gbcs.roles import CellUsage, KeyUsage
 from keyrig.base.errors import KeyStoreError
 from keyrig.keys.dcc_boxed_store import TOP_UP_NAME
 from keyrig.keys.key_bundle import authority_of
-from keyrig.keys.key_store import IndexedKeyStore, StoredCertificate
+from keyrig.keys.key_store import IndexedKeyStore, LeftOut, StoredCertificate
 from keyrig.keys.pkcs11_tokens import TokenKey
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class MixedKeyStore(IndexedKeyStore):
                 try:
                     certificate = _certificate(each)
                 except (DecodeError, CertificateRejected, KeyStoreError) as error:
-                    problems.append(f"{source}: {error}")
+                    problems.append(LeftOut.by(source, error))
                     continue
                 if certificate not in known:
                     known.add(certificate)
@@ -76,7 +76,7 @@ def _certificate(held: TokenCertificate) -> GBCSCertificate:
     # What look-ups ask for is read here, so that one unreadable object stops no other.
     _ = certificate.public_key, certificate.role, certificate.not_before
     if certificate.entity_id is None and not certificate.profile.is_authority:
-        raise KeyStoreError(f"{certificate} identifies nobody; it is left out")
+        raise KeyStoreError(str(certificate), "it identifies nobody", "leave it out")
     return certificate
 
 

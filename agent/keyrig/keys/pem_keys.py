@@ -185,8 +185,9 @@ class PEMKey:
                 self._certificate.public_key
             ):
                 raise KeyStoreError(
-                    f"{self._name}: the key is not that of the certificate beside it; "
-                    "put the right key there"
+                    self._name,
+                    "the key is not that of the certificate beside it",
+                    "put the right key there",
                 )
             self._private_key = private_key
         return self._private_key
@@ -196,7 +197,7 @@ class PEMKey:
             return self._read()
         except OSError as error:
             reason = error.strerror or "cannot be read"
-            raise KeyStoreError(f"{self._name}: {reason}; check the file's owner") from error
+            raise KeyStoreError(self._name, reason, "check the file's owner") from error
 
     def _load(self) -> ec.EllipticCurvePrivateKey:
         text = pem_of(self._text())
@@ -213,10 +214,12 @@ class PEMKey:
             if is_encrypted:
                 raise KeyLocked(self._name, "the private key") from None
             raise KeyStoreError(
-                f"{self._name}: not a private key in PEM; export it again as PKCS#8"
+                self._name, "not a private key in PEM", "export it again as PKCS#8"
             ) from None
         if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(
             key.curve, ec.SECP256R1
         ):
-            raise KeyStoreError(f"{self._name}: the key is not on P-256; GBCS has no other curve")
+            raise KeyStoreError(
+                self._name, "the key is not on P-256", "make one on P-256; GBCS has no other curve"
+            )
         return key

@@ -593,8 +593,9 @@ class TokenKey:
             KeyStoreError: Always.
         """
         raise KeyStoreError(
-            f"{self._name}: a key in a token issues no certificates here; have the authority "
-            "issue them, or use a test PKI in a folder"
+            self._name,
+            "a key in a token issues no certificates here",
+            "have the authority issue them, or use a test PKI in a folder",
         )
 
     def check(self) -> None:
@@ -620,7 +621,9 @@ class TokenKey:
         Raises:
             KeyStoreError: Always.
         """
-        raise KeyStoreError(f"{self._name}: the private key stays in its token; it is not copied")
+        raise KeyStoreError(
+            self._name, "the private key stays in its token", "use it there; it is not copied"
+        )
 
     def __repr__(self) -> str:
         return f"TokenKey({self._token.place})"

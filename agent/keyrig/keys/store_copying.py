@@ -59,13 +59,13 @@ def whole_directory(directory: Path) -> Iterator[Path]:
     except OSError as error:
         _require_absent(directory)
         reason = error.strerror or "cannot be written"
-        raise KeyStoreError(f"{directory}: {reason}; choose a folder that can be made") from error
+        raise KeyStoreError(str(directory), reason, "choose a folder that can be made") from error
 
 
 def _require_absent(directory: Path) -> None:
     is_taken = directory.exists() and not (directory.is_dir() and not any(directory.iterdir()))
     if is_taken or directory.is_symlink():
-        raise KeyStoreError(f"{directory}: exists already; name a new folder, or move it away")
+        raise KeyStoreError(str(directory), "exists already", "name a new folder, or move it away")
 
 
 def _sync_directory(directory: Path) -> None:
@@ -112,7 +112,9 @@ def import_(source: Path, directory: Path, passphrase: Passphrase | None = None)
     """
     store = open_keystore(source, passphrase)
     if directory.exists() and directory.samefile(source):
-        raise KeyStoreError(f"{directory}: a key store is not imported into itself; name another")
+        raise KeyStoreError(
+            str(directory), "a key store is not imported into itself", "name another folder"
+        )
     return import_store(store, directory)
 
 
@@ -126,7 +128,7 @@ def import_store(store: KeyStore, directory: Path) -> CopyReport:
         make_folder(directory)
     except OSError as error:
         reason = error.strerror or "cannot be made"
-        raise KeyStoreError(f"{directory}: {reason}; name a folder") from error
+        raise KeyStoreError(str(directory), reason, "name a folder") from error
     return _copy(store, directory, private=True)
 
 
@@ -161,7 +163,7 @@ def export_dcc_boxed(store: KeyStore, to: Path, *, private: bool) -> CopyReport:
     """
     document = DCCBoxedDocument()
     copied: list[str] = []
-    refused = list(store.problems)
+    refused = [str(each) for each in store.problems]
     without_place: list[str] = []
     has_keys = False
     for stored in store.stored():
@@ -207,7 +209,7 @@ def _plain_key(stored: StoredCertificate, refused: list[str]) -> str | None:
 def _copy(store: KeyStore, directory: Path, *, private: bool) -> CopyReport:
     copied: list[str] = []
     already_there: list[str] = []
-    refused = list(store.problems)
+    refused = [str(each) for each in store.problems]
     for stored in store.stored():
         try:
             check_profile(stored.certificate)
@@ -253,7 +255,7 @@ def _place(stored: StoredCertificate, directory: Path) -> tuple[str, bool]:
             return candidate, True
         if read_certificate(path) == stored.certificate:
             return candidate, False
-    raise KeyStoreError(f"{path}: exists already and holds another certificate; move it away")
+    raise KeyStoreError(str(path), "exists already and holds another certificate", "move it away")
 
 
 def add_certificate(store: KeyStore, stored: StoredCertificate) -> bool:
@@ -268,7 +270,7 @@ def add_certificate(store: KeyStore, stored: StoredCertificate) -> bool:
     directory = store.directory
     if directory is None:
         raise KeyStoreError(
-            f"{store.location}: no folder to add a certificate to; import it into one"
+            store.location, "no folder to add a certificate to", "import it into one"
         )
     stem, is_new = _place(stored, directory)
     if is_new:

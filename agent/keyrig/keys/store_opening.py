@@ -36,7 +36,7 @@ def open_keystore(path: str | os.PathLike[str], passphrase: Passphrase | None = 
         return FolderKeyStore(where, passphrase)
     if where.is_file():
         return _of_file(where, passphrase)
-    raise KeyStoreError(f"{where}: no key store there; make one with `keyrig pki init`")
+    raise KeyStoreError(str(where), "no key store there", "make one with `keyrig pki init`")
 
 
 def open_rig_keystore(
@@ -76,7 +76,7 @@ def _of_file(path: Path, passphrase: Passphrase | None) -> KeyStore:
     try:
         octets = read_octets(path)
     except Unreadable as error:
-        raise KeyStoreError(f"{path}: {error}; {error.mend}") from None
+        raise KeyStoreError(str(path), str(error), error.mend) from None
     if octets.startswith(ZIP_BEGINS):
         return BundleKeyStore(octets, str(path), passphrase)
     return DCCBoxedKeyStore(path, passphrase)

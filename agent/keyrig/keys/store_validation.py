@@ -54,7 +54,7 @@ def check(store: KeyStore, at: datetime | None) -> CheckReport:
         at: The time, aware, at which paths must be valid; None looks at no time.
     """
     stored = store.stored()
-    findings = [_of_problem(problem) for problem in store.problems]
+    findings = [Finding(each.source, "file", each.reason) for each in store.problems]
     authorities = [each.certificate for each in stored if each.authority is not None]
     roots = [each.certificate for each in stored if each.authority is Authority.ROOT]
     anchors = roots or authorities
@@ -87,11 +87,6 @@ def check(store: KeyStore, at: datetime | None) -> CheckReport:
 def _itself(certificate: GBCSCertificate) -> list[GBCSCertificate]:
     """Return a self-signed XML-signing certificate: being in the store makes it trusted."""
     return [certificate] if certificate.signs_xml and is_self_signed(certificate) else []
-
-
-def _of_problem(problem: str) -> Finding:
-    source, _, reason = problem.partition(": ")
-    return Finding(source, "file", reason)
 
 
 def _readable_keys(store: KeyStore) -> list[Finding]:

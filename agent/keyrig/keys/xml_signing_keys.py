@@ -68,7 +68,7 @@ def _named(
         mend += f" ({_serials(held)})"
     if not own:
         mend = f"import one, or {mend}" if held else "import one with `keyrig pki import`"
-    raise KeyStoreError(f"{store.location}: {party} has {has}; {mend}")
+    raise KeyStoreError(store.location, f"{party} has {has}", mend)
 
 
 def _serials(held: Iterable[StoredCertificate]) -> str:

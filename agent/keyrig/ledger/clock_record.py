@@ -88,6 +88,6 @@ def check_clock(record: ClockRecord, now: datetime, *, accept: bool) -> ClockFin
         record.accept(now)
         return None
     if finding is not None and finding.fault.is_refused:
-        raise ClockWrong(finding.detail)
+        raise ClockWrong("this machine", finding.reason, finding.mend)
     record.advance(now)
     return finding

@@ -105,15 +105,17 @@ class Database:
         self._doomed = False
         self._begin = "BEGIN IMMEDIATE"
         if not create and not path.exists():
-            raise LedgerError(f"ledger {path}: there is none; a run makes it")
+            raise LedgerError(f"ledger {path}", "there is none", "a run makes it")
         if not path.parent.is_dir():
-            raise LedgerError(f"ledger {path}: the folder {path.parent} does not exist; make it")
+            raise LedgerError(
+                f"ledger {path}", f"the folder {path.parent} does not exist", "make it"
+            )
         if path.is_file() and 0 < path.stat().st_size < _SMALLEST_DATABASE_OCTETS:
             raise LedgerForeign(self._where, "no database")
         try:
             make_private_database(path, create=create)
         except OSError as error:
-            raise LedgerError(f"ledger {path}: cannot be made: {error.strerror}") from error
+            raise LedgerError(f"ledger {path}", f"cannot be made: {error.strerror}") from error
         self._engine = self._make_engine(busy_timeout_s)
         try:
             with self._translated():
@@ -143,6 +145,17 @@ class Database:
             fault = self._pragma("quick_check(1)")
         if fault != "ok":
             raise LedgerCorrupt(self._where, f"damaged: {fault}")
+
+    @property
+    def busy_timeout_s(self) -> float:
+        """How long whoever else writes is waited for, in seconds."""
+        return self._busy_timeout_s
+
+    @busy_timeout_s.setter
+    def busy_timeout_s(self, seconds: float) -> None:
+        with self._lock:
+            self._busy_timeout_s = seconds
+            self._pragma(f"busy_timeout={round(seconds * 1000)}")
 
     def __enter__(self) -> Self:
         return self
@@ -185,7 +198,9 @@ class Database:
                     yield self._connection
                     if self._doomed:
                         raise LedgerRefused(
-                            f"ledger {self.path}: a part of the transaction failed; none was kept"
+                            f"ledger {self.path}",
+                            "a part of the transaction failed",
+                            "try again; none was kept",
                         )
             finally:
                 self._depth = 0
@@ -241,8 +256,9 @@ class Database:
             raise _ledger_error(self.path, error) from error
         except UnicodeEncodeError as error:
             raise LedgerRefused(
-                f"ledger {self.path}: a text that is no Unicode, such as an argument in another "
-                "encoding; write it in UTF-8"
+                f"ledger {self.path}",
+                "a text that is no Unicode, such as an argument in another encoding",
+                "write it in UTF-8",
             ) from error
 
     def _open(self) -> None:
@@ -265,8 +281,9 @@ class Database:
         mode = self._pragma("journal_mode=WAL")
         if mode != "wal":
             raise LedgerError(
-                f"ledger {self.path}: its file system does not carry a write-ahead log "
-                f"(mode {mode}); put the ledger on a local disk"
+                f"ledger {self.path}",
+                f"its file system does not carry a write-ahead log (mode {mode})",
+                "put the ledger on a local disk",
             )
         self._pragma("synchronous=FULL")
 
@@ -354,5 +371,5 @@ def _ledger_error(path: Path, error: DBAPIError | sqlite3.DatabaseError) -> Ledg
     if code == sqlite3.SQLITE_CORRUPT:
         return LedgerCorrupt(f"ledger {path}", str(cause))
     if code == sqlite3.SQLITE_CONSTRAINT:
-        return LedgerRefused(f"ledger {path}: {cause}")
-    return LedgerError(f"ledger {path}: {cause}")
+        return LedgerRefused(f"ledger {path}", str(cause))
+    return LedgerError(f"ledger {path}", str(cause))

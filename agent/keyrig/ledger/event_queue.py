@@ -273,7 +273,7 @@ class EventQueue:
                 why = f"it is {state.value} for {name} already"
                 if state is EventState.TOLD:
                     why = f"{name} was told it already"
-                raise LedgerRefused(f"event {event.id}: {why}")
+                raise LedgerRefused(f"event {event.id}", why)
 
     def unpark(self, name: str, event: Event | None = None) -> int:
         """Return a parked event, or all of them, to the queue; return how many."""
@@ -292,8 +292,9 @@ class EventQueue:
         with self._database.transaction() as connection:
             if not self.unpark(name, event):
                 raise LedgerRefused(
-                    f"event {event.id}: it is not parked for {name}; only parked events can be "
-                    "discarded"
+                    f"event {event.id}",
+                    f"it is not parked for {name}",
+                    "see `keyrig outbox`; only parked events can be discarded",
                 )
             _take_off(connection, name, [event.number])
             connection.execute(
@@ -406,7 +407,7 @@ class EventQueue:
 def _upstream(connection: Connection, name: str) -> Upstream:
     row = connection.execute(select(upstreams).where(upstreams.c.name == name)).mappings().first()
     if row is None:
-        raise LedgerRefused(f"upstream {printable(name)}: nothing was ever told to it")
+        raise LedgerRefused(f"upstream {printable(name)}", "nothing was ever told to it")
     return Upstream(**row)
 
 

@@ -115,7 +115,7 @@ class Exchanges:
         """
         answered = outcome in {ExchangeOutcome.VERIFIED, ExchangeOutcome.REJECTED}
         if answered and response is None:
-            raise LedgerRefused(f"exchange {exchange_id}: {outcome.value} without a response")
+            raise LedgerRefused(f"exchange {exchange_id}", f"{outcome.value} without a response")
         verified = outcome is ExchangeOutcome.VERIFIED if response is not None else None
         with self._database.transaction() as connection:
             changed = connection.execute(
@@ -134,7 +134,7 @@ class Exchanges:
                 )
             )
             if not changed.rowcount:
-                raise LedgerRefused(f"exchange {exchange_id} is not under way")
+                raise LedgerRefused(f"exchange {exchange_id}", "it is not under way")
 
     def record_alert(
         self,
@@ -171,7 +171,7 @@ class Exchanges:
         """
         found = self._exchanges(exchanges.c.id == exchange_id)
         if not found:
-            raise LedgerRefused(f"there is no exchange {exchange_id}")
+            raise LedgerRefused(f"exchange {exchange_id}", "there is no such exchange")
         return found[0].command
 
     def of_attempt(self, attempt_id: int) -> tuple[Exchange, ...]:

@@ -75,13 +75,16 @@ class KeyChanges:
                 that a device's own key has.
         """
         if key_usage not in {KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT}:
-            raise LedgerRefused(f"a device has no own key for {key_usage.gbcs_name}")
+            raise LedgerRefused(
+                f"device {device}", f"a device has no own key for {key_usage.gbcs_name}"
+            )
         with self._database.transaction() as connection:
             standing = self.open(device, key_usage)
             if standing is not None:
                 raise LedgerRefused(
-                    f"device {device}: its {key_usage.gbcs_name} key is being changed already "
-                    f"({standing.state.value})"
+                    f"device {device}",
+                    f"its {key_usage.gbcs_name} key is being changed already "
+                    f"({standing.state.value})",
                 )
             inserted = connection.execute(
                 insert(key_changes).values(
@@ -141,7 +144,7 @@ class KeyChanges:
                 select(table).where(table.c.key_change_id == change_id)
             ).one_or_none()
         if row is None:
-            raise LedgerRefused(f"no authority has the request of key change {change_id}")
+            raise LedgerRefused(f"key change {change_id}", "no authority has its request")
         return AuthorityAsked(
             authority=row.authority, answer=row.answer, folder=row.folder, at=row.asked_at
         )
@@ -211,7 +214,7 @@ class KeyChanges:
         """
         found = self._select(key_changes.c.id == change_id)
         if not found:
-            raise LedgerRefused(f"there is no key change {change_id}")
+            raise LedgerRefused(f"key change {change_id}", "there is no such key change")
         return found[0]
 
     def open(self, device: EntityIdentifier, key_usage: KeyUsage) -> KeyChange | None:
@@ -355,8 +358,9 @@ class KeyChanges:
             change = self.change(change_id)
             if to not in KEY_CHANGE_MOVES[change.state] or change.state not in allowed_from:
                 raise LedgerRefused(
-                    f"device {change.device}: its {change.key_usage.gbcs_name} key change cannot "
-                    f"go from {change.state.value} to {to.value}"
+                    f"device {change.device}",
+                    f"its {change.key_usage.gbcs_name} key change cannot go from "
+                    f"{change.state.value} to {to.value}",
                 )
             values = {"state": to, "changed_at": now, "ended": to in KEY_CHANGE_ENDS}
             brought = {"csr": csr, "certificate": certificate}

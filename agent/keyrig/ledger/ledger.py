@@ -81,6 +81,11 @@ class Ledger:
         """The file."""
         return self._database.path
 
+    @property
+    def database(self) -> Database:
+        """The file, opened."""
+        return self._database
+
     def check(self) -> None:
         """Check the integrity of the whole file.
 

@@ -190,7 +190,7 @@ class LocalCommands:
         """
         found = self._batches(local_batches.c.id == batch_id)
         if not found:
-            raise LedgerRefused(f"there is no batch {batch_id}")
+            raise LedgerRefused(f"batch {batch_id}", "there is no such batch")
         return found[0]
 
     def named(self, name: str) -> LocalBatch:
@@ -271,7 +271,7 @@ class LocalCommands:
         """
         found = self._commands(local_commands.c.id == command_id)
         if not found:
-            raise LedgerRefused(f"there is no local command {command_id}")
+            raise LedgerRefused(f"local command {command_id}", "there is no such local command")
         return found[0]
 
     def answered_counters(
@@ -400,7 +400,7 @@ class LocalCommands:
                 .values(**values)
             )
             if not changed.rowcount:
-                raise LedgerRefused(f"local command {command_id} is settled already")
+                raise LedgerRefused(f"local command {command_id}", "it is settled already")
             return self.command(command_id)
 
     def _same_batch(self, device: EntityIdentifier, digest: str) -> LocalBatch | None:
@@ -426,18 +426,21 @@ class LocalCommands:
         for other in same_counter:
             if other.digest != command.digest:
                 raise LedgerRefused(
-                    f"{command.source}: {what} was used by another command, of batch "
-                    f"{other.batch_id}; have the command made anew"
+                    command.source,
+                    f"{what} was used by another command, of batch {other.batch_id}",
+                    "have the command made anew",
                 )
             if other.is_open:
                 raise LedgerRefused(
-                    f"{command.source}: the command stands in batch {other.batch_id}, which is "
-                    f"not through; go on with `keyrig deliver --resume {other.batch_id}`"
+                    command.source,
+                    f"the command stands in batch {other.batch_id}, which is not through",
+                    f"go on with `keyrig deliver --resume {other.batch_id}`",
                 )
         if self._is_used_by_run(command):
             raise LedgerRefused(
-                f"{command.source}: {what} was used by a run of this agent; "
-                "have the command made anew"
+                command.source,
+                f"{what} was used by a run of this agent",
+                "have the command made anew",
             )
         return next((each for each in reversed(same_counter) if each.answer is not None), None)
 

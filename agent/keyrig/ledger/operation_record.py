@@ -97,7 +97,7 @@ class Operations:
                 )
             )
             if not changed.rowcount:
-                raise LedgerRefused(f"operation {operation_id} is not under way")
+                raise LedgerRefused(f"operation {operation_id}", "it is not under way")
 
     def operation(self, operation_id: str) -> Operation | None:
         """Return an operation, or None where there is none of that id."""
@@ -193,7 +193,7 @@ class Operations:
                 of_it = select(table.c.began).where(table.c.id == before)
                 mark = connection.execute(of_it).scalar_one_or_none()
                 if mark is None:
-                    raise LedgerRefused(f"there is no run {before}")
+                    raise LedgerRefused(f"run {before}", "there is no such run")
                 query = query.where(
                     or_(table.c.began < mark, and_(table.c.began == mark, table.c.id < before))
                 )

@@ -89,7 +89,7 @@ class Outbox:
         if len(found) != 1:
             many = "several begin" if found else "none begins"
             raise LedgerRefused(
-                f"no event {printable(beginning)!r}: {many} so; see `keyrig outbox`"
+                f"no event {printable(beginning)!r}", f"{many} so", "see `keyrig outbox`"
             )
         return event_of(found[0])
 

@@ -53,6 +53,6 @@ class RuleSets:
             with self._database.reading() as connection:
                 text = connection.execute(query).scalar_one_or_none()
             if text is None:
-                raise LedgerRefused(f"there is no rule set {digest[:16]}")
+                raise LedgerRefused(f"rule set {digest[:16]}", "there is no such rule set")
             self._read[digest] = rules_from_canonical(text, f"rule set {digest[:16]}")
         return self._read[digest]

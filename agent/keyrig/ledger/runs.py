@@ -88,7 +88,7 @@ class Runs:
                 .values(finished_at=now, outcome=outcome)
             )
             if not changed.rowcount:
-                raise LedgerRefused(f"run {run_id} is not under way")
+                raise LedgerRefused(f"run {run_id}", "it is not under way")
 
     def run(self, run_id: str) -> Run:
         """Return a run.
@@ -100,7 +100,7 @@ class Runs:
             query = select(runs).where(runs.c.id == run_id)
             row = connection.execute(query).mappings().one_or_none()
         if row is None:
-            raise LedgerRefused(f"there is no run {run_id}")
+            raise LedgerRefused(f"run {run_id}", "there is no such run")
         return Run(**row)
 
     def of(self, ids: Collection[str]) -> dict[str, Run]:
@@ -185,7 +185,7 @@ class Runs:
                 .values(finished_at=now, outcome=outcome, detail=detail, evidence=evidence)
             )
             if not changed.rowcount:
-                raise LedgerRefused(f"attempt {attempt_id} is not under way")
+                raise LedgerRefused(f"attempt {attempt_id}", "it is not under way")
 
     def attempt(self, attempt_id: int) -> Attempt:
         """Return an attempt.
@@ -197,7 +197,7 @@ class Runs:
             query = select(attempts).where(attempts.c.id == attempt_id)
             row = connection.execute(query).mappings().one_or_none()
         if row is None:
-            raise LedgerRefused(f"there is no attempt {attempt_id}")
+            raise LedgerRefused(f"attempt {attempt_id}", "there is no such attempt")
         return Attempt(**row)
 
     def attempts(self, run_id: str) -> tuple[Attempt, ...]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import insert, select, update
 
+from keyrig.base.clock import second_text
 from keyrig.base.errors import LedgerRefused
 from keyrig.domain.device_facts import SCHEDULED_GRACE, Outcome
 from keyrig.domain.states import ScheduledState
@@ -83,7 +84,7 @@ class ScheduledReplacements:
                 attempt_id,
                 Outcome.INTERRUPTED,
                 now,
-                detail=f"the device holds it until {at:%Y-%m-%dT%H:%M:%SZ}",
+                detail=f"the device holds it until {second_text(at)}",
             )
             self._open_duties.refresh(attempt.device, now)
 
@@ -127,10 +128,9 @@ class ScheduledReplacements:
         state: ScheduledState,
         now: datetime,
         *,
-        alert_id: int | None = None,
         detail: str = "",
     ) -> bool:
-        """Record the outcome of the replacement that an exchange scheduled.
+        """Record the outcome of a replacement that an exchange scheduled, without an alert.
 
         Returns:
             True if it was waiting.
@@ -140,15 +140,71 @@ class ScheduledReplacements:
             changed = connection.execute(
                 update(table)
                 .where(table.c.exchange_id == exchange_id, table.c.state == ScheduledState.WAITING)
-                .values(state=state, alert_id=alert_id, settled_at=now, detail=detail)
+                .values(state=state, settled_at=now, detail=detail)
             )
             device = connection.execute(
                 select(exchanges.c.device).where(exchanges.c.id == exchange_id)
             ).scalar_one_or_none()
             if device is None:
-                raise LedgerRefused(f"there is no exchange {exchange_id}")
+                raise LedgerRefused(f"exchange {exchange_id}", "there is no such exchange")
             self._open_duties.refresh(device, now)
             return changed.rowcount > 0
+
+    def settle_by_alert(
+        self, exchange_id: int, state: ScheduledState, now: datetime, *, alert_id: int, at: datetime
+    ) -> bool:
+        """Record what a device's alert tells of the replacement that an exchange scheduled.
+
+        It counts too where nothing was waiting for it any more, or the agent ended before it
+        could record that the device holds the replacement.
+
+        Args:
+            exchange_id: The exchange; one of `requirement_of`.
+            state: What became of it.
+            now: When the alert was received.
+            alert_id: The alert.
+            at: The instant at which the device says that it carried it out.
+
+        Returns:
+            Whether no earlier alert told of it.
+        """
+        table = scheduled_replacements
+        told = {"state": state, "alert_id": alert_id, "detail": ""}
+        with self._database.transaction() as connection:
+            known = connection.execute(
+                select(table.c.id, table.c.alert_id, table.c.settled_at).where(
+                    table.c.exchange_id == exchange_id
+                )
+            ).one_or_none()
+            if known is not None and known.alert_id is not None:
+                return False
+            asked = connection.execute(
+                select(exchanges, attempts.c.requirement)
+                .join(attempts, attempts.c.id == exchanges.c.attempt_id)
+                .where(exchanges.c.id == exchange_id)
+            ).one()
+            if known is None:
+                connection.execute(
+                    insert(table).values(
+                        attempt_id=asked.attempt_id,
+                        exchange_id=exchange_id,
+                        device=asked.device,
+                        requirement=asked.requirement,
+                        originator=asked.originator,
+                        counter=asked.counter,
+                        execution_at=at,
+                        settled_at=now,
+                        **told,
+                    )
+                )
+            else:
+                connection.execute(
+                    update(table)
+                    .where(table.c.id == known.id)
+                    .values(settled_at=known.settled_at or now, **told)
+                )
+            self._open_duties.refresh(asked.device, now)
+            return True
 
     def lapse(
         self, devices: Iterable[EntityIdentifier], now: datetime

@@ -155,7 +155,7 @@ class ServiceDocuments:
                 .values(taken_at=now, detail=detail)
             )
             if not changed.rowcount:
-                raise LedgerRefused(f"service document {document_id} does not wait")
+                raise LedgerRefused(f"service document {document_id}", "it does not wait")
 
     def waiting(
         self, device: EntityIdentifier | None, kinds: Collection[ServiceDocumentKind]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert, select, update
 
+from keyrig.base.clock import second_text
 from keyrig.base.errors import LedgerRefused
 from keyrig.domain.smi_status import SMIStatus, Standing, StatusInstruction, Suspension
 from keyrig.domain.states import EventType, InstructionEnd, SuspensionEnd
@@ -87,9 +88,10 @@ class SMIStatuses:
                 return False
             if standing.status_since is not None and at < standing.status_since:
                 raise LedgerRefused(
-                    f"device {device}: {status.value} at {at:%Y-%m-%dT%H:%M:%SZ} is older than "
+                    f"device {device}",
+                    f"{status.value} at {second_text(at)} is older than "
                     f"{standing.status.value if standing.status else ''} at "
-                    f"{standing.status_since:%Y-%m-%dT%H:%M:%SZ}, which it holds"
+                    f"{second_text(standing.status_since)}, which it holds",
                 )
             if standing.suspension is not None:
                 self._end(connection, device, SuspensionEnd.SUPERSEDED, now)
@@ -127,8 +129,9 @@ class SMIStatuses:
             if standing.suspension is not None or standing.status is SMIStatus.SUSPENDED:
                 why = standing.suspension.clause if standing.suspension else "another reason"
                 raise LedgerRefused(
-                    f"device {device}: it is Suspended already, for {why}; what to restore "
-                    f"after {clause} is not defined, and a person must decide"
+                    f"device {device}",
+                    f"it is Suspended already, for {why}",
+                    f"what to restore after {clause} is not defined, and a person must decide",
                 )
             connection.execute(
                 insert(suspensions).values(
@@ -165,12 +168,13 @@ class SMIStatuses:
         with self._database.transaction() as connection:
             standing = self.standing(device)
             if standing.suspension is None or standing.status is not SMIStatus.SUSPENDED:
-                raise LedgerRefused(f"device {device}: no suspension of ours stands")
+                raise LedgerRefused(f"device {device}", "no suspension of ours stands")
             before = standing.suspension.held_before
             if before is None:
                 raise LedgerRefused(
-                    f"device {device}: the status held before its suspension is not known; "
-                    "record the one that it is to have"
+                    f"device {device}",
+                    "the status held before its suspension is not known",
+                    "record the one that it is to have",
                 )
             self._end(connection, device, SuspensionEnd.RESTORED, now)
             self._instruct(connection, device, before, clause=clause, reason=reason, now=now)
@@ -261,7 +265,7 @@ class SMIStatuses:
             select(table.c.id).where(table.c.device == device, table.c.until.is_(None))
         ).scalar_one_or_none()
         if found is None:
-            raise LedgerRefused(f"device {device}: no suspension of ours stands")
+            raise LedgerRefused(f"device {device}", "no suspension of ours stands")
         return int(found)
 
     def _end(

@@ -35,8 +35,9 @@ class Tokens:
             stands = [each for each in self.all() if each.name == token.name]
             if any(each.fault(token.created_at) is None for each in stands):
                 raise LedgerRefused(
-                    f"a token named {printable(token.name, 80)} is in force; revoke it, or choose "
-                    "another name"
+                    f"token {token.name[:80]}",
+                    "one of that name is in force",
+                    "revoke it, or choose another name",
                 )
             connection.execute(
                 insert(api_tokens).values(

@@ -13,12 +13,12 @@ from keyrig.report.timeline import time_line
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from keyrig.documents.document_model import NotBegunPart
     from keyrig.documents.report_document import (
         AlertPart,
         DevicePart,
         DutyPart,
         MessagePart,
-        NotBegunPart,
         Report,
     )
 

@@ -6,11 +6,11 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from keyrig.documents.document_model import NotBegunPart
 from keyrig.documents.report_document import (
     AttemptPart,
     CountsPart,
     DutyPart,
-    NotBegunPart,
     StandingPart,
 )
 from keyrig.duties.plan import DutyState, plan
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
     from datetime import datetime
 
-    from keyrig.domain.device_facts import DeviceFacts, NotBegun
+    from keyrig.domain.device_facts import DeviceFacts
     from keyrig.duties.plan import Duty
     from keyrig.duties.rules import Actor, Rules
     from keyrig.ledger.run_record import DeviceHistory, RunRecord
@@ -103,7 +103,7 @@ def duty_parts(record: RunRecord, device: DeviceHistory, judging: Judging) -> tu
                     _attempt(each, tuple(messages[each.id]), in_this_run=ours(each))
                     for each in tried
                 ),
-                not_begun=_not_begun(held_back.get(requirement)),
+                not_begun=NotBegunPart.if_any(held_back.get(requirement)),
             )
         )
     return tuple(parts)
@@ -141,12 +141,6 @@ def _standing(duty: Duty, at: datetime) -> StandingPart:
         failed_at_attempt=duty.failed_at_attempt,
         failed_at_deadline=duty.failed_at_deadline,
     )
-
-
-def _not_begun(why: NotBegun | None) -> NotBegunPart | None:
-    if why is None:
-        return None
-    return NotBegunPart(at=why.at, cause=why.cause, reason=why.reason, mend=why.mend)
 
 
 def _attempt(attempt: Attempt, messages: tuple[int, ...], *, in_this_run: bool) -> AttemptPart:

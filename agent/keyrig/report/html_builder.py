@@ -6,7 +6,7 @@ import html
 from typing import Final
 
 from gbcs.printable import printable
-from keyrig.documents.report_document import LONGEST_TEXT
+from keyrig.documents.document_model import LONGEST_TEXT
 
 VOID: Final = frozenset({"br", "hr", "link", "meta", "wbr"})
 """Elements of HTML that have no content and no end tag."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Final
 
-from keyrig.documents.report_document import instant_text
+from keyrig.base.clock import instant_text
 from keyrig.duties.plan import DutyState
 from keyrig.report.html_builder import Markup, element, joined
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 from xml.etree import ElementTree as ET
 
-from keyrig.documents.report_document import instant_text
+from keyrig.base.clock import instant_text
 from keyrig.duties.plan import DutyState
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from keyrig.documents.document_model import NotBegunPart
     from keyrig.documents.report_document import (
         AttemptPart,
         DevicePart,
         DutyPart,
-        NotBegunPart,
         Report,
         RequestPart,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
@@ -10,7 +9,7 @@ from gbcs.entity import EntityIdentifier
 from gbcs.use_cases import use_case_name
 from keyrig.base.errors import LedgerRefused
 from keyrig.documents import report_document as parts
-from keyrig.domain.known_facts import FactName, encode_value, fold
+from keyrig.domain.known_facts import FactName, fold
 from keyrig.domain.states import EventType
 from keyrig.duties.consequences import replacement_permission
 from keyrig.duties.rules import Actor, StepKind
@@ -55,7 +54,6 @@ def compose(record: RunRecord, now: datetime) -> parts.Report:
     counts = counts_of(duty for device in devices for duty in device.duties)
     matters = sum(len(device.flags) + len(device.incidents) for device in devices)
     return parts.Report(
-        schema=parts.REPORT_SCHEMA,
         made_at=now,
         made_by=version("keyrig"),
         run=parts.RunPart(
@@ -106,16 +104,18 @@ def _device(
         smi_status=_status_at(device, ended_at),
         smi_status_now=device.standing.status,
         suspension=_suspension(record, device, facts),
-        status_instruction=_instruction(device),
+        status_instruction=parts.InstructionPart.if_any(device.standing.instruction),
         summary=counts_of(duties),
-        facts=tuple(_facts(held)),
+        facts=tuple(parts.FactPart.model_validate(fact) for fact in held.origins.values()),
         duties=duties,
         cells=cell_parts(record, device, facts, names),
         key_changes=tuple(_key_changes(record, device)),
         certification_requests=tuple(_requests(device, duties, ended_at)),
         messages=tuple(_messages(record, device)),
         alerts=tuple(_alerts(record, device)),
-        smi_status_history=tuple(_statuses(device)),
+        smi_status_history=tuple(
+            parts.StatusPart.model_validate(status) for status in device.statuses
+        ),
         notices=tuple(
             parts.NoticePart(
                 at=event.at,
@@ -159,7 +159,11 @@ def _held(device: DeviceHistory, at: datetime) -> DeviceRecord:
     try:
         return fold(device.entity_id, by_then, at)
     except ValueError as error:
-        raise LedgerRefused(f"{error}; run its rig once with this keyrig, then report") from error
+        raise LedgerRefused(
+            f"device {device.entity_id}",
+            str(error),
+            "run its rig once with this keyrig, then report",
+        ) from error
 
 
 def _status_at(device: DeviceHistory, at: datetime) -> SMIStatus | None:
@@ -210,30 +214,8 @@ def _suspension(
         held_before=held.held_before,
         since=held.since,
         failed_steps=tuple(sorted(held.failed_steps)),
-        replacement=parts.PermissionPart(clause=permission.clause, reason=permission.reason)
-        if permission
-        else None,
+        replacement=parts.PermissionPart.if_any(permission),
     )
-
-
-def _instruction(device: DeviceHistory) -> parts.InstructionPart | None:
-    waits = device.standing.instruction
-    if waits is None:
-        return None
-    return parts.InstructionPart(
-        status=waits.status, clause=waits.clause, since=waits.since, channel=waits.channel
-    )
-
-
-def _facts(held: DeviceRecord) -> Iterator[parts.FactPart]:
-    for name, fact in held.origins.items():
-        yield parts.FactPart(
-            name=name,
-            value=json.loads(encode_value(fact.value)),
-            source=fact.source,
-            at=fact.at,
-            recorded_at=fact.recorded_at,
-        )
 
 
 def _key_changes(record: RunRecord, device: DeviceHistory) -> Iterator[parts.KeyChangePart]:
@@ -311,14 +293,3 @@ def _alerts(record: RunRecord, device: DeviceHistory) -> Iterator[parts.AlertPar
                 verified=alert.verified,
                 detail=alert.detail,
             )
-
-
-def _statuses(device: DeviceHistory) -> Iterator[parts.StatusPart]:
-    for status in device.statuses:
-        yield parts.StatusPart(
-            status=status.status,
-            at=status.at,
-            cause=status.cause,
-            clause=status.clause or None,
-            recorded_at=status.recorded_at,
-        )

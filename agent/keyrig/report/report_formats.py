@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from keyrig.documents.report_document import Report
 from keyrig.evidence.evidence_key import evidence_key, fingerprint
 from keyrig.evidence.evidence_writer import evidence
 from keyrig.report.html_report import html_report
@@ -16,11 +15,12 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from keyrig.documents.report_document import Report
     from keyrig.ledger.run_record import RunRecord
 
 _WRITERS: Final[Mapping[str, Callable[[Report], str]]] = {
     "html": html_report,
-    "json": Report.to_json,
+    "json": lambda report: report.to_json(indent=2) + "\n",
     "junit": junit_report,
 }
 

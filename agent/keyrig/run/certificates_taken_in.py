@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gbcs.certification_request import CertificationRequest
 from gbcs.errors import CertificateRejected
@@ -44,17 +44,6 @@ class TakenIn:
     is_taken: bool = False
     is_refused: bool = False
     rule: str = ""
-
-    def document(self) -> dict[str, Any]:
-        """Return the JSON object of it."""
-        return {
-            "source": self.source,
-            "certificate": self.certificate,
-            "taken": self.is_taken,
-            "refused": self.is_refused,
-            "rule": self.rule or None,
-            "outcome": self.outcome,
-        }
 
 
 def take_in(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keyrig.base.clock import instant_text
 from keyrig.base.errors import AuthorityError, AuthorityUnavailable, LedgerRefused
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.domain.states import EventType
@@ -202,7 +203,7 @@ def void(ledger: Ledger, request: WaitingRequest, reason: str, now: datetime) ->
 
 def _require_awaiting(change: KeyChange, order: CertificationOrder) -> None:
     if change.state not in AWAITING:
-        raise LedgerRefused(f"the {order} waits no more: its change is {change.state.value}")
+        raise LedgerRefused(f"the {order} waits no more", f"its change is {change.state.value}")
 
 
 def _folder(ledger: Ledger, change: KeyChange) -> str | None:
@@ -257,7 +258,7 @@ def _tell(
             "state": state,
             "key_usage": order.key_usage.gbcs_name,
             "key_identifier": order.key_identifier.hex(),
-            "due_by": None if order.due_by is None else order.due_by.isoformat(),
+            "due_by": None if order.due_by is None else instant_text(order.due_by),
             "authority": authority,
             "reason": reason,
         },

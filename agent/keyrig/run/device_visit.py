@@ -12,6 +12,8 @@ from gbcs.printable import printable
 from gbcs.security_credentials import StatusCode
 from gbcs.use_cases import decode_payload
 from keyrig.base import events
+from keyrig.base.clock import second_text
+from keyrig.base.error_kinds import mend_of
 from keyrig.base.errors import (
     AuthorityError,
     DeviceUnavailable,
@@ -21,7 +23,7 @@ from keyrig.base.errors import (
     RigError,
     RunStopped,
 )
-from keyrig.domain.device_facts import Cause, NotBegun, Outcome
+from keyrig.domain.device_facts import NotBegun, Outcome, cause_of
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.domain.states import ScheduledState
 from keyrig.duties.plan import duty_id
@@ -110,7 +112,7 @@ class DeviceVisit:
         except SecurityError as error:
             self._hold_back_the_rest(error)
             self._tally.failed.append(f"{self._entity}: {error}")
-            observe(events.DeviceRefused(device=str(self._entity), reason=printable(str(error))))
+            observe(events.DeviceRefused(device=str(self._entity), reason=str(error)))
         finally:
             observe(events.DeviceFinished(device=str(self._entity)))
 
@@ -127,22 +129,16 @@ class DeviceVisit:
 
     def _needs_person(self, error: KeyrigError) -> None:
         self._tally.needs_person.append(f"{self._entity}: {error}")
-        self._bench.observe(
-            events.PersonNeeded(device=str(self._entity), reason=printable(str(error)))
-        )
+        self._bench.observe(events.PersonNeeded(device=str(self._entity), reason=str(error)))
 
     def _hold_back_the_rest(self, error: KeyrigError) -> None:
         """Record why the duties that have not begun are not: the way to the device, or the keys."""
         bench = self._bench
-        reason = getattr(error, "reason", "")
-        where = getattr(error, "where", "")
         why = NotBegun(
             at=bench.clock(),
-            cause=Cause.KEYS if isinstance(error, KeyStoreError) else Cause.LINE,
-            reason=printable(
-                f"{where}: {reason}" if where and reason else str(error), REASON_SHOWN
-            ),
-            mend=printable(getattr(error, "mend", "") or "see it mended, and run again"),
+            cause=cause_of(error),
+            reason=printable(error.finding, REASON_SHOWN),
+            mend=mend_of(error),
         )
         with bench.ledger.transaction():
             for requirement in sorted(self._not_begun):
@@ -263,7 +259,7 @@ class DeviceVisit:
                     cancel_replacement(self._context(), decoded.value, held.originator), None
                 )
             except (StepFailed, NoResponse, SecurityError) as error:
-                reason = printable(str(error))
+                reason = str(error)
                 self._tally.failed.append(f"{duty}: not cancelled: {reason}")
                 observe(events.Cancellation(device=str(self._entity), duty=duty, detail=reason))
                 continue
@@ -299,15 +295,15 @@ class DeviceVisit:
         ]
         is_done = not failed and bool(outcome.replacement_outcomes)
         state = ScheduledState.DONE if is_done else ScheduledState.FAILED
-        was_waiting = bench.ledger.scheduled.settle(
-            exchange_id, state, bench.clock(), alert_id=alert_id
+        is_news = bench.ledger.scheduled.settle_by_alert(
+            exchange_id, state, bench.clock(), alert_id=alert_id, at=alert.execution_date_time
         )
         known = any(each.id == requirement for each in bench.rules.requirement)
-        if not known or (not was_waiting and self._is_settled(requirement, exchange_id)):
+        if not known or not is_news:
             return
         now = bench.clock()
         attempt_id = bench.ledger.runs.start_attempt(self._run_id, self._entity, requirement, now)
-        at = f"{alert.execution_date_time:%Y-%m-%dT%H:%M:%SZ}"
+        at = second_text(alert.execution_date_time)
         detail = f"carried out by the device at {at}" if is_done else f"not replaced at {at}: "
         detail += "; ".join(failed)
         consequences = finish_duty(
@@ -316,6 +312,8 @@ class DeviceVisit:
             outcome=Outcome.DONE if is_done else Outcome.FAILED,
             detail=detail,
             evidence=f"attempt {attempt_id}: exchange {exchange_id}, alert {alert_id}",
+            exchanges=[exchange_id],
+            alerts=[alert_id],
             rules=bench.rules,
             device=self._device.facts,
             now=now,
@@ -335,22 +333,14 @@ class DeviceVisit:
         )
         tell_consequences(bench.observe, self._entity, consequences)
 
-    def _is_settled(self, requirement: str, exchange_id: int) -> bool:
-        """Say whether an earlier alert told of the same replacement already."""
-        evidence = f"exchange {exchange_id}, alert "
-        return any(
-            attempt.requirement == requirement and evidence in attempt.evidence
-            for attempt in self._bench.ledger.runs.attempts_on(self._entity)
-        )
-
     def _failed(self, duty: Duty, attempt_id: int, error: KeyrigError) -> None:
-        reason = printable(str(error))
+        reason = str(error)
         self._tally.failed.append(f"{duty.id}: {reason}")
         self._finish(duty, attempt_id, Outcome.FAILED, reason, None)
 
     def _interrupted(self, duty: Duty, attempt_id: int, error: KeyrigError) -> None:
         """Close an attempt that the rig or a stop cut short; the device has not failed."""
-        bench, reason = self._bench, printable(str(error))
+        bench, reason = self._bench, str(error)
         bench.ledger.runs.finish_attempt(
             attempt_id, Outcome.INTERRUPTED, bench.clock(), detail=reason
         )
@@ -380,6 +370,7 @@ class DeviceVisit:
             outcome=outcome,
             detail=detail,
             evidence=_evidence(attempt_id, exchanges),
+            exchanges=exchanges,
             rules=bench.rules,
             device=self._device.facts,
             now=bench.clock(),

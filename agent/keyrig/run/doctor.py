@@ -11,7 +11,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
 from gbcs.errors import KeyrigError
-from keyrig.base.clock import monotonic
+from keyrig.base.clock import monotonic, second_text
 from keyrig.base.device_locks import holder_of
 from keyrig.base.errors import KeyStoreError, RadioError, RigError, RigFileInvalid, SettingsError
 from keyrig.base.installed_extras import is_installed
@@ -145,7 +145,7 @@ def _keys(places: Places, now: datetime) -> Generator[Finding, None, KeyStore | 
         + (f"{len(wrong)} faults; see `keyrig pki check`" if wrong else "all good"),
     )
     for problem in store.problems:
-        yield Finding("keys", Health.NOTE, problem)
+        yield Finding("keys", Health.NOTE, str(problem))
     return store
 
 
@@ -224,7 +224,7 @@ def _clock(now: datetime, latest: datetime | None) -> Finding:
     finding = judge_clock(now, latest)
     if finding is not None:
         return Finding("clock", Health.BAD, finding.detail)
-    return Finding("clock", Health.GOOD, f"{now:%Y-%m-%dT%H:%M:%SZ}")
+    return Finding("clock", Health.GOOD, second_text(now))
 
 
 def _ports(places: Places, only: Collection[EntityIdentifier]) -> Iterator[Finding]:

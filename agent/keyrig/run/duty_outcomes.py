@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from keyrig.base.clock import instant_text, second_text
 from keyrig.base.errors import LedgerRefused
 from keyrig.domain.device_facts import Outcome
 from keyrig.domain.states import EventType
@@ -11,6 +12,7 @@ from keyrig.duties.consequences import Consequences, decide, lacking_for_done
 from keyrig.duties.deadlines import duty_deadline
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from keyrig.domain.device_facts import DeviceFacts
@@ -20,13 +22,15 @@ if TYPE_CHECKING:
     from keyrig.ledger.runs import Attempt
 
 
-def finish_duty(
+def finish_duty(  # noqa: PLR0913 - what an outcome is made of, by name
     ledger: Ledger,
     *,
     attempt_id: int,
     outcome: Outcome,
     detail: str,
     evidence: str,
+    exchanges: Sequence[int] = (),
+    alerts: Sequence[int] = (),
     rules: Rules,
     device: DeviceFacts,
     now: datetime,
@@ -41,7 +45,9 @@ def finish_duty(
         attempt_id: The attempt, from `runs.start_attempt`.
         outcome: How it ended.
         detail: Why, in one line; safe to print.
-        evidence: The reference to the evidence; needed to be done.
+        evidence: The reference to the evidence, for people; needed to be done.
+        exchanges: The exchanges that it names, for programs.
+        alerts: The alerts that it names, for programs.
         rules: The rule set.
         device: The device on which it was made.
         now: The present instant.
@@ -63,7 +69,7 @@ def finish_duty(
             )
             lacking = lacking_for_done(requirement, evidence, confirmed)
             if lacking:
-                raise LedgerRefused(f"{attempt.duty_id} cannot be called done: {lacking}")
+                raise LedgerRefused(f"{attempt.duty_id} cannot be called done", lacking)
         standing = ledger.smi_statuses.standing(device.entity_id)
         consequences = (
             decide(rules, requirement, device, outcome, standing, detail)
@@ -78,9 +84,11 @@ def finish_duty(
             _told_of(rules, requirement, attempt.duty_id, outcome, detail)
             | {
                 "evidence": evidence,
+                "exchanges": list(exchanges),
+                "alerts": list(alerts),
                 "run": attempt.run_id,
                 "attempt": attempt.id,
-                "started_at": attempt.started_at.isoformat(),
+                "started_at": instant_text(attempt.started_at),
             },
         )
         _apply(ledger, consequences, requirement, device, now)
@@ -112,7 +120,7 @@ def fail_overdue(
     if duty.failed_at_deadline is None or not by_deadline or duty.is_delayed_by_ours:
         return Consequences()
     requirement = rules.requirement_by_id(duty.requirement)
-    detail = f"not done by {duty.failed_at_deadline:%Y-%m-%dT%H:%M:%SZ}"
+    detail = f"not done by {second_text(duty.failed_at_deadline)}"
     with ledger.transaction():
         standing = ledger.smi_statuses.standing(device.entity_id)
         consequences = decide(rules, requirement, device, Outcome.FAILED, standing, detail)
@@ -137,13 +145,14 @@ def _is_failure(rules: Rules, requirement: Requirement, device: DeviceFacts, now
 def _requirement(rules: Rules, attempt: Attempt, device: DeviceFacts) -> Requirement:
     if attempt.device != device.entity_id:
         raise LedgerRefused(
-            f"attempt {attempt.id} was made on device {attempt.device}, not on {device.entity_id}"
+            f"attempt {attempt.id}",
+            f"it was made on device {attempt.device}, not on {device.entity_id}",
         )
     try:
         return rules.requirement_by_id(attempt.requirement)
     except KeyError:
         raise LedgerRefused(
-            f"the rule set {rules.edition} has no requirement {attempt.requirement}"
+            f"rule set {rules.edition}", f"it has no requirement {attempt.requirement}"
         ) from None
 
 

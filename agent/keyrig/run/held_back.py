@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING
 
 from gbcs.printable import printable
 from keyrig.base import events
-from keyrig.base.errors import (
-    RecoveryUntrusted,
-)
+from keyrig.base.errors import RecoveryUntrusted
 from keyrig.domain.device_facts import NotBegun
 from keyrig.domain.states import RunOutcome
 from keyrig.run.bench import REASON_SHOWN, Bench, Tally
@@ -38,7 +36,7 @@ def lacking_needs(
             for duty in to_do:
                 record_not_begun(bench, run_id, duty, refused)
             bench.ledger.runs.finish_run(run_id, RunOutcome.NEEDS_PERSON, bench.clock())
-        raise RecoveryUntrusted(refused.reason, refused.mend)
+        raise RecoveryUntrusted(f"rig {bench.name}", refused.reason, refused.mend)
     return lacking
 
 

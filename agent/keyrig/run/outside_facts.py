@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gbcs.printable import printable
+from keyrig.base.clock import second_text
 from keyrig.base.errors import LedgerRefused
-from keyrig.domain.known_facts import FactName, KnownFact
+from keyrig.domain.known_facts import FactName, KnownFact, encode_value, standing_facts
 from keyrig.domain.smi_status import SMIStatus
 from keyrig.domain.states import EventType
 from keyrig.duties.rules import Actor, built_in_rules
@@ -43,7 +45,9 @@ def learn(
             ledger.open_duties.facts(device, now)
         except ValueError:
             raise LedgerRefused(
-                f"device {device}: nobody would say its type any more; say the right one instead"
+                f"device {device}",
+                "nobody would say its type any more",
+                "say the right one instead",
             ) from None
         if ledger.open_duties.is_adopted(device):
             ledger.open_duties.refresh(device, now)
@@ -111,3 +115,25 @@ def learn_status(
                 {"flag": "barred-status-change", "status": status.value, "reason": reason},
             )
     return True
+
+
+def record_fact(ledger: Ledger, device: EntityIdentifier, told: KnownFact, now: datetime) -> str:
+    """Record one thing that is said of a device; return what holds now, in one line."""
+    learn(ledger, device, [told], now)
+    said = ledger.device_facts.history(device)
+    name = told.name.value
+    if told.at is not None and told.at > now:
+        return f"{device}: {name} changes at {second_text(told.at)}"
+    standing = {fact.name: fact for fact in standing_facts(device, said, now)}
+    if FactName.DEVICE_TYPE not in standing:
+        return f"{device}: recorded; its device_type must be said before its duties are planned"
+    fact = standing.get(told.name)
+    if fact is None:
+        return f"{device}: nothing is said of {name} any more"
+    value = encode_value(fact.value).strip('"')
+    if fact == told:
+        return f"{device}: {name} is {value}"
+    return (
+        f"{device}: recorded, but {name} stays {value}, which {printable(fact.source, 60)} says "
+        f"since {second_text(fact.since)}; give a later --at to outweigh it"
+    )

@@ -25,11 +25,12 @@ from typing import TYPE_CHECKING, Final
 from gbcs.certificates import CertificateProfile
 from gbcs.errors import CertificateRejected
 from gbcs.path_validation import validate_path
-from gbcs.printable import printable
 from gbcs.roles import CellUsage, DeviceType, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import TrustAnchorCellIdentifier
+from keyrig.base.clock import second_text
+from keyrig.base.error_kinds import mend_of
 from keyrig.base.errors import AuthorityError, KeyMissing, KeyStoreError, LinkError, RigError
-from keyrig.domain.device_facts import Cause
+from keyrig.domain.device_facts import Cause, cause_of
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.duties.rules import StepKind
 from keyrig.keys.key_store import Authority
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
     from gbcs.certificates import GBCSCertificate
     from gbcs.entity import EntityIdentifier
+    from gbcs.errors import KeyrigError
     from keyrig.domain.device_facts import DeviceFacts
     from keyrig.domain.key_changes import KeyChange
     from keyrig.domain.trust_anchor import Cell
@@ -306,9 +308,7 @@ class Preflight:
         try:
             return self._authority.probe()
         except AuthorityError as error:
-            return Lack(
-                cause=Cause.AUTHORITY, reason=f"{error.where}: {error.reason}", mend=error.mend
-            )
+            return Lack(cause=Cause.AUTHORITY, reason=error.finding, mend=error.mend)
 
     @property
     def authority(self) -> Lack | None:
@@ -656,25 +656,17 @@ def _lack(look: Callable[[], object]) -> Lack | None:
     return None
 
 
-def _lack_of(error: Exception) -> Lack:
+def _lack_of(error: KeyrigError) -> Lack:
     """Return what an error of the key store, or of looking up in the DCC, says is missing."""
-    if isinstance(error, KeyMissing):
-        return Lack(
-            cause=Cause.KEYS, reason=printable(f"{error.where}: no {error.what}"), mend=IMPORT
-        )
-    reason, _, mend = printable(str(error)).rpartition("; ")
-    return Lack(
-        cause=Cause.LINE if isinstance(error, LinkError) else Cause.KEYS,
-        reason=reason or mend,
-        mend=mend if reason else "see `keyrig pki check`",
-    )
+    mend = IMPORT if isinstance(error, KeyMissing) else mend_of(error)
+    return Lack(cause=cause_of(error), reason=error.finding, mend=mend)
 
 
 def _out_of_date(certificate: GBCSCertificate, at: datetime) -> Lack:
     if at < certificate.not_before:
-        when = f"is not valid before {certificate.not_before:%Y-%m-%dT%H:%M:%SZ}"
+        when = f"is not valid before {second_text(certificate.not_before)}"
     else:
-        when = f"expired at {certificate.not_after:%Y-%m-%dT%H:%M:%SZ}"
+        when = f"expired at {second_text(certificate.not_after)}"
     return Lack(
         cause=Cause.KEYS,
         reason=f"the certificate of {certificate} {when}",

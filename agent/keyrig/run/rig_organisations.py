@@ -38,8 +38,9 @@ def keystore_of(places: Places, observe: Observer, now: datetime) -> KeyStore:
     if not places.keystore.exists():
         if not places.rig.has_emulated_devices:
             raise KeyStoreError(
-                f"{places.keystore}: no key store; make one with `keyrig pki init` or import one "
-                "with `keyrig pki import`"
+                str(places.keystore),
+                "no key store",
+                "make one with `keyrig pki init` or import one with `keyrig pki import`",
             )
         observe(events.Preparing(what=f"making a test PKI in {places.keystore}"))
         initialise(places.keystore, now, os.urandom)
@@ -61,14 +62,14 @@ def parties_of(places: Places, store: KeyStore) -> Parties:
         except (KeyStoreError, CertificateRejected, DecodeError) as error:
             raise RigFileInvalid(
                 f"rig {places.rig.name}, recovery_certificate of [pki]",
-                str(error).partition("; ")[0],
+                error.finding,
                 "name the Recovery Certificate's file",
             ) from error
     else:
         try:
             recovery = store.certificate(dcc.recovery, key_usage=KeyUsage.DIGITAL_SIGNATURE)
         except KeyMissing as error:
-            missing = f"{error.where}: no {error.what}, which is the Recovery Certificate"
+            missing = f"{error.finding}, which is the Recovery Certificate"
     return Parties(
         access_control_broker=dcc.access_control_broker,
         transitional_cos=dcc.transitional_cos,

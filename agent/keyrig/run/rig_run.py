@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from gbcs.printable import printable
 from keyrig.base import events
 from keyrig.base.errors import (
     AuthorityError,
@@ -218,7 +217,7 @@ def _visit(
             DeviceVisit(bench, session, on_rig[entity], tally).carry_out(duties, cancel=cancel)
     except RunStopped as stopped:
         tally.stopped = str(stopped)
-        bench.observe(events.RunStopped(run=run_id, reason=printable(str(stopped))))
+        bench.observe(events.RunStopped(run=run_id, reason=str(stopped)))
 
 
 def _ask_authority_again(bench: Bench, devices: Collection[EntityIdentifier], tally: Tally) -> None:
@@ -231,9 +230,7 @@ def _ask_authority_again(bench: Bench, devices: Collection[EntityIdentifier], ta
             )
         except (AuthorityError, KeyStoreError) as error:
             tally.needs_person.append(f"{what}: {error}")
-            bench.observe(
-                events.PersonNeeded(device=str(change.device), reason=printable(str(error)))
-            )
+            bench.observe(events.PersonNeeded(device=str(change.device), reason=str(error)))
         else:
             tell_request(bench, change, tally)
 

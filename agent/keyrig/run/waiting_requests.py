@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.duties.rules import StepKind
-from keyrig.keys.certification_order import CertificationOrder, request_file
+from keyrig.keys.certification_order import CertificationOrder
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -44,22 +43,6 @@ class WaitingRequest:
     def since(self) -> datetime:
         """When it began to wait."""
         return self.change.changed_at
-
-    def document(self) -> dict[str, Any]:
-        """Return the JSON object of it, as the CLI and the API give it."""
-        order = self.order
-        return {
-            "device": str(order.device),
-            "key_usage": order.key_usage.gbcs_name,
-            "key_identifier": order.key_identifier.hex(),
-            "since": f"{self.since:%Y-%m-%dT%H:%M:%SZ}",
-            "due_by": None if order.due_by is None else f"{order.due_by:%Y-%m-%dT%H:%M:%SZ}",
-            "authority": self.authority,
-            "answer": self.answer,
-            "file": None
-            if self.folder is None
-            else str(request_file(Path(self.folder), order.stem)),
-        }
 
 
 def waiting_requests(

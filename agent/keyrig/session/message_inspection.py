@@ -16,6 +16,7 @@ from gbcs.message import CRAFlag, Message
 from gbcs.printable import printable
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.use_cases import MessageCode, decode_payload, use_case_name
+from keyrig.base.clock import instant_text
 from keyrig.base.errors import SettingsError
 from keyrig.base.outside_files import text_of
 from keyrig.session.conformance import ProtectionState, check_message
@@ -145,7 +146,7 @@ def _described_date_time(header: Header) -> str | None:
     if not header.date_time:
         return None
     try:
-        return decode_date_time(header.date_time).isoformat()
+        return instant_text(decode_date_time(header.date_time))
     except DecodeError:
         return f"{header.date_time.hex().upper()} (names no moment)"
 
@@ -210,7 +211,7 @@ def _described(value: Any) -> Any:
     if isinstance(value, enum.IntEnum):
         return f"{_value_name(value)}({value.value})"
     if isinstance(value, datetime):
-        return value.isoformat()
+        return instant_text(value)
     return value.hex().upper() if isinstance(value, bytes) else value
 
 
@@ -265,8 +266,8 @@ def _described_certificate(der: bytes) -> dict[str, Any]:
             "key_usage": certificate.key_usage.gbcs_name,
             "issuer": printable(certificate.issuer.rfc4514_string(), 80),
             "serial": f"{certificate.serial:X}",
-            "not_before": certificate.not_before.isoformat(),
-            "not_after": certificate.not_after.isoformat(),
+            "not_before": instant_text(certificate.not_before),
+            "not_after": instant_text(certificate.not_after),
             "subject_key_identifier": None if identifier is None else identifier.hex().upper(),
         }
     except (DecodeError, CertificateRejected) as error:

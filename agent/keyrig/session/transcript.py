@@ -6,6 +6,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Protocol, Self
 
+from keyrig.base.clock import instant_text
 from keyrig.base.errors import SettingsError
 from keyrig.base.private_files import open_private
 
@@ -75,7 +76,7 @@ class TranscriptFile:
     ) -> None:
         """See `Transcript`."""
         line = {
-            "at": at.isoformat(),
+            "at": instant_text(at),
             "device": str(device),
             "direction": direction,
             "octets": octets.hex().upper(),

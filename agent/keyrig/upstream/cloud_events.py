@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
+from keyrig.base.clock import instant_text
 from keyrig.upstream.event_data import DATA_VERSION, data_of, schema_id
 
 if TYPE_CHECKING:
@@ -22,8 +24,6 @@ TYPE_PREFIX: Final = "uk.keyrig."
 
 EVENT_CONTENT_TYPE: Final = f"{JSONFormat.CONTENT_TYPE}; charset=utf-8"
 BATCH_CONTENT_TYPE: Final = "application/cloudevents-batch+json; charset=utf-8"
-
-_FORMAT: Final = JSONFormat()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,11 @@ def outgoing(event: Event, source: str) -> Outgoing:
         "dataschema": schema_id(event.type),
         "sequence": f"{event.number:020d}",
     }
-    return Outgoing(event, _FORMAT.write(CloudEvent(attributes, data_of(event.type, event.body))))
+    data = data_of(event.type, event.body)
+    # It refuses what is no CloudEvent; its own JSON writes instants to the microsecond.
+    CloudEvent(attributes, data)
+    told = {**attributes, "time": instant_text(event.at), "data": data}
+    return Outgoing(event, json.dumps(told).encode("ascii"))
 
 
 def batch_octets(batch: Iterable[Outgoing]) -> bytes:

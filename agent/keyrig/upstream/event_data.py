@@ -15,7 +15,7 @@ from keyrig.domain.states import EventType
 from keyrig.duties.rules import Actor, StepKind
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 DATA_VERSION: Final = 1
 """The version in every type and schema; raised where a key changes its meaning or goes."""
@@ -153,9 +153,14 @@ def data_of(kind: EventType, body: Mapping[str, Any]) -> dict[str, Any]:
     data = dict(body)
     if kind is EventType.DUTY_OUTCOME:
         run, attempt = data.pop("run", None), data.pop("attempt", None)
-        text = data.get("evidence")
+        text = data.get("evidence") or ""
+        exchanges, alerts = data.pop("exchanges", None), data.pop("alerts", ())
+        if exchanges is None:
+            exchanges, alerts = _named_in(text)
         data.setdefault("started_at", None)
-        data["evidence"] = None if attempt is None else _reference(text or "", run, attempt)
+        data["evidence"] = (
+            None if attempt is None else _reference(text, run, attempt, exchanges, alerts)
+        )
     elif kind is EventType.SECURITY_INCIDENT:
         run, exchange = data.pop("run", None), data.pop("exchange", None)
         batch, command = data.pop("batch", None), data.pop("command", None)
@@ -163,7 +168,7 @@ def data_of(kind: EventType, body: Mapping[str, Any]) -> dict[str, Any]:
         if batch is not None:
             # Commands that others signed are not in a run, and have numbers of their own.
             text = f"command {command} of delivery {batch}"
-        data["evidence"] = _reference(text, run, None)
+        data["evidence"] = _reference(text, run, None, [] if exchange is None else [exchange])
     return data
 
 
@@ -179,15 +184,26 @@ def schema_text(kind: EventType) -> str:
     return json.dumps(head | schema, indent=2, ensure_ascii=True) + "\n"
 
 
-def _reference(text: str, run: str | None, attempt: int | None) -> dict[str, Any]:
+def _named_in(text: str) -> tuple[list[int], list[int]]:
+    """Return the exchanges and alerts of an event that was kept before they stood in it."""
     numbers: dict[str, list[int]] = {"exchange": [], "alert": []}
     for kind, found in _REFERENCE.findall(text):
         numbers[kind] += [int(number) for number in found.split(", ")]
+    return numbers["exchange"], numbers["alert"]
+
+
+def _reference(
+    text: str,
+    run: str | None,
+    attempt: int | None,
+    exchanges: Sequence[int] = (),
+    alerts: Sequence[int] = (),
+) -> dict[str, Any]:
     return {
         "text": text,
         "run": run,
         "attempt": attempt,
-        "exchanges": numbers["exchange"],
-        "alerts": numbers["alert"],
+        "exchanges": list(exchanges),
+        "alerts": list(alerts),
         "obtain": EVIDENCE_COMMAND.format(run=run) if run else None,
     }

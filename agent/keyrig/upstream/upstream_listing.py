@@ -1,17 +1,24 @@
-"""Showing how upstreams stand: what `keyrig outbox` and the API give."""
+"""How upstreams stand, and one event as it is told: what `keyrig outbox` and the API give."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gbcs.printable import printable
 from keyrig.base import events
+from keyrig.base.clock import second_text
 from keyrig.config.settings import HTTPSUpstream, MQTTUpstream
+from keyrig.documents.outbox_document import (
+    EventDocument,
+    OutboxDocument,
+    UpstreamPart,
+    parked_events,
+)
 from keyrig.upstream.cloud_events import cloud_event_source, outgoing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from keyrig.config.settings import Settings, UpstreamSettings
     from keyrig.ledger.event_queue import UpstreamStanding
@@ -19,31 +26,24 @@ if TYPE_CHECKING:
     from keyrig.ledger.outbox import Event
 
 
-def listing_document(ledger: Ledger, settings: Settings) -> dict[str, Any]:
-    """Give how every upstream of the settings stands, ready for JSON."""
-    return {
-        "upstreams": [
-            {
-                "name": name,
-                "kind": upstream.kind,
-                "address": address_of(upstream),
-                **_standing(name, ledger.event_queue.standing(name, upstream.since)),
-                "parked_events": [
-                    {
-                        "id": str(parked.event.id),
-                        "type": parked.event.type.value,
-                        "device": str(parked.event.device),
-                        "at": parked.event.at.isoformat(),
-                        "reason": parked.reason,
-                        "by_person": parked.by_person,
-                        "parked_at": parked.at.isoformat(),
-                    }
-                    for parked in ledger.event_queue.parked(name)
-                ],
-            }
+def outbox_document(ledger: Ledger, settings: Settings) -> OutboxDocument:
+    """Return how every upstream of the settings stands."""
+    return OutboxDocument(
+        upstreams=tuple(
+            UpstreamPart.model_validate(
+                {
+                    **standing_event(
+                        name, ledger.event_queue.standing(name, upstream.since)
+                    ).to_json(),
+                    "name": name,
+                    "kind": upstream.kind,
+                    "address": address_of(upstream),
+                    "parked_events": parked_events(ledger.event_queue.parked(name)),
+                }
+            )
             for name, upstream in settings.upstream.items()
-        ]
-    }
+        )
+    )
 
 
 def standing_event(name: str, standing: UpstreamStanding) -> events.UpstreamStanding:
@@ -64,12 +64,6 @@ def standing_event(name: str, standing: UpstreamStanding) -> events.UpstreamStan
     )
 
 
-def _standing(name: str, standing: UpstreamStanding) -> dict[str, Any]:
-    told = standing_event(name, standing).to_json()
-    del told["upstream"]
-    return told
-
-
 def address_of(settings: UpstreamSettings) -> str:
     """Return where an upstream is, without secrets."""
     if isinstance(settings, HTTPSUpstream):
@@ -79,51 +73,45 @@ def address_of(settings: UpstreamSettings) -> str:
     return settings.path
 
 
-def listing_lines(document: Mapping[str, Any]) -> Iterator[str]:
-    """Give the lines of `listing_document` for people."""
-    if not document["upstreams"]:
+def outbox_lines(document: OutboxDocument) -> Iterator[str]:
+    """Return how upstreams stand for people, line by line."""
+    if not document.upstreams:
         yield "no upstream in the settings: nobody is told; see docs/upstream.md"
-    for upstream in document["upstreams"]:
-        yield f"{upstream['name']}  {upstream['kind']}  {printable(upstream['address'])}"
+    for upstream in document.upstreams:
+        yield f"{upstream.name}  {upstream.kind}  {printable(upstream.address)}"
         yield f"  {_waiting(upstream)}"
-        told = upstream["last_told_at"]
-        yield f"  last told {_instant(told)}" if told else "  was told nothing yet"
-        if upstream["last_error"]:
-            word = "stopped, a person must act" if upstream["stopped"] else "set back"
-            times = f" ({upstream['failures']} times in a row)" if upstream["failures"] > 1 else ""
-            yield f"  {word}{times}: {printable(upstream['last_error'])}"
-        if upstream["waiting"] and upstream["retry_at"]:
-            yield f"  tried next at {_instant(upstream['retry_at'])}"
-        for parked in upstream["parked_events"]:
-            who = "by a person" if parked["by_person"] else "refused"
-            yield f"  parked {parked['id']}  {parked['type']} of {parked['device']}"
-            yield f"    {who}: {printable(parked['reason'])}"
+        told = upstream.last_told_at
+        yield f"  last told {second_text(told)}" if told else "  was told nothing yet"
+        if upstream.last_error:
+            word = "stopped, a person must act" if upstream.stopped else "set back"
+            times = f" ({upstream.failures} times in a row)" if upstream.failures > 1 else ""
+            yield f"  {word}{times}: {printable(upstream.last_error)}"
+        if upstream.waiting and upstream.retry_at:
+            yield f"  tried next at {second_text(upstream.retry_at)}"
+        for parked in upstream.parked_events:
+            who = "by a person" if parked.by_person else "refused"
+            yield f"  parked {parked.id}  {parked.type.value} of {parked.device}"
+            yield f"    {who}: {printable(parked.reason)}"
 
 
-def event_document(ledger: Ledger, settings: Settings, event: Event) -> dict[str, Any]:
-    """Give an event as it is told, and what came of it at each upstream."""
+def event_document(ledger: Ledger, settings: Settings, event: Event) -> EventDocument:
+    """Return an event as it is told, and what came of it at each upstream."""
     told = outgoing(event, cloud_event_source(ledger.outbox.identity()))
-    return {
-        "event": json.loads(told.octets),
-        "upstreams": {
+    return EventDocument(
+        event=json.loads(told.octets),
+        upstreams={
             name: ledger.event_queue.state_of(name, event, upstream.since).value
             for name, upstream in settings.upstream.items()
         },
-    }
+    )
 
 
-def _waiting(upstream: Mapping[str, Any]) -> str:
-    if not upstream["waiting"]:
+def _waiting(upstream: UpstreamPart) -> str:
+    if upstream.oldest_waiting_at is None:
         return "nothing waits"
-    parts = [
-        f"{upstream['waiting']} wait, the first since {_instant(upstream['oldest_waiting_at'])}"
-    ]
-    if upstream["parked"]:
-        parts.append(f"{upstream['parked']} of them parked")
-    if upstream["held_back"]:
-        parts.append(f"{upstream['held_back']} held back behind those")
+    parts = [f"{upstream.waiting} wait, the first since {second_text(upstream.oldest_waiting_at)}"]
+    if upstream.parked:
+        parts.append(f"{upstream.parked} of them parked")
+    if upstream.held_back:
+        parts.append(f"{upstream.held_back} held back behind those")
     return ", ".join(parts)
-
-
-def _instant(text: str) -> str:
-    return f"{text[:19]}Z"

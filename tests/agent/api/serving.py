@@ -18,13 +18,13 @@ from keyrig.base.clock import monotonic, utc_now
 from keyrig.base.errors import SettingsError
 from keyrig.config.settings import ServeSettings, Settings
 from keyrig.domain.api_tokens import Scope, new_token
+from patience import HANG_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import datetime, timedelta
     from pathlib import Path
 
-WAIT_S = 30.0
 RIG = "emulated-home"
 ESME = "00-DB-12-34-56-78-90-A0"
 HUB = "00-DB-12-34-56-78-90-A2"
@@ -126,14 +126,14 @@ def serving(
         thread = threading.Thread(target=server.serve_until_stopped, args=(started.set,))
         thread.start()
         stack.callback(_end, server, thread)
-        assert started.wait(WAIT_S)
+        assert started.wait(HANG_S)
         is_unix = listening.path is not None
         transport = httpx.HTTPTransport(uds=str(listening.path)) if is_unix else None
         client = stack.enter_context(
             httpx.Client(
                 base_url="http://localhost" if is_unix else listening.url,
                 headers=bearer(service, *ALL, name="all"),
-                timeout=WAIT_S,
+                timeout=HANG_S,
                 transport=transport,
             )
         )
@@ -142,5 +142,5 @@ def serving(
 
 def _end(server: Server, thread: threading.Thread) -> None:
     server.should_exit = True
-    thread.join(WAIT_S)
+    thread.join(HANG_S)
     assert not thread.is_alive()

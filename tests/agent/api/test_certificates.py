@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from agent.api.serving import RIG, serving
-from agent.certifying import SUPPLIER
+from homes.recorded import SUPPLIER
 from keyrig.base.clock import utc_now
 from keyrig.config.rig_file import emulated_home_text
 from keyrig.keys.lab_pki import initialise

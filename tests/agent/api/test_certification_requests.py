@@ -10,7 +10,6 @@ from cryptography import x509
 
 from agent.api.serving import ESME, HUB, RIG, Serving, serving
 from agent.certifying import (
-    by_hand_rig,
     certified,
     certified_for,
     home_without_supplier_key,
@@ -19,6 +18,7 @@ from agent.certifying import (
 from gbcs.certification_request import build_certification_request
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import KeyUsage
+from homes.recorded import by_hand_rig
 from keyrig.domain.api_tokens import Scope
 from keyrig.keys.store_opening import open_keystore
 from meterstub.key_pair import generate_key

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.api.serving import ESME, HUB, RIG, Serving, serving
-from keyrig.api import api_examples as examples
+from keyrig.api.request_bodies import INVENTORY_EXAMPLE
 from keyrig.cli import run_cli
 from keyrig.config.settings import NDJSONUpstream
+from keyrig.documents.certificate_document import PEM_EXAMPLE
+from keyrig.documents.document_model import example_of
+from keyrig.documents.fact_document import InventoryDocument
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +36,7 @@ def test_facts_are_said_and_taken_back_and_history_keeps_all(served: Serving) ->
         ("device_type", "ESME", "ESME"),
         ("replaced", False, False),
         ("commissioned_at", "2026-11-20", "2026-11-20"),
-        ("commissioned_at", "2026-11-20T10:00:00+01:00", "2026-11-20T09:00:00Z"),
+        ("commissioned_at", "2026-11-20T10:00:00+01:00", "2026-11-20T09:00:00.000Z"),
         ("lead_supplier", "90-b3-d5-1f-30-01-00-00", "90-B3-D5-1F-30-01-00-00"),
         ("responsible_suppliers", ["90-B3-D5-1F-30-01-00-00"], ["90-B3-D5-1F-30-01-00-00"]),
         ("recovery_checked_after_receipt_by", "dcc", "dcc"),
@@ -70,8 +73,8 @@ def test_status_is_recorded_once(served: Serving) -> None:
 
 def test_inventory_is_taken_in_and_its_duties_are_due(served: Serving) -> None:
     xml = {"Content-Type": "application/xml; charset=utf-8"}
-    answer = served.client.post("/api/v1/inventory", content=examples.INVENTORY, headers=xml)
-    assert answer.json() == examples.INVENTORY_TAKEN
+    answer = served.client.post("/api/v1/inventory", content=INVENTORY_EXAMPLE, headers=xml)
+    assert answer.json() == example_of(InventoryDocument)
     due = served.client.get("/api/v1/duties", params={"limit": 3}).json()
     assert due["open"] >= 3
     assert {duty["entity_id"] for duty in due["duties"]} == {"00-DB-12-34-56-78-90-B0"}
@@ -79,46 +82,66 @@ def test_inventory_is_taken_in_and_its_duties_are_due(served: Serving) -> None:
 
 
 def test_explanation_is_that_of_the_command_line(
-    served: Serving, capsys: pytest.CaptureFixture[str]
+    served_hub: Serving, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    served.finished(served.start_run(devices=[HUB]))
     path = f"/api/v1/rigs/{RIG}/devices/{HUB}/explanation"
-    told = served.client.get(path).json()
+    told = served_hub.client.get(path).json()
     assert run_cli(["plan", "--explain", HUB, "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert told == {key: shown[key] for key in ("edition", "duties")}
+    assert told == shown
     assert {duty["state"] for duty in told["duties"]} == {"done"}
 
 
 def test_plan_is_that_of_the_command_line(
-    served: Serving, capsys: pytest.CaptureFixture[str]
+    served_hub: Serving, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    served.finished(served.start_run(devices=[HUB]))
-    told = served.client.get(f"/api/v1/rigs/{RIG}/plan").json()
+    told = served_hub.client.get(f"/api/v1/rigs/{RIG}/plan").json()
     assert run_cli(["plan", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert told["devices"] == shown["devices"]
     assert told.keys() == shown.keys() - {"type", "at"}
 
 
-def test_certificate_is_added_when_an_authority_of_the_store_vouches_for_it(
-    served: Serving,
+def test_what_is_due_facts_upstreams_and_certificates_are_those_of_the_command_line(
+    served: Serving, capsys: pytest.CaptureFixture[str]
 ) -> None:
     served.finished(served.start_run(devices=[HUB]))
+
+    def told(path: str) -> Any:
+        return served.client.get(f"/api/v1/{path}").json()
+
+    def shown(*arguments: str) -> list[Any]:
+        assert run_cli([*arguments, "--json"]) == 0
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    assert [told("duties?limit=9")] == shown("plan", "--next", "9")
+    (facts,) = shown("facts", "list", "--device", HUB)
+    assert [told(f"devices/{HUB}/facts")] == facts["devices"]
+    assert [told("outbox")] == shown("outbox")
+    certificates = [
+        {name: value for name, value in line.items() if name not in {"schema", "kind"}}
+        for line in shown("pki", "show")
+    ]
+    assert told(f"rigs/{RIG}/certificates")["certificates"] == certificates
+
+
+def test_certificate_is_added_when_an_authority_of_the_store_vouches_for_it(
+    served_hub: Serving,
+) -> None:
     path = f"/api/v1/rigs/{RIG}/certificates"
-    before = served.client.get(path).json()["certificates"]
+    before = served_hub.client.get(path).json()["certificates"]
     assert len(before) > 15
     own = next(each for each in before if each["entity_id"] == HUB)
-    again = served.client.post(path, json={"pem": own["pem"]})
+    again = served_hub.client.post(path, json={"pem": own["pem"]})
     assert (again.status_code, again.json()["certificate"]["sha256"]) == (200, own["sha256"])
-    assert served.client.get(path).json()["certificates"] == before
-    (served.service.home / "pki" / own["source"].rpartition("/")[2]).unlink()
-    assert len(served.client.get(path).json()["certificates"]) == len(before) - 1
-    assert served.client.post(path, json={"pem": own["pem"]}).status_code == 200
-    assert served.client.get(path).json()["certificates"] == before
-    strange = served.client.post(path, json={"pem": examples.CERTIFICATE_GIVEN["pem"]})
+    assert served_hub.client.get(path).json()["certificates"] == before
+    (served_hub.service.home / "pki" / own["source"].rpartition("/")[2]).unlink()
+    assert len(served_hub.client.get(path).json()["certificates"]) == len(before) - 1
+    assert served_hub.client.post(path, json={"pem": own["pem"]}).status_code == 200
+    assert served_hub.client.get(path).json()["certificates"] == before
+    strange = served_hub.client.post(path, json={"pem": PEM_EXAMPLE})
     assert (strange.status_code, strange.json()["code"]) == (422, "document-invalid")
-    assert served.client.get(path).json()["certificates"] == before
+    assert served_hub.client.get(path).json()["certificates"] == before
 
 
 def test_outbox_says_what_each_upstream_was_told(home: Path) -> None:

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from agent.api.serving import ESME, RIG, Serving, serving
 from keyrig.api.application import application
-from keyrig.api.problem_documents import Problem, problem_response
+from keyrig.api.problem_documents import Problem, RequestRefused, problem_response
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,17 +111,9 @@ def test_path_query_and_headers_of_any_octets_are_answered(shared: Serving, piec
 
 
 def test_problem_echoes_any_text_as_utf_8() -> None:
-    found = Problem(
-        type="urn:x",
-        title="t",
-        status=404,
-        detail="half \N{REPLACEMENT CHARACTER}",
-        code="x",
-        step="s",
-        cause="c",
-        hint="h",
-    ).model_copy(update={"detail": "half \ud800, \x1b[2J", "cause": "\udfff"})
+    found = RequestRefused("path-unknown", "half \ud800, \x1b[2J", step="s\udfff", mend="h")
     answer = problem_response(found, instance="/a\ud800\r\n")
     told = Problem.model_validate_json(bytes(answer.body))
-    assert told.detail == "half \ufffd, \ufffd[2J"
+    assert told.detail == "half \ufffd, \ufffd[2J; h"
+    assert told.step == "s\ufffd"
     assert told.instance == "/a\ufffd\ufffd\ufffd"

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fastapi.routing import APIRoute
 from jsonschema import Draft202012Validator, FormatChecker
 
 from agent.api.serving import ESME, RIG, Serving, events_of, serving
 from agent.delivery.dcc_side import DCCSide
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import RemotePartyRole
-from keyrig.api.application import openapi_text
+from keyrig.api.application import application, openapi_text
 from keyrig.api.openapi import OPENAPI_PATH
 from keyrig.api.problem_documents import MEDIA_TYPE
+from keyrig.documents.document_model import Document, example_of
 from keyrig.domain.api_tokens import Scope
 from keyrig.keys.store_opening import open_keystore
 
@@ -105,6 +107,27 @@ def test_document_is_published_as_it_is(document: dict[str, Any]) -> None:
     assert PUBLISHED.read_text(encoding="utf-8") == text, (
         "write it anew with `keyrig serve --openapi > docs/openapi.json`"
     )
+
+
+def test_every_answer_in_json_is_a_document_that_the_route_returns(
+    document: dict[str, Any], shared: Serving
+) -> None:
+    routes = {
+        route.operation_id: route
+        for route in application(shared.service).routes
+        if isinstance(route, APIRoute)
+    }
+    checked = 0
+    for _, path, operation in operations(document):
+        good = next(each for status, each in operation["responses"].items() if status[0] == "2")
+        media = good.get("content", {}).get("application/json")
+        if media is None or path.endswith("/report"):
+            continue
+        model = routes[operation["operationId"]].response_model
+        assert issubclass(model, Document), path
+        assert media["example"] == example_of(model)
+        checked += 1
+    assert checked > 20
 
 
 def test_data_of_streamed_events_have_their_schema_and_examples_are_valid_by_it(

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 import pytest
 from structlog.testing import capture_logs
 
-from agent.api.serving import ESME, RIG, WAIT_S, Serving, serving
+from agent.api.serving import ESME, RIG, Serving, serving
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import KeyrigError, MACMismatch
-from keyrig.api.problem_documents import MEDIA_TYPE, Problem, internal_problem, problem_of
+from keyrig.api.problem_documents import MEDIA_TYPE, Problem, problem_of, unforeseen
 from keyrig.base.errors import (
     ClockWrong,
     DeviceBusy,
@@ -29,6 +29,7 @@ from keyrig.base.errors import (
 )
 from keyrig.config.rig_file import emulated_home_text
 from keyrig.ledger.ledger import Ledger
+from patience import HANG_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -176,11 +177,11 @@ def test_invalid_request_is_told_all_that_is_wrong(shared: Serving) -> None:
     [
         (DeviceBusy(ESME, "a" * 32), 409, "device-busy"),
         (RigBusy(RIG), 409, "rig-busy"),
-        (ClockWrong("the clock was never set; set it"), 409, "clock-wrong"),
+        (ClockWrong("this machine", "the clock was never set", "set it"), 409, "clock-wrong"),
         (RigFileInvalid("bench.toml, line 3", "no", "mend it"), 503, "rig-file-invalid"),
         (RulesInvalid("rules.toml", "no", "mend it"), 503, "rules-invalid"),
         (LedgerLocked("ledger x"), 503, "ledger-locked"),
-        (LedgerRefused("it has ended; ask again"), 409, "refused"),
+        (LedgerRefused("run 1", "it has ended", "ask again"), 409, "refused"),
         (KeyLocked("pki", "the private key"), 503, "key-locked"),
         (PortMissing("/dev/ttyUSB0"), 503, "port-missing"),
         (RadioLost("radio hub", "gone"), 503, "radio-unusable"),
@@ -193,9 +194,10 @@ def test_error_of_the_agent_becomes_a_problem_with_cause_and_hint(
 ) -> None:
     found = problem_of(error, "run")
     assert (found.status, found.code, found.step) == (status, code, "run")
-    if "; " in str(error):
-        assert f"{found.cause}; {found.hint}" == str(error)
+    assert found.cause == error.finding
     assert found.hint
+    if error.mend:
+        assert f"{found.cause}; {found.hint}" == found.detail == str(error)
 
 
 def test_error_that_nobody_foresaw_says_nothing_of_the_inside(
@@ -205,7 +207,7 @@ def test_error_that_nobody_foresaw_says_nothing_of_the_inside(
         raise ZeroDivisionError("a secret of the inside")
 
     with serving(home) as served, capture_logs() as logs:
-        monkeypatch.setattr("keyrig.api.device_routes.due_document", explode)
+        monkeypatch.setattr("keyrig.api.device_routes.DueDocument.of", explode)
         answer = served.client.get("/api/v1/duties")
         assert [each["event"] for each in logs] == ["unexpected error"]
         found = problem_in(answer)
@@ -213,7 +215,34 @@ def test_error_that_nobody_foresaw_says_nothing_of_the_inside(
         assert "secret" not in answer.text
         assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
         assert served.client.get("/api/v1/health").status_code == 200
-    assert internal_problem("x").hint
+    assert problem_of(unforeseen("x"), "x").hint
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "level"),
+    [
+        (LedgerRefused("run 1", "it has ended", "ask again"), 409, "info"),
+        (KeyLocked("pki", "the private key"), 503, "warning"),
+        (MACMismatch("the MAC is by no key known"), 502, "error"),
+    ],
+)
+def test_error_that_is_answered_is_logged_as_its_kind_says(
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: KeyrigError,
+    status: int,
+    level: str,
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    with serving(home) as served, capture_logs() as logs:
+        monkeypatch.setattr("keyrig.api.device_routes.DueDocument.of", refuse)
+        answer = served.client.get("/api/v1/duties")
+    assert problem_in(answer).status == status
+    assert [(each["log_level"], each["code"], each["reason"]) for each in logs] == [
+        (level, error.code, str(error))
+    ]
 
 
 def test_body_that_is_too_large_is_refused_however_it_is_sent(home: Path) -> None:
@@ -245,7 +274,7 @@ def test_length_that_lies_ends_the_connection_and_nothing_else(served: Serving) 
         f"POST /api/v1/runs HTTP/1.1\r\nHost: localhost\r\nAuthorization: {token}\r\n"
         "Content-Type: application/json\r\nContent-Length: 10\r\nConnection: close\r\n\r\n"
     )
-    with socket.create_connection((address.hostname, address.port or 0), WAIT_S) as line:
+    with socket.create_connection((address.hostname, address.port or 0), HANG_S) as line:
         line.sendall(head.encode() + b'{"rig": "no-such-rig", "devices": []}GET / HTTP/1.1\r\n')
         said = b""
         while octets := line.recv(65536):
@@ -310,17 +339,17 @@ def test_broken_rig_file_is_a_problem_of_its_rig_until_it_is_mended(
 
 def test_ledger_that_another_keeps_locked_holds_up_writers_alone(home: Path) -> None:
     with serving(home) as served, Ledger(home / "ledger.sqlite") as other:
-        served.service.ledgers.writing._database._busy_timeout_s = 0.1
+        served.service.ledgers.writing.database.busy_timeout_s = 0.1
         release, holds = threading.Event(), threading.Event()
 
         def hold() -> None:
             with other.transaction():
                 holds.set()
-                release.wait(WAIT_S)
+                release.wait(HANG_S)
 
         thread = threading.Thread(target=hold)
         thread.start()
-        assert holds.wait(WAIT_S)
+        assert holds.wait(HANG_S)
         said = {"name": "replaced", "value": False}
         answer = served.client.post(f"/api/v1/devices/{ESME}/facts", json=said)
         found = problem_in(answer)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any
 
-from agent.api.serving import ESME, HUB, RIG, WAIT_S, Serving, events_of, serving
+from agent.api.serving import ESME, HUB, RIG, Serving, events_of, serving
 from gbcs.entity import EntityIdentifier
 from keyrig.base.device_locks import holding
 from keyrig.cli import run_cli
 from keyrig.evidence.evidence_check import check
 from keyrig.evidence.evidence_file import read_evidence
 from keyrig.ledger.operation_record import Operation, OperationEvent
+from patience import HANG_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,6 +90,19 @@ def test_operation_that_a_killed_server_left_open_is_closed_by_the_next(home: Pa
         assert served.client.get(f"/api/v1/runs/{run_id}").json()["state"] == "interrupted"
 
 
+def test_problem_that_another_version_recorded_is_told_as_far_as_it_goes(served: Serving) -> None:
+    run_id, now = "0" * 31 + "2", served.service.clock()
+    ledger = served.service.ledgers.writing
+    ledger.operations.start(
+        Operation(id=run_id, rig_name=RIG, requested_by="someone", requested_at=now, request={})
+    )
+    ledger.operations.finish(run_id, "error", now, {"title": "t", "detail": "d", "more": 1})
+    run = served.client.get(f"/api/v1/runs/{run_id}").json()
+    assert (run["problem"]["title"], run["problem"]["detail"]) == ("t", "d")
+    assert run["problem"]["code"] == "unknown"
+    assert served.client.get("/api/v1/runs").json()["runs"][0]["request"]["cancel"] is False
+
+
 def test_second_run_of_a_device_is_refused_with_the_operation_that_holds_it(
     home: Path, served: Serving
 ) -> None:
@@ -132,9 +146,9 @@ def test_server_that_ends_stops_its_runs_and_ends_streams(home: Path) -> None:
         watch_until(served, run_id, "run-started")
         reader.start()
         served.server.should_exit = True
-        served.thread.join(WAIT_S)
+        served.thread.join(HANG_S)
         assert not served.thread.is_alive()
-        reader.join(WAIT_S)
+        reader.join(HANG_S)
     assert events[-1]["type"] == "operation-finished"
     assert events[-1]["result"] in {"interrupted", "done"}
     with serving(home) as served:

@@ -15,6 +15,7 @@ from agent.api.serving import HUB, Serving, serving
 from keyrig.api.openapi import OPENAPI_PATH
 from keyrig.api.rate_limit import SlowDown
 from keyrig.config.rig_file import emulated_home_text
+from patience import HANG_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,8 @@ def schema_of(served: Serving, examples: int) -> BaseSchema:
             "seed": 5,
             "headers": {"Authorization": served.client.headers["authorization"]},
             "base-url": served.url,
+            "request-timeout": HANG_S,
+            "suppress-health-check": ["too_slow"],
             "continue-on-failure": True,
             "generation": {"max-examples": examples, "deterministic": True},
             "checks": {"positive_data_acceptance": {"expected-statuses": ACCEPTED}},
@@ -73,6 +76,8 @@ def fixture_served(home: Path, tmp_path: Path) -> Iterator[Serving]:
         yield found
 
 
+@pytest.mark.sweep
+@pytest.mark.timeout(0)  # It ends by the number of its cases, however long each takes.
 def test_schemathesis_finds_nothing(served: Serving) -> None:
     served.finished(served.start_run(devices=[HUB]))
     # It shows wrong tokens on purpose, and is told why they are refused, not to wait.

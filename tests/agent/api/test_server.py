@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 
-from agent.api.serving import HUB, RIG, WAIT_S, serving
+from agent.api.serving import HUB, RIG, serving
 from agent.upstream.certificates import make_tls_files
 from keyrig.api.server import alone, check_settings, listen, notify
 from keyrig.base.clock import utc_now
@@ -25,6 +25,7 @@ from keyrig.cli import run_cli
 from keyrig.config.settings import ServeSettings
 from keyrig.domain.api_tokens import Scope, new_token
 from keyrig.ledger.ledger import Ledger
+from patience import HANG_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +91,9 @@ def test_over_tls_the_certificate_counts_and_any_name_is_taken(home: Path, tmp_p
         token = served.client.headers["authorization"]
         port = served.url.rpartition(":")[2]
         trusted = ssl.create_default_context(cafile=str(files.ca))
-        with httpx.Client(verify=trusted, headers={"Authorization": token}) as client:
+        with httpx.Client(
+            verify=trusted, headers={"Authorization": token}, timeout=HANG_S
+        ) as client:
             answer = client.get(f"https://localhost:{port}/api/v1/rigs")
             assert answer.status_code == 200
             named = client.get(f"https://localhost:{port}/api/v1/rigs", headers={"Host": "bench"})
@@ -123,7 +126,7 @@ def test_systemd_is_told_how_the_service_stands(
     path = tmp_path / "notify"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(path))
-        systemd.settimeout(WAIT_S)
+        systemd.settimeout(HANG_S)
         monkeypatch.setenv("NOTIFY_SOCKET", str(path))
         with serving(tmp_path / "home"):
             assert systemd.recv(100) == b"READY=1"
@@ -170,7 +173,7 @@ def test_command_serves_and_a_signal_ends_it_and_its_run_in_order(
     assert said["rigs"] == [RIG]
     assert run_cli(["token", "create", "me", "--scope", "read", "--scope", "run"]) == 0
     token = {"Authorization": f"Bearer {capsys.readouterr().out.strip()}"}
-    with httpx.Client(base_url=said["url"], headers=token, timeout=WAIT_S) as client:
+    with httpx.Client(base_url=said["url"], headers=token, timeout=HANG_S) as client:
         run_id = client.post("/api/v1/runs", json={"rig": RIG}).json()["operation_id"]
         with client.stream("GET", f"/api/v1/runs/{run_id}/events") as response:
             lines = response.iter_lines()
@@ -178,7 +181,7 @@ def test_command_serves_and_a_signal_ends_it_and_its_run_in_order(
                 pass
             process.send_signal(signal.SIGTERM)
             rest = list(lines)
-    assert process.wait(WAIT_S) == 0
+    assert process.wait(HANG_S) == 0
     assert "event: operation-finished" in rest
     with Ledger(home / "ledger.sqlite", create=False) as ledger:
         assert ledger.operations.operation(run_id).result == "interrupted"  # type: ignore[union-attr]
@@ -195,7 +198,7 @@ def test_run_of_a_server_that_is_killed_is_completed_by_the_next(
     process, said = started
     with (
         token_of_another_process(home) as token,
-        httpx.Client(base_url=said["url"], headers=token) as client,
+        httpx.Client(base_url=said["url"], headers=token, timeout=HANG_S) as client,
     ):
         run_id = client.post("/api/v1/runs", json={"rig": RIG}).json()["operation_id"]
         seen = 0
@@ -205,7 +208,7 @@ def test_run_of_a_server_that_is_killed_is_completed_by_the_next(
                 if line.startswith("event: duty-started"):
                     break
         process.kill()
-        process.wait(WAIT_S)
+        process.wait(HANG_S)
     with serving(home) as served:
         rest = served.events(run_id, after=seen)
         assert rest[-1]["type"] == "operation-finished"

@@ -15,20 +15,16 @@ from keyrig.ledger.ledger import Ledger
 if TYPE_CHECKING:
     from pathlib import Path
 
-SWITCH = "00-DB-12-34-56-78-90-A4"
+    from conftest import Recorded
 
 
 @pytest.fixture(name="home")
-def fixture_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = tmp_path / "home"
-    monkeypatch.setenv("KEYRIG_HOME", str(home))
-    return home
+def fixture_home(recorded: Recorded) -> Path:
+    return recorded("switch done").agent
 
 
 @pytest.fixture(name="run_id")
-def fixture_run_id(home: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    assert run_cli(["run", "--device", SWITCH, "--json"]) == 0
-    capsys.readouterr()
+def fixture_run_id(home: Path) -> str:
     with Ledger(home / "ledger.sqlite", create=False) as ledger:
         (run,) = ledger.runs.runs()
     return run.id
@@ -46,7 +42,7 @@ def test_each_format_is_written_to_its_file(run_id: str, tmp_path: Path) -> None
     root = ET.fromstring(made["junit"].read_text(encoding="utf-8"))
     assert root.get("tests") == "1"
     assert {path.name for path in tmp_path.iterdir()} == {
-        "home", "report.html", "report.json", "report.junit",
+        "recorded", "report.html", "report.json", "report.junit",
     }  # fmt: skip
 
 
@@ -77,8 +73,10 @@ def test_beginning_of_several_runs_is_refused(
 
 
 def test_report_without_a_ledger_says_that_a_run_makes_it(
-    home: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    home = tmp_path / "home"
+    monkeypatch.setenv("KEYRIG_HOME", str(home))
     assert run_cli(["report", "last", "--format", "html"]) == 4
     assert "a run makes it" in capsys.readouterr().err
     assert not home.exists()

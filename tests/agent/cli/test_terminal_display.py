@@ -7,6 +7,7 @@ import json
 
 import pytest
 from rich.console import Console
+from rich.status import Status
 
 from agent.made_events import AT, AT_TEXT, every_event
 from keyrig.base import events
@@ -37,7 +38,7 @@ class Shown:
         self.out = io.StringIO()
         self.waits: list[str] = []
         self.display = TerminalDisplay(Console(file=self.out, width=400))
-        monkeypatch.setattr(self.display._status, "update", self.waits.append)
+        monkeypatch.setattr(Status, "update", lambda _, text: self.waits.append(text))
 
     def of(self, event: events.Event) -> str:
         self.display(event)

@@ -232,3 +232,18 @@ def test_command_says_where_each_value_comes_from_and_shows_no_secret(
     assert run_cli(["settings", "--example"]) == 0
     assert "#[upstream.NAME]" in capsys.readouterr().out
     assert run_cli(["settings", "--example", "--json"]) == 2
+
+
+def test_instant_among_the_settings_is_listed(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = f"{TEXT}since = 2026-11-20T09:00:00Z\n"
+    (home / "keyrig.toml").write_text(text, encoding="utf-8")
+    monkeypatch.setenv("KEYRIG_HOME", str(home))
+    assert run_cli(["settings", "--json"]) == 0
+    keys = json.loads(capsys.readouterr().out)["keys"]
+    values = [value for key in keys for value in key["values"]]
+    (told,) = [value for value in values if value["at"] == "upstream.file.since"]
+    assert told["value"] == "2026-11-20T09:00:00.000Z"
+    assert run_cli(["settings"]) == 0
+    assert 'upstream.file.since = "2026-11-20T09:00:00.000Z"' in capsys.readouterr().out

@@ -6,12 +6,12 @@ from hypothesis import strategies as st
 from authorities import DEVICE
 from duis.errors import DocumentInvalid
 from gbcs.errors import SecurityError
+from homes.delivery_site import NOON, WEEK
 from keyrig.base.errors import SettingsError
 from keyrig.delivery.batch_reading import commands_in
 from keyrig.delivery.batch_validation import Expiry, check_batch
 from keyrig.delivery.public_certificates import PublicCertificates
 
-from .field import NOON, WEEK
 from .test_batch_reading import COMMAND, DOCUMENT
 
 

@@ -13,12 +13,11 @@ from firmware_stubs.support import Role, cell
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import ProtectionMissing, SecurityError, SignatureMismatch
 from gbcs.message import Message, compose_pre_command, compose_protected
+from homes.delivery_site import DS, KA, NOON, WEEK, Site
 from keyrig.base.errors import SettingsError
 from keyrig.delivery.batch_reading import GivenCommand, commands_in
 from keyrig.delivery.batch_validation import SIGNATURE_VERIFIED, Expiry, check_batch
 from keyrig.delivery.public_certificates import PublicCertificates
-
-from .field import DS, KA, NOON, WEEK, Site
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,11 +10,10 @@ import pytest
 
 from agent.ledger.writer import kill_at_write
 from firmware_stubs.support import Bench, Role, SettableClock
+from homes.delivery_site import BATCHES, DS, KA, NOON, Site
 from keyrig.delivery.returned_answers import answer_document, document_name
 from keyrig.domain.states import BatchRule, LocalCommandState
 from meterstub.device_memory import FileStorage
-
-from .field import BATCHES, DS, KA, NOON, Site
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,13 +10,13 @@ from firmware_stubs.support import Role
 from gbcs.certification_request import CertificationRequest
 from gbcs.message import Message
 from gbcs.use_cases import decode_payload
+from homes.delivery_site import BATCHES, DS, KA, NOON, Site
 from keyrig.base import events
 from keyrig.base.errors import LinkClosed
+from keyrig.delivery.batch_validation import SIGNATURE_VERIFIED
 from keyrig.domain.states import BatchRule, EventType, LocalCommandState, RunOutcome, Verification
 from keyrig.run.bench import RunResult
 from keyrig.upstream.event_data import data_of
-
-from .field import BATCHES, DS, KA, NOON, Site
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -348,6 +348,19 @@ def test_certificate_that_nobody_known_vouches_for_teaches_nothing(site: Site) -
         assert held(ledger) == []
     (command,) = site.commands()
     assert command.verification is Verification.NOT_VERIFIABLE_HERE
+
+
+def test_word_of_an_earlier_check_vouches_for_nothing(site: Site) -> None:
+    site.know(site.supplier_certificate)
+    with site.ledger() as ledger:
+        certificate = generated(site, ledger, KA)
+        site.link.lose = {2, 3}
+        batch = site.take_in(ledger, site.given(site.bench.install(12, certificate)))
+        site.know()
+        site.deliver(ledger, batch)
+        assert held(ledger, KA) == []
+    (command,) = site.commands()
+    assert SIGNATURE_VERIFIED in command.remarks
 
 
 def test_authority_that_is_known_vouches_for_a_delivered_certificate(site: Site) -> None:

@@ -9,6 +9,7 @@ import pytest
 from authorities import REFERENCE_KEYSTORE, REFERENCE_MESSAGES, needs
 from firmware_stubs.test_reference_messages import CASES, Case, command_for, device_for
 from gbcs.message import Message
+from homes.delivery_site import BATCHES, NOON, WEEK, DirectLink
 from keyrig.delivery.batch_reading import GivenCommand, read_commands
 from keyrig.delivery.batch_validation import SIGNATURE_VERIFIED, Expiry, check_batch
 from keyrig.delivery.delivery_run import Field, deliver
@@ -18,8 +19,6 @@ from keyrig.domain.states import BatchRule, LocalCommandState, Verification
 from keyrig.keys.store_opening import open_keystore
 from keyrig.ledger.ledger import Ledger
 from keyrig.run.bench import RunResult
-
-from .field import BATCHES, NOON, WEEK, DirectLink
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,12 +13,11 @@ from duis_schemas import TEMPLATES, assert_valid
 from firmware_stubs.support import Role
 from gbcs.entity import EntityIdentifier
 from gbcs.message import Message
+from homes.delivery_site import NOON, Site
 from keyrig.base.errors import SettingsError
 from keyrig.delivery.returned_answers import Returning, answer_document
 from keyrig.domain.states import LocalCommandState, Verification
 from keyrig.ledger.local_commands import LocalCommand
-
-from .field import NOON, Site
 
 if TYPE_CHECKING:
     from pathlib import Path

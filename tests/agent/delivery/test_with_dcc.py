@@ -13,6 +13,7 @@ from firmware_stubs.dccstub.bench import BROKER, SUPPLIER, StandInBench
 from firmware_stubs.support import DS
 from gbcs.certificates import GBCSCertificate
 from gbcs.roles import RemotePartyRole
+from homes.delivery_site import BATCHES, WEEK, DirectLink
 from keyrig.delivery.batch_reading import commands_in
 from keyrig.delivery.batch_validation import Expiry, check_batch
 from keyrig.delivery.delivery_run import Field, deliver
@@ -21,8 +22,6 @@ from keyrig.delivery.returned_answers import Returning
 from keyrig.domain.states import BatchRule, LocalCommandState, Verification
 from keyrig.ledger.ledger import Ledger
 from keyrig.run.bench import RunResult
-
-from .field import BATCHES, WEEK, DirectLink
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -421,6 +421,7 @@ class Duties(RuleBasedStateMachine):
         )
 
 
+@pytest.mark.sweep
 def test_any_history_ends_alike_on_both_sides() -> None:
     run_state_machine_as_test(
         Duties,

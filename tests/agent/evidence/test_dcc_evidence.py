@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.report.forging import bodies, changed, forged, of_kind, reasons, verdict_of
-from agent.transports.dcc.boxed_home import ESME, NOW, BoxedHome
 from duis.requests import parse_request
+from homes.boxed_home import ESME, NOW, BoxedHome
 from keyrig.evidence.evidence_check import Proof
 from keyrig.evidence.evidence_key import evidence_key
 from keyrig.evidence.evidence_writer import evidence

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import uuid
 from base64 import b64decode
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -28,17 +26,15 @@ from agent.report.forging import (
     reasons,
     verdict_of,
 )
-from agent.report.homes import ESME, HUB, run_home
 from gbcs.certificates import GBCSCertificate
-from gbcs.entity import EntityIdentifier
 from gbcs.message import Message
 from gbcs.protection import add_mac
 from gbcs.roles import KeyUsage, RemotePartyRole
 from gbcs.use_cases import MessageCode, compose, decode_payload
+from homes.recorded import ESME, HUB
 from keyrig.base.clock import utc_now
 from keyrig.base.errors import EvidenceBroken
 from keyrig.cli import run_cli
-from keyrig.config.rig_file import load_rig
 from keyrig.domain import known_facts
 from keyrig.duties.rules import rules_from_canonical
 from keyrig.evidence.evidence_check import Proof
@@ -46,37 +42,31 @@ from keyrig.evidence.evidence_key import evidence_key, fingerprint
 from keyrig.evidence.evidence_writer import evidence
 from keyrig.ledger.ledger import Ledger
 from keyrig.ledger.run_record import gather
-from keyrig.run.bench import RunResult
-from keyrig.run.rig_run import run
-from keyrig.run.wiring import assembled
 from meterstub.key_pair import KeyPair
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
+    from conftest import Recorded
+    from homes.recorded import Recordings
+    from homes.virtual_home import Home
+
 SIGNATURE = KeyUsage.DIGITAL_SIGNATURE
-NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
-DAY = timedelta(days=1)
 
 
 class Meter(NamedTuple):
-    """The evidence of a run of the meter, its first signing key, and where its home is."""
+    """The evidence of a run of the meter, its first signing key, and its home."""
 
     octets: bytes
     first_key: KeyPair
-    home: Path
+    home: Home
 
 
 @pytest.fixture(scope="module", name="meter")
-def fixture_meter(tmp_path_factory: pytest.TempPathFactory) -> Meter:
-    home = tmp_path_factory.mktemp("evidence") / "home"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KEYRIG_HOME", str(home))
-        with assembled(load_rig(None), only=[EntityIdentifier.parse(ESME)]):
-            memory = json.loads(next(home.glob("emulated/*/00db1234567890a0.json")).read_bytes())
-        assert run_home(home, devices=(ESME,)) == 0
-        (octets,) = files(home)
+def fixture_meter(recordings: Recordings, tmp_path_factory: pytest.TempPathFactory) -> Meter:
+    home = recordings.copy("meter done", tmp_path_factory.mktemp("meter"))
+    (octets,) = files(home)
+    memory = json.loads((home.agent / "factory" / "00db1234567890a0.json").read_bytes())
     first_key = KeyPair.from_pem(memory["device"]["key_pairs"][SIGNATURE.gbcs_name])
     return Meter(octets, first_key, home)
 
@@ -86,12 +76,12 @@ def fixture_told(meter: Meter) -> Told:
     return bodies(meter.octets)
 
 
-def files(home: Path) -> list[bytes]:
+def files(home: Home) -> list[bytes]:
     """Give the evidence of every run, oldest first, all written now."""
     written = []
-    with Ledger(home / "ledger.sqlite", create=False) as ledger:
+    with Ledger(home.ledger, create=False) as ledger:
         for each in reversed(ledger.runs.runs()):
-            key = evidence_key(home / "rigs", each.rig_name)
+            key = evidence_key(home.agent / "rigs", each.rig_name)
             written.append(evidence(gather(ledger, each.id), key, utc_now()))
     return written
 
@@ -160,7 +150,7 @@ def test_replacement_counts_by_the_command_that_it_answers(meter: Meter, told: T
     header = command.header
     unsigned = compose(header, payload)
     supplier = header.originator.stem
-    signer = KeyPair.from_pem((meter.home / "pki" / f"{supplier}-ds.key").read_text("ascii"))
+    signer = KeyPair.from_pem((meter.home.agent / "pki" / f"{supplier}-ds.key").read_text("ascii"))
     signature = signer.sign(unsigned.signed_octets)
     body["command"] = encoded(
         add_mac(unsigned, signature=signature, shared_secret=bytes(32)).octets
@@ -334,23 +324,20 @@ def test_rules_that_are_not_built_in_are_said_to_be_others(
 
 
 @pytest.mark.parametrize(
-    ("fault", "code", "first"),
+    ("scenario", "first"),
     [
-        ("fail-storage=1", 3, None),
-        ("refuse=000B:4", 3, None),
-        ("fail-certificate-retrieval=1", 3, None),
-        ("corrupt-response=3", 3, None),
-        ("drop-responses=1", 0, Proof.SIGNED),
-        ("cut-power-at-write=2", 1, None),
+        ("hub suspended and restored", None),
+        ("hub refuses, then done", None),
+        ("hub gives no certificate, then done", None),
+        ("hub's answer damaged, then done", None),
+        ("hub silent once, then done", Proof.SIGNED),
+        ("hub without power, then done", None),
     ],
 )
 def test_run_that_goes_on_from_another_has_the_messages_of_both(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str, code: int, first: Proof | None
+    recorded: Recorded, scenario: str, first: Proof | None
 ) -> None:
-    home = tmp_path / "home"
-    monkeypatch.setenv("KEYRIG_HOME", str(home))
-    assert run_home(home, {HUB: fault}, devices=(HUB,)) == code
-    assert run_home(home, devices=(HUB,)) == 0
+    home = recorded(scenario)
     before, after = (verdict_of(file) for file in files(home))
     assert reasons(before) == reasons(after) == ""
     assert duty_of(before, "R33a").proof is first
@@ -364,24 +351,9 @@ class Later(NamedTuple):
     heard: bytes
 
 
-@pytest.fixture(scope="module", name="later")
-def fixture_later(tmp_path_factory: pytest.TempPathFactory) -> Later:
-    home = tmp_path_factory.mktemp("scheduled") / "home"
-
-    def ticking(now: datetime) -> Iterator[datetime]:
-        while True:
-            now += timedelta(milliseconds=1)
-            yield now
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KEYRIG_HOME", str(home))
-        for begin, execute_at in ((NOON, NOON + DAY), (NOON + DAY + timedelta(hours=0.5), None)):
-            clock = ticking(begin).__next__
-            only = [EntityIdentifier.parse(HUB)]
-            with assembled(load_rig(None), clock=clock, only=only, execute_at=execute_at) as ready:
-                result = run(ready.bench, ready.devices, run_id=uuid.uuid4().hex)
-            assert result is RunResult.DONE
-        return Later(*files(home))
+@pytest.fixture(name="later")
+def fixture_later(recorded: Recorded) -> Later:
+    return Later(*files(recorded("hub replaces a day later")))
 
 
 def test_replacement_for_later_is_proved_by_its_alert(later: Later) -> None:
@@ -435,6 +407,7 @@ ODD = st.one_of(
 )
 
 
+@pytest.mark.sweep
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_file_of_somebody_elses_making_never_ends_the_check(meter: Meter, data: Any) -> None:

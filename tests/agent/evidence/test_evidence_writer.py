@@ -9,42 +9,53 @@ import re
 import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 
-from agent.report.forging import bodies, changed, duty_of, flip, forged, reasons, verdict_of
+from agent.report.forging import (
+    bodies,
+    changed,
+    duty_of,
+    flip,
+    forged,
+    of_kind,
+    reasons,
+    verdict_of,
+)
+from homes.recorded import ESME
 from keyrig.base.errors import EvidenceBroken, KeyStoreError
 from keyrig.cli import run_cli
+from keyrig.config.rig_file import emulated_home_text
+from keyrig.documents.evidence_document import BODIES, schema_text
 from keyrig.evidence.evidence_check import Proof
 from keyrig.evidence.evidence_file import read_evidence
 from keyrig.evidence.evidence_key import evidence_key, fingerprint
 from keyrig.evidence.evidence_lines import as_written
+from keyrig.ledger.ledger import Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
-ESME = "00-DB-12-34-56-78-90-A0"
-HCALCS = "00-DB-12-34-56-78-90-A4"
+    from homes.recorded import Recordings
 
 
 @pytest.fixture(scope="module", name="home")
-def fixture_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def fixture_home(recordings: Recordings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with a run of the HCALCS, and after it one of the meter."""
-    home = tmp_path_factory.mktemp("evidence") / "home"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KEYRIG_HOME", str(home))
-        for device, name in ((HCALCS, "hcalcs"), (ESME, "esme")):
-            if device == ESME:
-                # The keys with which the devices left the factory.
-                shutil.copytree(home / "emulated", home / "factory")
-            assert run_cli(["run", "--device", device]) == 0
-            output = str(home / name)
-            assert run_cli(["report", "last", "--format", "evidence", "--output", output]) == 0
-    return home
+    home = recordings.copy("switch and meter done", tmp_path_factory.mktemp("evidence"))
+    with pytest.MonkeyPatch.context() as patch, Ledger(home.ledger, create=False) as ledger:
+        patch.setenv("KEYRIG_HOME", str(home.agent))
+        for run, name in zip(ledger.runs.runs(), ("esme", "hcalcs"), strict=True):
+            output = str(home.agent / name)
+            assert run_cli(["report", run.id, "--format", "evidence", "--output", output]) == 0
+    return home.agent
 
 
 @pytest.fixture(name="octets")
@@ -80,6 +91,82 @@ def test_run_is_proved_on_a_machine_that_knows_nothing_of_it(
     assert not (tmp_path / "nowhere").exists()
 
 
+def test_every_line_is_what_the_published_schema_says(octets: bytes, home: Path) -> None:
+    published = (Path(__file__).parents[3] / "docs" / "evidence.schema.json").read_text("utf-8")
+    assert published == schema_text(), "`make docs` writes it anew"
+    validator = Draft202012Validator(json.loads(published), format_checker=FormatChecker())
+    kinds = set()
+    for line in (octets + (home / "hcalcs").read_bytes()).splitlines():
+        validator.validate(json.loads(line))
+        kinds.add(json.loads(line)["kind"])
+    assert kinds >= set(BODIES) - {"clock", "service-document", "alert", "scheduled"}
+    wrong = json.loads(octets.splitlines()[-1]) | {"kind": "exchange"}
+    with pytest.raises(ValidationError):
+        validator.validate(wrong)
+
+
+def test_every_instant_is_utc_with_milliseconds(octets: bytes) -> None:
+    instants = re.findall(rb'"(\d{4}-\d\d-\d\dT[^"]*)"', octets)
+    assert len(instants) > 50
+    for instant in instants:
+        assert re.fullmatch(rb"[\d-]{10}T\d\d:\d\d:\d\d\.\d{3}Z", instant)
+
+
+def test_file_of_a_version_that_wrote_instants_otherwise_still_holds(octets: bytes) -> None:
+    def as_then(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: as_then(each) for name, each in value.items()}
+        if isinstance(value, str) and re.fullmatch(r"[\d-]{10}T[\d:]{8}\.\d{3}Z", value):
+            # The offset instead of Z, to the microsecond.
+            return f"{value[:-1]}421+00:00"
+        return value
+
+    told = [(kind, as_then(body)) for kind, body in bodies(octets)]
+    assert "421+00:00" in json.dumps(told)
+    verdict = verdict_of(forged(told))
+    assert reasons(verdict) == ""
+    assert verdict.holds
+
+
+def test_deadline_at_the_end_of_a_day_is_that_of_the_rules(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KEYRIG_HOME", str(tmp_path / "home"))
+    rig, output = tmp_path / "rig.toml", tmp_path / "file"
+    readings = '\n[rules.readings]\nday_counting = "calendar-days"\n'
+    rig.write_text(emulated_home_text() + readings, encoding="utf-8")
+    assert run_cli(["run", str(rig), "--device", "00-DB-12-34-56-78-90-A4"]) == 0
+    assert run_cli(["report", "last", "--format", "evidence", "--output", str(output)]) == 0
+    told = bodies(output.read_bytes())
+    (duty,) = of_kind(told, "duty")
+    assert duty["deadline"].endswith("T23:59:59.999Z")
+    assert reasons(verdict_of(forged(told))) == ""
+    # An earlier version wrote the last microsecond of the day.
+    duty["deadline"] = duty["deadline"].replace("999Z", "999999+00:00")
+    assert reasons(verdict_of(forged(told))) == ""
+    duty["deadline"] = duty["deadline"].replace("59.999999", "58.999999")
+    assert "another clause or deadline" in reasons(verdict_of(forged(told)))
+
+
+def test_checking_loads_no_database_no_server_and_no_transport(home: Path) -> None:
+    code = (
+        "import sys\n"
+        "from keyrig.cli import run_cli\n"
+        "assert run_cli(['verify-evidence', sys.argv[1]]) == 0\n"
+        "loaded = {name.split('.')[0] for name in sys.modules}\n"
+        "rooms = {'.'.join(name.split('.')[:2]) for name in sys.modules}\n"
+        "assert not loaded & {'sqlalchemy', 'fastapi', 'starlette', 'zigpy', 'serial'}, loaded\n"
+        "assert not rooms & {'keyrig.transports', 'keyrig.api', 'keyrig.page'}, rooms\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(home / "esme")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_other_key_or_root_than_demanded_is_refused(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -90,6 +177,7 @@ def test_other_key_or_root_than_demanded_is_refused(
     assert "leads to no root" in capsys.readouterr().out
 
 
+@pytest.mark.sweep
 def test_every_octet_that_changes_is_found_and_its_line_named(home: Path) -> None:
     octets = (home / "hcalcs").read_bytes()
     lines = octets.splitlines(keepends=True)
@@ -272,7 +360,7 @@ def test_fact_that_is_left_out_changes_what_is_proved(octets: bytes) -> None:
 def private_keys(home: Path) -> list[ec.EllipticCurvePrivateKey]:
     """Give every private key that is kept: organisations', the rig's, and the devices'."""
     pems = [path.read_bytes() for path in home.rglob("*.key")]
-    for path in (*home.glob("emulated/*/*.json"), *home.glob("factory/*/*.json")):
+    for path in (*home.glob("emulated/*/*.json"), *home.glob("factory/*.json")):
         state = json.loads(path.read_bytes())["device"]
         pems += [pem.encode() for pem in (*state["key_pairs"].values(), *state["pending"].values())]
     keys = [load_pem_private_key(pem, None) for pem in dict.fromkeys(pems)]

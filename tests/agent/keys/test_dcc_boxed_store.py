@@ -131,7 +131,7 @@ def test_entry_in_the_wrong_place_is_left_out_and_named(
     store = open_keystore(write(tmp_path / "keystore.json", document))
     assert store.stored() == ()
     assert len(store.problems) == 7
-    assert not any("PRIVATE KEY" in problem for problem in store.problems)
+    assert not any("PRIVATE KEY" in str(problem) for problem in store.problems)
 
 
 @pytest.mark.parametrize(

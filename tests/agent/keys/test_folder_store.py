@@ -172,7 +172,7 @@ def test_file_whose_name_lies_is_left_out(
     write_certificate(tmp_path, stem, authorities.organisation())
     store = FolderKeyStore(tmp_path)
     assert not list(store.certificates())
-    assert reason in store.problems[0]
+    assert reason in store.problems[0].reason
 
 
 def test_broken_file_is_named_and_the_rest_serves(authorities: Authorities, tmp_path: Path) -> None:
@@ -182,7 +182,10 @@ def test_broken_file_is_named_and_the_rest_serves(authorities: Authorities, tmp_
     (tmp_path / "90b3d51f30030000-ds.pem").write_bytes(two)
     (tmp_path / "notes.pem").write_text("no concern of the store\n")
     store = FolderKeyStore(tmp_path)
-    assert [problem[:16] for problem in store.problems] == ["90b3d51f30020000", "90b3d51f30030000"]
+    assert [problem.source[:16] for problem in store.problems] == [
+        "90b3d51f30020000",
+        "90b3d51f30030000",
+    ]
     store.signer(SUPPLIER)
 
 

@@ -12,6 +12,7 @@ from keyrig.domain.key_changes import KeyChangeState
 from keyrig.domain.smi_status import SMIStatus
 from keyrig.domain.states import EventType
 from keyrig.ledger.ledger import Ledger
+from patience import HANG_S
 
 from .writer import HUB, NOON, RUN, begin_duty, fail_duty
 
@@ -26,7 +27,7 @@ def killed(what: str, folder: Path, writes: int) -> list[int]:
     done = subprocess.run(
         [sys.executable, str(WRITER), what, str(folder), str(writes)],
         stdout=subprocess.PIPE,
-        timeout=100,
+        timeout=HANG_S,
         check=True,
         text=True,
     )

@@ -74,8 +74,12 @@ def test_new_ledger_is_a_marked_file_with_a_log_that_is_synced_at_every_commit(
 ) -> None:
     assert pragma(path, "application_id") == APPLICATION_ID
     assert pragma(path, "journal_mode") == "wal"
-    assert database._pragma("synchronous") == 2
-    assert database._pragma("foreign_keys") == 1
+    with database.reading() as connection:
+        found = [
+            connection.exec_driver_sql(f"PRAGMA {each}").scalar_one()
+            for each in ("synchronous", "foreign_keys")
+        ]
+    assert found == [2, 1]
     assert versions(database) == [SCHEMA_VERSION]
 
 

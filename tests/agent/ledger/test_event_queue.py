@@ -250,7 +250,8 @@ def work(ledger: Ledger, limit: int = 50) -> int:
         steps += 1
         return 0
 
-    driver = ledger._database._connection.connection.driver_connection
+    with ledger.reading() as connection:
+        driver = connection.connection.driver_connection
     assert driver is not None
     driver.set_progress_handler(count, 20)
     try:

@@ -10,11 +10,10 @@ import pytest
 from keyrig.base.errors import LedgerLocked
 from keyrig.ledger.database import Database
 from keyrig.ledger.fair_lock import FairLock, FairRLock
+from patience import HANG_S
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-WAIT_S = 20.0
 
 
 def waiting(lock: FairLock, count: int) -> None:
@@ -28,7 +27,7 @@ def test_lock_goes_round_in_the_order_of_asking() -> None:
     assert lock.acquire()
 
     def take(number: int) -> None:
-        assert lock.acquire(WAIT_S)
+        assert lock.acquire(HANG_S)
         order.append(number)
         lock.release()
 
@@ -38,7 +37,7 @@ def test_lock_goes_round_in_the_order_of_asking() -> None:
         waiting(lock, number + 1)
     lock.release()
     for thread in threads:
-        thread.join(WAIT_S)
+        thread.join(HANG_S)
     assert order == list(range(8))
     assert lock.acquire(0)
 
@@ -48,7 +47,7 @@ def test_thread_that_asks_again_stands_behind_those_that_wait() -> None:
     assert lock.acquire()
 
     def take() -> None:
-        assert lock.acquire(WAIT_S)
+        assert lock.acquire(HANG_S)
         order.append("other")
         lock.release()
 
@@ -56,9 +55,9 @@ def test_thread_that_asks_again_stands_behind_those_that_wait() -> None:
     thread.start()
     waiting(lock, 1)
     lock.release()
-    assert lock.acquire(WAIT_S)
+    assert lock.acquire(HANG_S)
     order.append("first")
-    thread.join(WAIT_S)
+    thread.join(HANG_S)
     assert order == ["other", "first"]
 
 
@@ -84,8 +83,8 @@ def test_thread_may_take_its_own_lock_again_and_others_may_not() -> None:
         thread.start()
         waiting(lock._lock, 1)
         assert not taken.is_set()
-    assert taken.wait(WAIT_S)
-    thread.join(WAIT_S)
+    assert taken.wait(HANG_S)
+    thread.join(HANG_S)
 
 
 def test_second_connection_of_a_process_waits_for_the_first_and_then_gives_up(
@@ -98,16 +97,16 @@ def test_second_connection_of_a_process_waits_for_the_first_and_then_gives_up(
         def hold() -> None:
             with first.transaction():
                 holds.set()
-                release.wait(WAIT_S)
+                release.wait(HANG_S)
 
         thread = threading.Thread(target=hold)
         thread.start()
-        assert holds.wait(WAIT_S)
+        assert holds.wait(HANG_S)
         with pytest.raises(LedgerLocked), second.transaction():
             pytest.fail("two write at once")
         with second.reading():
             pass
         release.set()
-        thread.join(WAIT_S)
+        thread.join(HANG_S)
         with second.transaction():
             pass

@@ -172,7 +172,7 @@ def test_decommissioning_elsewhere_ends_the_duties(ledger: Ledger) -> None:
 
 
 def test_rule_set_that_was_not_kept_is_refused(ledger: Ledger) -> None:
-    with pytest.raises(LedgerRefused, match="there is no rule set 0000000000000000"):
+    with pytest.raises(LedgerRefused, match="rule set 0000000000000000: there is no such rule set"):
         ledger.rule_sets.rules("0" * 64)
     digest = ledger.rule_sets.keep(built_in_rules(), NOON)
     assert ledger.rule_sets.rules(digest) == built_in_rules()

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 
 from gbcs.entity import EntityIdentifier
 from keyrig.ledger.ledger import Ledger
+from patience import HANG_S
 
 WRITER = Path(__file__).with_name("writer.py")
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -79,7 +80,7 @@ def test_two_processes_on_one_file_never_share_a_counter(path: Path) -> None:
         )
         for _ in range(2)
     ]
-    printed = [process.communicate(timeout=100)[0].split() for process in processes]
+    printed = [process.communicate(timeout=HANG_S)[0].split() for process in processes]
     assert [process.returncode for process in processes] == [0, 0]
     reserved = [[int(word) for word in words if word != "finished"] for words in printed]
     assert all(counters == sorted(counters) for counters in reserved)

@@ -50,9 +50,9 @@ def test_nothing_is_finished_twice_or_out_of_nothing(ledger: Ledger) -> None:
         ledger.runs.finish_attempt(attempt_id, Outcome.DONE, LATER, detail="")
     with pytest.raises(LedgerRefused, match="not under way"):
         ledger.runs.finish_run(ONE, RunOutcome.DONE, LATER)
-    with pytest.raises(LedgerRefused, match="no attempt 99"):
+    with pytest.raises(LedgerRefused, match="attempt 99: there is no such attempt"):
         ledger.runs.attempt(99)
-    with pytest.raises(LedgerRefused, match="no run"):
+    with pytest.raises(LedgerRefused, match="there is no such run"):
         ledger.runs.run(TWO)
     with pytest.raises(LedgerRefused):
         ledger.runs.start_run(ONE, "bench", LATER)

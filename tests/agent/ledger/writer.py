@@ -96,7 +96,8 @@ def kill_at_write(ledger: Ledger, number: int) -> None:
             if not left:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    event.listen(ledger._database._engine, "before_cursor_execute", before)
+    with ledger.reading() as connection:
+        event.listen(connection.engine, "before_cursor_execute", before)
 
 
 def write_and_die(what: str, path: Path, number: int) -> None:

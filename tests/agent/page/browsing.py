@@ -16,6 +16,8 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
 
+from patience import HANG_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -23,7 +25,6 @@ if TYPE_CHECKING:
 
 CHROMIUM: Final = "chromium"
 CHROMEDRIVER: Final = "chromedriver"
-WAIT_S: Final = 30.0
 POLL_S: Final = 0.03
 HANDHELD: Final = (360, 740)
 _ARGUMENTS: Final = (
@@ -115,7 +116,7 @@ class Browser:
         """Wait until a condition holds, and give what it gave."""
         waiting = WebDriverWait(
             self.driver,
-            WAIT_S,
+            HANG_S,
             poll_frequency=POLL_S,
             ignored_exceptions=[StaleElementReferenceException],
         )

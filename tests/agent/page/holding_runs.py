@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
+
+from patience import HANG_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -13,8 +15,6 @@ if TYPE_CHECKING:
 
     from keyrig.api.api_service import Service
     from keyrig.base.events import Event
-
-HELD_AT_MOST_S: Final = 60
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def run_held(
         if event.type == after:
             told += 1
             if told == times:
-                assert let_go.wait(HELD_AT_MOST_S)
+                assert let_go.wait(HANG_S)
 
     patch.setattr(service.events, "tell", telling)
     try:

@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from keyrig.page.page_files import page_directory
+from patience import HANG_S
 
 if TYPE_CHECKING:
     from agent.api.serving import Serving
@@ -16,7 +17,7 @@ def test_page_needs_no_token_and_a_browser_asks_before_it_uses_what_it_has(
 ) -> None:
     paths = ["/", *(f"/page/{path.name}" for path in page_directory().iterdir())]
     types = {"js": "javascript", "css": "text/css", "svg": "image/svg+xml", "html": "text/html"}
-    with httpx.Client(base_url=served.url) as stranger:
+    with httpx.Client(base_url=served.url, timeout=HANG_S) as stranger:
         for path in paths:
             answer = stranger.get(path)
             assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-cache")
@@ -32,7 +33,7 @@ def test_page_needs_no_token_and_a_browser_asks_before_it_uses_what_it_has(
     "path", ["/page/", "/page/nothing.js", "/page/../page_files.py", "/page/%2e%2e/page_files.py"]
 )
 def test_nothing_else_is_given_under_the_pages_paths(served: Serving, path: str) -> None:
-    with httpx.Client(base_url=served.url) as stranger:
+    with httpx.Client(base_url=served.url, timeout=HANG_S) as stranger:
         answer = stranger.get(path)
     assert answer.status_code in {401, 404}
     assert answer.headers["content-type"] == "application/problem+json"

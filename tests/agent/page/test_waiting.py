@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.api.serving import ALL, ESME, RIG, serving
-from agent.certifying import by_hand_rig, certified_for, home_without_supplier_key
+from agent.certifying import certified_for, home_without_supplier_key
 from agent.page.looking import assert_fits, assert_is_told, assert_reads_well
+from homes.recorded import by_hand_rig
 from keyrig.domain.api_tokens import Scope
 
 if TYPE_CHECKING:

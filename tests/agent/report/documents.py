@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from gbcs.roles import DeviceType
 from keyrig.documents import report_document as parts
+from keyrig.documents.document_model import NotBegunPart
 from keyrig.domain.clock_trust import ClockFault
 from keyrig.domain.device_facts import Cause, Outcome
 from keyrig.domain.key_changes import KeyChangeState
@@ -58,7 +59,7 @@ def duty(
     overdue: bool = False,
     reason: str = "for the test",
     was_due: bool = True,
-    not_begun: parts.NotBegunPart | None = None,
+    not_begun: NotBegunPart | None = None,
     text: str = "the device does what it must",
 ) -> parts.DutyPart:
     """Make a duty of the hub."""
@@ -90,9 +91,9 @@ def duty(
     )
 
 
-def not_begun(text: str = "for the test") -> parts.NotBegunPart:
+def not_begun(text: str = "for the test") -> NotBegunPart:
     """Make why a duty was not begun."""
-    return parts.NotBegunPart(at=after(1), cause=Cause.KEYS, reason=text, mend=text)
+    return NotBegunPart(at=after(1), cause=Cause.KEYS, reason=text, mend=text)
 
 
 def request(text: str = "for the test") -> parts.RequestPart:
@@ -240,7 +241,6 @@ def report(
 ) -> parts.Report:
     """Make a report of devices."""
     return parts.Report(
-        schema=1,
         made_at=after(60),
         made_by="0.1.0",
         run=parts.RunPart(

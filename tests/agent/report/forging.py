@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from keyrig.evidence.evidence_check import DutyVerdict, Verdict, check
 from keyrig.evidence.evidence_file import read_evidence
 from keyrig.evidence.evidence_key import EvidenceKey
-from keyrig.evidence.evidence_lines import chained, hash_of, sealed_octets
+from keyrig.evidence.evidence_lines import hash_of, sealed_octets, written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +34,8 @@ def forged(told: Told) -> bytes:
     """Chain and seal lines anew."""
     key = EvidenceKey(ec.generate_private_key(ec.SECP256R1()))
     told[0][1]["public_key"] = encoded(key.public_der)
-    head = hash_of(list(chained(told))[-1])
-    lines = chained([*told, ("seal", {"signature": encoded(key.sign(sealed_octets(head)))})])
+    head = hash_of(list(written(told))[-1])
+    lines = written([*told, ("seal", {"signature": encoded(key.sign(sealed_octets(head)))})])
     return b"".join(line + b"\n" for line in lines)
 
 

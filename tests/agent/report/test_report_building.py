@@ -10,9 +10,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from agent.report.documents import RAN, RUN
-from agent.report.homes import ESME, HUB, SWITCH, device_of, duties_of, report_of, run_home
 from agent.report.html_reading import read_page
+from agent.report.reading import device_of, duties_of, report_of
 from gbcs.entity import EntityIdentifier
+from homes.recorded import ESME, HUB, SWITCH
 from keyrig.base.errors import LedgerRefused
 from keyrig.documents.report_document import CellChange, Direction, schema_text
 from keyrig.domain.device_facts import Cause, Outcome
@@ -29,14 +30,8 @@ from keyrig.report.report_building import compose
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from conftest import Recorded
     from keyrig.documents.report_document import Report
-
-
-@pytest.fixture(name="home")
-def fixture_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = tmp_path / "home"
-    monkeypatch.setenv("KEYRIG_HOME", str(home))
-    return home
 
 
 def junit_counts(report: Report) -> dict[str, int]:
@@ -51,8 +46,8 @@ def check_formats(report: Report) -> None:
     assert junit_counts(report)["tests"] == sum(len(d.duties) for d in report.devices)
 
 
-def test_run_in_which_everything_is_done(home: Path) -> None:
-    assert run_home(home) == 0
+def test_run_in_which_everything_is_done(recorded: Recorded) -> None:
+    home = recorded("all done")
     report = report_of(home)
     check_formats(report)
     assert report.run.outcome is RunOutcome.DONE
@@ -80,8 +75,8 @@ def test_run_in_which_everything_is_done(home: Path) -> None:
                 assert set(attempt.messages) <= {m.number for m in commands}
 
 
-def test_cells_show_who_was_trusted_before_and_after(home: Path) -> None:
-    assert run_home(home, devices=(SWITCH, HUB)) == 0
+def test_cells_show_who_was_trusted_before_and_after(recorded: Recorded) -> None:
+    home = recorded("switch and hub done")
     report = report_of(home)
     cells = {
         (cell.role, cell.key_usage): cell
@@ -106,9 +101,8 @@ def test_cells_show_who_was_trusted_before_and_after(home: Path) -> None:
     assert broker["keyAgreement"] is not CellChange.REPLACED_BY_SAME
 
 
-def test_only_the_devices_that_the_run_was_to_reach_are_in_it(home: Path) -> None:
-    assert run_home(home) == 0
-    assert run_home(home, devices=(SWITCH,)) == 0
+def test_only_the_devices_that_the_run_was_to_reach_are_in_it(recorded: Recorded) -> None:
+    home = recorded("all done, and the switch again")
     second, first = report_of(home, 0), report_of(home, 1)
     assert len(first.devices) == 6
     assert [device.entity_id for device in second.devices] == [SWITCH]
@@ -122,10 +116,9 @@ def test_only_the_devices_that_the_run_was_to_reach_are_in_it(home: Path) -> Non
 
 
 def test_failure_suspension_and_restoring_are_told_by_the_run_that_brought_them(
-    home: Path,
+    recorded: Recorded,
 ) -> None:
-    assert run_home(home, {HUB: "fail-storage=1"}, devices=(HUB,)) == 3
-    assert run_home(home, devices=(HUB,)) == 0
+    home = recorded("hub suspended and restored")
     second, first = report_of(home, 0), report_of(home, 1)
     check_formats(first)
     check_formats(second)
@@ -163,8 +156,10 @@ def test_failure_suspension_and_restoring_are_told_by_the_run_that_brought_them(
     assert (said["attempt.1.outcome"], said["attempt.2.outcome"]) == ("failed", "done")
 
 
-def test_suspended_hub_says_that_it_may_be_replaced_and_with_which_reason(home: Path) -> None:
-    assert run_home(home, {HUB: "fail-storage=1"}, devices=(HUB,)) == 3
+def test_suspended_hub_says_that_it_may_be_replaced_and_with_which_reason(
+    recorded: Recorded,
+) -> None:
+    home = recorded("hub suspended")
     report = report_of(home)
     held = device_of(report, HUB).suspension
     assert held is not None
@@ -181,8 +176,8 @@ def test_suspended_hub_says_that_it_may_be_replaced_and_with_which_reason(home: 
     assert "waits until the inventory shows it: no request of DUIS 5.4 sets it" in words
 
 
-def test_damaged_response_stands_as_an_incident_with_its_message(home: Path) -> None:
-    assert run_home(home, {ESME: "corrupt-response=1"}, devices=(ESME,)) == 3
+def test_damaged_response_stands_as_an_incident_with_its_message(recorded: Recorded) -> None:
+    home = recorded("meter's answer damaged")
     report = report_of(home)
     check_formats(report)
     meter = device_of(report, ESME)
@@ -195,8 +190,8 @@ def test_damaged_response_stands_as_an_incident_with_its_message(home: Path) -> 
     assert "security incident" in read_page(html_report(report)).words
 
 
-def test_device_that_does_not_answer_is_left_for_a_person(home: Path) -> None:
-    assert run_home(home, {SWITCH: "drop-responses=9"}, devices=(SWITCH,)) == 4
+def test_device_that_does_not_answer_is_left_for_a_person(recorded: Recorded) -> None:
+    home = recorded("switch silent")
     report = report_of(home)
     check_formats(report)
     switch = device_of(report, SWITCH)
@@ -213,9 +208,9 @@ def test_device_that_does_not_answer_is_left_for_a_person(home: Path) -> None:
 
 
 def test_report_made_after_the_deadline_keeps_how_the_run_ended_and_says_how_it_stands_now(
-    home: Path,
+    recorded: Recorded,
 ) -> None:
-    assert run_home(home, {HUB: "fail-storage=1"}, devices=(HUB,)) == 3
+    home = recorded("hub suspended")
     duty = duties_of(device_of(report_of(home, days_later=8), HUB))["R33a"]
     assert not duty.standing.overdue
     assert duty.standing_now.overdue
@@ -223,9 +218,9 @@ def test_report_made_after_the_deadline_keeps_how_the_run_ended_and_says_how_it_
     assert duty.standing.failed_at_deadline is None
 
 
-def test_report_of_a_run_that_goes_on_can_be_made(home: Path) -> None:
-    assert run_home(home, devices=(SWITCH,)) == 0
-    with Ledger(home / "ledger.sqlite", create=False) as ledger:
+def test_report_of_a_run_that_goes_on_can_be_made(recorded: Recorded) -> None:
+    home = recorded("switch done")
+    with Ledger(home.ledger, create=False) as ledger:
         (ended,) = ledger.runs.runs()
         begun = ended.started_at + timedelta(hours=1)
         ledger.runs.start_run("f" * 32, ended.rig_name, begun)
@@ -240,9 +235,9 @@ def test_report_of_a_run_that_goes_on_can_be_made(home: Path) -> None:
     assert [len(duty.attempts) for duty in earlier.devices[0].duties] == [1]
 
 
-def test_facts_learned_before_the_clock_was_set_back_still_count(home: Path) -> None:
-    assert run_home(home, devices=(HUB,)) == 0
-    with Ledger(home / "ledger.sqlite", create=False) as ledger:
+def test_facts_learned_before_the_clock_was_set_back_still_count(recorded: Recorded) -> None:
+    home = recorded("hub done")
+    with Ledger(home.ledger, create=False) as ledger:
         (run,) = ledger.runs.runs()
         record = gather(ledger, run.id)
     set_back = replace(
@@ -258,9 +253,9 @@ def test_facts_learned_before_the_clock_was_set_back_still_count(home: Path) -> 
     assert duties_of(device_of(report, HUB))["R33a"].standing.state is DutyState.DONE
 
 
-def test_run_that_was_cut_off_says_when_that_was_found(home: Path) -> None:
-    assert run_home(home, devices=(SWITCH,)) == 0
-    with Ledger(home / "ledger.sqlite", create=False) as ledger:
+def test_run_that_was_cut_off_says_when_that_was_found(recorded: Recorded) -> None:
+    home = recorded("switch done")
+    with Ledger(home.ledger, create=False) as ledger:
         (ended,) = ledger.runs.runs()
         begun = ended.started_at + timedelta(hours=1)
         device = gather(ledger, ended.id).devices[0].entity_id

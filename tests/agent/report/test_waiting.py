@@ -6,13 +6,14 @@ import json
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree as ET
 
-import pytest
 from jsonschema import Draft202012Validator
 
-from agent.certifying import by_hand_rig, certified, home_without_supplier_key
+from agent.certifying import certified
 from agent.report.forging import bodies, duty_of, forged, of_kind, reasons, verdict_of
-from agent.report.homes import ESME, HUB, device_of, duties_of, report_of, run_home
 from agent.report.html_reading import read_page
+from agent.report.reading import device_of, duties_of, report_of
+from homes.recorded import ESME, Visit, lose_supplier_key
+from keyrig.base.clock import utc_now
 from keyrig.cli import run_cli
 from keyrig.documents.report_document import schema_text
 from keyrig.domain.device_facts import Cause, Outcome
@@ -21,18 +22,12 @@ from keyrig.duties.plan import DutyState
 from keyrig.evidence.evidence_check import Proof
 from keyrig.report.html_report import html_report
 from keyrig.report.junit_report import junit_report
+from keyrig.run.bench import RunResult
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
+    from conftest import Recorded
+    from homes.virtual_home import Home
     from keyrig.documents.report_document import Report
-
-
-@pytest.fixture(name="home")
-def fixture_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    home = tmp_path / "home"
-    monkeypatch.setenv("KEYRIG_HOME", str(home))
-    return home
 
 
 def check_formats(report: Report) -> None:
@@ -43,32 +38,24 @@ def check_formats(report: Report) -> None:
     assert root.get("failures") == "0"
 
 
-def waiting_run(home: Path, *devices: str) -> Path:
-    """Run devices whose requests wait for a person; return the rig."""
-    rig = by_hand_rig(home.parent)
-    only = [part for device in devices for part in ("--device", device)]
-    assert run_cli(["run", str(rig), *only, "--json"]) == 4
-    return rig
-
-
-def certify_all(home: Path) -> None:
+def certify_all(home: Home) -> None:
     """Certify whatever waits, and have keyrig take it in."""
-    for number, file in enumerate(sorted(home.rglob("*.csr.der"))):
-        answer = home.parent / f"{number}.pem"
-        answer.write_text(certified(home, file.read_bytes(), ESME), encoding="ascii")
+    for number, file in enumerate(sorted(home.agent.rglob("*.csr.der"))):
+        answer = home.disk / f"{number}.pem"
+        answer.write_text(certified(home.agent, file.read_bytes(), ESME), encoding="ascii")
         assert run_cli(["pki", "certified", str(answer)]) == 0
 
 
-def evidence_of(home: Path, run: str = "last") -> bytes:
-    file = home.parent / f"{run}.evidence"
+def evidence_of(home: Home, run: str = "last") -> bytes:
+    file = home.disk / f"{run}.evidence"
     assert run_cli(["report", run, "--format", "evidence", "--output", str(file)]) == 0
     return file.read_bytes()
 
 
 def test_requests_that_waited_as_the_run_ended_are_told_also_after_they_were_certified(
-    home: Path,
+    recorded: Recorded,
 ) -> None:
-    waiting_run(home, ESME)
+    home = recorded("meter waits for a certificate")
     before = report_of(home)
     check_formats(before)
     device = device_of(before, ESME)
@@ -81,7 +68,7 @@ def test_requests_that_waited_as_the_run_ended_are_told_also_after_they_were_cer
         assert each.due_by == renewal.deadline
         assert each.authority.startswith("by hand")
         assert renewal.attempts[-1].started_at <= each.since
-        assert list(home.rglob(f"*.{each.key_identifier.lower()}.csr.pem"))
+        assert list(home.agent.rglob(f"*.{each.key_identifier.lower()}.csr.pem"))
     assert renewal.standing.state is DutyState.WAITING
     assert renewal.attempts[-1].outcome is Outcome.WAITING
     assert renewal.not_begun is None
@@ -92,8 +79,8 @@ def test_requests_that_waited_as_the_run_ended_are_told_also_after_they_were_cer
     assert after.standing_now.state is DutyState.DUE
 
 
-def test_evidence_of_a_duty_that_waits_holds_and_proves_nothing_of_it(home: Path) -> None:
-    rig = waiting_run(home, ESME)
+def test_evidence_of_a_duty_that_waits_holds_and_proves_nothing_of_it(recorded: Recorded) -> None:
+    home = recorded("meter waits for a certificate")
     first = evidence_of(home)
     verdict = verdict_of(first)
     assert verdict.holds
@@ -104,12 +91,12 @@ def test_evidence_of_a_duty_that_waits_holds_and_proves_nothing_of_it(home: Path
     ]
     assert attempt["outcome"] == "waiting"
     certify_all(home)
-    assert run_cli(["run", str(rig), "--device", ESME]) == 0
+    Visit(only=(ESME,), by_hand=True).carry_out(home, utc_now())
     assert duty_of(verdict_of(evidence_of(home)), "R37c").proof is Proof.SIGNED
 
 
-def test_duty_that_no_attempt_left_waiting_is_not_believed_to_wait(home: Path) -> None:
-    assert run_home(home, {HUB: "fail-storage=1"}, devices=(HUB,)) == 3
+def test_duty_that_no_attempt_left_waiting_is_not_believed_to_wait(recorded: Recorded) -> None:
+    home = recorded("hub suspended")
     told = bodies(evidence_of(home))
     duty: dict[str, Any] = next(e for e in of_kind(told, "duty") if e["requirement"] == "R33a")
     assert duty["state"] == "failed"
@@ -117,13 +104,12 @@ def test_duty_that_no_attempt_left_waiting_is_not_believed_to_wait(home: Path) -
     assert "R33a of 00-DB-12-34-56-78-90-A2 is called waiting" in reasons(verdict_of(forged(told)))
 
 
-def test_certified_duty_that_a_later_run_could_not_begin_does_not_wait(home: Path) -> None:
+def test_certified_duty_that_a_later_run_could_not_begin_does_not_wait(recorded: Recorded) -> None:
     """What was taken in since is known; the report of the next run says what kept it back."""
-    rig = waiting_run(home, ESME)
+    home = recorded("meter waits for a certificate")
     certify_all(home)
-    key = home / "pki" / "90b3d51f30010000-ds.key"
-    key.rename(home / key.name)
-    assert run_cli(["run", str(rig), "--device", ESME]) == 4
+    lose_supplier_key(home)
+    Visit(only=(ESME,), by_hand=True, ends=RunResult.NEEDS_PERSON).carry_out(home, utc_now())
     report = report_of(home)
     check_formats(report)
     device = device_of(report, ESME)
@@ -135,10 +121,8 @@ def test_certified_duty_that_a_later_run_could_not_begin_does_not_wait(home: Pat
     assert verdict_of(evidence_of(home)).holds
 
 
-def test_run_that_held_duties_back_says_why_in_every_format(home: Path) -> None:
-    home.mkdir()
-    home_without_supplier_key(home)
-    assert run_home(home, devices=(ESME,)) == 4
+def test_run_that_held_duties_back_says_why_in_every_format(recorded: Recorded) -> None:
+    home = recorded("meter held back")
     report = report_of(home)
     check_formats(report)
     assert report.run.outcome is RunOutcome.NEEDS_PERSON

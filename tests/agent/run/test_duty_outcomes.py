@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,7 +24,6 @@ from keyrig.run.duty_outcomes import finish_duty
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
     from keyrig.duties.consequences import Consequences
 
@@ -256,13 +257,14 @@ ACTIONS = st.one_of(
 )
 
 
+@pytest.mark.sweep
 @settings(max_examples=40, deadline=None)
 @given(actions=st.lists(ACTIONS, max_size=12))
 def test_any_sequence_of_outcomes_restores_exactly_the_status_before(
-    tmp_path_factory: pytest.TempPathFactory, actions: list[tuple[str, Outcome | SMIStatus]]
+    quick: Path, actions: list[tuple[str, Outcome | SMIStatus]]
 ) -> None:
-    path: Path = tmp_path_factory.mktemp("property") / "ledger.db"
-    with Ledger(path) as ledger:
+    folder = Path(tempfile.mkdtemp(dir=quick))
+    with Ledger(folder / "ledger.db") as ledger:
         begin(ledger)
         confirm_keys(ledger, HUB, KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT)
         held, failed, ours = SMIStatus.COMMISSIONED, set[str](), False

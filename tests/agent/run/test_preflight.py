@@ -5,10 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-import tempfile
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -16,11 +14,9 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from agent.observed import Observed
-from campaigns.homes import NEXT_RUN_AT, RUN_AT, Home, carry_out
-from campaigns.interruptions import quick_directory
-from campaigns.points import Trip
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import RemotePartyRole
+from homes.virtual_home import NEXT_RUN_AT, RUN_AT, Home, carry_out
 from keyrig.base import events
 from keyrig.base.errors import RecoveryUntrusted
 from keyrig.config.places import places_of
@@ -40,8 +36,9 @@ from keyrig.run.rig_organisations import preflight_of
 from keyrig.session.steps.regenerate_keys import KEY_USAGES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from datetime import datetime
+    from pathlib import Path
 
     from keyrig.run.bench import Bench
     from keyrig.run.doctor import Finding
@@ -56,24 +53,20 @@ OTHER_SUPPLIER = EntityIdentifier.parse("90b3d51f30010008")
 COUNTERS = "SELECT originator, counter FROM originator_counters ORDER BY originator"
 
 
-@dataclass
-class Told:
-    """Sorts what a run tells."""
+class RunTold(Observed):
+    """Sorts what a run tells by its duties."""
 
-    held_back: dict[str, events.DutyNotBegun] = field(default_factory=dict)
-    begun: set[str] = field(default_factory=set)
-    ended: dict[str, str] = field(default_factory=dict)
-    told: Observed = field(default_factory=Observed)
+    @property
+    def held_back(self) -> dict[str, events.DutyNotBegun]:
+        return {event.duty: event for event in self.of(events.DutyNotBegun)}
 
-    def __call__(self, event: events.Event) -> None:
-        self.told(event)
-        match event:
-            case events.DutyNotBegun():
-                self.held_back[event.duty] = event
-            case events.DutyStarted():
-                self.begun.add(event.duty)
-            case events.DutyFinished():
-                self.ended[event.duty] = event.outcome
+    @property
+    def begun(self) -> set[str]:
+        return {event.duty for event in self.of(events.DutyStarted)}
+
+    @property
+    def ended(self) -> dict[str, str]:
+        return {event.duty: event.outcome for event in self.of(events.DutyFinished)}
 
     @property
     def done(self) -> set[str]:
@@ -83,36 +76,17 @@ class Told:
         return {each.partition("/")[2] for each in self.held_back if device.stem in each}
 
 
-@pytest.fixture(name="directory", scope="module")
-def fixture_directory() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="keyrig-preflight-", dir=quick_directory()))
-    yield directory
-    shutil.rmtree(directory)
-
-
-@pytest.fixture(name="made", scope="module")
-def fixture_made(directory: Path) -> Home:
-    home = Home(directory / "made", directory / "made-disk")
-    home.make(prepared=True)
-    return home
-
-
 @pytest.fixture(name="home")
-def fixture_home(made: Home, directory: Path) -> Iterator[Home]:
-    home = Home(directory / "home", directory / "disk")
-    made.copy(home)
-    yield home
-    home.remove()
+def fixture_home(virtual_home: Home) -> Home:
+    return virtual_home
 
 
 def run_of(
     home: Home, *only: EntityIdentifier, start: datetime = RUN_AT, **options: Any
-) -> tuple[RunResult, Told]:
-    told = Told()
+) -> tuple[RunResult, RunTold]:
+    told = RunTold()
     number = 0 if start == RUN_AT else 1
-    result = carry_out(
-        home, Trip(home.agent), number=number, start=start, only=only, observe=told, **options
-    )
+    result = carry_out(home, number=number, start=start, only=only, observe=told, **options)
     return result, told
 
 
@@ -228,11 +202,11 @@ def test_doctor_costs_no_counter_and_changes_nothing(home: Home) -> None:
 
 
 def test_cells_that_another_agent_put_right_meanwhile_hold_nothing_back(
-    home: Home, made: Home, directory: Path
+    home: Home, factory: Home, quick: Path
 ) -> None:
     run_of(home, METER, ask=True)
-    other = Home(home.directory, directory / "other-disk")
-    shutil.copytree(made.agent, other.agent, ignore=shutil.ignore_patterns("emulated"))
+    other = Home(home.directory, quick / "other-disk")
+    shutil.copytree(factory.agent, other.agent, ignore=shutil.ignore_patterns("emulated"))
     (other.agent / "emulated").symlink_to(home.devices)
     run_of(other, METER, faults={METER.stem: "fail-key-generation=9"})
     shutil.rmtree(other.disk)
@@ -356,18 +330,17 @@ def test_deadline_of_a_duty_that_lacks_nothing_passes_as_ever(home: Home) -> Non
     late = RUN_AT + timedelta(days=8)
     remove(home, f"{RECOVERY}-ds", *BOTH)
     _, told = run_of(home, METER, start=late, changed=by("deadline"))
-    failed = [event.reason for event in told.told.of(events.SMIStatus)]
+    failed = [event.reason for event in told.of(events.SMIStatus)]
     assert len(failed) == 2
     assert "R37e" not in failed[0]
     assert "not done by" in failed[0]
 
 
 def test_recovery_certificate_of_another_pki_refuses_the_run_and_each_duty_says_so(
-    home: Home, directory: Path
+    home: Home, tmp_path: Path
 ) -> None:
-    other = directory / "other-pki"
-    if not other.exists():
-        initialise(other, RUN_AT, os.urandom)
+    other = tmp_path / "other-pki"
+    initialise(other, RUN_AT, os.urandom)
     path = other / f"{RECOVERY}-ds.pem"
     text = emulated_home_text().replace("[pki]\n", f'[pki]\nrecovery_certificate = "{path}"\n')
     refusing = [need for need in needs_of(home, text) if need.lack and need.lack.refuses]
@@ -402,8 +375,8 @@ def test_all_or_nothing_reaches_no_device_for_what_lacks_or_may(
     remove(home, stem, *BOTH)
     result, told = run_of(home, METER, all_or_nothing=True)
     assert (result, told.requirements()) == (RunResult.NEEDS_PERSON, lacking)
-    assert not told.told.of(events.DeviceStarted)
-    assert not told.told.of(events.CommandSent)
+    assert not told.of(events.DeviceStarted)
+    assert not told.of(events.CommandSent)
 
 
 @pytest.mark.parametrize("changed", ["wrong", "locked", "garbage"])

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from datetime import timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from unittest import mock
 
 import pytest
 
-from campaigns.homes import RUN_AT, Home, carry_out
-from campaigns.interruptions import quick_directory
-from campaigns.lines import Line
-from campaigns.points import Trip
 from gbcs.entity import EntityIdentifier
 from gbcs.roles import KeyUsage
+from homes.virtual_home import RUN_AT, Home, carry_out
+from homes.virtual_lines import Line
 from keyrig.base import events
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.domain.known_facts import FactName, KnownFact
 from keyrig.ledger.ledger import Ledger
 from keyrig.run.bench import RunResult
 from keyrig.run.outside_facts import learn
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 METER = EntityIdentifier.parse("00db1234567890a0")
 USAGES = {"ds": KeyUsage.DIGITAL_SIGNATURE, "ka": KeyUsage.KEY_AGREEMENT}
@@ -51,7 +43,6 @@ class Run:
         with mock.patch.object(Line, "_say", lossy):
             self.result = carry_out(
                 home,
-                Trip(home.agent),
                 number=number,
                 start=RUN_AT + number * timedelta(hours=1),
                 only=[METER],
@@ -72,26 +63,9 @@ class Run:
         return {requirement for requirement, ended in self.ended.items() if ended != outcome}
 
 
-@pytest.fixture(name="directory", scope="module")
-def fixture_directory() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="keyrig-changes-", dir=quick_directory()))
-    yield directory
-    shutil.rmtree(directory)
-
-
-@pytest.fixture(name="made", scope="module")
-def fixture_made(directory: Path) -> Home:
-    home = Home(directory / "made", directory / "made-disk")
-    home.make(prepared=True)
-    return home
-
-
 @pytest.fixture(name="home")
-def fixture_home(made: Home, directory: Path) -> Iterator[Home]:
-    home = Home(directory / "home", directory / "disk")
-    made.copy(home)
-    yield home
-    home.remove()
+def fixture_home(virtual_home: Home) -> Home:
+    return virtual_home
 
 
 @pytest.mark.parametrize("use", USAGES)

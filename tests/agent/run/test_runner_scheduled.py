@@ -174,7 +174,7 @@ def test_crash_while_an_alert_is_settled_leaves_the_duty_to_be_done(
 ) -> None:
     bench.run(NOON, execute_at=AT)
     with monkeypatch.context() as patch:
-        patch.setattr(ScheduledReplacements, "settle", _crash)
+        patch.setattr(ScheduledReplacements, "settle_by_alert", _crash)
         with pytest.raises(RuntimeError, match="the agent ends here"):
             bench.run(AT + HOUR / 2)
     with bench.ledger() as ledger:

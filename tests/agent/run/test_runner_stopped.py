@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from agent.observed import Observed
-from campaigns.homes import NEXT_RUN_AT, RUN_AT, Home, carry_out
-from campaigns.interruptions import quick_directory
 from campaigns.invariants import broken_after_interruption, broken_after_recovery
-from campaigns.lines import WireLog
-from campaigns.points import Trip
 from gbcs.entity import EntityIdentifier
+from homes.virtual_home import NEXT_RUN_AT, RUN_AT, Home, carry_out
+from homes.virtual_lines import WireLog
 from keyrig.base import events
 from keyrig.run.bench import RunResult
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from pathlib import Path
 
 METER = EntityIdentifier.parse("00db1234567890a0")
 LEFT_OPEN = "SELECT count(*) FROM {} WHERE outcome IS NULL"
@@ -39,25 +34,10 @@ class StopAt:
         return "a test" if self.asked == self._number else None
 
 
-@pytest.fixture(name="directory", scope="module")
-def fixture_directory() -> Iterator[Path]:
-    directory = Path(tempfile.mkdtemp(prefix="keyrig-stopped-", dir=quick_directory()))
-    yield directory
-    shutil.rmtree(directory)
-
-
-@pytest.fixture(name="made", scope="module")
-def fixture_made(directory: Path) -> Home:
-    home = Home(directory / "made", directory / "made-disk")
-    home.make(prepared=True)
-    return home
-
-
 def run_of(home: Home, stop: StopAt, told: Observed, *, number: int = 0) -> RunResult:
     start = NEXT_RUN_AT if number else RUN_AT
     return carry_out(
         home,
-        Trip(home.agent),
         number=number,
         start=start,
         only=[METER],
@@ -76,18 +56,19 @@ def left_open(home: Home) -> dict[str, int]:
     return found
 
 
+@pytest.mark.sweep
 def test_run_that_is_stopped_anywhere_is_closed_and_completed_by_the_next(
-    made: Home, directory: Path
+    factory: Home, quick: Path
 ) -> None:
-    home = Home(directory / "home", directory / "disk")
-    made.copy(home)
+    home = Home.below(quick / "stopped")
+    factory.copy(home)
     whole = StopAt(0)
     assert run_of(home, whole, Observed()) is RunResult.DONE
     home.remove()
     assert whole.asked > 20
     stopped_in_key_change = 0
     for number in range(1, whole.asked + 1):
-        made.copy(home)
+        factory.copy(home)
         told = Observed()
         assert run_of(home, StopAt(number), told) is RunResult.INTERRUPTED
         stopped, finished = told.all[-2:]

@@ -112,7 +112,7 @@ def test_payload_has_the_names_of_the_asn1() -> None:
         ("CS02a response", "prePaymentTopUp(1)"),
         ("CS02a response", "existingSubjectUniqueID"),
         ("CS02b command", "prepaymentTopUp(0)"),
-        ("CS02b command", "2030-01-02T00:00:00+00:00"),
+        ("CS02b command", "2030-01-02T00:00:00.000Z"),
         ("CS02b response", "noTrustAnchor(10)"),
         ("CS02b alert", "alertCode"),
         ("CS02d response", "wrongPublicKey(5)"),

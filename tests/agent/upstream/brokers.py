@@ -16,6 +16,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from patience import HANG_S
 from programs import needed_program
 
 if TYPE_CHECKING:
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from agent.upstream.certificates import TLSFiles
 
-WAIT_S = 30.0
 USER, PASSWORD = "rig", "s3cret-password"
 
 
@@ -61,7 +61,7 @@ class Broker:
         assert self._process.stderr is not None
         self._reader = threading.Thread(target=self._read, args=(self._process.stderr, is_running))
         self._reader.start()
-        assert is_running.wait(WAIT_S), self.log
+        assert is_running.wait(HANG_S), self.log
         assert self._process.poll() is None, self.log
 
     def stop(self) -> None:
@@ -78,8 +78,8 @@ class Broker:
     def _ended(self) -> None:
         assert self._process is not None
         assert self._reader is not None
-        self._process.wait(WAIT_S)
-        self._reader.join(WAIT_S)
+        self._process.wait(HANG_S)
+        self._reader.join(HANG_S)
         self._process = None
 
     def _read(self, stream: IO[str], is_running: threading.Event) -> None:
@@ -107,7 +107,7 @@ class Broker:
             subprocess.run(
                 [needed_program("mosquitto_passwd"), "-c", "-b", str(passwords), USER, PASSWORD],
                 check=True,
-                timeout=WAIT_S,
+                timeout=HANG_S,
             )
             yield f"password_file {passwords}"
         else:
@@ -154,7 +154,7 @@ class Subscriber:
         client.loop_start()
         try:
             with self._changed:
-                assert self._changed.wait_for(lambda: self._is_subscribed, WAIT_S)
+                assert self._changed.wait_for(lambda: self._is_subscribed, HANG_S)
             yield self
         finally:
             client.disconnect()
@@ -164,7 +164,7 @@ class Subscriber:
         """Give the messages once there are so many different ones."""
         with self._changed:
             enough = self._changed.wait_for(
-                lambda: len({message.payload for message in self.messages}) >= count, WAIT_S
+                lambda: len({message.payload for message in self.messages}) >= count, HANG_S
             )
             assert enough, f"{len(self.messages)} messages instead of {count}"
             return list(self.messages)

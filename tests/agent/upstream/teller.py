@@ -76,7 +76,8 @@ def kill_at_write(ledger: Ledger, number: int) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
         sync(file)
 
-    event.listen(ledger._database._engine, "before_cursor_execute", before)
+    with ledger.reading() as connection:
+        event.listen(connection.engine, "before_cursor_execute", before)
     os.write = half
     os.fsync = unsynced  # type: ignore[assignment] # the name of its argument
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -70,7 +71,7 @@ def test_event_has_the_form_that_upstreams_rely_on() -> None:
         "source": SOURCE,
         "type": "uk.keyrig.duty-outcome.v1",
         "subject": "00-DB-12-00-00-00-00-01",
-        "time": "2026-11-20T12:00:00Z",
+        "time": "2026-11-20T12:00:00.000Z",
         "datacontenttype": "application/json",
         "dataschema": "urn:keyrig:event:duty-outcome:1",
         "sequence": "00000000000000000042",
@@ -128,12 +129,20 @@ def test_source_is_the_ledgers_and_every_type_has_its_name() -> None:
         ("exchanges " + "9" * 40, [], []),
     ],
 )
-def test_references_to_evidence_are_spelt_out(
+def test_references_of_events_that_an_older_ledger_keeps_are_spelt_out(
     text: str, exchanges: list[int], alerts: list[int]
 ) -> None:
     data = data_of(EventType.DUTY_OUTCOME, OUTCOME | {"evidence": text})
     assert data["evidence"]["text"] == text
     assert (data["evidence"]["exchanges"], data["evidence"]["alerts"]) == (exchanges, alerts)
+
+
+def test_references_to_evidence_are_those_that_the_event_holds_whatever_its_text() -> None:
+    body = OUTCOME | {"evidence": "by hand: see exchange 9", "exchanges": [7, 8], "alerts": [2]}
+    data = data_of(EventType.DUTY_OUTCOME, body)
+    assert (data["evidence"]["exchanges"], data["evidence"]["alerts"]) == ([7, 8], [2])
+    assert not {"exchanges", "alerts"} & set(data)
+    published(EventType.DUTY_OUTCOME).validate(data)
 
 
 def test_outcome_of_a_deadline_has_no_evidence() -> None:
@@ -189,6 +198,8 @@ def test_what_a_run_tells_is_valid_by_the_published_schemas(
         published(each.type).validate(told["data"])
         instant = datetime.fromisoformat(told["time"])
         assert instant.tzinfo == UTC
+        written = re.findall(r'"(\d{4}-\d\d-\d\dT[^"]*)"', json.dumps(told))
+        assert [text for text in written if not re.search(r"\.\d{3}Z$", text)] == []
 
 
 def test_request_that_waits_for_its_authority_is_told_by_the_published_schema(

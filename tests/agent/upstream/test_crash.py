@@ -12,6 +12,7 @@ import pytest
 from agent.upstream.outboxes import device, fill
 from agent.upstream.teller import tell
 from keyrig.ledger.ledger import Ledger
+from patience import HANG_S
 
 TELLER = Path(__file__).with_name("teller.py")
 DEVICES = (1, 2, 1, 3, 1)
@@ -30,7 +31,7 @@ def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[int]]:
     done = subprocess.run(
         [sys.executable, str(TELLER), str(folder), str(WRITES)],
         stdout=subprocess.PIPE,
-        timeout=100,
+        timeout=HANG_S,
         check=True,
         text=True,
     )

@@ -186,10 +186,11 @@ def test_status_says_whose_fault_it_is(
 def test_answer_that_is_no_http_is_tried_again(
     home: Path, batch: list[Outgoing], octets: bytes
 ) -> None:
-    def garbage(_: Request) -> bytes:
-        return octets
+    def garbage(_: Request) -> Iterator[bytes]:
+        yield octets
+        raise ConnectionAbortedError
 
-    with web_server() as server, target(server.url, home, timeout_s=0.5) as made:
+    with web_server() as server, target(server.url, home) as made:
         server.answers.append(garbage)
         given = made.deliver(batch, 60)
         assert given.trouble is Trouble.AGAIN
@@ -222,15 +223,16 @@ def test_acknowledgement_counts_though_its_body_breaks_off(
         assert made.deliver(batch, 60).accepted == {1, 2, 3}
 
 
-def test_server_that_drips_octets_does_not_hold_a_request_beyond_its_time(
-    home: Path, batch: list[Outgoing]
+@pytest.mark.parametrize("piece", [b"a", b""])
+def test_server_that_drips_octets_or_none_does_not_hold_a_request_beyond_its_time(
+    home: Path, batch: list[Outgoing], piece: bytes
 ) -> None:
     over = threading.Event()
 
     def drip(_: Request) -> Iterator[bytes]:
-        yield b"HTTP/1.1 200 OK\r\nX-Long: "
+        yield b"HTTP/1.1 200 OK\r\nX-Long: " if piece else b""
         while not over.wait(0.05):
-            yield b"a"
+            yield piece
 
     with web_server() as server, target(server.url, home, timeout_s=0.5) as made:
         server.answers.append(drip)

@@ -18,6 +18,7 @@ from keyrig.base.clock import monotonic
 from keyrig.config.settings import MQTTUpstream
 from keyrig.upstream.mqtt_target import MQTTTarget, _Publishing
 from keyrig.upstream.upstream_target import Answer, Trouble
+from patience import HANG_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
     from agent.upstream.certificates import TLSFiles
     from keyrig.upstream.cloud_events import Outgoing
-
-WITHIN_S = 30.0
 
 
 @pytest.fixture(scope="module")
@@ -83,11 +82,11 @@ def test_events_arrive_over_tls_with_certificate_and_password_in_a_session_that_
     credentials = {"username": USER, "password": {"file": password_file}}
     with running(broker), Subscriber(broker).listening() as subscriber:
         with target(broker, home, session_expiry_s=600, **credentials) as made:
-            assert made.deliver(batch, WITHIN_S) == Answer(accepted=frozenset(range(1, 6)))
+            assert made.deliver(batch, HANG_S) == Answer(accepted=frozenset(range(1, 6)))
             assert PASSWORD not in repr(made)
         messages = subscriber.wait_for(5)
         with target(broker, home, session_expiry_s=600, **credentials) as made:
-            made.deliver(batch[:1], WITHIN_S)
+            made.deliver(batch[:1], HANG_S)
     message = next(m for m in messages if m.payload == batch[1].octets)
     assert message.topic == f"keyrig/events/{device(2)}/flag"
     assert (message.qos, message.retain) == (1, False)
@@ -108,19 +107,19 @@ def test_wrong_password_needs_a_person_and_is_not_told(
     broker = Broker(tmp_path, needs_password=True)
     credentials = {"username": USER, "password": {"file": password_file}}
     with running(broker), target(broker, home, **credentials) as made:
-        answer = made.deliver(batch_of(1), WITHIN_S)
+        answer = made.deliver(batch_of(1), HANG_S)
         assert answer.trouble is Trouble.STOPPED
         assert "Not authorized" in answer.reason
         assert "wr0ng" not in answer.reason
         # It is read anew with the next connection.
         (home / password_file).write_text(PASSWORD)
-        assert made.deliver(batch_of(1), WITHIN_S).accepted == {1}
+        assert made.deliver(batch_of(1), HANG_S).accepted == {1}
 
 
 def test_missing_password_file_needs_a_person(home: Path) -> None:
     broker = Broker(home)
     with target(broker, home, username=USER, password={"file": "none"}) as made:
-        answer = made.deliver(batch_of(1), WITHIN_S)
+        answer = made.deliver(batch_of(1), HANG_S)
     assert answer.trouble is Trouble.STOPPED
     assert "No such file" in answer.reason
 
@@ -135,7 +134,7 @@ def test_broker_that_nobody_vouches_for_is_told_nothing(
         running(Broker(tmp_path, files)) as broker,
         target(broker, home, ca_file=str(ca)) as made,
     ):
-        answer = made.deliver(batch_of(1), WITHIN_S)
+        answer = made.deliver(batch_of(1), HANG_S)
     assert answer.trouble is Trouble.AGAIN
     assert "certificate is not accepted" in answer.reason
 
@@ -147,18 +146,18 @@ def test_broker_restarted_and_killed_in_the_midst_gets_everything_in_order(
     broker = Broker(tmp_path)
     with running(broker), Subscriber(broker).listening() as subscriber:
         with target(broker, home) as made:
-            assert made.deliver(batch[:20], WITHIN_S).trouble is None
+            assert made.deliver(batch[:20], HANG_S).trouble is None
             broker.stop()
-            answer = made.deliver(batch[20:40], WITHIN_S)
+            answer = made.deliver(batch[20:40], HANG_S)
             assert (answer.trouble, answer.accepted) == (Trouble.AGAIN, frozenset())
             assert answer.reason.startswith(f"127.0.0.1:{broker.port}: ")
             broker.start()
-            assert made.deliver(batch[20:40], WITHIN_S).trouble is None
+            assert made.deliver(batch[20:40], HANG_S).trouble is None
             subscriber.wait_for(40)
             broker.kill()
-            assert made.deliver(batch[40:], WITHIN_S).trouble is Trouble.AGAIN
+            assert made.deliver(batch[40:], HANG_S).trouble is Trouble.AGAIN
             broker.start()
-            assert len(made.deliver(batch[40:], WITHIN_S).accepted) == 20
+            assert len(made.deliver(batch[40:], HANG_S).accepted) == 20
         messages = subscriber.wait_for(60)
     for n in range(3):
         assert first_of_each(messages, n) == ids(batch, n)
@@ -171,7 +170,7 @@ def test_topic_that_the_broker_does_not_allow_needs_a_person(tmp_path: Path, hom
         running(Broker(tmp_path, options=(f"acl_file {access}",))) as broker,
         target(broker, home) as made,
     ):
-        answer = made.deliver(batch_of(1, 2), WITHIN_S)
+        answer = made.deliver(batch_of(1, 2), HANG_S)
     assert answer.accepted == {1}
     assert answer.trouble is Trouble.STOPPED
     assert f"keyrig/events/{device(2)}/flag: the broker refuses it" in answer.reason
@@ -182,7 +181,7 @@ def test_no_more_is_in_flight_than_the_broker_takes(tmp_path: Path, home: Path) 
         running(Broker(tmp_path, options=("max_inflight_messages 3",))) as broker,
         target(broker, home) as made,
     ):
-        assert len(made.deliver(batch_of(*range(100)), WITHIN_S).accepted) == 100
+        assert len(made.deliver(batch_of(*range(100)), HANG_S).accepted) == 100
         assert made._line is not None
         assert made._line.in_flight_maximum == 3
 
@@ -194,7 +193,7 @@ def test_event_longer_than_the_brokers_largest_packet_is_refused(
         running(Broker(tmp_path, options=("max_packet_size 300",))) as broker,
         target(broker, home) as made,
     ):
-        answer = made.deliver(batch_of(1, 1), WITHIN_S)
+        answer = made.deliver(batch_of(1, 1), HANG_S)
     assert answer.trouble is None
     assert answer.refused == {1: "longer than the broker's largest packet"}
 
@@ -214,19 +213,19 @@ def test_event_of_the_broker_s_largest_packet_to_the_octet_is_taken_and_one_more
     with monkeypatch.context() as patch, running(Broker(tmp_path)) as broker:
         patch.setattr(Client, "_packet_queue", count)
         with target(broker, home) as made:
-            assert made.deliver(batch, WITHIN_S).accepted == {1}
+            assert made.deliver(batch, HANG_S).accepted == {1}
     (octets,) = sent
     for name, limit, is_taken in (("fits", octets, True), ("longer", octets - 1, False)):
         (tmp_path / name).mkdir()
         limited = Broker(tmp_path / name, options=(f"max_packet_size {limit}",))
         with running(limited), target(limited, home) as made:
-            answer = made.deliver(batch, WITHIN_S)
+            answer = made.deliver(batch, HANG_S)
         assert (answer.accepted == {1}, answer.trouble) == (is_taken, None)
 
 
 def test_nobody_there_is_tried_again(home: Path) -> None:
     with target(Broker(home), home) as made:
-        answer = made.deliver(batch_of(1), WITHIN_S)
+        answer = made.deliver(batch_of(1), HANG_S)
     assert answer.trouble is Trouble.AGAIN
     assert "refused" in answer.reason
 
@@ -236,11 +235,11 @@ def test_broker_that_says_nothing_or_nonsense_is_left_in_time(home: Path) -> Non
         with socket.create_server(("127.0.0.1", 0)) as listening:
             broker = Broker(home, port=listening.getsockname()[1])
             with target(broker, home, timeout_s=0.3) as made:
-                listening.settimeout(10)
+                listening.settimeout(HANG_S)
                 if octets:
                     thread = threading.Thread(target=_say, args=(listening, octets))
                     thread.start()
-                answer = made.deliver(batch_of(1), WITHIN_S)
+                answer = made.deliver(batch_of(1), HANG_S)
                 if octets:
                     thread.join()
         assert answer.trouble is Trouble.AGAIN

@@ -17,6 +17,7 @@ from duis.smki import CertificateSearchRequest, build_smki
 from firmware_stubs.dccstub.bench import BROKER, StandInBench
 from firmware_stubs.support import DS
 from meterstub.device_memory import DeviceMemory, FileStorage, MemoryDamaged
+from patience import HANG_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -65,7 +66,7 @@ def test_stand_in_says_where_it_is_and_ends_on_a_signal(folders: tuple[Path, Pat
             assert found.status_code == 200
         finally:
             process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(HANG_S) == 0
 
 
 @pytest.mark.parametrize("what", ["keys", "devices"])

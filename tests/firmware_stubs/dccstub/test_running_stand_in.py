@@ -23,13 +23,13 @@ from duis.smki import CertificateSearchRequest, CertificateSearchResponse, build
 from duis.values import SMIStatus
 from firmware_stubs.dccstub.bench import StandInBench
 from gbcs.roles import RemotePartyRole
+from patience import HANG_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 READ = RetrieveDeviceSecurityCredentialsKRP(remote_party_roles=(RemotePartyRole.SUPPLIER,))
 XML = {"Content-Type": "application/xml"}
-WAIT_S = 10.0
 
 
 class Receiver:
@@ -54,7 +54,7 @@ class Receiver:
 
     def wait(self, count: int) -> list[bytes]:
         with self._came:
-            assert self._came.wait_for(lambda: len(self.documents) >= count, WAIT_S)
+            assert self._came.wait_for(lambda: len(self.documents) >= count, HANG_S)
             return list(self.documents)
 
 
@@ -70,7 +70,7 @@ def receiving(refusals: int = 0) -> Iterator[Receiver]:
 
 @contextmanager
 def client() -> Iterator[httpx.Client]:
-    with httpx.Client(trust_env=False, timeout=WAIT_S) as made:
+    with httpx.Client(trust_env=False, timeout=HANG_S) as made:
         yield made
 
 
@@ -92,7 +92,7 @@ def test_request_is_acknowledged_and_its_response_posted_to_the_default_path() -
         acknowledged = bench.read(reply.content)
         assert acknowledged.header.response_code == "I99"
         (document,) = receiver.wait(1)
-        assert stand_in.wait_delivered(WAIT_S)
+        assert stand_in.wait_delivered(HANG_S)
     response = bench.read(document)
     assert response.header.request_id == acknowledged.header.request_id
     assert receiver.asked == [("POST", "/smartdcc/duis", "application/xml")]
@@ -106,7 +106,7 @@ def test_document_that_is_not_taken_comes_again() -> None:
     ):
         send(stand_in, bench)
         receiver.wait(1)
-        assert stand_in.wait_delivered(WAIT_S)
+        assert stand_in.wait_delivered(HANG_S)
     assert [target for _, target, _ in receiver.asked] == ["/own/path"] * 3
 
 
@@ -161,7 +161,7 @@ def test_slow_reply_ends_when_the_stand_in_stops() -> None:
     with running(bench.boxed) as stand_in:
         url = stand_in.duis_url + WebService.SEND_COMMAND.value
         octets = bench.signed(READ, bench.next_id())
-        timeout = httpx.Timeout(WAIT_S, read=0.2)
+        timeout = httpx.Timeout(HANG_S, read=0.2)
         with (
             httpx.Client(trust_env=False, timeout=timeout) as web,
             pytest.raises(httpx.ReadTimeout),
@@ -210,7 +210,7 @@ def test_what_is_no_request_gets_its_http_status(
 def test_body_without_an_acceptable_length_is_not_read(length: str, status: int) -> None:
     bench = StandInBench()
     with running(bench.boxed) as stand_in:
-        connection = http.client.HTTPConnection(stand_in.duis_url[7:], timeout=WAIT_S)
+        connection = http.client.HTTPConnection(stand_in.duis_url[7:], timeout=HANG_S)
         with closing(connection):
             connection.putrequest("POST", WebService.TRANSFORM.value)
             connection.putheader("Content-Length", length)
@@ -251,7 +251,7 @@ def leave_after_a_failed_poll(bench: StandInBench) -> None:
 
     with running(bench.boxed) as stand_in:
         bench.boxed.poll = fail  # type: ignore[method-assign] # the fault is what is tested
-        stand_in._thread.join(WAIT_S)
+        stand_in._thread.join(HANG_S)
         assert not stand_in._thread.is_alive()
 
 

@@ -14,6 +14,8 @@ from gurux_dlms import GXByteBuffer, GXDLMSClient, GXReplyData
 from gurux_dlms.enums import Authentication, Command, InterfaceType, RequestTypes
 from gurux_dlms.GXDLMS import GXDLMS
 
+from patience import HANG_S
+
 LLC_COMMAND = bytes.fromhex("E6E600")
 FLAG = 0x7E
 
@@ -49,7 +51,7 @@ def main() -> None:
     port, information_octets, message = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     client: Any = GXDLMSClient(True, 16, 1, Authentication.NONE, None, InterfaceType.HDLC)
     client.hdlcSettings.maxInfoTX = client.hdlcSettings.maxInfoRX = information_octets
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as line:
+    with socket.create_connection(("127.0.0.1", port), timeout=HANG_S) as line:
         answer = GXReplyData()
         control = exchange(line, client, client.snrmRequest(), answer)
         if control != Command.UA:

@@ -19,6 +19,7 @@ from meterlink.hdlc import HDLCAddress, LinkParameters
 from meterlink.hdlc.frames import Frame, FrameKind, decode_frame, encode_frame
 from meterstub.hosts import Framing, HostFailed, LineHost, PtyHost, Station, TCPHost
 from meterstub.hosts.line_host import LineOptions
+from patience import HANG_S
 
 CLIENT = HDLCAddress.client(16)
 SERVER = HDLCAddress.server(1)
@@ -54,7 +55,7 @@ both_hosts = pytest.mark.parametrize("make", HOSTS, ids=["pty", "tcp"])
 
 
 def opened(host: LineHost) -> serial.Serial:
-    return serial.serial_for_url(host.url, timeout=10)
+    return serial.serial_for_url(host.url, timeout=HANG_S)
 
 
 def ask(port: serial.Serial, octets: bytes) -> Frame:
@@ -101,7 +102,7 @@ def test_unasked_message_waits_for_a_client() -> None:
     station = Echo()
     station.due = [b"alert"]
     with TCPHost(station, framing="gfi") as host:
-        assert station.polled.wait(10)
+        assert station.polled.wait(HANG_S)
         with opened(host) as port:
             assert port.read(len(encode_line(b"alert"))) == encode_line(b"alert")
 
@@ -192,7 +193,7 @@ def test_exclusive_mark_of_a_killed_user_is_undone() -> None:
         user = os.open(host.url, os.O_RDWR | os.O_NOCTTY)
         fcntl.ioctl(user, termios.TIOCEXCL)
         os.close(user)
-        with serial.Serial(host.url, timeout=10) as port:
+        with serial.Serial(host.url, timeout=HANG_S) as port:
             port.write(encode_line(b"abc"))
             assert port.read(len(encode_line(b"abc"))) == encode_line(b"abc")
             answer = fcntl.ioctl(port.fileno(), 0x80045440, bytes(4))
@@ -209,7 +210,7 @@ def test_gurux_client_connects_and_gets_its_segmented_message_back() -> None:
             [sys.executable, str(script), str(host.port), "200", message.hex()],
             capture_output=True,
             text=True,
-            timeout=100,
+            timeout=HANG_S,
             check=False,
         )
     assert done.returncode == 0, done.stderr

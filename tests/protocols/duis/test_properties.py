@@ -46,6 +46,7 @@ DOCUMENTS = st.sampled_from(
 )
 
 
+@pytest.mark.sweep
 @LAWS
 @given(st.data(), ANY_BODY, IDENTIFIERS)
 def test_whatever_request_can_be_made_is_valid_and_read_back(
@@ -59,6 +60,7 @@ def test_whatever_request_can_be_made_is_valid_and_read_back(
     assert parse_request(octets, "a.xml") == request
 
 
+@pytest.mark.sweep
 @LAWS
 @given(instances(ResponseHeader), ANSWERS, st.sampled_from(sorted(COMMAND_VARIANTS)))
 def test_whatever_response_can_be_made_is_valid_and_read_back(
@@ -70,6 +72,7 @@ def test_whatever_response_can_be_made_is_valid_and_read_back(
     assert parse_response(octets, "a.xml") == response
 
 
+@pytest.mark.sweep
 @LAWS
 @given(instances(ResponseHeader), ALERTS)
 def test_whatever_alert_can_be_made_is_valid_and_read_back(header: Any, alert: Any) -> None:
@@ -79,6 +82,7 @@ def test_whatever_alert_can_be_made_is_valid_and_read_back(header: Any, alert: A
     assert parse_response(octets, "a.xml") == response
 
 
+@pytest.mark.sweep
 @LAWS
 @given(instances(CertificateSearchResponse))
 def test_whatever_search_response_can_be_made_is_read_back(answer: Any) -> None:
@@ -101,6 +105,7 @@ def read_all(octets: bytes) -> None:
         assert "\n" not in str(error)  # noqa: PT017 - as above
 
 
+@pytest.mark.sweep
 @LAWS
 @given(
     st.binary(max_size=200)
@@ -110,6 +115,7 @@ def test_whatever_octets_come_the_named_errors_come(octets: bytes) -> None:
     read_all(octets)
 
 
+@pytest.mark.sweep
 @settings(LAWS, max_examples=400)
 @given(st.data(), DOCUMENTS)
 def test_whatever_is_done_to_a_document_the_named_errors_come(
@@ -129,6 +135,7 @@ def test_whatever_is_done_to_a_document_the_named_errors_come(
     read_all(bytes(changed))
 
 
+@pytest.mark.sweep
 @settings(LAWS, max_examples=400)
 @given(st.integers(0, len(SIGNED) - 1), st.binary(max_size=2))
 def test_change_of_a_signed_document_is_refused_or_changes_nothing_that_counts(

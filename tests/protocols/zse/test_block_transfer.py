@@ -467,6 +467,7 @@ def run(
     raise AssertionError("no end")
 
 
+@pytest.mark.sweep
 @settings(max_examples=150, deadline=None)
 @given(
     seed=st.integers(0, 2**32),
@@ -503,6 +504,7 @@ def test_a_message_passes_once_and_whole_whatever_the_air_does(
     assert drain(far) == [MessageAssembled(octets, RoutingHeader.of_message(octets))]
 
 
+@pytest.mark.sweep
 @settings(max_examples=100, deadline=None)
 @given(seed=st.integers(0, 2**32), loss=st.floats(0.3, 1.0))
 def test_with_few_attempts_it_passes_or_is_given_up_and_never_garbled(

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 class StepFailed(KeyrigError):  # noqa: N818 - reads as what it says
     """A step could not be completed; the message is the reason, in one line."""
 
+    code = "step-failed"
+
 
 class NoResponse(KeyrigError):  # noqa: N818 - as above
     """A device gave no response to a command that it may have executed.
@@ -33,6 +35,8 @@ class NoResponse(KeyrigError):  # noqa: N818 - as above
         what: The command.
         waited_s: How long was waited in all, in seconds.
     """
+
+    code = "no-response"
 
     def __init__(self, what: str, waited_s: float) -> None:
         super().__init__(f"no response to {what} within {waited_s:g} s")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from keyrig.base.clock import second_text
 from keyrig.session.steps.effects import StepResult
 from keyrig.session.steps.reading_cells import key_identifier
 from keyrig.session.steps.replacing_certificates import replace_certificates
@@ -27,7 +28,7 @@ def replace_organisation_certificate(context: StepContext) -> Script:
         context, authority, [(authority.cell, certificate)], execute_at=context.execute_at
     )
     if replaced.held_until is not None:
-        detail = f"the device holds it until {replaced.held_until:%Y-%m-%dT%H:%M:%SZ}"
+        detail = f"the device holds it until {second_text(replaced.held_until)}"
         return StepResult(detail, (replaced.exchange_id,), replaced.held_until)
     return StepResult(
         f"{authority.cell} replaced with {certificate.entity_id} "

@@ -168,11 +168,13 @@ class Inbox:
             device = _originator(body.gbcs_payload)
             is_known = self._ledger.key_changes.candidates(device, KeyUsage.DIGITAL_SIGNATURE)
             if not is_signed and not is_known:
-                raise WrongEntity(f"{SOURCE}: device {device} is not known, and nobody signed it")
+                raise WrongEntity(
+                    f"device {device} is not known, and nobody signed it", where=SOURCE
+                )
             return ServiceDocumentKind.DEVICE_ALERT, self._about(response, device)
         if isinstance(body, DCCAlertMessage):
             if not is_signed:
-                raise WrongEntity(f"{SOURCE}: an alert of the DCC that is not signed")
+                raise WrongEntity("an alert of the DCC that is not signed", where=SOURCE)
             alert = body.dcc_alert
             about = self._about(response, getattr(alert, "device_id", None))
             if isinstance(alert, CommandFailure):
@@ -180,11 +182,13 @@ class Inbox:
             return ServiceDocumentKind.DCC_ALERT, about
         request_id = response.header.request_id
         if request_id is None:
-            raise WrongEntity(f"{SOURCE}: a response that names no request")
+            raise WrongEntity("a response that names no request", where=SOURCE)
         about = self._about(response, request_id.target)
         if about.exchange_id is None and not is_signed:
             # Unsigned and unsolicited documents must not be able to fill the ledger.
-            raise WrongEntity(f"{SOURCE}: it answers no request of this agent, and is not signed")
+            raise WrongEntity(
+                "it answers no request of this agent, and is not signed", where=SOURCE
+            )
         return ServiceDocumentKind.RESPONSE, about
 
     def _about(self, response: Response, device: EntityIdentifier | None) -> About:

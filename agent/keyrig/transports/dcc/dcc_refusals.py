@@ -50,5 +50,5 @@ def refused(what: str, code: str) -> ServiceRefused:
         code: The response code.
     """
     return ServiceRefused(
-        what, code=code, reason=meaning_of(code), mend=_MENDS.get(code, _OTHERWISE)
+        what, response_code=code, reason=meaning_of(code), mend=_MENDS.get(code, _OTHERWISE)
     )

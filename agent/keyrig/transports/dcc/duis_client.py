@@ -66,7 +66,7 @@ class DUISClient:
             shown = printable(answer.octets.decode("utf-8", "replace"), _REASON_CHARACTERS)
             raise ServiceRefused(
                 what,
-                code=f"HTTP {answer.status}",
+                response_code=f"HTTP {answer.status}",
                 reason=shown or "no reason given",
                 mend="see that the signing certificate is known there, and the address is right",
             )

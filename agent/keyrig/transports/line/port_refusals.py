@@ -19,7 +19,13 @@ import serial
 
 from gbcs.printable import printable
 from keyrig.base.errors import DeviceUnavailable, PortBusy, PortMissing, RigError, RigFileInvalid
-from keyrig.config.port_urls import NETWORK_KINDS, host_and_port, kind_of, require_port_url
+from keyrig.config.port_urls import (
+    NETWORK_KINDS,
+    PortURLUnusable,
+    host_and_port,
+    kind_of,
+    require_port_url,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,9 +148,8 @@ def _out_of_files(seen: _Seen) -> RigError | None:
 def _no_port_at_all(seen: _Seen) -> RigError | None:
     try:
         require_port_url(seen.url)
-    except ValueError as fault:
-        reason, _, mend = str(fault).partition("; ")
-        return RigFileInvalid(seen.url, reason, mend)
+    except PortURLUnusable as fault:
+        return RigFileInvalid(seen.url, fault.reason, fault.mend)
     return None
 
 

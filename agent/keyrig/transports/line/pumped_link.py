@@ -258,7 +258,7 @@ class PumpedLink(abc.ABC, Generic[C]):
         if isinstance(self._failure, LinkClosed):
             return LinkClosed(self._name, self._failure.reason)
         if isinstance(self._failure, KeyrigError):
-            return LinkClosed(self._name, str(self._failure))
+            return LinkClosed(self._name, self._failure.finding)
         if self._failure is not None:
             return LinkClosed(self._name, f"unexpected {type(self._failure).__name__}")
         return LinkClosed(self._name, self._ended.value if self._ended else "closed")

@@ -254,7 +254,7 @@ def test_what_was_taken_before_the_key_store_failed_is_told(
 
     def fill(certificate: GBCSCertificate) -> None:
         if certificate.key_usage is not KeyUsage.DIGITAL_SIGNATURE:
-            raise KeyStoreError("the key store: No space left on device; make room")
+            raise KeyStoreError("the key store", "No space left on device", "make room")
         keep(certificate)
 
     monkeypatch.setattr(issued, "keep", fill)

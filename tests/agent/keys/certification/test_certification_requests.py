@@ -270,7 +270,7 @@ def test_key_store_that_keeps_nothing_leaves_the_request_waiting(
     issued = bench.issued
 
     def full(_certificate: object) -> None:
-        raise KeyStoreError("the key store: No space left on device; make room")
+        raise KeyStoreError("the key store", "No space left on device", "make room")
 
     monkeypatch.setattr(issued, "keep", full)
     with pytest.raises(KeyStoreError):

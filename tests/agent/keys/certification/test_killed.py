@@ -63,7 +63,8 @@ def die_at(ledger: Ledger, number: int) -> None:
         if statement.startswith(("INSERT", "UPDATE", "DELETE")):
             count()
 
-    engine = ledger._database._engine
+    with ledger.reading() as connection:
+        engine = connection.engine
     event.listen(engine, "before_cursor_execute", before)
     event.listen(engine, "commit", lambda _connection: count())
     for name in ("replace", "unlink", "rename", "link"):

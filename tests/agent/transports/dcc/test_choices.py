@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.transports.dcc.boxed_home import ESME, HCALCS, NOW, BoxedHome
 from authorities import Authorities
 from dccstub.stand_in_options import FutureDatedAlertForm
 from gbcs.use_cases import MessageCode
+from homes.boxed_home import ESME, HCALCS, NOW, BoxedHome
 from keyrig.base import events
 from keyrig.base.errors import RigFileInvalid, SettingsError
 from keyrig.config.rig_file import parse_rig

@@ -6,7 +6,7 @@ import json
 import stat
 from typing import TYPE_CHECKING
 
-from agent.transports.dcc.boxed_home import API_KEY, DEVICE, ESME, RIG, TYPES, BoxedHome
+from homes.boxed_home import API_KEY, DEVICE, ESME, RIG, TYPES, BoxedHome
 from keyrig.cli import run_cli
 from keyrig.keys.lab_pki import SUPPLIER
 from keyrig.keys.store_opening import open_keystore

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.transports.dcc.boxed_home import ESME, HCALCS, BoxedHome
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import MessageCode
+from homes.boxed_home import ESME, HCALCS, BoxedHome
 from keyrig.base import events
 from keyrig.ledger.exchanges import Exchanges
 from keyrig.ledger.service_documents import ServiceDocuments

@@ -12,6 +12,7 @@ from gbcs.errors import SignatureMismatch
 from keyrig.base.errors import LedgerLocked, ReceiverUnusable
 from keyrig.transports.dcc import dcc_receiver as receiving
 from keyrig.transports.dcc.dcc_receiver import DOCUMENT_MAXIMUM_OCTETS, Receiver
+from patience import HANG_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,7 +55,7 @@ def ask(
     headers: dict[str, str] | None = None,
 ) -> tuple[int, bytes]:
     host, port = receiver.address.split(":")
-    with closing(http.client.HTTPConnection(host, int(port), timeout=5)) as connection:
+    with closing(http.client.HTTPConnection(host, int(port), timeout=HANG_S)) as connection:
         connection.request(method, path, body, XML if headers is None else headers)
         response = connection.getresponse()
         return response.status, response.read()
@@ -131,7 +132,7 @@ def test_sender_that_stops_halfway_keeps_nobody_else_out(
     octets: bytes, receiver: Receiver, taken: Taken
 ) -> None:
     host, port = receiver.address.split(":")
-    with closing(socket.create_connection((host, int(port)), 5)) as stuck:
+    with closing(socket.create_connection((host, int(port)), HANG_S)) as stuck:
         try:
             stuck.sendall(octets)
         except OSError:
@@ -144,8 +145,8 @@ def test_connections_without_a_request_are_closed(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(receiving, "REQUEST_TIMEOUT_S", 0.1)
     with Receiver("127.0.0.1:0", PATH, Taken()) as receiver:
         host, port = receiver.address.split(":")
-        with closing(socket.create_connection((host, int(port)), 5)) as idle:
-            idle.settimeout(5)
+        with closing(socket.create_connection((host, int(port)), HANG_S)) as idle:
+            idle.settimeout(HANG_S)
             assert idle.recv(1) == b""
 
 
@@ -153,12 +154,12 @@ def test_document_that_never_ends_is_given_up(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(receiving, "REQUEST_TIMEOUT_S", 0.1)
     with Receiver("127.0.0.1:0", PATH, Taken()) as receiver:
         host, port = receiver.address.split(":")
-        with closing(socket.create_connection((host, int(port)), 5)) as slow:
+        with closing(socket.create_connection((host, int(port)), HANG_S)) as slow:
             slow.sendall(
                 b"POST " + PATH.encode() + b" HTTP/1.1\r\nHost: a\r\n"
                 b"Content-Type: application/xml\r\nContent-Length: 100\r\n\r\n<a"
             )
-            slow.settimeout(5)
+            slow.settimeout(HANG_S)
             assert b" 408 " in slow.recv(100)
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyrig.base.exit_codes import ExitCode, exit_code
+from keyrig.base.error_kinds import ExitCode, kind_of
 from keyrig.transports.dcc.dcc_refusals import is_no_response, refused
 
 
@@ -27,7 +27,7 @@ def test_refusal_says_what_it_means_and_what_to_do_and_needs_a_person(code: str,
     assert str(error).startswith(f"CS02c: the DCC answers {code}, ")
     assert mend in str(error)
     assert "\n" not in str(error)
-    assert exit_code(error) is ExitCode.NEEDS_PERSON
+    assert kind_of(error).exit_code is ExitCode.NEEDS_PERSON
     assert not is_no_response(code)
 
 

@@ -11,8 +11,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from lxml import etree
 
-from agent.transports.dcc import boxed_home
-from agent.transports.dcc.boxed_home import ESME, NOW, BoxedHome
 from authorities import START, SUPPLIER, Authorities, Remake, new_key
 from duis.documents import SIGNATURE_NAMESPACE
 from duis.header import RequestIdentifier
@@ -22,6 +20,8 @@ from gbcs.certificates import GBCSCertificate, subject_key_identifier_of
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import CertificateRejected
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole, XMLSigningRole
+from homes import boxed_home
+from homes.boxed_home import ESME, NOW, BoxedHome
 from keyrig.base import events
 from keyrig.base.errors import KeyStoreError, SettingsError
 from keyrig.config.settings import Settings, load_settings

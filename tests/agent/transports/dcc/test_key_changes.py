@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from agent.transports.dcc.boxed_home import ESME, BoxedHome
 from gbcs.roles import KeyUsage
+from homes.boxed_home import ESME, BoxedHome
 from keyrig.base import events
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.run.bench import RunResult

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.transports.dcc.boxed_home import ESME, GPF, GSME, HCALCS, PPMID, BoxedHome
 from gbcs.message import Message
+from homes.boxed_home import ESME, GPF, GSME, HCALCS, PPMID, BoxedHome
 from keyrig.base import events
 from keyrig.config.rig_file import load_rig
 from keyrig.domain.states import ServiceDocumentKind

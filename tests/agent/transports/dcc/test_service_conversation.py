@@ -239,7 +239,7 @@ def lost(_: bytes) -> bytes:
 
 
 def refused_as_wrong(_: bytes) -> bytes:
-    raise ServiceRefused("it", code="HTTP 400", reason="no", mend="see")
+    raise ServiceRefused("it", response_code="HTTP 400", reason="no", mend="see")
 
 
 def test_answer_to_the_dccs_command_is_taken_under_its_counter(dcc: Scripted) -> None:

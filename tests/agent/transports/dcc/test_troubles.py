@@ -4,9 +4,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from agent.transports.dcc.boxed_home import ESME, HCALCS, BoxedHome
 from dccstub import Fault
 from gbcs.use_cases import MessageCode
+from homes.boxed_home import ESME, HCALCS, BoxedHome
 from keyrig.base import events
 from keyrig.domain.device_facts import Outcome
 from keyrig.domain.smi_status import SMIStatus

@@ -16,6 +16,7 @@ from keyrig.transports.line.hdlc_link import HDLCLink
 from meterlink.hdlc import HDLCAddress, LinkParameters, Timers
 from meterstub.hosts import Framing, LineHost, PtyHost, Station, TCPHost
 from meterstub.hosts.line_host import LineOptions
+from patience import HANG_S
 
 LONG = bytes(range(250)) * 16  # 4,000 octets
 QUICK = Timers(response_timeout_s=0.3, poll_interval_s=0.02, inter_octet_timeout_s=0.2)
@@ -75,7 +76,7 @@ def test_long_messages_go_there_and_back_in_order(make: HostMaker, framing: Fram
     with make(Device(), framing) as host, link_to(host, framing) as link:
         for octets in (LONG, b"short", LONG[::-1]):
             link.send(octets)
-        assert [link.receive(10) for _ in range(3)] == [LONG, b"short", LONG[::-1]]
+        assert [link.receive(HANG_S) for _ in range(3)] == [LONG, b"short", LONG[::-1]]
         assert link.statistics.frames >= 6
         assert link.statistics.damaged == link.statistics.retransmissions == 0
 
@@ -94,9 +95,9 @@ def test_unasked_messages_wait_in_order(make: HostMaker, framing: Framing) -> No
     device = Device(b"first", b"second")
     with make(device, framing) as host, link_to(host, framing) as link:
         device.due = [b"alert"]
-        assert link.receive(10) == b"alert"
+        assert link.receive(HANG_S) == b"alert"
         link.send(b"command")
-        assert [link.receive(10), link.receive(10)] == [b"first", b"second"]
+        assert [link.receive(HANG_S), link.receive(HANG_S)] == [b"first", b"second"]
 
 
 @every_framing
@@ -106,7 +107,7 @@ def test_nothing_in_time_is_a_time_out_and_the_link_goes_on(framing: Framing) ->
             link.receive(0.01)
         assert told.value.waited_s >= 0.01
         link.send(b"command")
-        assert link.receive(10) == b"command"
+        assert link.receive(HANG_S) == b"command"
 
 
 @every_framing
@@ -117,7 +118,7 @@ def test_link_can_be_opened_again(framing: Framing) -> None:
             link.open()
             link.open()
             link.send(b"command")
-            assert link.receive(10) == b"command"
+            assert link.receive(HANG_S) == b"command"
             link.close()
             link.close()
         with pytest.raises(LinkClosed):
@@ -145,7 +146,7 @@ def test_device_that_goes_away_closes_the_link(make: HostMaker, framing: Framing
     link.open()
     host.stop()
     with pytest.raises(LinkClosed, match="went away"):
-        link.receive(10)
+        link.receive(HANG_S)
     with pytest.raises(LinkClosed, match="open the link again"):
         link.send(b"command")
     link.close()
@@ -157,7 +158,7 @@ def test_two_links_do_not_share_a_port(framing: Framing) -> None:
         with pytest.raises(PortBusy):
             link_to(host, framing).open()
         link.send(b"command")
-        assert link.receive(10) == b"command"
+        assert link.receive(HANG_S) == b"command"
 
 
 @pytest.mark.parametrize("which", range(3))
@@ -172,7 +173,7 @@ def test_damaged_frame_on_a_pty_is_recovered(which: int, direction: str) -> None
     device = Device()
     with PtyHost(device, options=options) as host, link_to(host, "hdlc") as link:
         link.send(LONG)
-        assert link.receive(30) == LONG
+        assert link.receive(HANG_S) == LONG
         assert device.got == [LONG]
         if direction == "line_in":
             assert link.statistics.retransmissions == 1
@@ -188,7 +189,7 @@ def test_damaged_line_is_counted_and_the_next_one_passes() -> None:
     ):
         link.send(LONG)
         link.send(LONG[::-1])
-        assert link.receive(10) == LONG[::-1]
+        assert link.receive(HANG_S) == LONG[::-1]
         assert link.statistics.damaged == 1
 
 
@@ -228,7 +229,7 @@ def test_device_that_puts_the_message_off_for_ever_fails_the_send() -> None:
         host._connection.set_receive_ready(ready=True)  # type: ignore[attr-defined] # as above
         link.open()
         link.send(b"another")
-        assert link.receive(10) == b"another"
+        assert link.receive(HANG_S) == b"another"
 
 
 def test_wrong_address_is_a_time_out() -> None:
@@ -246,7 +247,7 @@ def test_message_that_cannot_be_sent_is_the_callers_mistake(framing: Framing) ->
             with pytest.raises(LocalProtocolError, match="1 to 65536"):
                 link.send(octets)
         link.send(b"command")
-        assert link.receive(10) == b"command"
+        assert link.receive(HANG_S) == b"command"
 
 
 @every_framing
@@ -256,6 +257,6 @@ def test_concurrent_senders_do_not_mix(framing: Framing) -> None:
         senders = [threading.Thread(target=link.send, args=(octets,)) for octets in messages]
         for sender in senders:
             sender.start()
-        assert sorted(link.receive(10) for _ in messages) == messages
+        assert sorted(link.receive(HANG_S) for _ in messages) == messages
         for sender in senders:
             sender.join()

@@ -12,6 +12,7 @@ import pytest
 from agent.observed import Observed
 from gbcs.entity import EntityIdentifier
 from gbcs.message import CRAFlag, Header, OtherInformation, compose_pre_command
+from homes.radio_home import CODE, ESME, PARTY, QUICK_RECONNECT, RADIO, Device
 from keyrig.base import events
 from keyrig.base.errors import LinkTimeout, NodeUnreachable, RadioLost
 from keyrig.transports.zigbee.handheld_terminal import Handheld, HandheldSettings
@@ -27,9 +28,8 @@ from meterstub.radio.neighbourhood import Neighbourhood
 from meterstub.radio.radio_air import Air, Conditions
 from meterstub.radio.radio_faults import RadioFault, RadioFaultKind
 from meterstub.radio.radio_memory import NetworkMemory
+from patience import HANG_S
 from zse import assumptions
-
-from .on_air import CODE, ESME, PARTY, QUICK_RECONNECT, RADIO, Device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,9 +80,9 @@ class Street:
             device,
             link_key=b"",
             sleeps=False,
-            timeout_s=15,
-            wakes_within_s=10,
-            send_timeout_s=20,
+            timeout_s=HANG_S,
+            wakes_within_s=60,
+            send_timeout_s=HANG_S,
             observe=self.told,
         )
 
@@ -109,7 +109,7 @@ def test_a_handheld_terminal_registers_joins_and_has_messages_relayed(version: i
             link.open()
         for device, link in links.items():
             link.send(command(device, 1900))
-        assert {device: link.receive(10) for device, link in links.items()} == answers
+        assert {device: link.receive(HANG_S) for device, link in links.items()} == answers
         assert [len(each.got) for each in found.devices.values()] == [1, 1]
         assert found.hub.registered == [EntityIdentifier(RADIO.to_bytes(8, "big"))]
         assert found.hub.refused == []
@@ -121,7 +121,7 @@ def test_an_alert_of_a_device_behind_the_hub_comes_through() -> None:
         link.open()
         alert = response(ESME, 60)
         found.devices[ESME].due.append(alert)
-        assert link.receive(5) == alert
+        assert link.receive(HANG_S) == alert
 
 
 def test_a_hub_that_was_powered_on_too_long_ago_is_named() -> None:
@@ -170,7 +170,7 @@ def test_a_radio_that_starts_anew_is_in_the_network_again_without_registering() 
         answer = response(ESME, 100)
         found.devices[ESME].answers.append(answer)
         link.send(command(ESME, 100))
-        assert link.receive(15) == answer
+        assert link.receive(HANG_S) == answer
         assert len(found.hub.registered) == 1
 
 

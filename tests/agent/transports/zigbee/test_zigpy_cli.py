@@ -9,21 +9,21 @@ from pathlib import Path
 
 import pytest
 
+from homes.radio_home import ESME, GSME, RadioHome
 from meterstub.radio.zigbee_stack import WELL_KNOWN_KEY
-
-from .on_air import ESME, GSME, Home
+from patience import HANG_S
 
 ZIGPY = Path(sys.executable).with_name("zigpy")
 needs_zigpy_cli = pytest.mark.skipif(not ZIGPY.exists(), reason="zigpy-cli is not installed")
 
 
-def zigpy(home: Home, *arguments: str) -> str:
+def zigpy(home: RadioHome, *arguments: str) -> str:
     done = subprocess.run(
         [ZIGPY, "-v", "radio", "ezsp", home.host.url, *arguments],
         check=False,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANG_S,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout + done.stderr
@@ -33,7 +33,7 @@ def zigpy(home: Home, *arguments: str) -> str:
 @pytest.mark.parametrize("version", [8, 13])
 def test_it_forms_a_network_and_sees_the_devices_join(version: int) -> None:
     known = dict.fromkeys((ESME, GSME), WELL_KNOWN_KEY)
-    with Home(version=version, codes=known) as home:
+    with RadioHome(version=version, codes=known) as home:
         zigpy(home, "form")
         shown = zigpy(home, "info")
         pan_id = re.search(r"PAN ID: +0x([0-9A-F]{4})", shown)

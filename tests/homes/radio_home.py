@@ -26,6 +26,7 @@ from meterstub.radio.radio_air import Air, Conditions
 from meterstub.radio.radio_memory import NetworkMemory
 from meterstub.radio.sleepy_node import SleepyNode
 from meterstub.radio.zigbee_node import NodeSettings
+from patience import HANG_S
 from zse.install_code import link_key_of
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class Device:
         return due
 
 
-class Home:
+class RadioHome:
     """One radio with devices around it; a context."""
 
     def __init__(
@@ -139,15 +140,15 @@ class Home:
     def __exit__(self, *exc_info: object) -> None:
         self._stack.close()
 
-    def link(self, device: EntityIdentifier, *, timeout_s: float = 12.0) -> ZigBeeLink:
+    def link(self, device: EntityIdentifier, *, timeout_s: float = HANG_S) -> ZigBeeLink:
         return ZigBeeLink(
             self.agent,
             device,
             link_key=KEY,
             sleeps=device == GSME,
             timeout_s=timeout_s,
-            wakes_within_s=10.0,
-            send_timeout_s=20.0,
+            wakes_within_s=60.0,
+            send_timeout_s=HANG_S,
             observe=self.told,
         )
 

@@ -1,18 +1,18 @@
-"""The emulated home on virtual lines: made once, run, interrupted in a process of its own."""
+"""The emulated home on virtual lines and in virtual time: made, copied, and run."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import signal
+import tempfile
 import uuid
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from unittest import mock
 
-from gbcs.errors import KeyrigError
 from keyrig.base.observing import Observer, StopAsked, never_stopped, unobserved
 from keyrig.config.rig_file import LineSettings, load_rig
 from keyrig.keys.lab_pki import initialise
@@ -21,16 +21,14 @@ from keyrig.run.rig_run import run
 from keyrig_emulation import emulated_rig
 from keyrig_emulation.emulated_rig import EmulatedDevices
 
-from .disks import RefusingDisk, SmallDisk
-from .lines import Line, VirtualLink, VirtualTime, WireLog, World
-from .points import Action, Interruption, Trip
+from .points import Trip
+from .virtual_lines import Line, VirtualLink, VirtualTime, WireLog, World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
-    from pathlib import Path
 
     from gbcs.entity import EntityIdentifier
-    from keyrig.config.rig_file import RigDevice
+    from keyrig.config.rig_file import Rig, RigDevice
     from keyrig.run.bench import Bench, RunResult
     from keyrig.session.link import Link
     from meterstub.emulated_device import EmulatedDevice
@@ -38,13 +36,8 @@ if TYPE_CHECKING:
 MADE_AT: Final = datetime(2026, 11, 24, 9, tzinfo=UTC)
 RUN_AT: Final = MADE_AT + timedelta(hours=1)
 NEXT_RUN_AT: Final = RUN_AT + timedelta(hours=1)
-SAME_TIME: Final = RUN_AT + timedelta(microseconds=500)
-"""A rig whose clock did not go on: every millisecond comes again, and no instant."""
-
-
 PROCESS: Final = 7
 """The agent's process number: the same at every start, as it is in a container."""
-EMPTY: Final = "an empty home"
 
 
 @dataclass(frozen=True)
@@ -79,21 +72,26 @@ class Home:
         """The ledger."""
         return self.agent / "ledger.sqlite"
 
-    def make(self, *, prepared: bool) -> None:
+    @classmethod
+    def below(cls, folder: Path) -> Home:
+        """Name the folders of a home that lies below one folder."""
+        return cls(folder / "outside", folder / "disk")
+
+    def make(self, *, prepared: bool, at: datetime = MADE_AT) -> None:
         """Make the folders, and where asked the key store and the devices, as from the factory."""
         self.devices.mkdir(parents=True)
         self.agent.mkdir(parents=True)
         # The devices are elsewhere, as they are in a real home.
         (self.agent / "emulated").symlink_to(self.devices)
         if prepared:
-            initialise(self.agent / "pki", MADE_AT, os.urandom)
+            initialise(self.agent / "pki", at, os.urandom)
             world = World(
-                time=VirtualTime(MADE_AT),
+                time=VirtualTime(at),
                 trip=Trip(self.agent),
                 log=WireLog(self.log, 0),
                 outside=nullcontext,
             )
-            with _assembled(self, world, (), unobserved):
+            with _assembled(self, world, load_rig(None), (), unobserved):
                 pass
             for left in self.disk.glob("home/ledger.sqlite*"):
                 left.unlink()
@@ -113,12 +111,29 @@ class Home:
 
 
 @contextmanager
+def quick_folder(purpose: str) -> Iterator[Path]:
+    """Make a folder on a file system in memory, where there is one, and remove it at the end.
+
+    A disk would make no difference but to the time: what a killed process has written is kept by
+    the system, and what it has not is lost, on either.
+    """
+    memory = Path("/dev/shm")
+    place = memory if os.access(memory, os.W_OK) else None
+    with tempfile.TemporaryDirectory(
+        prefix=f"keyrig-{purpose}-", dir=place, ignore_cleanup_errors=True
+    ) as folder:
+        yield Path(folder)
+
+
+@contextmanager
 def _assembled(
     home: Home,
     world: World,
+    rig: Rig,
     only: Collection[EntityIdentifier],
     observe: Observer,
     should_stop: StopAsked = never_stopped,
+    execute_at: datetime | None = None,
 ) -> Iterator[wiring.Assembled]:
     """Put the rig together as the product does, but for its lines and clocks."""
     lines: dict[EntityIdentifier, Line] = {}
@@ -143,7 +158,12 @@ def _assembled(
         mock.patch.object(device_links, "link_to", link_to),
         mock.patch.multiple(wiring, monotonic=time.monotonic, elapsed=time.monotonic),
         wiring.assembled(
-            load_rig(None), clock=time.utc, only=only, observe=observe, should_stop=should_stop
+            rig,
+            clock=time.utc,
+            only=only,
+            observe=observe,
+            should_stop=should_stop,
+            execute_at=execute_at,
         ) as ready,
     ):
         yield ready
@@ -151,10 +171,11 @@ def _assembled(
 
 def carry_out(
     home: Home,
-    trip: Trip,
+    trip: Trip | None = None,
     *,
-    number: int,
-    start: datetime,
+    number: int = 0,
+    start: datetime = RUN_AT,
+    rig: Path | None = None,
     only: Collection[EntityIdentifier] = (),
     outside: Callable[[], AbstractContextManager[None]] = nullcontext,
     with_stale: bool = False,
@@ -164,15 +185,17 @@ def carry_out(
     ask: bool = False,
     all_or_nothing: bool = False,
     accept_clock: bool = False,
+    execute_at: datetime | None = None,
     changed: Callable[[Bench], Bench] = lambda bench: bench,
 ) -> RunResult:
     """Carry out what is due in a home, once.
 
     Args:
         home: The home.
-        trip: Is told of every point.
+        trip: Is told of every point; None only counts them.
         number: Counts the runs of this home.
         start: When the run begins.
+        rig: The rig file; None for the emulated home's own.
         only: The devices to reach; all where empty.
         outside: Holds off the full disk.
         with_stale: Whether responses to an earlier run still arrive.
@@ -182,8 +205,10 @@ def carry_out(
         ask: Whether devices are asked alone.
         all_or_nothing: Whether nothing is done where anything lacks.
         accept_clock: Whether a person says that the clock is right.
+        execute_at: When devices are to replace their certificates.
         changed: Changes what the run goes by.
     """
+    trip = trip or Trip(home.agent)
     world = World(
         time=VirtualTime(start),
         trip=trip,
@@ -192,7 +217,10 @@ def carry_out(
         with_stale=with_stale,
         faults=faults or {},
     )
-    with trip.watching(), _assembled(home, world, only, observe, should_stop) as ready:
+    with (
+        trip.watching(),
+        _assembled(home, world, load_rig(rig), only, observe, should_stop, execute_at) as ready,
+    ):
         return run(
             changed(ready.bench),
             ready.devices,
@@ -201,56 +229,3 @@ def carry_out(
             all_or_nothing=all_or_nothing,
             accept_clock=accept_clock,
         )
-
-
-def interrupted_run(
-    home: Home,
-    interruption: Interruption,
-    *,
-    only: Collection[EntityIdentifier] = (),
-    faults: Mapping[str, str] | None = None,
-) -> str:
-    """Carry out a run that is interrupted, in a process of its own.
-
-    Returns:
-        How it ended: "killed", the result's name, or "raised " and the error, which begins
-        with "unexpected" where the agent does not know it.
-    """
-    disk = SmallDisk(home.disk) if interruption.action is Action.DISK_FULL else RefusingDisk()
-    reading, writing = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(reading)
-        said = "unexpected end"
-        try:
-            said = _run_interrupted(home, interruption, disk, only, faults)
-        finally:
-            os.write(writing, said.encode()[:4000])
-            os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading, encoding="utf-8", errors="replace") as pipe:
-        said = pipe.read()
-    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    disk.free()
-    if status == -signal.SIGKILL:
-        return "killed"
-    return said if status == 0 else f"raised unexpected signal {-status}"
-
-
-def _run_interrupted(
-    home: Home,
-    interruption: Interruption,
-    disk: RefusingDisk | SmallDisk,
-    only: Collection[EntityIdentifier],
-    faults: Mapping[str, str] | None,
-) -> str:
-    trip = Trip(home.agent, interruption, disk, with_devices=interruption.base == EMPTY)
-    try:
-        result = carry_out(
-            home, trip, number=0, start=RUN_AT, only=only, outside=disk.outside, faults=faults
-        ).name
-    except KeyrigError as error:
-        result = f"raised {type(error).__name__}: {error}"
-    except BaseException as error:  # noqa: BLE001 - told to the parent, which judges it
-        result = f"raised unexpected {type(error).__name__}: {error}"
-    return result if trip.is_reached else f"raised unexpected end before the point ({result})"

@@ -17,6 +17,7 @@ from unittest import mock
 from gbcs.entity import EntityIdentifier
 from keyrig.cli import run_cli
 from meterstub.device_memory import DeviceMemory
+from patience import HANG_S
 from strangers.devices import HOME, memory_of
 from strangers.openssl_pki import (
     BROKER,
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from meterstub.device_state import DeviceState
 
 TESTS: Final = Path(__file__).parents[1]
-RUN_TIMEOUT_S: Final = 100
 NAME: Final = "strangers"
 _PARTIES: Final = f"""\
 [rig]
@@ -128,7 +128,7 @@ def keyrig(
         capture_output=True,
         text=True,
         check=False,
-        timeout=RUN_TIMEOUT_S,
+        timeout=HANG_S,
         env={**os.environ, **(environment or {}), "KEYRIG_HOME": str(home)},
     )
     assert "Traceback" not in done.stderr, done.stderr

@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from gbcs.errors import RemoteProtocolError
+from homes.points import Action, Interruption, PointKind, Trip
 from keyrig.base.errors import LinkClosed, LinkTimeout, PortMissing
 from keyrig.session.link import LinkStatistics
 from keyrig.transports.line.hdlc_link import CLIENT_SAP, SERVER_LOGICAL
@@ -33,8 +34,6 @@ from meterstub.device_faults import Faults
 from meterstub.device_memory import DeviceMemory, FileStorage, PowerLost, WriteStep
 from meterstub.device_options import DeviceOptions
 from meterstub.emulated_device import EmulatedDevice
-
-from .points import Action, Interruption, PointKind, Trip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -153,7 +152,7 @@ class World:
 
 
 class _TrippedFaults(Faults):
-    """No faults; a point at each step of each write of the memory."""
+    """The faults of a device, and a point at each step of each write of its memory."""
 
     def __init__(self, line: Line) -> None:
         super().__init__()
@@ -161,7 +160,13 @@ class _TrippedFaults(Faults):
 
     def write_steps(self) -> Callable[[WriteStep], None]:
         """Begin a write; see `Faults`."""
-        return self._line.on_memory_step
+        by_fault = super().write_steps()
+
+        def on_step(step: WriteStep) -> None:
+            self._line.on_memory_step(step)
+            by_fault(step)
+
+        return on_step
 
 
 def _no_step(_: WriteStep) -> None:
@@ -311,7 +316,9 @@ class Line(AbstractContextManager["Line"]):
                 self._say(station, message)
         except PowerLost:
             wanted = self.world.trip.interruption
-            assert wanted is not None
+            if wanted is None:
+                # A fault cut the power, which ends an emulation and its run.
+                raise
             self._power_off(wanted)
             return
         self._output += station.data_to_send(now)
