@@ -78,7 +78,7 @@ def holder_of(home: Path, device: EntityIdentifier) -> str | None:
         if not os.fstat(descriptor).st_size:
             return None
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Its holder died; without the text nobody has to look by taking the lock again.
+        # Its holder died; without the text, others need not acquire the lock to find out.
         os.ftruncate(descriptor, 0)
     except BlockingIOError:
         return _said(descriptor)

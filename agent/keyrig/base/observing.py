@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from keyrig.base.events import Event
 
 Observer: TypeAlias = "Callable[[Event], None]"
-"""Is told of each event as it happens; must return soon."""
+"""Called with each event as it happens; must return soon."""
 
 
 def unobserved(_event: Event) -> None:
@@ -17,7 +17,7 @@ def unobserved(_event: Event) -> None:
 
 
 StopAsked: TypeAlias = Callable[[], str | None]
-"""Says who asked the run to stop, or None; asked between commands and between duties."""
+"""Returns who asked the run to stop, or None; called between commands and between duties."""
 
 
 def never_stopped() -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Location = tuple[str | int, ...]
 
 FILE_MAXIMUM_OCTETS: Final = 16 << 20
-"""A file for which nothing smaller is said."""
+"""The default maximum of a file."""
 TOML_MAXIMUM_OCTETS: Final = 1 << 20
 """A rig file of 3,000 devices; the slowest text of this size takes the parser some 2 s."""
 DEPTH_MAXIMUM: Final = 64
@@ -193,7 +193,7 @@ def _blocks(octets: bytes) -> tuple[list[tuple[str, bytes]], bool]:
     try:
         text = text_of(octets)
     except Unreadable:
-        # What stands around the blocks may be in any encoding; they themselves are ASCII.
+        # Text around the blocks may be in any encoding; they themselves are ASCII.
         text = _lines(octets.decode("latin-1"))
     blocks: list[tuple[str, bytes]] = []
     at = 0

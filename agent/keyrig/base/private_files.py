@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PRIVATE_FILE: Final = 0o600
 PRIVATE_FOLDER: Final = 0o700
 SHARED_FILE: Final = 0o644
-"""What is made to be handed on, such as a report; nobody else ever writes to it."""
+"""For files made to be passed on, such as a report; only the owner may write them."""
 SHARED_FOLDER: Final = 0o755
 _OTHERS: Final = 0o077
 _DATABASE_SUFFIXES: Final = ("", "-wal", "-shm", "-journal")

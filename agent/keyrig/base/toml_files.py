@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 TAG: Final = "#"
-"""What the tags begin with that tell forms of a value from each other."""
+"""The prefix of the tags that distinguish the forms of a value."""
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Location = tuple[str | int, ...]
-# Each of these takes a line of any length in a time that grows with the length alone.
+# Each of these matches a line in a time that is linear in its length.
 _HEADER: Final = re.compile(r"^\s*(\[\[?)([^\[\]#]+)\]\]?\s*(?:#.*)?$")
 _KEY: Final = re.compile(r"^\s*((?:[A-Za-z0-9_-]+|\"[^\"]*\")(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=")
 _NESTED_KEY: Final = re.compile(r"[{,]\s*([A-Za-z0-9_-]+)\s*=")

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 ENTRIES_MAXIMUM: Final = 2000
 ZIP_MAXIMUM_OCTETS: Final = 16 * 1024 * 1024
-"""What all entries together may unpack to."""
+"""The most that all entries together may unpack to."""
 ZIP_BEGINS: Final = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07")
 """A zip's first entry, or the records that end one without any. Source: PKWARE APPNOTE 6.3.10, 4.3.
 """
 _ENCRYPTED: Final = 0x1
 _ENTRY_SIGNATURE: Final = b"PK\x01\x02"
-"""With what each entry of a zip's directory begins. Source: PKWARE APPNOTE 6.3.10, 4.3.12."""
+"""The signature of each entry of a zip's directory. Source: PKWARE APPNOTE 6.3.10, 4.3.12."""
 _COMPRESSIONS: Final = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 """Those that need little memory, whatever the zip says."""
 _NAME_SHOWN: Final = 80
@@ -83,7 +83,7 @@ def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, entry_maximum: i
             f"{name} is compressed by method {entry.compress_type}", "zip it by deflate"
         )
     with archive.open(entry) as file:
-        # The size that the zip itself states is not believed.
+        # The size that the zip states is not trusted.
         content = file.read(entry_maximum + 1)
     if len(content) > entry_maximum:
         raise Unreadable(f"{name} unpacks to more than {entry_maximum} octets", "name another file")
