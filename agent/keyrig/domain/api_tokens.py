@@ -33,11 +33,11 @@ class Scope(enum.Enum):
     """What a token allows."""
 
     READ = "read"
-    """Everything that changes nothing."""
+    """Everything that is read only."""
     RUN = "run"
     """Starting and stopping runs, recording facts, deliveries."""
     KEYS = "keys"
-    """What touches key material or certificates."""
+    """Everything that concerns key material or certificates."""
 
 
 class TokenFault(enum.Enum):

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 CLOCK_FLOOR: Final = datetime(2026, 11, 1, tzinfo=UTC)
 """An earlier clock has not been set: keyrig is younger."""
 TOLERANCE: Final = timedelta(seconds=2)
-"""How far a clock may be off without a word; time services slew by less."""
+"""How far a clock may be off without a finding; time services slew by less."""
 LONGEST_PAUSE: Final = timedelta(days=400)
-"""A clock further ahead than this of what is on record needs a person's word."""
+"""A clock further ahead of the record than this needs a person's confirmation."""
 
 
 class ClockFault(enum.Enum):

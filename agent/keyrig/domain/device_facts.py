@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gbcs.roles import DeviceType
 
 SCHEDULED_GRACE: Final = timedelta(hours=1)
-"""How long after its instant a replacement's alert may come before the duty is due anew."""
+"""How long after its instant a replacement's alert may come before the duty is due again."""
 
 DCC: Final = "dcc"
 """The DCC, where a fact names who did something."""
@@ -95,11 +95,11 @@ class Cause(enum.Enum):
     RIG = "rig"
     """The rig file, or the facts of the device."""
     KEYS = "keys"
-    """A key or certificate that is not at hand, or is not sound."""
+    """A key or certificate that is missing or invalid."""
     AUTHORITY = "authority"
     """The certificate authority."""
     LINE = "line"
-    """The way to the device: its port, radio or service, or nobody who answers there."""
+    """The link to the device: its port, radio or service, or no answer there."""
 
 
 def cause_of(error: KeyrigError) -> Cause:

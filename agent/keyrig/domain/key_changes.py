@@ -27,7 +27,7 @@ class KeyChangeState(enum.Enum):
     STORED = "stored"
     """The device said that it stored the certificate."""
     CONFIRMED = "confirmed"
-    """CS02e gave the certificate back, and the device used its key in an exchange."""
+    """CS02e reported the certificate, and the device used its key in an exchange."""
     ABANDONED = "abandoned"
 
 
@@ -42,7 +42,7 @@ KEY_CHANGE_MOVES: Final[dict[KeyChangeState, frozenset[KeyChangeState]]] = {
     _S.CONFIRMED: frozenset(),
     _S.ABANDONED: frozenset(),
 }
-"""The moves that are legal; STORING goes back where the device refused the certificate, and
+"""The legal transitions; STORING goes back where the device refused the certificate, and
 straight to CONFIRMED where CS02e shows it after the answer to CS02d was lost."""
 
 KEY_CHANGE_ENDS: Final = frozenset({_S.CONFIRMED, _S.ABANDONED})

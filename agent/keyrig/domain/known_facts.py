@@ -20,7 +20,7 @@ _SUMMER_TIME: Final = timedelta(hours=1)
 
 
 LATEST_YEAR: Final = 2999
-"""The last year in which a Commissioning is taken for one."""
+"""The last year of a plausible Commissioning."""
 
 
 class FactName(enum.Enum):

@@ -25,7 +25,7 @@ class ExchangeOutcome(enum.Enum):
     """A response came and failed verification."""
     NO_RESPONSE = "no-response"
     NOT_SENT = "not-sent"
-    """The octets never left."""
+    """The octets were not sent."""
     INTERRUPTED = "interrupted"
     """The agent ended before it knew; the device may have executed the command."""
 
@@ -35,7 +35,7 @@ class SuspensionEnd(enum.Enum):
 
     RESTORED = "restored"
     SUPERSEDED = "superseded"
-    """Another status was set from outside while it stood."""
+    """Another status was set from outside while it was in force."""
 
 
 class InstructionEnd(enum.Enum):
@@ -66,7 +66,7 @@ class LocalCommandState(enum.Enum):
     """The state of a command that another party made for local delivery."""
 
     WAITING = "waiting"
-    """It has not left yet."""
+    """It was not sent yet."""
     SENT = "sent"
     """It is about to be sent or was; the device may have executed it."""
     UNANSWERED = "unanswered"
@@ -79,9 +79,9 @@ class LocalCommandState(enum.Enum):
     EXPIRED = "expired"
     """Its time passed before it was answered."""
     REPLAYED = "replayed"
-    """An earlier batch delivered it already; the answer of then is kept with it."""
+    """An earlier batch delivered it already; that answer is recorded with it."""
     WITHDRAWN = "withdrawn"
-    """A person gave it up before it was answered."""
+    """A person withdrew it before it was answered."""
 
 
 LOCAL_COMMAND_OPEN: Final = frozenset(
@@ -133,8 +133,8 @@ class ServiceDocumentKind(enum.Enum):
     REQUEST = "request"
     """A service request, or a signed pre-command."""
     ANSWER = "answer"
-    """What the request's own connection brought: a pre-command, an acknowledgement, a refusal."""
+    """The answer on the request's own connection: a pre-command, an acknowledgement, a refusal."""
     RESPONSE = "response"
-    """What came later, in answer to a request."""
+    """A later answer to a request."""
     DEVICE_ALERT = "device-alert"
     DCC_ALERT = "dcc-alert"
