@@ -29,7 +29,7 @@ _RANK: Final = {
 }
 _OTHERS: Final = 3
 NO_DEADLINE: Final = datetime.max.replace(tzinfo=UTC)
-"""Stands for the deadline of what has none where the nearest is sought."""
+"""The deadline assumed for duties without one where the nearest is sought."""
 
 
 class DutyState(enum.Enum):
@@ -40,7 +40,7 @@ class DutyState(enum.Enum):
     FAILED = "failed"
     """An attempt failed; the duty is still to be done."""
     SCHEDULED = "scheduled"
-    """The device holds a replacement for later; what it will say of it is awaited."""
+    """The device holds a future dated replacement; its alert is awaited."""
     WAITING = "waiting"
     """The device's certification requests wait for the certificate authority."""
     DONE = "done"
