@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET_OCTETS_MAXIMUM: Final = 64 * 1024
-"""A file that is larger is no secret but another file named by mistake."""
+"""A larger file is no secret, but another file named by mistake."""
 
 
 class SecretPlace(StrictModel):
@@ -83,7 +83,7 @@ class SecretPlace(StrictModel):
 
     def _from_keyring(self) -> str:
         assert self.keyring is not None
-        # keyring loads what the desktop offers, which takes long and is seldom needed.
+        # keyring loads the desktop's backends, which is slow and seldom needed.
         import keyring  # noqa: PLC0415 - slow to load
         from keyring.errors import KeyringError  # noqa: PLC0415 - of the same package
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 KIND: Final = "kind"
 NAME: Final = "NAME"
-"""Stands for the name of a table that there may be several of."""
+"""The placeholder for the name of a table of which there may be several."""
 
 _FORMS: Final[dict[Any, str]] = {
     str: "text",
