@@ -43,7 +43,7 @@ SHOWN_CHARACTERS: Final = 400
 _TEXT_MAXIMUM_OCTETS: Final = 16 * 1024
 _READ_OCTETS: Final = 64 * 1024
 _LOOK_S: Final = 0.05
-"""How often is looked whether a program has ended that keeps its pipes open."""
+"""The interval at which a program that keeps its pipes open is polled for its end."""
 _KILL_S: Final = 1.0
 _PRIVATE_KEY: Final = re.compile(
     rb"-----BEGIN [A-Z0-9 ]{0,20}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,20}-----|\Z)", re.DOTALL
@@ -149,7 +149,7 @@ class CommandAuthority:
         try:
             return self._watched(process, call)
         finally:
-            # Whatever it started may still hold its pipes.
+            # Its children may still hold its pipes.
             _end_all_of(process)
 
     def _started(
@@ -205,7 +205,7 @@ class CommandAuthority:
                 has_ended = process.poll() is not None
                 ready = selector.select(0 if has_ended else min(remaining_s, _LOOK_S))
                 if has_ended and not ready:
-                    # What it left running, such as a master connection of ssh, keeps its pipes.
+                    # A child that goes on, such as a master connection of ssh, keeps the pipes.
                     break
                 for key, _ in ready:
                     octets = os.read(key.fd, _READ_OCTETS)

@@ -29,7 +29,7 @@ LIST_FILE: Final = "requests.txt"
 LOCK_FILE: Final = ".requests.lock"
 _DER: Final = ".csr.der"
 _TRIAL_OCTETS: Final = 32 * 1024
-"""More than the requests of a visit take, with their list."""
+"""More than the requests of a visit need, with their list."""
 _LOCK_S: Final = 10.0
 
 
@@ -98,7 +98,7 @@ def remove_request(folder: Path, stem: str) -> None:
         return
     try:
         with _alone(folder):
-            # By the file that goes last it is found again where this is cut off.
+            # The file removed last lets an interrupted removal be found again.
             for suffix in (_DER, REQUEST_PEM):
                 (folder / f"{stem}{suffix}").unlink(missing_ok=True)
             if (folder / LIST_FILE).exists():

@@ -28,7 +28,7 @@ _PEM_BEGIN: Final = re.compile(
     rb"-----BEGIN (PKCS7|CMS|(?:X509 |TRUSTED )?CERTIFICATE|(?:NEW )?CERTIFICATE REQUEST"
     rb"|[A-Z0-9 ]{0,20}PRIVATE KEY)-----"
 )
-"""Blocks of these are looked at; what else stands in a text is left alone."""
+"""The labels of blocks that are read; other blocks are ignored."""
 _REQUEST: Final = b"CERTIFICATE REQUEST"
 _KEY: Final = b"PRIVATE KEY"
 _PKCS7_LABELS: Final = {b"PKCS7", b"CMS"}
@@ -213,7 +213,7 @@ def _is_private_key(der: bytes) -> bool:
     try:
         load_der_private_key(der, None)
     except TypeError:
-        # It is one, and encrypted.
+        # It is a private key, and encrypted.
         return True
     except Exception:  # noqa: BLE001 - the library has no one error for what is no key
         return False

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gbcs.roles import RemotePartyRole
 
     Use = tuple[EntityIdentifier, KeyUsage, CellUsage, bool]
-    """Whose, for what, what its key serves, and whether it signs XML."""
+    """Party, key usage, cell usage, and whether it signs XML."""
 
 
 class Authority(enum.Enum):
@@ -317,7 +317,7 @@ class IndexedKeyStore(KeyStore):
         self._location = location
         self._stored = _distinct(stored)
         self._problems = tuple(problems)
-        # Look-ups stand in the path of every message, so none may walk through the store.
+        # Look-ups are on the path of every message, so none may scan the store.
         self._by_use: Mapping[Use, Sequence[StoredCertificate]] = _by_use(self._stored)
 
     @property

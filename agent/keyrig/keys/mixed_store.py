@@ -73,7 +73,7 @@ class MixedKeyStore(IndexedKeyStore):
 
 def _certificate(held: TokenCertificate) -> GBCSCertificate:
     certificate = GBCSCertificate.from_der(held.der)
-    # What look-ups ask for is read here, so that one unreadable object stops no other.
+    # Everything is read here, so that one unreadable object makes no look-up of another fail.
     _ = certificate.public_key, certificate.role, certificate.not_before
     if certificate.entity_id is None and not certificate.profile.is_authority:
         raise KeyStoreError(str(certificate), "it identifies nobody", "leave it out")

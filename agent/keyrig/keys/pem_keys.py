@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gbcs.certificates import GBCSCertificate
 
     Passphrase: TypeAlias = Callable[[str], bytes | None]
-    """Asked with the name of a key; answers its passphrase, or None when it has none to give."""
+    """Called with the name of a key; returns its passphrase, or None."""
 
 _SHA256: Final = hashes.SHA256()
 _ECDSA_SHA256: Final = ec.ECDSA(_SHA256)
@@ -210,7 +210,7 @@ class PEMKey:
         try:
             key = load_pem_private_key(text, password)
         except (ValueError, TypeError, UnsupportedAlgorithm):
-            # The cause is left out: its text may quote what was read.
+            # The cause is left out: its text may quote the key.
             if is_encrypted:
                 raise KeyLocked(self._name, "the private key") from None
             raise KeyStoreError(

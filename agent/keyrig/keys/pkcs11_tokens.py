@@ -53,7 +53,7 @@ _LOST: Final = (
     pkcs11.TokenNotRecognised,
     pkcs11.UserNotLoggedIn,
 )
-"""What libraries answer when a token or its session is gone; a session is then opened anew."""
+"""The errors of libraries when a token or its session is gone; a new session is then opened."""
 
 _SECRET_STAYS: Final = (
     pkcs11.AttributeReadOnly,
@@ -63,7 +63,7 @@ _SECRET_STAYS: Final = (
     pkcs11.KeyUnextractable,
     pkcs11.TemplateInconsistent,
 )
-"""What libraries answer that let no derived secret out."""
+"""The errors of libraries that do not reveal a derived secret."""
 
 _PIN_REFUSED: Final = (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange)
 
@@ -136,7 +136,7 @@ class _Library:
         """
         module = pkcs11.lib(self.path)
         if self._process != os.getpid():
-            # What the parent of a fork has initialised is of no use in its child.
+            # A library initialised by the parent of a fork cannot be used in its child.
             self.restart()
         self.was_initialised = True
         return module

@@ -214,7 +214,7 @@ def _copy(store: KeyStore, directory: Path, *, private: bool) -> CopyReport:
         try:
             check_profile(stored.certificate)
             stem, is_new = _place(stored, directory)
-            # The key first: a certificate then never stands there waiting for it.
+            # The key first, so that no certificate is there without its key.
             has_new_key = private and _copy_key(stored, directory, stem, refused)
             if is_new:
                 write_certificate(directory, stem, stored.certificate)
