@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
 RowId = BigInteger().with_variant(Integer(), "sqlite")
-"""A row's number: 64 bits, counted up by the database."""
+"""A row's number: 64 bits, assigned by the database in ascending order."""
 
 
 class Instant(TypeDecorator[datetime]):

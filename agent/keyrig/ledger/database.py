@@ -59,11 +59,11 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT_S: Final = 5.0
 
 CHECKED_ON_OPENING_OCTETS: Final = 64 * 1024 * 1024
-"""A file up to this size is read whole when it is opened; a larger one is when asked for."""
+"""A file up to this size is checked when it is opened; a larger one only by `check`."""
 
 _LOCKED: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _SMALLEST_DATABASE_OCTETS: Final = 512
-"""The smallest page of SQLite; it takes shorter files for empty ones and writes over them."""
+"""The smallest page of SQLite, which overwrites shorter files as if they were empty."""
 
 
 _writers: dict[Path, FairLock] = {}
@@ -301,7 +301,7 @@ class Database:
                 if found < SCHEMA_VERSION:
                     upgrade(connection, found)
                     connection.execute(insert(ledger_schema).values(version=SCHEMA_VERSION))
-            # SQLite goes by the tables as it read them, until told otherwise.
+            # SQLite keeps the schema that it has read, until it is reset.
             self._pragma("writable_schema=RESET")
         except LedgerLocked:
             raise LedgerLocked(

@@ -64,7 +64,7 @@ class EventState(enum.Enum):
     """It waits behind a parked event of its device."""
     DISCARDED = "discarded"
     PASSED_OVER = "passed-over"
-    """It is older than what the upstream is to be told."""
+    """It is older than the events to be published to the upstream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

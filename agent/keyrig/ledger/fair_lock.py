@@ -35,7 +35,7 @@ class FairLock:
             return True
         with self._mutex:
             if turn not in self._waiting:
-                # It was handed over just as the time was over.
+                # The lock was passed on just as the time ended.
                 return True
             self._waiting.remove(turn)
             return False

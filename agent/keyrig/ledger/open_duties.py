@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _BATCH: Final = 500
-"""How many devices whose facts came into force are planned anew in one transaction."""
+"""How many devices whose facts came into force are planned again in one transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from keyrig.ledger.database import Database
 
 LAST: Final = "last"
-"""Names the newest run that was made to carry duties out."""
+"""The name of the newest run that was made for duties."""
 _SHOWN_RUNS: Final = 3
 
 

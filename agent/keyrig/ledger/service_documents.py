@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from keyrig.ledger.database import Database
 
 _LEDGER_COUNTER_MAXIMUM: Final = 2**63 - 1
-"""What a column holds; no counter of ours is greater, and one from outside may be."""
+"""The greatest value of the column; counters of ours are below, others may not be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
