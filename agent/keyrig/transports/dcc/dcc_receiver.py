@@ -172,7 +172,7 @@ class Receiver:
             return _TOO_LARGE
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
-                # What is refused is read all the same, so that its sender hears why.
+                # A refused body is read all the same, so that its sender gets the reason.
                 document = await _body(receive)
         except TimeoutError:
             return 408, "the document takes too long"

@@ -23,11 +23,11 @@ class WebService(enum.Enum):
     """A web service; the value is the end of its path."""
 
     TRANSFORM = "serviceT"
-    """Gives the pre-command of a critical request."""
+    """Returns the pre-command of a critical request."""
     SEND = "serviceS"
     """Sends a command; the device's answer comes later, to the receiver."""
     NON_DEVICE = "serviceD"
-    """Answers by itself."""
+    """Answers without the device."""
 
     @property
     def path(self) -> str:

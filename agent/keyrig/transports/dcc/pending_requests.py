@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from keyrig.transports.dcc.dcc_service import DCCService
 
 POSTINGS: Final = 2
-"""How often one and the same document is posted where the answer to it is lost."""
+"""How often the same document is posted where its answer is lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,7 +168,7 @@ class ServiceRequests:
                 if posting == 0:
                     self.end(pending, ExchangeOutcome.NOT_SENT, str(error))
                     raise
-                # What was posted before may be on its way, and this refusal for that reason.
+                # The first posting may have been accepted, and be the reason for this refusal.
                 return
             try:
                 self._acknowledged(pending, answer, is_first=posting == 0)

@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from keyrig.transports.dcc.dcc_service import DCCService
 
 SENDINGS: Final = 2
-"""How often a command that is repeatable is asked for before it counts as unanswered."""
+"""How often a repeatable command is requested before it counts as unanswered."""
 WAIT_SLICE_S: Final = 0.5
-"""How often a run that waits looks whether it is to stop."""
+"""The interval at which a waiting run checks whether it has to stop."""
 UNSIGNED: Final = "the DCC's document is signed by nobody known, and rests on the line"
-"""Is recorded with a response that came in such a document."""
+"""The remark recorded with a response in an unsigned document."""
 _KINDS: Final = (
     ServiceDocumentKind.RESPONSE,
     ServiceDocumentKind.DEVICE_ALERT,
@@ -128,7 +128,7 @@ class ServiceConversation:
         """Reserve the counter; compose and record the command and its request."""
         run = self._run
         now = run.clock()
-        # The counter shows in what is signed alone, which no request has in it.
+        # The counter is in the signed command only, of which the request has no part.
         request = service_request(ask.message_code, ask.payload(0), ask.originator, self._users)
         with run.ledger.transaction():
             counter = run.ledger.counters.reserve(request.originator, now)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SEARCH_PATH: Final = "/services/certificatesearch"
 RETRIEVE_PATH: Final = "/services/retrievecertificate"
 API_KEY_PARAMETER: Final = "apikey"
-"""The query parameter by which the services are shown their key."""
+"""The query parameter for the services' key."""
 
 _FOUND, _INVALID_PARAMETERS, _NOTHING_FOUND, _FORBIDDEN = 200, 401, 402, 403
 _MEND_KEY: Final = "correct dcc_boxed.smki_api_key in the settings"

@@ -110,7 +110,7 @@ class CertificateLookup:
             try:
                 self._validate(certificate, entity, result.certificate_usage, at)
             except CertificateRejected as error:
-                # Nobody vouches for DCC Boxed's own; the bundle brings them.
+                # No root vouches for DCC Boxed's own; they come with the bundle.
                 if certificate.signs_xml and is_self_signed(certificate):
                     continue
                 raise CertificateLookupFailed(what, str(error)) from error

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CLIENT_SAP: Final = 0x10
-"""The client's address unless told otherwise: the public client."""
+"""The client's default address: the public client."""
 SERVER_LOGICAL: Final = 1
-"""The device's logical address unless told otherwise: the management logical device."""
+"""The device's default logical address: the management logical device."""
 
 
 class HDLCLink(PumpedLink[PrimaryStation]):

@@ -296,7 +296,7 @@ _LOCAL_JUDGES: Final[tuple[_Judge, ...]] = (
     _refused_settings,
     _no_handler,
 )
-"""Each knows one kind of fault; the first that knows this one says so."""
+"""Each recognises one kind of fault; the first that recognises it decides."""
 
 
 def _user() -> str:

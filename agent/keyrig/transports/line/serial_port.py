@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 READ_OCTETS: Final = 4096
 WRITE_TIMEOUT_S: Final = 30.0
-"""Longest wait for a port to take what is written."""
+"""Longest wait for a port to accept what is written."""
 UNWATCHED_WAIT_S: Final = 0.02
 """How long one read waits on a port that cannot be watched together with the wake-up pipe."""
 
@@ -77,7 +77,7 @@ class Port:
             )
             self._serial.open()
             self._set_up(self._serial)
-        # Drivers, URL handlers and termios raise what they like; none of it may end a run.
+        # Drivers, URL handlers and termios raise any exception; none of it may end a run.
         except Exception as error:
             self.close()
             raise refusal(self.url, self.baud, error) from error
@@ -88,7 +88,7 @@ class Port:
     def _set_up(self, opened: serial.Serial) -> None:
         self._fd = _descriptor(opened)
         if self._fd is None:
-            # Ports of this kind, rfc2217:// among them, know no write time-out.
+            # Ports of this kind, such as rfc2217://, have no write time-out.
             opened.timeout = UNWATCHED_WAIT_S
         else:
             opened.write_timeout = WRITE_TIMEOUT_S

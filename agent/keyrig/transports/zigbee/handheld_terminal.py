@@ -7,7 +7,7 @@ that the handheld terminal is the tunnel's client, which this module is built on
 Source: GBCS 10.4 (informative text); ZSE 1.4, annexes B and C.
 """
 
-# bellows gives much of what it has without annotations.
+# Much of bellows has no annotations.
 # mypy: disable-error-code="misc,no-untyped-call,arg-type"
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S: Final = 40.0
 ANSWER_TIMEOUT_S: Final = 10.0
-"""How long the hub is given to answer a registration, or a question for its endpoint."""
+"""How long the hub may take to answer a registration, or a request for its endpoint."""
 JOIN_TIMEOUT_S: Final = 20.0
 SCAN_DURATION: Final = 3
 """2^3 + 1 superframes of 15.36 ms on each channel."""
 COORDINATOR_ID: Final = 0x0000
 IN_HOME_DISPLAY: Final = 0x0502
-"""What a handheld terminal calls itself within the profile; the facts name no number for it."""
+"""The device identifier of a handheld terminal in the profile; no source has a number for it."""
 MATCH_REQUEST: Final = 0x0006
 MATCH_RESPONSE: Final = 0x8006
 RAW_MESSAGES_END: Final = 14

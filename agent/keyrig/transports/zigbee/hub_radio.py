@@ -79,8 +79,8 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S: Final = 40.0
 REOPEN_S: Final = 12.0
-"""How long a device that should be in the network is given to open a tunnel, before it is let in
-anew."""
+"""How long a device that should be in the network may take to open a tunnel, before it is
+admitted again."""
 ADMIT_S: Final = 240
 """How long the network is opened for one device at most; ZigBee permits 254 s."""
 
@@ -188,7 +188,7 @@ class Hub(RadioRole, PacketListener):
         try:
             identity = await app.smart_energy.own_certificate()
         except RadioLacksSmartEnergy as error:
-            # A network without it is of use for looking at; no device is let in.
+            # A network without it can be inspected; no device is admitted.
             self._lacks = error
             self._observe(events.RadioLacksSmartEnergy(radio=self.settings.name, why=str(error)))
             return
@@ -240,7 +240,7 @@ class Hub(RadioRole, PacketListener):
                     if await self._opens(session, REOPEN_S):
                         self._tell_open(eui64, session)
                         return
-                # It is new here, or left without our hearing of it; or it is out of range.
+                # It is new, left unnoticed, or is out of range.
                 stage = f"it did not join within {timeout_s:g} s"
                 await self._admit(eui64, link_key, session, timeout_s)
                 stage = "no tunnel was opened"
@@ -366,7 +366,7 @@ class Hub(RadioRole, PacketListener):
                 case SecretNeeded():
                     self._spawn(self._calculate(event))
                 case KeyEstablished(partner):
-                    # The key is kept before the partner is told and begins to use it.
+                    # The key is stored before the partner learns of it and begins to use it.
                     self._spawn(self._keep_key(partner))
                     return
                 case KeyEstablishmentFailed():

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from keyrig.transports.zigbee.tunnel_session import Reached
 
 RECONNECT_DELAYS_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
-"""What is waited before each attempt to have a lost radio back; then it is given up."""
+"""The delay before each attempt to reconnect a lost radio; then it is given up."""
 FAULTS: Final = (
     ZigbeeException,
     EzspError,
@@ -39,10 +39,10 @@ FAULTS: Final = (
     AssertionError,
     RuntimeError,
 )
-"""What zigpy and bellows raise where a radio does not do what is asked."""
+"""The exceptions of zigpy and bellows where a radio does not do what is asked."""
 
 for _name in ("zigpy", "bellows"):
-    # They warn of what is reported here in other words; who wants theirs sets a handler.
+    # They warn of what is reported here too; a handler of one's own shows theirs.
     logging.getLogger(_name).addHandler(logging.NullHandler())
     logging.getLogger(_name).propagate = False
 

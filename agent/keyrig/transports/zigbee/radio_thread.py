@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LOGGER: Final = logging.getLogger(__name__)
 POLL_S: Final = 0.2
-"""How often one that waits for a message looks whether the radio is still there."""
+"""The interval at which a receiver checks whether the radio is still there."""
 STOP_TIMEOUT_S: Final = 10.0
 Result = TypeVar("Result")
 
@@ -147,7 +147,7 @@ class Radio:
     def _run(self, started: threading.Event) -> None:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
-        # What bellows' own tasks meet when the port closes is told by the port's closing.
+        # Errors of bellows' own tasks when the port closes are reported as the port's closing.
         loop.set_exception_handler(lambda _, context: LOGGER.debug("%s", context))
         self._loop = loop
         started.set()

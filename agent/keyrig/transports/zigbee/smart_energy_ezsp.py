@@ -4,7 +4,7 @@ Frames go out here also where zigpy runs the network, because bellows' own way o
 no frame that is longer than one packet.
 """
 
-# bellows gives much of what it has without annotations.
+# Much of bellows has no annotations.
 # mypy: disable-error-code="misc,no-untyped-call,arg-type"
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from bellows.ezsp import EZSP
 
 ENDPOINT: Final = 1
-"""The endpoint that speaks Smart Energy; zigpy takes endpoint 1 for granted."""
+"""The Smart Energy endpoint; zigpy assumes endpoint 1."""
 SENT_TIMEOUT_S: Final = 40.0
-"""How long the radio is given to say what became of a frame; a sleeping child takes 4 x 7.68 s."""
+"""How long the radio may take to report a frame's delivery; a sleeping child takes 4 x 7.68 s."""
 COMPUTATION_TIMEOUT_S: Final = 30.0
 """How long the radio may take for an ephemeral key or a secret."""
 UNENCRYPTED_OCTETS: Final = 82
 """The longest APS payload without APS encryption, where the radio does not say otherwise."""
 ENCRYPTION_OCTETS: Final = 9
 BEGUN: Final = (t.sl_Status.OK, t.sl_Status.IN_PROGRESS)
-"""What the radio answers to a computation that it begins."""
+"""The radio's answer when it begins a computation."""
 LACKING: Final = (t.sl_Status.NOT_AVAILABLE, t.sl_Status.NOT_SUPPORTED)
-"""What it answers where its firmware has no key establishment."""
+"""The radio's answer where its firmware has no key establishment."""
 
 
 class SmartEnergyRadio:

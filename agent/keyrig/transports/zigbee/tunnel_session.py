@@ -376,7 +376,7 @@ class SleepySession(Session):
 
     def _set_up(self, next_sequence: Callable[[], int]) -> None:
         self.blocks = BlockTransfer(limits=SLEEPY_BLOCKS)
-        # Another first tunnel than before a restart, so that an old one is recognised as gone.
+        # Another first tunnel id than before a restart, so that an old tunnel is known to be gone.
         self._tunnel = TunnelServer(
             next_sequence=next_sequence, first_tunnel_id=int(self._clock() * 1000) & 0x7FFF
         )

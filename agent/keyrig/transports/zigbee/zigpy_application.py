@@ -5,7 +5,7 @@ ours instead of zigpy's clusters, long ones are sent in APS blocks, which bellow
 the radio's key establishment commands have methods.
 """
 
-# zigpy and bellows give much of what they have without annotations.
+# Much of zigpy and bellows has no annotations.
 # mypy: disable-error-code="misc,no-untyped-call,arg-type"
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from zse.clusters import SMART_ENERGY_PROFILE
 from zse.commands import KEY_ESTABLISHMENT, METERING, TUNNELING
 
 ENERGY_SERVICE_INTERFACE: Final = 0x0500
-"""What a hub is within the profile. Source: ZSE 1.4, 5.4."""
+"""The device identifier of a hub in the profile. Source: ZSE 1.4, 5.4."""
 RESTING_POLICY: Final = (
     t.EzspDecisionBitmask.ALLOW_UNSECURED_REJOINS | t.EzspDecisionBitmask.JOINS_USE_INSTALL_CODE_KEY
 )
-"""Nobody joins; who has a link key and missed a network key is given it."""
+"""No node joins; one with a link key that missed a network key is sent it."""
 JOINING_POLICY: Final = RESTING_POLICY | t.EzspDecisionBitmask.ALLOW_JOINS
 SE_CLUSTERS_IN: Final = (Basic.cluster_id, KEY_ESTABLISHMENT)
 SE_CLUSTERS_OUT: Final = (TUNNELING, KEY_ESTABLISHMENT, METERING)
