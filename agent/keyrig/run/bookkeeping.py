@@ -51,7 +51,7 @@ def tell_outcome(
     outcome: events.DutyOutcomeName,
     detail: str,
 ) -> None:
-    """Tell who watches how an attempt at a duty ended."""
+    """Publish how an attempt at a duty ended."""
     bench.observe(
         events.DutyFinished(
             device=str(device),
@@ -76,7 +76,7 @@ def conclude(  # noqa: PLR0913 - what an outcome is made of, by name
     alerts: Sequence[int] = (),
     now: datetime,
 ) -> None:
-    """Record the outcome of a duty with all that it entails, and tell it; as `finish_duty`."""
+    """Record the outcome of a duty with all that it entails (`finish_duty`), and publish it."""
     consequences = finish_duty(
         bench.ledger,
         attempt_id=attempt_id,

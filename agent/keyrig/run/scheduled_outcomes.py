@@ -120,7 +120,7 @@ class ScheduledOutcomes:
     def settle(
         self, recipient: EntityIdentifier, alert: UpdateCredentialsAlert, alert_id: int
     ) -> None:
-        """Count what the device says of a replacement that it held, in the alert's transaction.
+        """Record what the device says of a replacement that it held, in the alert's transaction.
 
         Args:
             recipient: Whom the alert is for.

@@ -97,7 +97,7 @@ class _Verified:
 
 
 class DeviceRecord:
-    """Keeps and tells what goes to one device and what comes from it.
+    """Records and publishes what goes to one device and what comes from it.
 
     Args:
         device: The device.
@@ -121,7 +121,7 @@ class DeviceRecord:
         )
 
     def noise(self, reason: str) -> None:
-        """Tell of something that came and was set aside."""
+        """Publish that something came and was set aside."""
         self.surroundings.observe(events.Noise(device=str(self.device), reason=printable(reason)))
 
     def transcribe(self, direction: str, octets: bytes, *, verified: bool) -> None:
@@ -142,13 +142,13 @@ class DeviceRecord:
         run_id: str | None = None,
         on_alert: OnAlert | None = None,
     ) -> None:
-        """Transcribe, record and tell an alert, whether or not it verifies.
+        """Transcribe, record and publish an alert, whether or not it verifies.
 
         Args:
             alert: The alert.
             why_not: Why it is not verified; None where it is.
             run_id: The run in which it came, if it was one.
-            on_alert: Is given a signed CS02b alert that verifies and can be read, in the
+            on_alert: Called with a signed CS02b alert that verifies and can be read, in the
                 transaction that records it.
         """
         verified = why_not is None
@@ -178,13 +178,13 @@ class DeviceRecord:
         )
 
     def queue_incident(self, about: Mapping[str, object], reason: str, now: datetime) -> None:
-        """Queue for upstream that something false came; call it in a transaction."""
+        """Queue for upstream that something false came; called in a transaction."""
         self.surroundings.ledger.outbox.append(
             EventType.SECURITY_INCIDENT, self.device, now, {**about, "reason": reason}
         )
 
     def tell_incident(self, reason: str, *, position: int | None = None) -> None:
-        """Tell that something false came."""
+        """Publish that something false came."""
         self.surroundings.observe(
             events.SecurityIncident(
                 device=str(self.device), reason=printable(reason), position=position
@@ -192,7 +192,7 @@ class DeviceRecord:
         )
 
     def tell_unanswered(self, counter: int | None, waited_s: float) -> None:
-        """Tell that no response came in time."""
+        """Publish that no response came in time."""
         self.surroundings.observe(
             events.NoResponse(device=str(self.device), counter=counter, waited_s=waited_s)
         )

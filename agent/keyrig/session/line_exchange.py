@@ -1,7 +1,7 @@
 """The line to one device: octets sent as they are given, and what comes sorted and kept.
 
 Duties and delivered commands send and receive by this alone. What makes an answer or an alert
-believed is for whoever asks; the order of writing is not: a command is told and transcribed
+believed is for whoever asks; the order of writing is not: a command is published and transcribed
 before it leaves, and whatever comes is transcribed before anything is made of it.
 """
 
@@ -28,9 +28,9 @@ class LineExchange:
 
     Args:
         link: Carries the messages; opened and closed by the caller.
-        record: Keeps what goes to the device and what comes.
+        record: Records what goes to the device and what comes.
         timeout_s: How long one sending of a command is waited for, in seconds.
-        take_alert: Is given each alert of the device; verifies and records it.
+        take_alert: Called with each alert of the device; verifies and records it.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class LineExchange:
         self._take_alert = take_alert
 
     def send(self, octets: bytes, told: CommandSent) -> None:
-        """Send a command once, after telling and transcribing it.
+        """Send a command once, after publishing and transcribing it.
 
         Raises:
             LinkError: The link does not carry it; the device may still have it.

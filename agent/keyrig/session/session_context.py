@@ -52,11 +52,11 @@ class Surroundings:
 
     Args:
         ledger: The ledger.
-        clock: Gives the present instant.
-        monotonic: Gives seconds that never go back.
-        observe: Is told what happens.
-        transcript: Takes every message.
-        should_stop: Says who asked for an end, or None.
+        clock: Returns the present instant.
+        monotonic: Returns monotonic seconds.
+        observe: Called with each event.
+        transcript: Records every message.
+        should_stop: Returns who asked for an end, or None.
     """
 
     ledger: Ledger
