@@ -28,28 +28,28 @@ BATCH_CONTENT_TYPE: Final = "application/cloudevents-batch+json; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """An event, and the CloudEvent in which it is told: JSON in one line, ASCII only."""
+    """An event, and its CloudEvent: JSON in one line, ASCII only."""
 
     event: Event
     octets: bytes
 
 
 def cloud_event_type(kind: EventType) -> str:
-    """Give the CloudEvents type of a type of the outbox."""
+    """Return the CloudEvents type of a type of the outbox."""
     return f"{TYPE_PREFIX}{kind.value}.v{DATA_VERSION}"
 
 
 def cloud_event_source(ledger_identity: uuid.UUID) -> str:
-    """Give the source of a ledger's events; with an event's id it is unique."""
+    """Return the source of a ledger's events; with an event's id it is unique."""
     return ledger_identity.urn
 
 
 def outgoing(event: Event, source: str) -> Outgoing:
-    """Make the CloudEvent of an event; the same octets each time.
+    """Return the CloudEvent of an event; the same octets each time.
 
     Args:
         event: The event.
-        source: Whose event it is, from `cloud_event_source`.
+        source: The ledger's source, from `cloud_event_source`.
 
     Source: CloudEvents 1.0.2, JSON event format; the sequence extension.
     """
@@ -72,7 +72,7 @@ def outgoing(event: Event, source: str) -> Outgoing:
 
 
 def batch_octets(batch: Iterable[Outgoing]) -> bytes:
-    """Make the JSON array of a batch.
+    """Return the JSON array of a batch.
 
     Source: CloudEvents 1.0.2, JSON batch format.
     """
