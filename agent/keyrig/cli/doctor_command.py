@@ -177,7 +177,7 @@ def _show_asked(asked: Asked) -> None:
 
 
 def _cell_lines(held: HeldCell) -> Iterator[str]:
-    """Give the lines that tell of a cell: which it is, and whose key is in it."""
+    """Return the lines that describe a cell: which it is, and whose key is in it."""
     cell, known = held.cell, held.certificate
     key = cell.subject_key_identifier.hex().upper()
     which = f"{cell.role.gbcs_name} {cell.key_usage.gbcs_name}, {cell.cell_usage.gbcs_name}"

@@ -245,7 +245,7 @@ class _Judge:
             return Proof.NONE, str(lacking)
 
     def _attempts(self, duty: DutyBody, facts: DeviceFacts) -> list[AttemptBody]:
-        """Give the attempts at a duty that count: those since the Commissioning."""
+        """Return the attempts at a duty that count: those since the Commissioning."""
         attempts = [
             attempt
             for attempt in self._file.attempts

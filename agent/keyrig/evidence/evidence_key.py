@@ -72,7 +72,7 @@ def evidence_key(folder: Path, rig_name: str) -> EvidenceKey:
 
 
 def fingerprint(der: bytes) -> str:
-    """Give the SHA-256 of a public key's or certificate's DER, 64 hexadecimal digits."""
+    """Return the SHA-256 of a public key's or certificate's DER, 64 hexadecimal digits."""
     return hashlib.sha256(der).hexdigest()
 
 

@@ -259,7 +259,7 @@ class _Line:
         return self._in_flight_maximum
 
     def next_acknowledgement(self, within_s: float) -> tuple[int, ReasonCode] | None:
-        """Return the next acknowledged packet identifier and its reason code; None if none comes."""
+        """Return the next acknowledged packet identifier and reason code; None if none comes."""
         with self._changed:
             self._changed.wait_for(lambda: self._acknowledged or self._down is not None, within_s)
             return self._acknowledged.popleft() if self._acknowledged else None
