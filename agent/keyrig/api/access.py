@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 OPEN_PATHS: Final = frozenset({"/", "/api/v1/health"})
 OPEN_PREFIX: Final = "/page/"
-"""The page itself; what it shows it asks for with a token."""
+"""The page's files, which need no token; its requests to the API carry one."""
 UNIX_ADDRESS: Final = "unix"
 _CHALLENGE: Final = 'Bearer realm="keyrig"'
 _FINGERPRINT_DIGITS: Final = 8
@@ -39,7 +39,7 @@ class Access:
 
     Args:
         ledgers: Where the tokens are kept.
-        clock: Gives the present instant.
+        clock: Returns the present instant.
         slow_down: The rate limit for addresses that present wrong tokens.
         refused: Called with the reason of each refusal, for the metrics.
     """
@@ -112,7 +112,8 @@ class Access:
     def _wrong(self, text: str, fault: TokenFault, address: str) -> RequestRefused:
         wait_s, count = self._slow_down.failed(address)
         self._refused(fault.value)
-        # Whoever goes on is logged ever more rarely, or the log would be theirs to fill.
+        # Beyond the limit only failures whose count is a power of two are logged, so that nobody
+        # can fill the log.
         if not wait_s or count.bit_count() == 1:
             _log.warning(
                 "token refused",

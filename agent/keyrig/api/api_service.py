@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from keyrig.config.settings import Settings
 
 WATCH_EVERY_S: Final = 0.5
-"""How soon a token that was revoked elsewhere ends the streams that it opened."""
+"""How often tokens are checked: the longest that a stream outlives a token revoked elsewhere."""
 STOP_WITHIN_S: Final = 45.0
-"""How long the server waits at its end for runs to stop: one exchange with a device."""
+"""How long shutdown waits for runs to stop: one exchange with a device."""
 FLUSH_WITHIN_S: Final = 5.0
 _log = structlog.get_logger(__name__)
 
@@ -48,8 +48,8 @@ class Service:
         home: The home folder.
         settings: The settings: those of the server, and the upstreams.
         rig_files: The rigs that are served.
-        clock: Gives the present instant.
-        seconds: Gives seconds that never go back.
+        clock: Returns the present instant.
+        seconds: Returns seconds that never go back.
     """
 
     home: Path

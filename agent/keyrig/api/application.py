@@ -87,7 +87,8 @@ def application(service: Service) -> FastAPI:
         certificate_routes(service),
         certification_routes(service),
     ):
-        # As routes of the application itself each is found at once, and knows its siblings.
+        # Routes of the application itself, not of routers below it: found without a detour, and
+        # `_methods` sees every route of a path.
         app.router.routes.extend(router.routes)
     _serve_openapi(app)
     _serve_page(app)

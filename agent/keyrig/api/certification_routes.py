@@ -115,7 +115,7 @@ def _of_no_device(rig: Rig, given: GivenCertificate) -> TakenIn | None:
             return None
         named = certificate.entity_id
     except CertificateRejected:
-        # Taking it in says what is wrong with it.
+        # The import reports what is wrong with it.
         return None
     if named is None or any(device.entity_id == named for device in rig.device):
         return None

@@ -58,7 +58,7 @@ class EventLog:
 
     Args:
         ledger: The ledger, over a connection of its own.
-        clock: Gives the present instant.
+        clock: Returns the present instant.
     """
 
     def __init__(self, ledger: Ledger, clock: Callable[[], datetime]) -> None:

@@ -43,7 +43,7 @@ class Front:
         app: The application behind it.
         hosts: The allowed hosts, without port; None for any.
         figures: Counts responses.
-        seconds: Gives seconds that never go back.
+        seconds: Returns seconds that never go back.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Front:
         try:
             await self._app(scope, receive, send_with_headers)
         except Exception:
-            # The application has logged it and answered; the server need not do so again.
+            # Once it has answered, the application has logged the error; uvicorn would log it again.
             if not has_begun:
                 raise
 

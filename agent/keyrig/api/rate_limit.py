@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FREE_FAILURES: Final = 5
-"""How many wrong tokens an address may show before it is sent away for a while."""
+"""How many wrong tokens an address may present before the limit applies."""
 LONGEST_S: Final = 60.0
 FORGOTTEN_AFTER_S: Final = 600.0
 ADDRESSES_MAXIMUM: Final = 4096
@@ -34,7 +34,7 @@ class SlowDown:
     """Counts wrong tokens for each address; the number of addresses kept is bounded.
 
     Args:
-        monotonic: Gives seconds that never go back.
+        monotonic: Returns seconds that never go back.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:

@@ -19,7 +19,7 @@ ENTITY_PATTERN: Final = r"^[0-9A-Fa-f]{2}(-[0-9A-Fa-f]{2}){7}$"
 ENTITY_EXAMPLE: Final = "00-DB-12-34-56-78-90-A0"
 OPERATION_PATTERN: Final = r"^[0-9a-f]{32}$"
 LINE_PATTERN: Final = r"^[\x20-\x7e\xa0-\ud7ff]+$"
-"""One line of text that can be shown."""
+"""A line of printable text."""
 
 EntityText = Annotated[
     str,
@@ -256,7 +256,7 @@ class IssuedCertificatesGiven(Asked):
     pem: Annotated[
         str,
         Field(
-            # As JSON escapes it at most, it stays below the largest body.
+            # Even with every character escaped in JSON it is smaller than the largest body.
             max_length=150_000,
             description="Certificates in PEM, in any order, or PKCS#7 in PEM; those of "
             "authorities that come along in a chain are passed over.",

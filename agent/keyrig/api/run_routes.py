@@ -383,7 +383,7 @@ def _state(service: Service, operation: Operation | None, run: Run | None) -> st
     assert run is not None
     if run.outcome is not None:
         return run.outcome.value
-    # One that ended without a word is closed by the next run of its rig.
+    # A run that was killed has no outcome until the next run of its rig closes it.
     return "running" if is_held(lock_of(service.home, run.rig_name)) else INTERRUPTED
 
 

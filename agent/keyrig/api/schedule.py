@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from keyrig.api.served_rigs import Rigs, ServedRig
 
 LONGEST_WAIT_S: Final = 3600.0
-"""How long a rig on which nothing comes to an end is left alone at most, or one interval."""
+"""The longest interval that doubling after unfinished runs gives, unless `every_s` is longer."""
 _log = structlog.get_logger(__name__)
 
 
@@ -96,7 +96,7 @@ def _begin_due(served: ServedRig, operations: Operations, now: datetime) -> None
     plan = outlook_of(served.places(), now=now).plan
     awaited = {DutyState.SCHEDULED}
     if rig.certified_by is not None and rig.certified_by.by != "by-hand":
-        # An authority that said later is asked again by a run; a person brings certificates.
+        # A run asks an authority again that has not answered yet; by hand, a person imports.
         awaited.add(DutyState.WAITING)
     if plan.to_do() or any(duty.state in awaited for duty in plan.duties):
         operations.start(RunOrder(rig=rig), SCHEDULE)

@@ -118,7 +118,7 @@ def _listen_unix(path: Path) -> Listening:
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         made.bind(str(path))
-        # Until it listens nobody can connect, whatever mode the umask left it.
+        # Before listen() nobody can connect, so the mode that the umask gave does no harm.
         path.chmod(SOCKET_MODE)
         made.listen(BACKLOG)
     except OSError as error:

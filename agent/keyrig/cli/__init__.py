@@ -111,7 +111,8 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
     code = run_cli(arguments)
-    # Searching all that was loaded for garbage as it goes takes a quarter of a short command.
+    # Without this the interpreter's exit collects garbage among all that was loaded, which takes
+    # a quarter of a short command.
     gc.freeze()
     sys.exit(code)
 

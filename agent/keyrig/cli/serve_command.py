@@ -51,7 +51,7 @@ def serve(rigs: tuple[Path, ...], listening: str | None, *, openapi: bool, as_js
     from keyrig.config.needed_extras import require_of_upstreams
     from keyrig.config.places import home_directory
 
-    # The event loop waits for the interpreter as long as each thread of a run may keep it.
+    # A thread of a run may hold the interpreter's lock for this long while the event loop waits.
     sys.setswitchinterval(SWITCH_S)
     settings, home = _settings(listening), home_directory().absolute()
     require_of_upstreams(settings)

@@ -70,7 +70,7 @@ def show_plan(outlook: Outlook, observe: Observer, *, title: str, only_due: bool
     """Print the table of a rig's plan with the waiting requests, or send it as the last event."""
     made = outlook.plan.only_due() if only_due else outlook.plan
     if isinstance(observe, JSONLines):
-        # Only who reads documents waits until their models are made.
+        # Imported here: building the models takes long, and only JSON needs them.
         from keyrig.documents.plan_document import PlanDocument
 
         document = PlanDocument.of(made, outlook.statuses, outlook.requests).fields()

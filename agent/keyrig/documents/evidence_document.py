@@ -291,7 +291,7 @@ class DutyBody(EvidenceBody):
     deadline: FiledInstant | None
     overdue: bool
     reason: str
-    # Earlier versions have not these two.
+    # Files of earlier versions lack these two.
     waiting_since: FiledInstant | None = Field(
         default=None,
         description="Since when its certification requests waited for the authority, where they "

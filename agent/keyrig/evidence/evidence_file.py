@@ -53,7 +53,7 @@ _LISTS: Final[dict[type[EvidenceBody], str]] = {
     AlertBody: "alerts",
     DutyBody: "duties",
 }
-"""Where lines are kept as they are."""
+"""The list in which the lines of each kind are kept."""
 _NOT_WITHIN: Final = frozenset({HeaderBody.line_kind, SealBody.line_kind})
 
 

@@ -138,7 +138,7 @@ def _is_canonical(line: dict[str, Any], text: bytes) -> bool:
     try:
         return _canonical(line) == text
     except (ValueError, RecursionError):
-        # A number that is none, such as NaN, or nesting without end.
+        # A number that JSON does not have, such as NaN, or nesting too deep to encode.
         return False
 
 

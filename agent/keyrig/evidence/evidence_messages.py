@@ -239,7 +239,8 @@ class Messages:
         decoded = decode_payload(response)
         if decoded is None:
             raise WrongEntity(f"{describe(header)} is of no use case that a duty needs")
-        # A device that shows a new certificate and signs by its old key has given up neither.
+        # Only a response signed by the new key gives the old one up: a device that returns the
+        # new certificate and still signs by its old key has not changed keys.
         if asked.message_code == MessageCode.PROVIDE_DEVICE_CERTIFICATE and any(
             signer.der == decoded.value for signer in signers
         ):

@@ -26,7 +26,7 @@ _SIGNS: Final = {
     DutyState.NOT_OURS: "\N{MINUS SIGN}",
 }
 NONE: Final = "—"
-"""Stands in a table where there is nothing to say."""
+"""The text of an empty cell of a table."""
 
 
 def table(

@@ -191,7 +191,7 @@ def _unreached(device: DevicePart) -> str | None:
     if not device.summary.left or any(message.verified for message in device.messages):
         return None
     if any(duty.not_begun for duty in device.duties):
-        # What was recorded says more than what can be guessed.
+        # The recorded reason is better than a guess.
         return None
     if not device.messages:
         return "nothing was sent to it; see that its line is there and free"

@@ -43,7 +43,7 @@ _KINDS: Final = {
 }
 _LEVEL: Final = 26
 _APART: Final = 8.0
-"""Marks closer than so many per cent of the width stand one above the other."""
+"""Marks closer than this, in per cent of the width, are drawn one above the other."""
 _LANE: Final = 42
 _SHORTEST: Final = timedelta(milliseconds=20)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from keyrig.ledger.outbox import Event
 
 TYPE_PREFIX: Final = "uk.keyrig."
-"""What every type begins with; the event's type and the version of its data follow."""
+"""The prefix of every type; the event's type and the version of its data follow."""
 
 EVENT_CONTENT_TYPE: Final = f"{JSONFormat.CONTENT_TYPE}; charset=utf-8"
 BATCH_CONTENT_TYPE: Final = "application/cloudevents-batch+json; charset=utf-8"
@@ -65,7 +65,7 @@ def outgoing(event: Event, source: str) -> Outgoing:
         "sequence": f"{event.number:020d}",
     }
     data = data_of(event.type, event.body)
-    # It refuses what is no CloudEvent; its own JSON writes instants to the microsecond.
+    # Made only to be validated; its own JSON would write instants to the microsecond.
     CloudEvent(attributes, data)
     told = {**attributes, "time": instant_text(event.at), "data": data}
     return Outgoing(event, json.dumps(told).encode("ascii"))

@@ -166,7 +166,7 @@ def data_of(kind: EventType, body: Mapping[str, Any]) -> dict[str, Any]:
         batch, command = data.pop("batch", None), data.pop("command", None)
         text = "" if exchange is None else f"exchange {exchange}"
         if batch is not None:
-            # Commands that others signed are not in a run, and have numbers of their own.
+            # A delivered command belongs to no run, and has a number of its own.
             text = f"command {command} of delivery {batch}"
         data["evidence"] = _reference(text, run, None, [] if exchange is None else [exchange])
     return data

@@ -66,7 +66,7 @@ LOOK_EVERY_S: Final = 2.0
 LOOK_SOON_S: Final = 0.2
 """The same where a caller waits for what another process publishes."""
 BATCH_WITHIN_S: Final = 3600.0
-"""How long a batch may take where nobody waits for it; each target has time-outs of its own."""
+"""The limit of a batch that no caller waits for; each target has time-outs of its own."""
 STOP_WITHIN_S: Final = 5.0
 _DICE: Final = secrets.SystemRandom()
 PROGRESS_EVERY_S: Final = 1.0
@@ -443,7 +443,7 @@ class _Worker:
             within_s = max(0.0, self._until - self.queue.monotonic())
         try:
             if not self._lock.acquire():
-                # The queue shows how far whoever holds the lock has come.
+                # Another process publishes; the queue shows its progress.
                 waiting = self.queue.ledger.event_queue.standing(
                     self.queue.name, self.queue.since
                 ).waiting

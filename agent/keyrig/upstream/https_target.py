@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from keyrig.upstream.cloud_events import Outgoing
 
 BODY_OCTETS_READ: Final = 4096
-"""How much of an answer is read; only its status and its first words are of interest."""
+"""The octets of a response that are read; only its status and first words are used."""
 REASON_CHARACTERS: Final = 200
 
 _AGAIN: Final = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
@@ -45,7 +45,7 @@ _STOPPED: Final = {
     HTTPStatus.UPGRADE_REQUIRED,
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
 }
-"""What lies in address, credentials or server, whatever the events are."""
+"""Statuses whose cause is the address, the credentials or the server, not the events."""
 
 
 class HTTPSTarget(Target):

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
 
 BATCH_MAXIMUM: Final = 1000
 IN_FLIGHT_MAXIMUM: Final = 100
-"""How many events wait for their acknowledgements at once; the broker may allow fewer."""
+"""The most events in flight; the broker may allow fewer."""
 
 REFUSED_FROM: Final = 0x80
-"""From here on reason codes are failures."""
+"""The first reason code that is a failure."""
 PUBLISH_AT_FAULT: Final = {0x90, 0x99}
 """Topic Name invalid, Payload format invalid: the event's own fault."""
 PUBLISH_STOPPED: Final = {0x87}

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BATCH_MAXIMUM: Final = 1000
 EVENT_BEGINNING: Final = b'{"specversion": "1.0", "id": "'
-"""What every line of ours begins with; nothing else is ever cut off."""
+"""What every line of this target begins with; no other line is ever cut off."""
 _TAIL_OCTETS: Final = 64 * 1024
 
 
@@ -57,7 +57,7 @@ class NDJSONTarget(Target):
             reason = f"{printable(str(self._path))}: {error.strerror}"
             return Answer(trouble=Trouble.AGAIN, reason=reason)
         except ValueError:
-            # A name that no file can have.
+            # Raised for a name that no file can have, such as one with a null character.
             is_file = False
         if not is_file:
             reason = f"{printable(str(self._path))}: no ordinary file; name another in the settings"
@@ -94,9 +94,9 @@ class NDJSONTarget(Target):
         if self._file is None:
             if self._make_folders:
                 make_folder(self._path.parent)
-            # Without O_NONBLOCK, a pipe that nobody reads would be waited for.
+            # O_NONBLOCK: opening a pipe without a reader would block.
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-            # One that is there may be shared with whoever reads it; its mode is theirs to choose.
+            # An existing file keeps its mode: it may be shared with its readers.
             file = os.open(self._path, flags, PRIVATE_FILE)
             self._file = file
             if not stat.S_ISREG(os.fstat(file).st_mode):
