@@ -90,7 +90,7 @@ class Front:
         try:
             await self._app(scope, receive, send_with_headers)
         except Exception:
-            # Once it has answered, the application has logged the error; uvicorn would log it again.
+            # After its answer the application has logged the error; uvicorn would log it again.
             if not has_begun:
                 raise
 
