@@ -74,7 +74,7 @@ def test_both_have_one_licence() -> None:
 def test_stubs_go_with_the_agent_of_their_own_version() -> None:
     stubs, agent = project(STUBS), project(ROOT)
     assert stubs["version"] == agent["version"]
-    assert f"keyrig=={agent['version']}" in stubs["dependencies"]
+    assert f"keyrig[run]=={agent['version']}" in stubs["dependencies"]
 
 
 @pytest.mark.parametrize("lock", ["requirements.lock", "requirements-dev.lock"])

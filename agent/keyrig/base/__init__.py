@@ -1,1 +1,1 @@
-"""What every other room stands on: errors, events, clock, locks and files."""
+"""The base of every other room: errors, events, clock, locks and files."""

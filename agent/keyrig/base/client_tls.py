@@ -1,4 +1,4 @@
-"""TLS towards a server: who may vouch for it, and how this agent is known to it."""
+"""TLS as a client: the authorities that are trusted, and the certificate that is presented."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 def client_context(
     home: Path, ca_file: str | None, certificate: str | None = None, key: str | None = None
 ) -> ssl.SSLContext:
-    """Read the files that the settings name, as they are now.
+    """Return a client's TLS context, made from the files as they are now.
 
     Args:
-        home: What relative paths are below.
+        home: The folder that relative paths start from.
         ca_file: The authorities, PEM; the system's own where None.
-        certificate: What this agent shows, PEM; nothing where None.
+        certificate: The client certificate to present, PEM; none where None.
         key: The private key to it, PEM, without a passphrase.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Where the agent meets time; everything else has it passed in."""
+"""The clocks of the system; everything else has the time passed in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 
 def utc_now() -> datetime:
-    """Give the present instant, aware and in UTC."""
+    """Return the present instant, aware and in UTC."""
     return datetime.now(UTC)
 
 
@@ -30,15 +30,15 @@ def second_text(at: datetime) -> str:
 
 
 def monotonic() -> float:
-    """Give seconds that never go back, from an arbitrary start."""
+    """Return monotonic seconds, from an arbitrary start."""
     return time.monotonic()
 
 
 def elapsed() -> float:
-    """Give seconds that never go back and go on while the machine sleeps."""
+    """Return monotonic seconds that go on while the machine sleeps."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def pause(seconds: float) -> None:
-    """Let `seconds` pass."""
+    """Sleep for `seconds`."""
     time.sleep(seconds)

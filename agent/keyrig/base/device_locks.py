@@ -1,6 +1,6 @@
-"""One run per device at a time, whoever asks: a lock of the operating system for each device.
+"""One run per device at a time: a lock of the operating system for each device.
 
-Its file says who holds it.
+The lock's file names the operation that holds it.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def holding(
     holder: str = "",
     observe: Observer = unobserved,
 ) -> Iterator[None]:
-    """Hold the locks of devices; all of them, or none.
+    """Hold the locks of devices, all of them or none, while the context lasts.
 
     They are taken in the order of the identifiers, so that two who want the same ones never wait
     for each other.
@@ -46,7 +46,7 @@ def holding(
         devices: The devices to reach.
         wait_s: How long to wait for those that another holds, in seconds; 0 for not at all.
         holder: Who holds them, for whoever is refused; an operation's id.
-        observe: Is told once, of each device that is waited for.
+        observe: Called once for each device that is waited for.
 
     Raises:
         DeviceBusy: Another still holds one after `wait_s`.
@@ -65,7 +65,7 @@ def holding(
 
 
 def holder_of(home: Path, device: EntityIdentifier) -> str | None:
-    """Give who holds a device at this moment, "" where that is not known, None for nobody.
+    """Return who holds a device now, "" where that is not known, None for nobody.
 
     Raises:
         LockUnusable: Its lock's file is there and cannot be opened.
@@ -78,7 +78,7 @@ def holder_of(home: Path, device: EntityIdentifier) -> str | None:
         if not os.fstat(descriptor).st_size:
             return None
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Its holder died; without the text nobody has to look by taking the lock again.
+        # Its holder died; without the text, others need not acquire the lock to find out.
         os.ftruncate(descriptor, 0)
     except BlockingIOError:
         return _said(descriptor)
@@ -113,13 +113,13 @@ def _say(path: Path, descriptor: int, holder: str) -> None:
 
 
 def _forget(descriptor: int) -> None:
-    """Take away who held a lock; what stays there counts for nothing once it is given back."""
+    """Erase the holder's name; one that remains counts for nothing once the lock is released."""
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
 
 
 def _said(descriptor: int) -> str:
-    """Give who a lock's file says that holds it; it may be half-written."""
+    """Return the holder that a lock's file names; it may be half-written."""
     try:
         said: Any = json.loads(os.pread(descriptor, _HOLDER_OCTETS, 0))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Everything that whoever watches a rig is told of: each kind of event, with its fields.
+"""The events of a rig: each kind, with its fields.
 
 This is the one declaration of each. Runs, deliveries, transports and the API make them; the
 terminal, the JSON lines of `--json`, the API's streams, the page and the tests read them. The
@@ -136,7 +136,7 @@ def _event(cls: type[_EventT]) -> type[_EventT]:
 
 @_event
 class Preparing(Event):
-    """Something is made or waited for before a run can begin."""
+    """A preparation, or a wait, before a run can begin."""
 
     what: str
 
@@ -175,14 +175,14 @@ class RunStarted(Event):
     edition: str
     """The rule set."""
     duties: int
-    """How many are due."""
+    """How many duties are due."""
     devices: int
-    """How many owe them."""
+    """How many devices have due duties."""
 
 
 @_event
 class RunRefused(Event):
-    """No duty of a run was begun, since all were to be or none."""
+    """No duty of a run was begun, since the run was to begin all or none."""
 
     run: str
     reason: str
@@ -190,7 +190,7 @@ class RunRefused(Event):
 
 @_event
 class RunStopped(Event):
-    """A run ends before its end, since somebody asked for that."""
+    """A run was stopped on request."""
 
     run: str
     reason: str
@@ -216,7 +216,7 @@ class Clock(Event):
 
     fault: ClockFaultName
     by_s: float
-    """By how much; forward is positive."""
+    """By how many seconds; forward is positive."""
     detail: str
 
 
@@ -231,7 +231,7 @@ class InterruptionFound(Event):
 
 @_event
 class Plan(Event):
-    """What is due on a rig; the last event of a command that shows it."""
+    """The plan of a rig; the last event of a command that shows it."""
 
     edition: str
     """The rule set."""
@@ -245,7 +245,7 @@ class Plan(Event):
 
 @_event
 class DeviceStarted(Event):
-    """A run turns to a device."""
+    """A run begins with a device."""
 
     device: str
     device_type: DeviceTypeName
@@ -256,7 +256,7 @@ class DeviceStarted(Event):
 
 @_event
 class DeviceRefused(Event):
-    """A device is left alone, since what it says cannot be believed."""
+    """A device is skipped, since what it reports cannot be trusted."""
 
     device: str
     reason: str
@@ -264,14 +264,14 @@ class DeviceRefused(Event):
 
 @_event
 class DeviceFinished(Event):
-    """A run is done with a device, however that went."""
+    """A run has finished with a device, whatever the outcome."""
 
     device: str
 
 
 @_event
 class PersonNeeded(Event):
-    """Something stands in the way that a person must mend."""
+    """An obstacle that a person must remove."""
 
     device: str
     reason: str
@@ -308,7 +308,7 @@ class DutyStarted(Event):
 
 @_event
 class DutyFinished(Event):
-    """An attempt at a duty ended, or what a device held for later was carried out."""
+    """An attempt at a duty ended, or a future dated replacement was carried out."""
 
     device: str
     duty: str
@@ -319,7 +319,7 @@ class DutyFinished(Event):
 
 @_event
 class CommandSent(Event):
-    """A command is about to leave."""
+    """A command is about to be sent."""
 
     device: str
     what: str
@@ -359,7 +359,7 @@ class NoResponse(Event):
 
 @_event
 class Noise(Event):
-    """Something came that is set aside."""
+    """Something was received that is ignored."""
 
     reason: str
     device: str | None = None
@@ -370,7 +370,7 @@ class Noise(Event):
 
 @_event
 class Alert(Event):
-    """A device said something unasked."""
+    """A device sent an alert."""
 
     device: str
     message_code: str
@@ -423,7 +423,7 @@ class RequestCertified(Event):
 
 @_event
 class ReplacementLapsed(Event):
-    """No alert came of a replacement that a device held for later; the duty is due anew."""
+    """No alert came of a future dated replacement; the duty is due again."""
 
     device: str
     requirement: str
@@ -432,7 +432,7 @@ class ReplacementLapsed(Event):
 
 @_event
 class Cancellation(Event):
-    """A device was asked to forget what it holds for later."""
+    """A device was sent the cancellation of its future dated commands."""
 
     device: str
     duty: str
@@ -444,7 +444,7 @@ class Cancellation(Event):
 
 @_event
 class SMIStatus(Event):
-    """An SMI Status follows."""
+    """An SMI Status follows from an outcome."""
 
     device: str
     status: SMIStatusName
@@ -464,7 +464,7 @@ class Permission(Event):
 
 @_event
 class Notice(Event):
-    """Somebody must be told."""
+    """A party must be notified."""
 
     device: str
     to: str
@@ -474,7 +474,7 @@ class Notice(Event):
 
 @_event
 class Flag(Event):
-    """The rules leave something open that a person must decide."""
+    """A question that the rules leave to a person."""
 
     device: str
     flag: str
@@ -495,7 +495,7 @@ class Receiving(Event):
 
 @_event
 class DocumentRefused(Event):
-    """A document came from the DCC's side that cannot be taken."""
+    """A document from the DCC's side was refused."""
 
     device: str
     """The device that is being waited for."""
@@ -504,7 +504,7 @@ class DocumentRefused(Event):
 
 @_event
 class DCCAlert(Event):
-    """The DCC said something unasked."""
+    """The DCC sent an alert."""
 
     device: str | None
     """Which it is about; null where it is about none."""
@@ -518,7 +518,7 @@ class DCCAlert(Event):
 
 @_event
 class Radio(Event):
-    """A radio stands otherwise than before."""
+    """The state of a radio changed."""
 
     radio: str
     state: RadioStateName
@@ -528,7 +528,7 @@ class Radio(Event):
 
 @_event
 class RadioStillLost(Event):
-    """An attempt to have a radio back failed; others follow."""
+    """An attempt to reconnect a radio failed; others follow."""
 
     radio: str
     reason: str
@@ -536,7 +536,7 @@ class RadioStillLost(Event):
 
 @_event
 class RadioLacksSmartEnergy(Event):
-    """A radio cannot establish keys; no device is let in."""
+    """A radio cannot establish keys; no device is admitted."""
 
     radio: str
     why: str
@@ -544,7 +544,7 @@ class RadioLacksSmartEnergy(Event):
 
 @_event
 class RadioStanding(Event):
-    """How a radio stands, as `keyrig status` shows it; null what is not on record."""
+    """The state of a radio, as `keyrig status` shows it; null for what is not on record."""
 
     radio: str
     state: str
@@ -567,7 +567,7 @@ class RadioStanding(Event):
 
 @_event
 class RadioFacts(Event):
-    """What a radio is, and its network; the network's fields are null where there is none."""
+    """A radio's identity and its network; the network's fields are null where there is none."""
 
     port: str
     ezsp_version: int
@@ -629,7 +629,7 @@ class Node(Event):
 
 @_event
 class NodeState(Event):
-    """How far a device is in a network."""
+    """The state of a device in a network."""
 
     radio: str
     device: str
@@ -654,7 +654,7 @@ class KeysRefused(Event):
 
 @_event
 class NetworkKey(Event):
-    """Another network key holds."""
+    """The network key was changed."""
 
     radio: str
     sequence: int
@@ -663,7 +663,7 @@ class NetworkKey(Event):
 
 @_event
 class WaitingForWake(Event):
-    """A device sleeps, and what is for it waits."""
+    """A device sleeps, and a message waits for it."""
 
     device: str
     link: str
@@ -672,7 +672,7 @@ class WaitingForWake(Event):
 
 @_event
 class Fault(Event):
-    """The agent met an error that it should not have, and goes on."""
+    """An unexpected error in the agent, which goes on."""
 
     link: str
     reason: str
@@ -683,7 +683,7 @@ class Fault(Event):
 
 @_event
 class DeliveryStarted(Event):
-    """The delivery of a batch begins, or goes on."""
+    """The delivery of a batch begins, or continues."""
 
     batch: str
     rig: str
@@ -698,7 +698,7 @@ class DeliveryStarted(Event):
 
 @_event
 class LocalCommand(Event):
-    """A command for local delivery, as it was checked or as it stands in its batch."""
+    """A command for local delivery, as checked, or with its state in its batch."""
 
     position: int
     """From 1."""
@@ -766,7 +766,7 @@ class CommandExpired(Event):
 
 @_event
 class DeliveryStopped(Event):
-    """The commands behind one that was not carried out wait."""
+    """A delivery stopped at a command that was not carried out; those behind it wait."""
 
     batch: str
     position: int
@@ -792,7 +792,7 @@ class DeliveryFinished(Event):
 
 @_event
 class BatchWithdrawn(Event):
-    """A batch was given up."""
+    """A batch was withdrawn."""
 
     batch: str
     device: str
@@ -802,7 +802,7 @@ class BatchWithdrawn(Event):
 
 @_event
 class LocalBatch(Event):
-    """How a batch stands."""
+    """The state of a batch."""
 
     batch: str
     rig: str
@@ -825,7 +825,7 @@ class LocalBatch(Event):
 
 @_event
 class UpstreamWaiting(Event):
-    """An upstream is being told, and somebody waits for it."""
+    """Events are being published to an upstream, and somebody waits for it."""
 
     upstream: str
     waiting: int
@@ -834,7 +834,7 @@ class UpstreamWaiting(Event):
 
 @_event
 class UpstreamStanding(Event):
-    """How an upstream stands."""
+    """The state of an upstream."""
 
     upstream: str
     waiting: int
@@ -857,14 +857,14 @@ class UpstreamStanding(Event):
 
 @_event
 class UpstreamTold(Event):
-    """An upstream takes events again."""
+    """An upstream accepts events again."""
 
     upstream: str
 
 
 @_event
 class UpstreamSetBack(Event):
-    """An upstream cannot be told; it is tried again."""
+    """Publishing to an upstream failed; it will be retried."""
 
     upstream: str
     reason: str

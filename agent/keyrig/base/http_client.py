@@ -31,12 +31,12 @@ _USER_AGENT: Final = f"keyrig/{version('keyrig')}"
 
 @dataclass(frozen=True, slots=True)
 class HTTPAnswer:
-    """What a request's connection brought.
+    """The answer to a request.
 
     Args:
         status: The HTTP status.
-        phrase: What the server calls it.
-        headers: The fields of the answer; their names may be asked for in small letters.
+        phrase: The server's reason phrase.
+        headers: The fields of the answer; names are matched in any case.
         octets: The body.
     """
 
@@ -55,14 +55,14 @@ class HTTPClient:
     """Requests to one server, from any thread.
 
     Args:
-        base_url: Where its paths begin, such as http://box:8079.
+        base_url: The URL that its paths are added to, such as http://box:8079.
         timeout_s: How long a request may take, from connecting to the last octet, in seconds.
         headers: Headers that each request carries.
         parameters: Query parameters that each request carries.
-        ssl_context: By which the server is known, where `base_url` is https.
-        unanswered: The error that says that no answer came.
-        transport: What carries requests; None makes one.
-        clock: Gives monotonic seconds.
+        ssl_context: Authenticates the server, where `base_url` is https.
+        unanswered: The error class to raise when no answer came.
+        transport: The transport to use; None makes one.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class HTTPClient:
         )
 
     def get(self, path: str) -> HTTPAnswer:
-        """Get what is at `path`, whatever the status.
+        """Send a GET request for `path` and return the answer, whatever its status.
 
         Raises:
             HTTPUnanswered: As `post`.
@@ -111,7 +111,7 @@ class HTTPClient:
         within_s: float | None = None,
         only_first_octets: int | None = None,
     ) -> HTTPAnswer:
-        """Post a document and return the answer, whatever its status.
+        """Send a document by POST and return the answer, whatever its status.
 
         Args:
             path: Follows the base URL.
@@ -195,7 +195,7 @@ class HTTPClient:
 
 
 def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
-    """Return for how many seconds a server asks to be left alone; None where it does not say.
+    """Return the seconds after which a server asks to be tried again; None without Retry-After.
 
     Retry-After is seconds or an HTTP-date; a date counts from the answer's own Date, since the
     two clocks may differ.
@@ -225,7 +225,7 @@ def _http_date(text: str) -> datetime | None:
 
 
 def _reason(error: Exception) -> str:
-    """Say what went wrong in our own words: texts of errors may quote what was sent."""
+    """Return what went wrong in words of our own: texts of errors may quote what was sent."""
     match error:
         case httpx.ConnectTimeout() | httpx.PoolTimeout():
             return "it cannot be connected to in time"
@@ -286,7 +286,7 @@ class _WithSecrets(httpx.BaseTransport):
 
 
 class _Deadline(threading.local):
-    """When this thread's request is to end."""
+    """The instant by which this thread's request must end."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.at = 0.0
@@ -302,7 +302,7 @@ def _deadline_transport(context: ssl.SSLContext | None, deadline: _Deadline) -> 
     context = context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     transport = httpx.HTTPTransport(verify=context, trust_env=False)
     # httpx has no argument for the network backend of its pool.
-    transport._pool = httpcore.ConnectionPool(  # noqa: SLF001 - as said
+    transport._pool = httpcore.ConnectionPool(  # noqa: SLF001 - there is no other way
         ssl_context=context, keepalive_expiry=30.0, network_backend=_Backend(deadline)
     )
     return transport

@@ -1,7 +1,7 @@
-"""Finding what emulates devices, where it is installed.
+"""The emulation of devices, found by its entry point where it is installed.
 
 Emulation is a distribution of its own that rigs of real devices do without. It announces itself
-by an entry point, so that nothing here imports it.
+by that entry point, so that nothing here imports it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ GROUP: Final = "keyrig.emulation"
 
 
 def installed_emulation(where: str) -> Any:
-    """Return what emulates devices; nothing of it that takes time to load is loaded yet.
+    """Return the emulation's entry object; its slow imports are not made yet.
 
     Args:
         where: What needs it, for the error.

@@ -47,7 +47,7 @@ def extra_with(module: str, command: str) -> str | None:
 
 
 def is_installed(extra: str) -> bool:
-    """Return whether everything that an extra adds is installed."""
+    """Return True if everything that an extra adds is installed."""
     for name in _distributions().get(extra, ()):
         try:
             metadata.distribution(name)
@@ -57,7 +57,7 @@ def is_installed(extra: str) -> bool:
 
 
 def extra_missing(extra: str, what: str) -> SettingsError:
-    """Return the error that says who lacks which extra.
+    """Return the error for a missing extra and the feature that needs it.
 
     Args:
         extra: The extra.

@@ -1,6 +1,6 @@
-"""Files whose lock by the operating system says that a process has something for itself.
+"""Lock files: a resource belongs to the process that holds the operating system's lock.
 
-Such a lock dies with its process. The file is never removed: another process could wait for the
+The lock ends with its process. The file is never removed: another process could wait for the
 lock of a file that is no longer there.
 """
 
@@ -26,7 +26,7 @@ def open_lock(path: Path) -> int:
     """Open the file of a lock, made with its folder where there is none, not yet locked.
 
     Returns:
-        Its descriptor; closing it gives the lock back.
+        Its descriptor; closing it releases the lock.
 
     Raises:
         LockUnusable: It cannot be opened or made.
@@ -41,13 +41,13 @@ def open_lock(path: Path) -> int:
 def take_lock(
     descriptor: int, *, until: float, monotonic: Callable[[], float], waiting: Callable[[], None]
 ) -> bool:
-    """Take the lock of an open file; give whether it was to be had in time.
+    """Acquire the lock of an open file; return True if it was acquired in time.
 
     Args:
         descriptor: The file's, from `open_lock`.
-        until: Until when to wait for whoever holds it, by `monotonic`.
-        monotonic: Gives seconds that never go back.
-        waiting: Is called once where it has to be waited for.
+        until: The time to stop waiting, by `monotonic`.
+        monotonic: Returns monotonic seconds.
+        waiting: Called once if the lock has to be waited for.
     """
     told = False
     while True:

@@ -1,4 +1,4 @@
-"""Who watches a rig being run, and may stop it: a terminal, a program, a test."""
+"""Observers of a run, which receive its events, and requests to stop it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ if TYPE_CHECKING:
     from keyrig.base.events import Event
 
 Observer: TypeAlias = "Callable[[Event], None]"
-"""Is told of each event as it happens; must return soon."""
+"""Called with each event as it happens; must return soon."""
 
 
 def unobserved(_event: Event) -> None:
-    """Let an event pass unseen."""
+    """Ignore an event."""
 
 
 StopAsked: TypeAlias = Callable[[], str | None]
-"""Says who asked the run to stop, or None; asked between commands and between duties."""
+"""Returns who asked the run to stop, or None; called between commands and between duties."""
 
 
 def never_stopped() -> None:
-    """Let a run come to its end."""
+    """Do nothing: this run is never asked to stop."""

@@ -1,4 +1,4 @@
-"""Reading what others wrote: the text, JSON and TOML of files and request bodies.
+"""Reading untrusted text, JSON and TOML from files and request bodies.
 
 Whatever comes from outside is read here and nowhere else. How large, how deep and how long it may
 be is decided before a parser sees it, so that reading ends soon, and by `Unreadable` alone.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Location = tuple[str | int, ...]
 
 FILE_MAXIMUM_OCTETS: Final = 16 << 20
-"""A file for which nothing smaller is said."""
+"""The default maximum of a file."""
 TOML_MAXIMUM_OCTETS: Final = 1 << 20
 """A rig file of 3,000 devices; the slowest text of this size takes the parser some 2 s."""
 DEPTH_MAXIMUM: Final = 64
@@ -45,8 +45,8 @@ _INTEGERS: Final = range(-(1 << 63), 1 << 64)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
-class Unreadable(ValueError):  # noqa: N818 - of what was read, not of the program
-    """What was read cannot be used; neither text of it nor a secret is quoted.
+class Unreadable(ValueError):  # noqa: N818 - it describes the input, and is caught where the file's name is known
+    """Input that cannot be used; neither its text nor a secret is quoted.
 
     Args:
         reason: What is wrong, in a few words.
@@ -193,7 +193,7 @@ def _blocks(octets: bytes) -> tuple[list[tuple[str, bytes]], bool]:
     try:
         text = text_of(octets)
     except Unreadable:
-        # What stands around the blocks may be in any encoding; they themselves are ASCII.
+        # Text around the blocks may be in any encoding; they themselves are ASCII.
         text = _lines(octets.decode("latin-1"))
     blocks: list[tuple[str, bytes]] = []
     at = 0
@@ -316,7 +316,7 @@ _STRING_ENDS: Final = {
 
 
 def _check_extent(text: str) -> None:
-    """Refuse TOML text that takes the parser long, by its length, brackets and dots alone.
+    """Refuse TOML text that is slow to parse, judged by its length, brackets and dots alone.
 
     What no TOML has, such as a string without its end, is left to the parser, which ends there.
     """
@@ -337,7 +337,7 @@ def _check_extent(text: str) -> None:
 
 
 def _marks(text: str) -> Iterator[tuple[str, int]]:
-    """Yield what gives TOML text its form, outside its strings and comments, and where."""
+    """Yield the structural marks of TOML text and their offsets, outside strings and comments."""
     at = 0
     while found := _MARKS.search(text, at):
         mark, at = found[0], found.end()
@@ -355,7 +355,7 @@ def _marks(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _check(document: Any) -> None:
-    """Refuse what a document may have by its syntax, and the agent has no use for."""
+    """Refuse values that the syntax permits and the agent does not accept."""
     left: list[tuple[Any, Location]] = [(document, ())]
     while left:
         value, location = left.pop()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 PRIVATE_FILE: Final = 0o600
 PRIVATE_FOLDER: Final = 0o700
 SHARED_FILE: Final = 0o644
-"""What is made to be handed on, such as a report; nobody else ever writes to it."""
+"""For files made to be passed on, such as a report; only the owner may write them."""
 SHARED_FOLDER: Final = 0o755
 _OTHERS: Final = 0o077
 _DATABASE_SUFFIXES: Final = ("", "-wal", "-shm", "-journal")
@@ -61,10 +61,10 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def make_private_database(path: Path, *, create: bool = True) -> None:
-    """Make a database of SQLite and what lies beside it its owner's alone, before it is opened.
+    """Make an SQLite database and the files beside it private to their owner, before it is opened.
 
     The file of a new database is made empty, as SQLite makes it. One that is there is never
-    opened here: closing it would give back the locks that this process holds by SQLite.
+    opened here: closing it would release the locks that this process holds by SQLite.
 
     Args:
         path: The file; its folder must exist.
@@ -94,14 +94,14 @@ def _narrowed(status: os.stat_result) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Exposure:
-    """Who else than its owner may get at a folder; as text, in a line that ends with what to do."""
+    """Users other than the owner who may use a folder; as text, one line with the mend."""
 
     folder: Path
     mode: int
 
     @property
     def is_writable(self) -> bool:
-        """Whether they may change what is in it."""
+        """True if they may change its content."""
         return bool(self.mode & 0o022)
 
     def __str__(self) -> str:
@@ -111,7 +111,7 @@ class Exposure:
 
 
 def exposure_of(folder: Path) -> Exposure | None:
-    """Return who else than its owner may get at a folder; None for nobody, or no folder."""
+    """Return which users other than its owner may use a folder; None for nobody, or no folder."""
     try:
         mode = stat.S_IMODE(folder.stat().st_mode)
     except OSError:

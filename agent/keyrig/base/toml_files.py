@@ -1,4 +1,4 @@
-"""Reading TOML files into models, so that each mistake is named with its line and its mend."""
+"""Reading TOML files into models, with the line and the mend of each mistake."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 TAG: Final = "#"
-"""What the tags begin with that tell forms of a value from each other."""
+"""The prefix of the tags that distinguish the forms of a value."""
 ModelT = TypeVar("ModelT", bound=BaseModel)
 Location = tuple[str | int, ...]
-# Each of these takes a line of any length in a time that grows with the length alone.
+# Each of these matches a line in a time that is linear in its length.
 _HEADER: Final = re.compile(r"^\s*(\[\[?)([^\[\]#]+)\]\]?\s*(?:#.*)?$")
 _KEY: Final = re.compile(r"^\s*((?:[A-Za-z0-9_-]+|\"[^\"]*\")(?:\s*\.\s*[A-Za-z0-9_-]+)*)\s*=")
 _NESTED_KEY: Final = re.compile(r"[{,]\s*([A-Za-z0-9_-]+)\s*=")
 
 
-class TOMLFault(ValueError):  # noqa: N818 - a fault of the file, not of the program
-    """What is wrong with a TOML file: where in it, what, and what to write instead.
+class TOMLFault(ValueError):  # noqa: N818 - a fault of the file, which its reader turns into an error
+    """A fault in a TOML file: where it is, what is wrong, and what to write instead.
 
     Args:
         line: The line, from 1, or None.
@@ -43,16 +43,16 @@ class TOMLFault(ValueError):  # noqa: N818 - a fault of the file, not of the pro
         self.location = location
 
 
-class Misplaced(ValueError):  # noqa: N818 - as above
-    """What a model's own check found, and where below the model it stands."""
+class Misplaced(ValueError):  # noqa: N818 - pydantic takes any ValueError; users never see it
+    """A fault that a model's own check found, with its location below the model."""
 
     def __init__(self, location: Location, reason: str) -> None:
         super().__init__(reason)
         self.location = location
 
 
-class Concealed(ValueError):  # noqa: N818 - as above
-    """What is wrong with a value that is not to be shown."""
+class Concealed(ValueError):  # noqa: N818 - pydantic takes any ValueError; users never see it
+    """A fault of a value that must not be shown."""
 
 
 def read_toml(text: str, model: type[ModelT]) -> ModelT:
@@ -81,7 +81,7 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def into_model(text: str, values: dict[str, Any], model: type[ModelT]) -> ModelT:
-    """Make a model of parsed values, which `text` is where lines are named.
+    """Validate parsed values as a model; `text` is used to find line numbers.
 
     Raises:
         TOMLFault: An unknown or missing key, or a value that is not allowed.
@@ -127,7 +127,7 @@ def _fault(
 
 
 def _in_file(values: Any, location: Location) -> Location:
-    """Cut a location where it leaves the file: pydantic goes on with alternatives of a type."""
+    """Return the part of a location that is in the file: pydantic appends types' alternatives."""
     for depth, part in enumerate(location):
         try:
             values = values[part]
@@ -156,7 +156,7 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 
 
 def line_of(text: str, location: Sequence[str | int]) -> int | None:
-    """Give the line, from 1, on which what a location names stands, or the nearest around it.
+    """Return the line, from 1, of the value at a location, or of the nearest one around it.
 
     Args:
         text: The TOML text, which parses.
@@ -171,14 +171,14 @@ def line_of(text: str, location: Sequence[str | int]) -> int | None:
 
 
 def _shared(path: Sequence[str | int], location: Sequence[str | int]) -> int:
-    """Say how many leading parts two locations share; 0 where `path` leads elsewhere."""
+    """Return how many leading parts two locations share; 0 where `path` leads elsewhere."""
     if len(path) > len(location):
         return 0
     return len(path) if tuple(location[: len(path)]) == tuple(path) else 0
 
 
 def _places(text: str) -> Iterator[tuple[int, Location]]:
-    """Give each line's number with what is said on it: tables, keys, keys of inline tables."""
+    """Yield each line's number and location: those of tables, keys, and keys of inline tables."""
     table: Location = ()
     counts: dict[str, int] = {}
     for number, line in enumerate(text.split("\n"), 1):
@@ -201,7 +201,7 @@ def _places(text: str) -> Iterator[tuple[int, Location]]:
 
 
 def _within_arrays(names: list[str], counts: dict[str, int]) -> Location:
-    """Give the location of a table whose name leads through the last items of arrays."""
+    """Return the location of a table whose name leads through the last items of arrays."""
     location: list[str | int] = []
     for depth, name in enumerate(names, 1):
         location.append(name)

@@ -1,4 +1,4 @@
-"""Types of values that several of our TOML files hold."""
+"""Types of values that are common to several TOML files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _entity(value: Any) -> EntityIdentifier:
         return value
     if not isinstance(value, str):
         # pydantic takes a ValueError, and nothing else, for a fault of the value.
-        raise ValueError("an Entity Identifier has the form 00-DB-12-34-56-78-90-A0")  # noqa: TRY004
+        raise ValueError("an Entity Identifier has the form 00-DB-12-34-56-78-90-A0")  # noqa: TRY004 - see above
     return EntityIdentifier.parse(value)
 
 

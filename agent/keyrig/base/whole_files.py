@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all."""
+"""Atomic writing of files."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def write_whole(path: Path, octets: bytes, what: str, *, mode: int = SHARED_FILE) -> None:
-    """Write a file and have it on the disk; what was there stays until the new one is complete.
+    """Write and sync a file; the old content stays until the new one is complete.
 
     Args:
-        path: The file; what is there and no regular file is written to as it is.
-        octets: What it is to hold.
-        what: Names it in errors, such as "the report".
+        path: The file; one that is no regular file, such as a pipe, is written to directly.
+        octets: Its new content.
+        what: Its name in errors, such as "the report".
         mode: Who may read and write it at most; a file that was there for fewer stays so.
 
     Raises:

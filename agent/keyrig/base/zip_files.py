@@ -1,4 +1,4 @@
-"""Reading zips that others made, in memory: nothing of one is ever unpacked to a folder."""
+"""Reading untrusted zips in memory: nothing of one is ever unpacked to a folder."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 ENTRIES_MAXIMUM: Final = 2000
 ZIP_MAXIMUM_OCTETS: Final = 16 * 1024 * 1024
-"""What all entries together may unpack to."""
+"""The most that all entries together may unpack to."""
 ZIP_BEGINS: Final = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07")
 """A zip's first entry, or the records that end one without any. Source: PKWARE APPNOTE 6.3.10, 4.3.
 """
 _ENCRYPTED: Final = 0x1
 _ENTRY_SIGNATURE: Final = b"PK\x01\x02"
-"""With what each entry of a zip's directory begins. Source: PKWARE APPNOTE 6.3.10, 4.3.12."""
+"""The signature of each entry of a zip's directory. Source: PKWARE APPNOTE 6.3.10, 4.3.12."""
 _COMPRESSIONS: Final = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}
 """Those that need little memory, whatever the zip says."""
 _NAME_SHOWN: Final = 80
 
 
 def zip_entries(octets: bytes, *, entry_maximum: int) -> Iterator[tuple[PurePosixPath, bytes]]:
-    """Yield each file of a zip, with its name in it; names are names and nothing else.
+    """Yield each file of a zip, with its name; names are never used as paths on a disk.
 
     Args:
         octets: The zip.
@@ -46,7 +46,7 @@ def zip_entries(octets: bytes, *, entry_maximum: int) -> Iterator[tuple[PurePosi
             yield from _contents(archive, entry_maximum)
     except Unreadable:
         raise
-    except Exception as error:  # noqa: BLE001 - see below
+    except Exception as error:  # noqa: BLE001 - what a damaged zip raises is not documented
         # For a damaged zip, zipfile and zlib raise whatever their next step happens to meet.
         raise Unreadable(
             f"no zip that can be read ({type(error).__name__})", "fetch it again"
@@ -83,7 +83,7 @@ def _unpacked(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, entry_maximum: i
             f"{name} is compressed by method {entry.compress_type}", "zip it by deflate"
         )
     with archive.open(entry) as file:
-        # The size that the zip itself states is not believed.
+        # The size that the zip states is not trusted.
         content = file.read(entry_maximum + 1)
     if len(content) > entry_maximum:
         raise Unreadable(f"{name} unpacks to more than {entry_maximum} octets", "name another file")

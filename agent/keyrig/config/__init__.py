@@ -1,1 +1,1 @@
-"""The rig file, the settings, secrets by reference, and where the agent keeps things."""
+"""The rig file, the settings, secrets by reference, and the places of the agent's files."""

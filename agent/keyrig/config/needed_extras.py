@@ -1,4 +1,4 @@
-"""Which extras a rig file and the settings need, and for what."""
+"""The extras that a rig file and the settings need."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def lacks_of_rig(rig: Rig, only: Collection[EntityIdentifier] = ()) -> Iterator[
 
     Args:
         rig: The rig.
-        only: The devices to be reached; all where empty.
+        only: The devices that will be used; all where empty.
     """
     needed: dict[str, str] = {}
     if rig.pki.token:

@@ -1,4 +1,4 @@
-"""Where the agent keeps what it is not told another place for."""
+"""The default places of the agent's files, below KEYRIG_HOME."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LEDGER_FILE: Final = "ledger.sqlite"
 
 
 def home_directory(environment: Mapping[str, str] | None = None) -> Path:
-    """Give the home folder: `KEYRIG_HOME`, or the platform's place for user data.
+    """Return the home folder: `KEYRIG_HOME`, or the platform's place for user data.
 
     It need not exist. None takes the process's own environment.
     """
@@ -36,7 +36,7 @@ def home_directory(environment: Mapping[str, str] | None = None) -> Path:
 
 
 def ledger_path(*, make: bool = False) -> Path:
-    """Give the ledger's file, making the home folder for it on demand."""
+    """Return the ledger's file; make the home folder for it where `make` is true."""
     home = home_directory()
     if make:
         make_home(home)
@@ -60,13 +60,13 @@ def make_home(home: Path) -> None:
 
 
 def default_keystore(environment: Mapping[str, str] | None = None) -> Path:
-    """Give the key store that is used when none is named; it need not exist."""
+    """Return the default key store; it need not exist."""
     return home_directory(environment) / "pki"
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where a rig keeps things, all below the home folder."""
+    """The places of a rig's files, all below the home folder."""
 
     home: Path
     rig: Rig
@@ -82,12 +82,12 @@ class Places:
         return self.home / "emulated" / self.rig.name
 
     def radio_database(self, name: str) -> Path:
-        """Give where zigpy keeps the devices that a radio knows."""
+        """Return the database in which zigpy keeps the devices of a radio."""
         return self.home / "rigs" / f"{self.rig.name}.{name}.zigbee.db"
 
     @property
     def radio_standings(self) -> Path:
-        """The file that says how the rig's radios stand."""
+        """The file with the states of the rig's radios."""
         return self.home / "rigs" / f"{self.rig.name}.radios.json"
 
     @property
@@ -97,20 +97,20 @@ class Places:
 
     @property
     def lock(self) -> Path:
-        """The file whose lock says that an agent drives the rig."""
+        """The lock file held by the agent that drives the rig."""
         return lock_of(self.home, self.rig.name)
 
     @property
     def emulation_lock(self) -> Path:
-        """The file whose lock says that the rig's emulated devices are hosted."""
+        """The lock file held while the rig's emulated devices are hosted."""
         return self.home / "rigs" / f"{self.rig.name}.emulated.lock"
 
 
 def places_of(rig: Rig) -> Places:
-    """Give where a rig keeps things."""
+    """Return the places of a rig's files."""
     return Places(home_directory(), rig)
 
 
 def lock_of(home: Path, rig_name: str) -> Path:
-    """Give the file whose lock says that an agent drives the rig of a name."""
+    """Return the lock file held by the agent that drives the rig of a name."""
     return home / "rigs" / f"{rig_name}.lock"

@@ -1,4 +1,4 @@
-"""URLs of ports: which ones can name a port at all, judged before anything is opened."""
+"""Validation of ports' URLs, before anything is opened."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
 KINDS: Final = frozenset({"socket", "rfc2217", "spy", "loop", "alt", "hwgrep", "cp2110"})
-"""The schemes that pyserial knows; what has none is a device path."""
+"""The schemes that pyserial knows; a URL without one is a device path."""
 NETWORK_KINDS: Final = frozenset({"socket", "rfc2217"})
 _LOG_LEVELS: Final = frozenset({"debug", "info", "warning", "error"})
 _OPTIONS: Final = {
@@ -16,7 +16,7 @@ _OPTIONS: Final = {
     "loop": frozenset({"logging"}),
     "alt": frozenset({"class"}),
 }
-"""What may stand behind the ?, where pyserial reads a URL so."""
+"""The options allowed behind the ?, where pyserial reads any."""
 _TIMEOUT_MAXIMUM_S: Final = 60
 _PORT_MAXIMUM: Final = 0xFFFF
 

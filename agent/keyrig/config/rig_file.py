@@ -1,4 +1,4 @@
-"""Rig files: which devices stand on which lines, and who is responsible for them."""
+"""Rig files: devices, the links to them, and the parties responsible for them."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class ZigBeeSettings(StrictModel):
 
     @property
     def link_key(self) -> bytes:
-        """The key that the install code gives; none where the hub lets the device in itself."""
+        """The key that the install code yields; empty where the hub lets the device in itself."""
         return _link_key(self.install_code) if self.install_code else b""
 
 
@@ -143,7 +143,7 @@ LinkSettings = Annotated[
 
 
 class EmulatedAir(StrictModel):
-    """What the air around an emulated radio is like."""
+    """The conditions on the air around an emulated radio."""
 
     ezsp: Literal[8, 13] = 13
     smart_energy: bool = True
@@ -180,12 +180,12 @@ class RadioSettings(StrictModel):
 
     @property
     def is_emulated(self) -> bool:
-        """Whether keyrig emulates the radio, its air and the devices there."""
+        """True if keyrig emulates the radio, its air and the devices there."""
         return self.url == EMULATED
 
 
 class RigDevice(StrictModel):
-    """One device of the rig, and the facts that are known of it."""
+    """One device of the rig, and the facts that the file states of it."""
 
     entity_id: Entity
     type: DeviceType
@@ -202,26 +202,26 @@ class RigDevice(StrictModel):
 
     @property
     def sleeps(self) -> bool:
-        """Whether it sleeps on the network, as a GSME does unless the file says otherwise."""
+        """True if it sleeps on the network, as a GSME does unless the file says otherwise."""
         sleeps = getattr(self.link, "sleeps", None)
         return self.type is DeviceType.GSME if sleeps is None else bool(sleeps)
 
 
 class Responsible(StrictModel):
-    """Who is responsible for one fuel of the home."""
+    """The parties responsible for one fuel of the premises."""
 
     supplier: Entity
     network_operator: Entity | None = None
 
 
 class Home(StrictModel):
-    """Who is responsible for each fuel of the home."""
+    """The parties responsible for each fuel of the premises."""
 
     electricity: Responsible | None = None
     gas: Responsible | None = None
 
     def of(self, fuel: Fuel) -> Responsible | None:
-        """Give who is responsible for a fuel."""
+        """Return the parties responsible for a fuel."""
         return self.electricity if fuel is Fuel.ELECTRICITY else self.gas
 
 
@@ -235,7 +235,7 @@ class DCCParties(StrictModel):
 
 
 class TokenSettings(StrictModel):
-    """A PKCS#11 token that holds private keys, and certificates where it has any."""
+    """A PKCS#11 token that holds private keys and perhaps certificates."""
 
     library: Annotated[str, Field(min_length=1)]
     token: Annotated[str, Field(min_length=1)]
@@ -244,7 +244,7 @@ class TokenSettings(StrictModel):
 
 
 class PKISettings(StrictModel):
-    """Where keys and certificates are; relative paths are below KEYRIG_HOME."""
+    """The places of keys and certificates; relative paths are below KEYRIG_HOME."""
 
     keystore: Annotated[str, Field(min_length=1)] = "pki"
     token: tuple[TokenSettings, ...] = ()
@@ -252,7 +252,7 @@ class PKISettings(StrictModel):
 
 
 class CertificationSettings(StrictModel):
-    """Who certifies the keys that devices make.
+    """The authority that certifies the keys that devices make.
 
     `test` is the key store's own issuing key, which rigs of real devices do not have; `by-hand`
     writes requests to `folder`, by default requests/<rig name> below KEYRIG_HOME; `command` runs
@@ -276,7 +276,7 @@ class CertificationSettings(StrictModel):
 
 
 class RuleSettings(StrictModel):
-    """Which rule set holds; a relative path is below KEYRIG_HOME, without one the built-in."""
+    """The rule set; a relative path is below KEYRIG_HOME, the default is the built-in one."""
 
     file: Annotated[str, Field(min_length=1)] | None = None
     readings: dict[str, str | int] = Field(default_factory=dict)
@@ -332,7 +332,7 @@ class Rig(StrictModel):
         return self
 
     def _service_is_of_a_user(self, device: RigDevice, at: tuple[str | int, ...]) -> None:
-        """Refuse service requests for what only the DCC itself can do.
+        """Refuse a link by service requests to a device whose duties are the DCC's own.
 
         A hub's duties are the DCC's, and no User has a request for any of them.
         """
@@ -344,7 +344,7 @@ class Rig(StrictModel):
             )
 
     def is_emulated(self, device: RigDevice) -> bool:
-        """Say whether keyrig emulates a device itself."""
+        """Return True if keyrig emulates a device."""
         link = device.link
         if isinstance(link, ZigBeeSettings):
             return self.radio[link.zigbee].is_emulated
@@ -352,9 +352,9 @@ class Rig(StrictModel):
 
     @property
     def certified_by(self) -> CertificationSettings | None:
-        """Who certifies devices' keys: as the file says, or the test authority.
+        """The authority that certifies devices' keys: as the file says, or the test authority.
 
-        The latter only where keyrig emulates every device itself.
+        The latter only where keyrig emulates every device.
         """
         if self.certification is None and all(self.is_emulated(each) for each in self.device):
             return CertificationSettings(by="test")
@@ -362,7 +362,7 @@ class Rig(StrictModel):
 
     @property
     def has_service_devices(self) -> bool:
-        """Whether any of its devices is reached by service requests."""
+        """True if any of its devices is reached by service requests."""
         return any(isinstance(device.link, ServiceSettings) for device in self.device)
 
     @property
@@ -372,11 +372,11 @@ class Rig(StrictModel):
 
     @property
     def has_emulated_devices(self) -> bool:
-        """Whether keyrig emulates any of its devices."""
+        """True if keyrig emulates any of its devices."""
         return any(self.is_emulated(device) for device in self.device)
 
     def require(self, entities: Collection[EntityIdentifier]) -> None:
-        """See that devices are on the rig.
+        """Check that devices are on the rig.
 
         Raises:
             SettingsError: One is not.
@@ -394,7 +394,7 @@ class Rig(StrictModel):
         commissioned_at: datetime,
         radio_urls: Mapping[str, str] | None = None,
     ) -> str:
-        """Give the text of this rig's file with other URLs for its emulated devices.
+        """Return the text of this rig's file with other URLs for its emulated devices.
 
         Args:
             urls: Where each emulated device on a line of its own is reached.
@@ -419,14 +419,14 @@ class Rig(StrictModel):
                 device.setdefault("commissioned_at", commissioned_at.isoformat())
                 device.pop("faults", None)
         # Writing TOML takes 9 ms to load, and only who hosts emulated devices writes a rig file.
-        import tomlkit  # noqa: PLC0415 - as said
+        import tomlkit  # noqa: PLC0415 - slow to load
 
         return tomlkit.dumps(values)
 
     def said(
         self, device: RigDevice, commissioned_at: datetime | date | None = None
     ) -> dict[FactName, Any]:
-        """Give what the rig file says of a device; what it leaves out is not in it.
+        """Return the facts that the rig file states of a device, and no others.
 
         Args:
             device: One of the rig's.

@@ -1,4 +1,4 @@
-"""Secrets of the settings: named by where they are kept, never written down there."""
+"""Secrets of the settings: references to where they are kept, never the secrets themselves."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECRET_OCTETS_MAXIMUM: Final = 64 * 1024
-"""A file that is larger is no secret but another file named by mistake."""
+"""A larger file is no secret, but another file named by mistake."""
 
 
 class SecretPlace(StrictModel):
-    """Where a secret is kept: exactly one of the three."""
+    """The place of a secret: exactly one of the three."""
 
     file: Annotated[
         str | None,
@@ -50,7 +50,7 @@ class SecretPlace(StrictModel):
         return self
 
     def __str__(self) -> str:
-        """Say where the secret is kept."""
+        """Name the place where the secret is kept."""
         if self.file is not None:
             return f"file {self.file}"
         if self.environment is not None:
@@ -58,11 +58,11 @@ class SecretPlace(StrictModel):
         return f"system keyring {self.keyring}"
 
     def read(self, home: Path, environment: Mapping[str, str] | None = None) -> SecretStr:
-        """Give the secret; line ends around it are no part of it.
+        """Read the secret, without line ends around it.
 
         Args:
-            home: What a relative path is below.
-            environment: Where variables are looked up; None takes the process's own.
+            home: The folder that a relative path starts from.
+            environment: The variables; None takes the process's own.
 
         Raises:
             SettingsError: It is not there, is empty, or everyone may read it.
@@ -83,9 +83,9 @@ class SecretPlace(StrictModel):
 
     def _from_keyring(self) -> str:
         assert self.keyring is not None
-        # keyring loads what the desktop offers, which takes long and is seldom needed.
-        import keyring  # noqa: PLC0415 - as said
-        from keyring.errors import KeyringError  # noqa: PLC0415 - as said
+        # keyring loads the desktop's backends, which is slow and seldom needed.
+        import keyring  # noqa: PLC0415 - slow to load
+        from keyring.errors import KeyringError  # noqa: PLC0415 - of the same package
 
         service, user = self.keyring.split("/", 1)
         try:

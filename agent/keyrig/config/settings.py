@@ -41,7 +41,7 @@ _SERIAL: Final = re.compile(r"[0-9a-f]{1,40}")
 
 
 def is_loopback(host: str) -> bool:
-    """Say whether a host name or address is this machine's own."""
+    """Return True if a host name or address is this machine's own."""
     if host.lower() == "localhost":
         return True
     try:
@@ -78,7 +78,7 @@ PathText = Annotated[str, Field(min_length=1)]
 
 
 class ServeSettings(StrictModel):
-    """What `keyrig serve` listens on, and what it serves."""
+    """Where `keyrig serve` listens, and what it serves."""
 
     listen: Annotated[
         Listening,
@@ -115,7 +115,7 @@ class ServeSettings(StrictModel):
 
 
 class TLSClient(StrictModel):
-    """How a server is known, and how this agent is known to it."""
+    """TLS as a client: how the server is authenticated, and how this agent is."""
 
     ca_file: Annotated[
         PathText | None,
@@ -134,7 +134,7 @@ class TLSClient(StrictModel):
 
 
 class Upstream(StrictModel):
-    """What every upstream can be told to do."""
+    """The settings that every upstream has."""
 
     since: Annotated[
         AwareDatetime | None,
@@ -227,7 +227,7 @@ UpstreamSettings = Annotated[
 
 
 class OutboxSettings(StrictModel):
-    """How the outbox is emptied."""
+    """Publishing from the outbox."""
 
     after_run_s: Annotated[
         float,
@@ -325,7 +325,7 @@ class DUISSettings(StrictModel):
 
 
 class DeliverSettings(StrictModel):
-    """How commands that others signed are delivered, `keyrig deliver`."""
+    """Local delivery of commands that other parties made, `keyrig deliver`."""
 
     valid_for_hours: Annotated[
         float,
@@ -339,7 +339,7 @@ class DeliverSettings(StrictModel):
 
 
 class Settings(StrictModel):
-    """Everything that can be set; every key may be left out."""
+    """All settings; every key may be left out."""
 
     serve: ServeSettings = Field(
         default_factory=ServeSettings, description="The API, `keyrig serve`."
@@ -362,13 +362,13 @@ class Settings(StrictModel):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SettingsRead:
-    """The settings with where they came from.
+    """The settings with their origins.
 
     Args:
-        settings: What holds.
+        settings: The settings in force.
         source: The file; it need not exist.
-        text: What stands in it.
-        overrides: The location that each environment variable gave a value for.
+        text: Its content.
+        overrides: The location that each environment variable overrides.
     """
 
     settings: Settings
@@ -378,14 +378,14 @@ class SettingsRead:
 
 
 def settings_path(environment: Mapping[str, str] | None = None) -> Path:
-    """Give the settings file; it need not exist."""
+    """Return the settings file; it need not exist."""
     home = home_directory(environment)
     named = (os.environ if environment is None else environment).get(SETTINGS_VARIABLE)
     return home / Path(named).expanduser() if named else home / SETTINGS_FILE
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings, with what the environment overrides.
+    """Read the settings, with the overrides of the environment.
 
     Args:
         environment: The variables; None takes the process's own.
@@ -397,7 +397,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def read_settings(environment: Mapping[str, str] | None = None) -> SettingsRead:
-    """Read the settings with where they came from.
+    """Read the settings with their origins.
 
     Raises:
         SettingsError: As `load_settings`.
@@ -431,7 +431,7 @@ def _text(path: Path, *, is_named: bool) -> str:
 
 
 def _where(path: Path, fault: TOMLFault, overrides: Mapping[tuple[str, ...], str]) -> str:
-    """Name the variable that a fault comes from, or the line of the file."""
+    """Return the variable that a fault comes from, or the line of the file."""
     for location, name in overrides.items():
         if location == fault.location[: len(location)] or fault.location == location[:-1]:
             return f"environment variable {name}"
@@ -439,7 +439,7 @@ def _where(path: Path, fault: TOMLFault, overrides: Mapping[tuple[str, ...], str
 
 
 def _override(values: dict[str, Any], name: str, text: str) -> tuple[str, ...]:
-    """Put a variable's value where its name says, and give that location.
+    """Set the value that a variable's name refers to, and return its location.
 
     `KEYRIG_UPSTREAM__HEAD_OFFICE__URL` is `upstream.head-office.url` where such a table stands.
     """
@@ -463,12 +463,12 @@ def _override(values: dict[str, Any], name: str, text: str) -> tuple[str, ...]:
 
 
 def _key(table: Mapping[str, Any], part: str) -> str:
-    """Give the key of a table that a part of a variable's name means."""
+    """Return the key of a table that a part of a variable's name means."""
     return next((key for key in table if key.lower().replace("-", "_") == part), part)
 
 
 def _value(text: str) -> Any:
-    """Read a variable's text as TOML writes values, or take it as it is."""
+    """Parse a variable's text as a TOML value; text that is none is returned unchanged."""
     try:
         parsed = parse_toml(f"value = {text}")
     except TOMLFault:

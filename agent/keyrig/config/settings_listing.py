@@ -1,4 +1,4 @@
-"""Describing the settings: every key, its form, what it is now and where that comes from."""
+"""The listing of the settings: every key with its form, value and origin."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 KIND: Final = "kind"
 NAME: Final = "NAME"
-"""Stands for the name of a table that there may be several of."""
+"""The placeholder for the name of a table of which there may be several."""
 
 _FORMS: Final[dict[Any, str]] = {
     str: "text",
@@ -46,7 +46,7 @@ class DescribedKey:
     Args:
         location: Where it stands; `NAME` for the name of one table of several.
         form: How its value is written, for people.
-        default: What holds where it is left out; None for nothing.
+        default: The value where it is left out; None for none.
         required: Whether its table needs it.
         description: What it does.
         kind: The kind of table that it is a key of, where there are several kinds.
@@ -66,12 +66,12 @@ class DescribedKey:
 
     @property
     def is_kind(self) -> bool:
-        """Whether it tells which kind its table is of."""
+        """True if it tells which kind its table is of."""
         return self.location[-1] == KIND
 
 
 def described_keys() -> tuple[DescribedKey, ...]:
-    """Give every key there is, in the order of their declaration."""
+    """Return every key, in the order of declaration."""
     return tuple(_keys(Settings, ()))
 
 
@@ -99,7 +99,7 @@ def _keys(model: type[BaseModel], at: tuple[str, ...]) -> Iterator[DescribedKey]
 
 
 def _tables_in(annotation: Any) -> Iterator[tuple[type[BaseModel], bool]]:
-    """Give the tables that a key holds, and whether each stands below a name of its own."""
+    """Yield the tables that a key holds, and whether each is below a name of its own."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         if annotation is not SecretPlace:
             yield annotation, False
@@ -166,7 +166,7 @@ def toml_text(value: Any) -> str:
 
 
 def example_lines() -> Iterator[str]:
-    """Give a settings file in which every key stands, described and commented out.
+    """Yield the lines of a settings file with every key, described and commented out.
 
     Without the # at its beginning, the line of a key or table holds.
     """

@@ -1,1 +1,1 @@
-"""The words of the field as types."""
+"""Types of the domain: devices, facts, key changes, tokens, SMI Status."""

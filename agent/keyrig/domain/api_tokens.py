@@ -1,4 +1,4 @@
-"""Tokens of the API: what one is, what it allows, and how long."""
+"""Tokens of the API: their form, scopes and expiry."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class Scope(enum.Enum):
     """What a token allows."""
 
     READ = "read"
-    """Everything that changes nothing."""
+    """Everything that is read only."""
     RUN = "run"
     """Starting and stopping runs, recording facts, deliveries."""
     KEYS = "keys"
-    """What touches key material or certificates."""
+    """Everything that concerns key material or certificates."""
 
 
 class TokenFault(enum.Enum):
@@ -50,18 +50,18 @@ class TokenFault(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A token as it is kept: of its secret the SHA-256 alone.
+    """A token as the ledger keeps it: only the SHA-256 of its secret.
 
-    A secret has 256 random bits, which nobody finds by trying, so that a hash that is slow on
+    A secret has 256 random bits, beyond any search, so that a hash that is slow on
     purpose, as passwords need it, would guard nothing more.
 
     Args:
-        id: Names it; 12 hexadecimal digits that are part of its text.
-        name: Whose it is, for people.
+        id: Its identifier; 12 hexadecimal digits that are part of its text.
+        name: Its owner, for people.
         digest: The SHA-256 of its text, in hexadecimal.
         scopes: What it allows.
         created_at: When it was made.
-        expires_at: From when on it is refused, or None.
+        expires_at: The instant from which it is refused, or None.
         revoked_at: When it was revoked, or None.
     """
 
@@ -74,7 +74,7 @@ class Token:
     revoked_at: datetime | None = None
 
     def fault(self, now: datetime) -> TokenFault | None:
-        """Say why it is refused at `now`, or None where it is not."""
+        """Return why it is refused at `now`, or None where it is accepted."""
         if self.revoked_at is not None:
             return TokenFault.REVOKED
         if self.expires_at is not None and now >= self.expires_at:
@@ -90,14 +90,14 @@ def new_token(
     lasts: timedelta | None,
     random: Callable[[int], bytes],
 ) -> tuple[Token, str]:
-    """Make a token; give what is kept of it, and its text, which is shown once.
+    """Make a token; return what is kept of it, and its text, which is shown once.
 
     Args:
         name: Whose it is.
         scopes: What it allows.
         now: The present instant.
-        lasts: How long it holds; None for ever.
-        random: Gives as many random octets as asked for.
+        lasts: How long it is valid; None for ever.
+        random: Returns the number of random octets asked for.
     """
     token_id = random(_ID_OCTETS).hex()
     secret = urlsafe_b64encode(random(SECRET_OCTETS)).rstrip(b"=").decode()
@@ -114,13 +114,13 @@ def new_token(
 
 
 def token_id_of(text: str) -> str | None:
-    """Give the id that a token's text says, or None where it is no such text."""
+    """Return the id in a token's text, or None where the text is no token."""
     match = _TOKEN.fullmatch(text)
     return match["id"] if match else None
 
 
 def is_text_of(text: str, token: Token | None) -> bool:
-    """Say whether a text is that of a token; takes as long whatever the answer."""
+    """Return True if a text is that of a token, in constant time."""
     is_same = hmac.compare_digest(_digest(text), token.digest if token else _NOBODY)
     return is_same and token is not None
 

@@ -1,4 +1,4 @@
-"""Whether the rig's clock can be believed: against what is on record, and against itself.
+"""Plausibility of the rig's clock: against the last recorded instant and a monotonic clock.
 
 Deadlines, counters and evidence all take their time from it. A clock that was never set, or that
 has run far ahead, is refused before anything is sent, since a counter taken from it cannot be
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 CLOCK_FLOOR: Final = datetime(2026, 11, 1, tzinfo=UTC)
 """An earlier clock has not been set: keyrig is younger."""
 TOLERANCE: Final = timedelta(seconds=2)
-"""How far a clock may be off without a word; time services slew by less."""
+"""How far a clock may be off without a finding; time services slew by less."""
 LONGEST_PAUSE: Final = timedelta(days=400)
-"""A clock further ahead than this of what is on record needs a person's word."""
+"""A clock further ahead of the record than this needs a person's confirmation."""
 
 
 class ClockFault(enum.Enum):
@@ -38,7 +38,7 @@ class ClockFault(enum.Enum):
 
     @property
     def is_refused(self) -> bool:
-        """Whether nothing may be sent by such a clock."""
+        """True if nothing may be sent by such a clock."""
         return self in {ClockFault.UNSET, ClockFault.FAR_AHEAD}
 
 
@@ -57,7 +57,7 @@ class ClockFinding:
         return f"{self.reason}; {self.mend}" if self.mend else self.reason
 
     def event(self) -> Clock:
-        """Return the event that tells of it."""
+        """Return the event that reports it."""
         return Clock(fault=self.fault.value, by_s=self.by.total_seconds(), detail=self.detail)
 
 
@@ -98,7 +98,7 @@ def judge_clock(now: datetime, last_recorded: datetime | None) -> ClockFinding |
 
 
 def spoken(span: timedelta) -> str:
-    """Give a span in the largest unit that tells it, such as "3 days" or "12 s"."""
+    """Return a span in the largest suitable unit, such as "3 days" or "12 s"."""
     seconds = span.total_seconds()
     for unit, size in (("days", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= 2 * size:
@@ -110,9 +110,9 @@ class WatchedClock:
     """A clock that is compared at each reading with one that cannot be set.
 
     Args:
-        now: Gives the present instant.
-        monotonic: Gives seconds that never go back.
-        told: Is called with each step that is found, once, and the instant after it.
+        now: Returns the present instant.
+        monotonic: Returns monotonic seconds.
+        told: Called once for each step that is found, with the instant after it.
     """
 
     def __init__(
@@ -127,7 +127,7 @@ class WatchedClock:
         self._last = (now(), monotonic())
 
     def __call__(self) -> datetime:
-        """Give the present instant, after telling of a step since the last reading."""
+        """Return the present instant, after reporting a step since the last reading."""
         instant, seconds = self._now(), self._monotonic()
         last_instant, last_seconds = self._last
         self._last = (instant, seconds)

@@ -1,4 +1,4 @@
-"""Which command the DCC makes of a service request that is not critical.
+"""The command that the DCC makes of a service request that is not critical.
 
 Source: as `service_requests`.
 """
@@ -45,7 +45,7 @@ class AskedCommand:
 
     Args:
         message_code: Its use case.
-        originator: Whose it is.
+        originator: Its originator.
         payload: Its payload.
     """
 
@@ -55,12 +55,12 @@ class AskedCommand:
 
 
 def asked_command(body: RequestBody, counter: int, users: Users) -> AskedCommand:
-    """Give the command that the DCC makes of a non-critical request.
+    """Return the command that the DCC makes of a non-critical request.
 
     Args:
         body: The request's body.
         counter: The counter that the DCC took for it, as the answer has it.
-        users: Whose the DCC's commands are.
+        users: The originators of the DCC's commands.
 
     Raises:
         LocalProtocolError: The DCC makes no command of such a request.

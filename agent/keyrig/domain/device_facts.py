@@ -1,4 +1,4 @@
-"""What is known of devices, and of what has been tried on them."""
+"""Facts about devices and the attempts at their duties."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gbcs.roles import DeviceType
 
 SCHEDULED_GRACE: Final = timedelta(hours=1)
-"""How long after its instant a replacement's alert may come before the duty is due anew."""
+"""How long after its instant a replacement's alert may come before the duty is due again."""
 
 DCC: Final = "dcc"
 """The DCC, where a fact names who did something."""
@@ -90,16 +90,16 @@ class Outcome(enum.Enum):
 
 
 class Cause(enum.Enum):
-    """What kept a duty from being begun; none of them is the device's doing."""
+    """What kept a duty from being begun; the device is the cause of none of them."""
 
     RIG = "rig"
     """The rig file, or the facts of the device."""
     KEYS = "keys"
-    """A key or certificate that is not at hand, or is not sound."""
+    """A key or certificate that is missing or invalid."""
     AUTHORITY = "authority"
     """The certificate authority."""
     LINE = "line"
-    """The way to the device: its port, radio or service, or nobody who answers there."""
+    """The link to the device: its port, radio or service, or no answer there."""
 
 
 def cause_of(error: KeyrigError) -> Cause:
@@ -160,12 +160,12 @@ class LedgerFacts:
     )
 
     def of(self, device: EntityIdentifier, requirement_id: str) -> tuple[AttemptFact, ...]:
-        """Give the attempts at one duty, oldest first."""
+        """Return the attempts at one duty, oldest first."""
         return self.attempts.get((device, requirement_id), ())
 
 
 def aware_utc(instant: datetime) -> datetime:
-    """Give `instant` back, refusing one that is not in UTC.
+    """Return `instant` unchanged; refuse one that is not in UTC.
 
     Raises:
         ValueError: It has no time zone or one that is not UTC.

@@ -1,4 +1,4 @@
-"""Re-generations of devices' keys: how far each has come, and the certificates it brings."""
+"""Re-generations of devices' keys: their states, and the certificates that result."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class KeyChangeState(enum.Enum):
-    """How far a re-generated key of a device has come."""
+    """The state of a re-generated key of a device."""
 
     REQUESTED = "requested"
     """CS02c is about to be sent or was."""
@@ -27,7 +27,7 @@ class KeyChangeState(enum.Enum):
     STORED = "stored"
     """The device said that it stored the certificate."""
     CONFIRMED = "confirmed"
-    """CS02e gave the certificate back, and the device used its key in an exchange."""
+    """CS02e reported the certificate, and the device used its key in an exchange."""
     ABANDONED = "abandoned"
 
 
@@ -42,7 +42,7 @@ KEY_CHANGE_MOVES: Final[dict[KeyChangeState, frozenset[KeyChangeState]]] = {
     _S.CONFIRMED: frozenset(),
     _S.ABANDONED: frozenset(),
 }
-"""The moves that are legal; STORING goes back where the device refused the certificate, and
+"""The legal transitions; STORING goes back where the device refused the certificate, and
 straight to CONFIRMED where CS02e shows it after the answer to CS02d was lost."""
 
 KEY_CHANGE_ENDS: Final = frozenset({_S.CONFIRMED, _S.ABANDONED})
@@ -65,7 +65,7 @@ class KeyChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyChangeMove:
-    """One move of a key change, with the reason that was given for it."""
+    """One transition of a key change, with its reason."""
 
     state: KeyChangeState
     at: datetime
@@ -85,7 +85,7 @@ class DeviceCertificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuthorityAsked:
-    """Which authority has a request, what it said when it was asked last, and when that was."""
+    """The authority that has a request, with its last answer and the time of it."""
 
     authority: str
     answer: str

@@ -1,4 +1,4 @@
-"""What was said of a device, by whom and when, and what of it holds at an instant."""
+"""Statements about a device with their sources and times, and the facts that hold at an instant."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _SUMMER_TIME: Final = timedelta(hours=1)
 
 
 LATEST_YEAR: Final = 2999
-"""The last year in which a Commissioning is taken for one."""
+"""The last year of a plausible Commissioning."""
 
 
 class FactName(enum.Enum):
-    """A thing that can be said of a device; the values are the fields of `DeviceFacts`."""
+    """A fact that a source can state; the values are the fields of `DeviceFacts`."""
 
     DEVICE_TYPE = "device_type"
     COMMISSIONED_AT = "commissioned_at"
@@ -42,14 +42,14 @@ class FactName(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownFact:
-    """One thing that was said of a device.
+    """One statement about a device.
 
     Args:
-        name: What it is about.
-        value: What was said, of the type of the field of `DeviceFacts`; None takes back what
-            the same source said before.
-        at: From when on it holds, or None for ever since it was recorded.
-        source: Who said it, such as "rig emulated-home".
+        name: The fact.
+        value: The fact's value, of the type of the field of `DeviceFacts`; None withdraws what
+            the same source stated before.
+        at: The instant from which it holds, or None for the instant of recording.
+        source: Its source, such as "rig emulated-home".
         recorded_at: When it was recorded.
     """
 
@@ -61,33 +61,33 @@ class KnownFact:
 
     @property
     def since(self) -> datetime:
-        """From when on it counts against what other sources say."""
+        """The instant from which it counts against other sources."""
         return self.at or self.recorded_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceRecord:
-    """What holds of a device, and who said each part of it; the rest is at its default."""
+    """The facts that hold of a device, and the statement behind each; others have their default."""
 
     facts: DeviceFacts
     origins: Mapping[FactName, KnownFact]
 
 
 def fold(device: EntityIdentifier, known: Iterable[KnownFact], now: datetime) -> DeviceRecord:
-    """Give what holds of a device at `now`.
+    """Return the facts that hold of a device at `now`.
 
-    The last word of each source counts; among sources, the one that holds since the latest
+    The last statement of each source counts; among sources, the one that holds since the latest
     instant, and of two such the one recorded last. What comes into force later is left out.
     A mere date of Commissioning does not outweigh an instant within it, by UTC or by the
     clock time of Great Britain.
 
     Args:
         device: The device.
-        known: All that was said of it, in the order of recording.
+        known: All statements about it, in the order of recording.
         now: The present instant.
 
     Raises:
-        ValueError: Its type was not said.
+        ValueError: No source stated its type.
     """
     last: dict[tuple[FactName, str], tuple[datetime, int, KnownFact]] = {}
     for order, fact in enumerate(known):
@@ -114,7 +114,7 @@ def fold(device: EntityIdentifier, known: Iterable[KnownFact], now: datetime) ->
 
 
 def _most_exact(standing: KnownFact, words: Iterable[KnownFact]) -> KnownFact:
-    """Give the newest instant that lies in the date that stands, or what stands."""
+    """Return the newest instant within the date that holds, or else the fact that holds."""
     if standing.value is None or isinstance(standing.value, datetime):
         return standing
     within = [
@@ -140,9 +140,9 @@ def standing_facts(
 def news(
     said: Mapping[FactName, Any], known: Iterable[KnownFact], source: str, now: datetime
 ) -> tuple[KnownFact, ...]:
-    """Give what a source says now that differs from what it said last.
+    """Return what a source states now that differs from what it stated last.
 
-    What it no longer says is taken back.
+    What it no longer states is withdrawn.
     """
     before = last_words(known, source)
     changed = {name: value for name, value in said.items() if before.get(name) != value}
@@ -156,7 +156,7 @@ def news(
 
 
 def last_words(known: Iterable[KnownFact], source: str) -> dict[FactName, Any]:
-    """Give what a source said last of each thing; None where it took it back."""
+    """Return what a source stated last of each fact; None where it withdrew it."""
     return {fact.name: fact.value for fact in known if fact.source == source}
 
 
@@ -176,7 +176,7 @@ def decode_value(name: FactName, text: str) -> Any:
 
 
 def read_value(name: FactName, value: Any) -> Any:
-    """Read a fact's value from what JSON, TOML or a command line gives for it.
+    """Parse a fact's value as JSON, TOML or a command line has it.
 
     Raises:
         ValueError: It is no value of that fact.
@@ -188,7 +188,7 @@ def read_value(name: FactName, value: Any) -> Any:
 
 
 def form_of(name: FactName) -> str:
-    """Say how the value of a fact is written."""
+    """Return the form in which a fact's value is written."""
     return _FORMS[_READERS[name]]
 
 
@@ -218,7 +218,7 @@ def _read_flag(value: Any) -> bool:
 
 
 def plausible_commissioning(value: datetime | date) -> datetime | date:
-    """Give a time of Commissioning back.
+    """Return a time of Commissioning unchanged; refuse an implausible one.
 
     Raises:
         ValueError: It is one that stands for none; deadlines could not be counted from it.

@@ -1,4 +1,4 @@
-"""Which service request causes which command.
+"""The correspondence of service requests and commands.
 
 The one table; `asked_commands` reads it the other way. Critical requests become a pre-command
 that the party signs; the DCC makes the commands of all others itself, with a counter and keys
@@ -77,7 +77,7 @@ PLACES: Final = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceRequest:
-    """What a party asks of the DCC to have a command sent.
+    """A service request by which a party has the DCC send a command.
 
     Args:
         body: The request's body.
@@ -92,7 +92,7 @@ class ServiceRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Users:
-    """Who may ask, and for whom the DCC's commands are.
+    """The Users that may send requests, and the DCC's parties that make commands.
 
     Args:
         supplier: The supplier that acts on the device, or None.
@@ -110,16 +110,16 @@ class Users:
 def service_request(
     message_code: int, payload: Any, originator: EntityIdentifier, users: Users
 ) -> ServiceRequest:
-    """Give the service request that causes a command.
+    """Return the service request that causes a command.
 
     Args:
         message_code: The command's use case.
         payload: Its payload; where the DCC makes the command, with any counter.
-        originator: Whose command it is.
-        users: Who may ask.
+        originator: The command's originator.
+        users: The Users that may send requests.
 
     Raises:
-        NoServiceRequest: No User can ask for it, or what the request needs is not known.
+        NoServiceRequest: No User can request it, or what the request needs is not known.
     """
     match payload:
         case ProvideCredentialsCommand():
@@ -249,7 +249,7 @@ def _path(command: UpdateCredentialsCommand) -> dict[str, Any]:
 
 
 def _execution(at: datetime | None) -> datetime | None:
-    """Give an instant as DUIS writes it, which has another one that never comes."""
+    """Return an instant in the form of DUIS, which has its own one for "never"."""
     return CANCELLED if at == NEVER else at
 
 
@@ -264,6 +264,6 @@ def _require_user(message_code: int, originator: EntityIdentifier, users: Users)
     _require(not is_dcc, message_code, "it is the DCC's own to send")
 
 
-def _require(condition: bool, message_code: int, reason: str) -> None:  # noqa: FBT001 - as assert
+def _require(condition: bool, message_code: int, reason: str) -> None:  # noqa: FBT001 - called like assert, condition first
     if not condition:
         raise NoServiceRequest(use_case_name(message_code), reason)

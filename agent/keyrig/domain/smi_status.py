@@ -1,4 +1,4 @@
-"""SMI Status: what is held of one device's status; its values are those of DUIS."""
+"""SMI Status of a device; its values are those of DUIS."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Suspension:
-    """A suspension that stands because of a failed step.
+    """A suspension in force because of a failed step.
 
     Args:
         clause: The clause under which the device was suspended, such as "H5.34(a)".
@@ -55,12 +55,12 @@ _USERS_SET: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusInstruction:
-    """A status that a device is to have, and that the inventory has not been seen to hold yet.
+    """A status that a device must have and the inventory does not show yet.
 
     Args:
         device: The device.
         status: The status that it is to have.
-        instead_of: The one that it had when that was decided, or None where not known.
+        instead_of: Its status when that was decided, or None where not known.
         clause: The clause that demands it.
         reason: Why, in one line.
         since: When it was decided.
@@ -75,11 +75,11 @@ class StatusInstruction:
 
     @property
     def channel(self) -> str:
-        """Who can carry it out, in words."""
+        """The party that can carry it out, in words."""
         return SET_BY_USERS if self.status in _USERS_SET else NOT_SET_BY_USERS
 
     def to_json(self) -> dict[str, Any]:
-        """Give it as plain JSON, for programs."""
+        """Return it as plain JSON."""
         return {
             "status": self.status.value,
             "instead_of": self.instead_of.value if self.instead_of else None,
@@ -93,7 +93,7 @@ class StatusInstruction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """The SMI Status that a device holds, the suspension and the instruction that stand."""
+    """A device's SMI Status, with the suspension and the instruction in force."""
 
     status: SMIStatus | None = None
     status_since: datetime | None = None

@@ -1,4 +1,4 @@
-"""The states that the ledger's rows go through."""
+"""The states of the ledger's records."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ExchangeOutcome(enum.Enum):
     """A response came and failed verification."""
     NO_RESPONSE = "no-response"
     NOT_SENT = "not-sent"
-    """The octets never left."""
+    """The octets were not sent."""
     INTERRUPTED = "interrupted"
     """The agent ended before it knew; the device may have executed the command."""
 
@@ -35,11 +35,11 @@ class SuspensionEnd(enum.Enum):
 
     RESTORED = "restored"
     SUPERSEDED = "superseded"
-    """Another status was set from outside while it stood."""
+    """Another status was set from outside while it was in force."""
 
 
 class InstructionEnd(enum.Enum):
-    """What became of an instruction to set an SMI Status."""
+    """The end of an instruction to set an SMI Status."""
 
     CONFIRMED = "confirmed"
     """The inventory was seen to hold it."""
@@ -50,7 +50,7 @@ class InstructionEnd(enum.Enum):
 
 
 class ScheduledState(enum.Enum):
-    """What became of a replacement that a device holds for later."""
+    """The state of a future dated replacement."""
 
     WAITING = "waiting"
     DONE = "done"
@@ -63,10 +63,10 @@ class ScheduledState(enum.Enum):
 
 
 class LocalCommandState(enum.Enum):
-    """How far a command has come that somebody else signed and MACed for local delivery."""
+    """The state of a command that another party made for local delivery."""
 
     WAITING = "waiting"
-    """It has not left yet."""
+    """It was not sent yet."""
     SENT = "sent"
     """It is about to be sent or was; the device may have executed it."""
     UNANSWERED = "unanswered"
@@ -79,9 +79,9 @@ class LocalCommandState(enum.Enum):
     EXPIRED = "expired"
     """Its time passed before it was answered."""
     REPLAYED = "replayed"
-    """An earlier batch delivered it already; the answer of then is kept with it."""
+    """An earlier batch delivered it already; that answer is recorded with it."""
     WITHDRAWN = "withdrawn"
-    """A person gave it up before it was answered."""
+    """A person withdrew it before it was answered."""
 
 
 LOCAL_COMMAND_OPEN: Final = frozenset(
@@ -100,7 +100,7 @@ LOCAL_COMMAND_HAS_ANSWER: Final = frozenset(
 
 
 class Verification(enum.Enum):
-    """What is known of an answer's protection, by public certificates alone."""
+    """The verification of an answer's protection, by public certificates alone."""
 
     VERIFIED = "verified"
     NOT_VERIFIABLE_HERE = "not-verifiable-here"
@@ -109,14 +109,14 @@ class Verification(enum.Enum):
 
 
 class BatchRule(enum.Enum):
-    """What becomes of the commands behind one that was not carried out."""
+    """The treatment of the commands behind one that was not carried out."""
 
     STOP = "stop"
     GO_ON = "go-on"
 
 
 class EventType(enum.Enum):
-    """What an event of the outbox tells."""
+    """The type of an event of the outbox."""
 
     DUTY_OUTCOME = "duty-outcome"
     SMI_STATUS_CHANGED = "smi-status-changed"
@@ -128,13 +128,13 @@ class EventType(enum.Enum):
 
 
 class ServiceDocumentKind(enum.Enum):
-    """What a document that went between the agent and the DCC is."""
+    """The kind of a document between the agent and the DCC."""
 
     REQUEST = "request"
     """A service request, or a signed pre-command."""
     ANSWER = "answer"
-    """What the request's own connection brought: a pre-command, an acknowledgement, a refusal."""
+    """The answer on the request's own connection: a pre-command, an acknowledgement, a refusal."""
     RESPONSE = "response"
-    """What came later, in answer to a request."""
+    """A later answer to a request."""
     DEVICE_ALERT = "device-alert"
     DCC_ALERT = "dcc-alert"

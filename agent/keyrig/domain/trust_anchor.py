@@ -1,4 +1,4 @@
-"""Trust anchor cells of devices: whose certificate each holds."""
+"""Trust anchor cells of devices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """Whose certificate a trust anchor cell holds, as CS02a gives it.
+    """A trust anchor cell's certificate, as CS02a reports it.
 
     `subject_key_identifier` has 8 octets.
     """

@@ -1,1 +1,1 @@
-"""The duties after Commissioning: rules, facts, the plan, and what outcomes entail."""
+"""The duties after Commissioning: rules, facts, the plan, and the consequences of outcomes."""

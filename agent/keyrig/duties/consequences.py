@@ -1,4 +1,4 @@
-"""What the outcome of a duty entails for SMI Status, and who is told; pure decisions."""
+"""The consequences of a duty's outcome for SMI Status and notices; pure decisions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DEVICE_KEY_USAGES = frozenset({KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMEN
 class Suspend:
     """Set the SMI Status to Suspended under `clause`, keeping the status held before.
 
-    `permission` is the leave that it gives to replace the Communications Hub, if any.
+    `permission` is the permission to replace the Communications Hub that follows, if any.
     """
 
     clause: str
@@ -47,7 +47,7 @@ class Restore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Notice:
-    """Tell `to` under `clause` that the step of clause `of_step` was taken, and why."""
+    """Notify `to`, under `clause`, that the step of clause `of_step` was taken, and why."""
 
     to: EntityIdentifier
     clause: str
@@ -58,7 +58,7 @@ class Notice:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flag:
-    """Something that the rules leave open and a person must decide; `name` is stable."""
+    """A question that the rules leave to a person; `name` is stable."""
 
     name: str
     reason: str
@@ -66,7 +66,7 @@ class Flag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consequences:
-    """What follows from one outcome.
+    """The consequences of one outcome.
 
     `step_failed` and `step_completed` say that the requirement joins or leaves the failed
     steps on which the suspension stands.
@@ -225,7 +225,7 @@ def _notices(
 def lacking_for_done(
     requirement: Requirement, evidence: str, confirmed: Collection[KeyUsage]
 ) -> str | None:
-    """Say what still lacks before an attempt may be called done, or None where nothing does.
+    """Return what an attempt still lacks to count as done, or None where nothing does.
 
     Args:
         requirement: The requirement that was attempted.
@@ -250,7 +250,7 @@ def lacking_for_done(
 def replacement_permission(
     rules: Rules, device_type: DeviceType, standing: Standing
 ) -> Permission | None:
-    """Give the leave to replace the Communications Hub, or None where there is none.
+    """Return the permission to replace the Communications Hub, or None.
 
     Only a suspension under the rules' own clause gives it; being Suspended alone does not.
 

@@ -1,4 +1,4 @@
-"""Until when a duty must be done."""
+"""Deadlines of duties."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def deadline(commissioned_at: datetime | date, days: int, readings: Readings) ->
 def duty_deadline(
     rules: Rules, requirement: Requirement, commissioned_at: datetime | date | None
 ) -> datetime | None:
-    """Give the last instant at which a duty is in time, as `deadline` counts it.
+    """Return the last instant at which a duty is in time, as `deadline` counts it.
 
-    None before Commissioning, and where the rules' readings let no days run.
+    None before Commissioning, and where the days never begin to run by the rules' readings.
     """
     days = rules.days(requirement)
     if commissioned_at is None or days is None:

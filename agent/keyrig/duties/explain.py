@@ -1,4 +1,4 @@
-"""Why a duty stands where it stands: by which rule and facts, and what would change it."""
+"""Explanations of a duty's state: its rule, the facts it depends on, and what would change it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _OF_EXEMPTION: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FactUsed:
-    """A fact that a duty depends on; `known` is None where nobody said it."""
+    """A fact that a duty depends on; `known` is None where no source stated it."""
 
     name: FactName
     value: Any
@@ -48,7 +48,7 @@ class FactUsed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadingUsed:
-    """An ambiguity that bears on a duty, and how it is read."""
+    """An ambiguity that affects a duty, and the reading chosen."""
 
     name: str
     ambiguity: str
@@ -68,8 +68,8 @@ class Explanation:
         days: How its deadline was counted, in one sentence.
         attempts: The attempts since Commissioning, oldest first.
         failing: When it failed by each reading of "fails", in sentences.
-        entails: What failing entails, and what stands because of it, in sentences.
-        changes: What would change where it stands, in sentences.
+        entails: The consequences of failing, and those in force, in sentences.
+        changes: What would change its state, in sentences.
     """
 
     duty: Duty
@@ -95,7 +95,7 @@ def explain(
     Args:
         rules: The rule set by which it was planned.
         duty: The duty as planned.
-        record: What holds of its device, with the sources.
+        record: The facts that hold of its device, with the sources.
         attempts: The attempts at it, oldest first.
         standing: The device's SMI Status.
     """

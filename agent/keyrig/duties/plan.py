@@ -1,4 +1,4 @@
-"""The plan: which duties are due on which devices, why, and until when."""
+"""The plan: the duties of devices, their states, reasons and deadlines."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ _RANK: Final = {
 }
 _OTHERS: Final = 3
 NO_DEADLINE: Final = datetime.max.replace(tzinfo=UTC)
-"""Stands for the deadline of what has none where the nearest is sought."""
+"""The deadline assumed for duties without one where the nearest is sought."""
 
 
 class DutyState(enum.Enum):
-    """Where a duty stands."""
+    """The state of a duty."""
 
     AWAITING_COMMISSIONING = "awaiting-commissioning"
     DUE = "due"
     FAILED = "failed"
     """An attempt failed; the duty is still to be done."""
     SCHEDULED = "scheduled"
-    """The device holds a replacement for later; what it will say of it is awaited."""
+    """The device holds a future dated replacement; its alert is awaited."""
     WAITING = "waiting"
     """The device's certification requests wait for the certificate authority."""
     DONE = "done"
@@ -67,12 +67,12 @@ class Duty:
         device: The device.
         device_type: Its type.
         step: The step that meets it.
-        actor: Who owes it.
+        actor: The party that owes it.
         deadline: The last instant that is in time; None before Commissioning, and where the
-            rules' readings let no days run.
-        state: Where it stands.
+            days never begin to run by the rules' readings.
+        state: Its state.
         overdue: It is still to be done, by whomever, and the deadline has passed.
-        reason: Why it stands there, in one sentence.
+        reason: Why it has that state, in one sentence.
         attempts: How often it was tried since Commissioning.
         done_at: When it was done, or None.
         failed_at_attempt: When an attempt first failed, or None: one reading of "fails".
@@ -104,7 +104,7 @@ class Duty:
 
     @property
     def is_done_late(self) -> bool:
-        """Whether it was done after its deadline."""
+        """True if it was done after its deadline."""
         return (
             self.done_at is not None
             and self.deadline is not None
@@ -121,7 +121,7 @@ class Plan:
     duties: tuple[Duty, ...]
 
     def to_do(self) -> tuple[Duty, ...]:
-        """Give the duties to carry out, in the order to do so.
+        """Return the duties to carry out, in the order to do so.
 
         Hubs come first, then gas proxies, meters, and the rest; among these, the device
         with the nearest deadline; on a device, the requirements' order.
@@ -148,12 +148,12 @@ class Plan:
         return tuple(duty for duty in self.duties if duty.state in _OPEN)
 
     def only_due(self) -> Plan:
-        """Give the plan with the duties to carry out alone, in the order of the devices."""
+        """Return the plan with only the duties to carry out, in the order of the devices."""
         return replace(self, duties=tuple(d for d in self.duties if d.state in _TO_DO))
 
 
 def duty_id(device: EntityIdentifier, requirement_id: str) -> str:
-    """Give the stable name of a requirement on a device, such as "00db1234567890a0/R37c"."""
+    """Return the stable name of a requirement on a device, such as "00db1234567890a0/R37c"."""
     return f"{device.stem}/{requirement_id}"
 
 
@@ -164,7 +164,7 @@ def plan(
     now: datetime,
     parties: Collection[Actor],
 ) -> Plan:
-    """Derive every duty of `devices` and where it stands.
+    """Derive every duty of `devices` and its state.
 
     Args:
         rules: The rule set.
@@ -203,7 +203,7 @@ def plan(
 def since_commissioning(
     device: DeviceFacts, attempts: tuple[AttemptFact, ...]
 ) -> tuple[AttemptFact, ...]:
-    """Keep the attempts that began after the Commissioning that stands now.
+    """Return the attempts that began after the present Commissioning.
 
     What was done before does not meet a duty that follows Commissioning.
     """
@@ -213,7 +213,7 @@ def since_commissioning(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Standing:
-    """What the ledger knows of one duty."""
+    """The ledger's facts about one duty."""
 
     attempts: tuple[AttemptFact, ...]
     scheduled: datetime | None
@@ -274,7 +274,7 @@ def _duty(
 def _is_delayed_by_ours(
     state: DutyState, attempts: tuple[AttemptFact, ...], not_begun: NotBegun | None
 ) -> bool:
-    """Return whether what kept a duty from being done last is not the device."""
+    """Return True if what last kept a duty from being done is not the device."""
     if state not in _OPEN:
         return False
     cut_short = bool(attempts) and attempts[-1].outcome in {Outcome.WAITING, Outcome.INTERRUPTED}
@@ -297,7 +297,7 @@ def _state(
     now: datetime,
     parties: Collection[Actor],
 ) -> tuple[DutyState, str]:
-    """Decide where a duty stands; what comes first here outweighs what follows."""
+    """Return a duty's state and reason; the order of the checks is their precedence."""
     done = next((a for a in attempts if a.outcome is Outcome.DONE), None)
     if done is not None:
         return DutyState.DONE, f"done at {_instant(done.finished_at)}"
@@ -335,7 +335,7 @@ def _state_by_attempts(
 
 
 def exemption(rules: Rules, requirement: Requirement, device: DeviceFacts) -> str | None:
-    """Say in one sentence why a requirement is not owed on a device, or None where it is."""
+    """Return in one sentence why a requirement is not owed on a device, or None where it is."""
     elsewhere = requirement.met_on.get(device.device_type)
     if elsewhere is not None:
         return f"met on the {elsewhere.value}: a {device.device_type.value} has no such cells"

@@ -70,13 +70,13 @@ class Exemption(enum.Enum):
 
 
 class Notify(enum.Enum):
-    """Who is told of a suspension and of its end."""
+    """The recipient of notices of a suspension and of its end."""
 
     RESPONSIBLE_SUPPLIERS = "responsible-suppliers"
 
 
 class Restoring(enum.Enum):
-    """Whether the status must be set back on success, or a bar on changing it is lifted."""
+    """The effect of success: the status must be set back, or a bar on changing it is lifted."""
 
     MUST = "must"
     BAR_LIFTED = "bar-lifted"
@@ -97,21 +97,21 @@ class DateOnly(enum.Enum):
 
 
 class Owed(enum.Enum):
-    """Whether a doubtful duty is taken as owed."""
+    """The reading of a doubtful duty: owed or not."""
 
     OWED = "owed"
     NOT_OWED = "not-owed"
 
 
 class Days(enum.Enum):
-    """Whether the days of a duty on another Type 1 Device ever begin to run."""
+    """The reading of whether the days of a duty on another Type 1 Device ever begin to run."""
 
     FROM_INVENTORY = "from-inventory"
     NEVER = "never"
 
 
 class Failing(enum.Enum):
-    """What it is to fail a step."""
+    """The meaning of failing a step."""
 
     ATTEMPT = "failed-attempt"
     DEADLINE = "deadline"
@@ -119,12 +119,12 @@ class Failing(enum.Enum):
 
     @property
     def by_attempt(self) -> bool:
-        """Whether a failed attempt in time is a failure."""
+        """True if a failed attempt in time is a failure."""
         return self is not Failing.DEADLINE
 
     @property
     def by_deadline(self) -> bool:
-        """Whether what is not done at its deadline has failed, tried or not."""
+        """True if what is not done at its deadline has failed, tried or not."""
         return self is not Failing.ATTEMPT
 
 
@@ -133,44 +133,44 @@ class _Model(BaseModel):
 
 
 class _Reading(_Model):
-    """One way chosen of reading an ambiguous text, with its reason."""
+    """The reading chosen for an ambiguous text, with its reason."""
 
     ambiguity: Name
     reason: Name
 
 
 class OwedReading(_Reading):
-    """Whether a duty that the text leaves doubtful is owed."""
+    """The reading of whether a duty that the text leaves doubtful is owed."""
 
     choice: Owed
 
 
 class DayCountingReading(_Reading):
-    """How days are counted from an instant."""
+    """The reading of how days are counted from an instant."""
 
     choice: DayCounting
 
 
 class DateOnlyReading(_Reading):
-    """How days are counted from a date."""
+    """The reading of how days are counted from a date."""
 
     choice: DateOnly
 
 
 class DaysReading(_Reading):
-    """Whether the days of a duty ever begin to run."""
+    """The reading of whether the days of a duty ever begin to run."""
 
     choice: Days
 
 
 class DeadlineReading(_Reading):
-    """How many days a duty has."""
+    """The reading of how many days a duty has."""
 
     choice: Annotated[int, Field(gt=0, le=366)]
 
 
 class FailingReading(_Reading):
-    """What it is to fail a step."""
+    """The reading of what it is to fail a step."""
 
     choice: Failing
 
@@ -187,7 +187,7 @@ class Readings(_Model):
 
 
 class Permission(_Model):
-    """Leave for the Responsible Supplier to replace and return the Communications Hub."""
+    """Permission for the Responsible Supplier to replace and return the Communications Hub."""
 
     clause: Name
     device_types: DeviceTypes
@@ -195,7 +195,7 @@ class Permission(_Model):
 
 
 class Consequence(_Model):
-    """What failing entails; the clauses that say so stand by name.
+    """The consequences of failing, with the clauses that state them.
 
     `bar` is the one that forbids any other change of the status meanwhile.
     """
@@ -218,7 +218,7 @@ class Consequence(_Model):
 
 
 class Requirement(_Model):
-    """One requirement: who must have done which step on which devices, and until when.
+    """One requirement: the party, the step, the device types and the deadline.
 
     `met_on` names, for a device type that cannot meet it, the type on which it is met;
     `governed_by` names, for a device type, the reading that decides whether it is owed;
@@ -280,7 +280,7 @@ class Rules(_Model):
         return self
 
     def canonical(self) -> str:
-        """Give the one JSON text of this rule set, by which it is kept and compared."""
+        """Return the canonical JSON text of this rule set, by which it is kept and compared."""
         return json.dumps(
             self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"), ensure_ascii=True
         )
@@ -291,7 +291,7 @@ class Rules(_Model):
         return hashlib.sha256(self.canonical().encode()).hexdigest()
 
     def requirement_by_id(self, requirement_id: str) -> Requirement:
-        """Give the requirement of that id.
+        """Return the requirement of that id.
 
         Raises:
             KeyError: The rule set has none of that id.
@@ -302,7 +302,7 @@ class Rules(_Model):
         raise KeyError(requirement_id)
 
     def days(self, requirement: Requirement) -> int | None:
-        """Give the days that a requirement has, or None where they never begin to run."""
+        """Return the days that a requirement has, or None where they never begin to run."""
         if requirement.days_run is not None:
             running: DaysReading = getattr(self.readings, requirement.days_run)
             if running.choice is Days.NEVER:
@@ -313,15 +313,15 @@ class Rules(_Model):
         return reading.choice
 
     def owed_by(self, device_type: DeviceType) -> tuple[Requirement, ...]:
-        """Give the requirements on devices of a type, in the order of their steps."""
+        """Return the requirements on devices of a type, in the order of their steps."""
         return tuple(r for r in self.requirement if device_type in r.device_types)
 
     def on_failure(self, requirement: Requirement) -> Consequence | None:
-        """Give what failing `requirement` entails, or None where the text states nothing."""
+        """Return the consequence of failing `requirement`, or None where the text states none."""
         return next((c for c in self.consequence if c.id == requirement.on_failure), None)
 
     def suspended_under(self, clause: str) -> Consequence | None:
-        """Give the consequence whose suspending clause is `clause`."""
+        """Return the consequence whose suspending clause is `clause`."""
         return next((c for c in self.consequence if c.suspend == clause), None)
 
 
@@ -343,7 +343,7 @@ def parse_rules(text: str, source: str) -> Rules:
 
 
 def rules_from_canonical(text: str, source: str) -> Rules:
-    """Read a rule set from the JSON text that `Rules.canonical` gave.
+    """Read a rule set from the JSON text that `Rules.canonical` returned.
 
     Raises:
         RulesInvalid: It is no such text.
@@ -375,13 +375,13 @@ def load_rules(path: Path) -> Rules:
 
 @cache
 def built_in_rules() -> Rules:
-    """Give the rule set that comes with keyrig, "SEC H5.33-H5.40, consultation draft"."""
+    """Return the rule set that comes with keyrig, "SEC H5.33-H5.40, consultation draft"."""
     text = resources.files(__package__).joinpath(BUILT_IN).read_text(encoding="utf-8")
     return parse_rules(text, BUILT_IN)
 
 
 def rules_with(rules: Rules, choices: Mapping[str, Any], source: str) -> Rules:
-    """Give a rule set with other readings of its ambiguities; its edition says which.
+    """Return a rule set with other readings of its ambiguities; its edition says which.
 
     Args:
         rules: The rule set.

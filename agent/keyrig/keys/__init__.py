@@ -1,1 +1,1 @@
-"""Key stores, and the certificate authorities that certify devices' new keys."""
+"""Key stores, and the certificate authorities that certify devices' keys."""

@@ -1,4 +1,4 @@
-"""Certification by a program of the rig's owner, which reaches the authority in its own way."""
+"""Certification by a program of the rig's owner, which reaches the authority."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ SHOWN_CHARACTERS: Final = 400
 _TEXT_MAXIMUM_OCTETS: Final = 16 * 1024
 _READ_OCTETS: Final = 64 * 1024
 _LOOK_S: Final = 0.05
-"""How often is looked whether a program has ended that keeps its pipes open."""
+"""The interval at which a program that keeps its pipes open is polled for its end."""
 _KILL_S: Final = 1.0
 _PRIVATE_KEY: Final = re.compile(
     rb"-----BEGIN [A-Z0-9 ]{0,20}PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]{0,20}-----|\Z)", re.DOTALL
@@ -60,18 +60,18 @@ class _Ended:
 
 
 class CommandAuthority:
-    """A program that is given a request on standard input and gives the certificate on its output.
+    """A program that reads a request on standard input and writes the certificate to its output.
 
     It is called with one further argument: `certify`, with the request in PEM on standard input;
     or `probe`, when it certifies nothing and says by its exit code whether it could. In its
     environment are KEYRIG_DEVICE, KEYRIG_KEY_USAGE, KEYRIG_KEY_IDENTIFIER and KEYRIG_DUE_BY.
-    Exit 0 is certified, 75 later, 77 no; any other, that it failed.
+    Exit code 0 is certified, 75 later, 77 refused; any other, failed.
 
     Args:
         command: The program and its arguments; a relative path is below `folder`.
         timeout_s: How long it may take, in seconds.
         folder: Its working folder.
-        monotonic: Gives seconds that never go back.
+        monotonic: Returns monotonic seconds.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class CommandAuthority:
         )
 
     def _run(self, call: str, given: bytes, variables: Mapping[str, str]) -> _Ended:
-        """Run the program to its end, or to the end of its time.
+        """Run the program until it ends or its time is over.
 
         Raises:
             AuthorityUnavailable: It cannot be started, takes too long, or writes too much.
@@ -149,13 +149,13 @@ class CommandAuthority:
         try:
             return self._watched(process, call)
         finally:
-            # Whatever it started may still hold its pipes.
+            # Its children may still hold its pipes.
             _end_all_of(process)
 
     def _started(
         self, call: str, given: bytes, variables: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
-        """Start the program, with a request to read.
+        """Start the program with a request on standard input.
 
         Raises:
             AuthorityUnavailable: It cannot be started.
@@ -205,7 +205,7 @@ class CommandAuthority:
                 has_ended = process.poll() is not None
                 ready = selector.select(0 if has_ended else min(remaining_s, _LOOK_S))
                 if has_ended and not ready:
-                    # What it left running, such as a master connection of ssh, keeps its pipes.
+                    # A child that goes on, such as a master connection of ssh, keeps the pipes.
                     break
                 for key, _ in ready:
                     octets = os.read(key.fd, _READ_OCTETS)
@@ -240,7 +240,7 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 
 def _end_all_of(process: subprocess.Popen[bytes]) -> None:
-    """End a program with all that it started, which has a session of its own."""
+    """Kill a program and its children, which are a session of their own."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
     for pipe in (process.stdout, process.stderr):

@@ -29,12 +29,12 @@ LIST_FILE: Final = "requests.txt"
 LOCK_FILE: Final = ".requests.lock"
 _DER: Final = ".csr.der"
 _TRIAL_OCTETS: Final = 32 * 1024
-"""More than the requests of a visit take, with their list."""
+"""More than the requests of a visit need, with their list."""
 _LOCK_S: Final = 10.0
 
 
 class ByHandAuthority:
-    """A person takes request files to an authority, and brings certificates back.
+    """An authority that is reached by hand: request files leave, certificate files come back.
 
     Each request lies in the folder as PEM and DER; one text file has a line for each.
 
@@ -63,7 +63,7 @@ class ByHandAuthority:
     def certify(
         self, order: CertificationOrder, now: datetime
     ) -> Sequence[GivenCertificate] | Later:
-        """Write the request's files, where they are not there; see `CertificateAuthority`."""
+        """Write the request's files unless they exist; see `CertificateAuthority`."""
         del now
         write_request(self.folder, order)
         file = request_file(self.folder, order.stem)
@@ -93,12 +93,12 @@ def write_request(folder: Path, order: CertificationOrder) -> None:
 
 
 def remove_request(folder: Path, stem: str) -> None:
-    """Remove the files and the line of a request that waits no more; missing ones do no harm."""
+    """Remove the files and the line of a request that waits no more; missing ones are ignored."""
     if not folder.is_dir():
         return
     try:
         with _alone(folder):
-            # By the file that goes last it is found again where this is cut off.
+            # The file removed last lets an interrupted removal be found again.
             for suffix in (_DER, REQUEST_PEM):
                 (folder / f"{stem}{suffix}").unlink(missing_ok=True)
             if (folder / LIST_FILE).exists():
@@ -111,7 +111,7 @@ def remove_request(folder: Path, stem: str) -> None:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock: whoever writes to it at the same time would lose lines of the list.
+    """Hold the folder's lock: writers at the same time would lose lines of the list.
 
     Raises:
         AuthorityUnavailable: The lock cannot be had.
@@ -138,7 +138,7 @@ def _unwritable(folder: Path, reason: str | None) -> AuthorityUnavailable:
 
 
 def _listed(folder: Path) -> dict[str, str]:
-    """Return the lines of the requests whose files are there, by stem."""
+    """Return the lines of the requests whose files exist, by stem."""
     try:
         lines = (folder / LIST_FILE).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Choosing the certificate authority that a rig file names."""
+"""The choice of the certificate authority that a rig file names."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 
 def authority_of(rig: Rig, home: Path, store: KeyStore) -> CertificateAuthority:
-    """Return the certificate authority of a rig; nothing is asked of it yet.
+    """Return the certificate authority of a rig; no request is made yet.
 
     Args:
         rig: The rig.
-        home: Below it are relative paths.
+        home: The folder that relative paths start from.
         store: The rig's key store, which has the test authority's key where there is one.
     """
     chosen = rig.certified_by

@@ -1,4 +1,4 @@
-"""Who is asked to certify, and when.
+"""Certificate authorities, as steps use them.
 
 An authority is asked when a step certifies, and at no other time. A rig of real devices holds no
 issuing key; its authority is a person, or a program.
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 
 class CertificateAuthority(Protocol):
-    """Whoever turns devices' certification requests into certificates."""
+    """A certificate authority: it turns devices' certification requests into certificates."""
 
     @property
     def name(self) -> str:
-        """What it is called in what people read."""
+        """Its name, for people."""
         ...
 
     def probe(self) -> str:
-        """Check that it can be asked now, and have it certify nothing.
+        """Check that it can be reached now; nothing is certified.
 
         Returns:
-            What was found, in one line.
+            The finding, in one line.
 
         Raises:
             AuthorityError: It cannot be asked.
@@ -42,10 +42,10 @@ class CertificateAuthority(Protocol):
     def certify(
         self, order: CertificationOrder, now: datetime
     ) -> Sequence[GivenCertificate] | Later:
-        """Ask for the certificate of one request; asking again does no harm.
+        """Request the certificate for one order; may be repeated.
 
         Returns:
-            What it gave, unchecked; or that it is to be asked again later.
+            The certificates that it returned, unchecked; or Later where it has to be asked again.
 
         Raises:
             AuthorityUnavailable: It cannot be asked.
@@ -55,7 +55,7 @@ class CertificateAuthority(Protocol):
 
 
 class NoAuthority:
-    """Stands for the authority of a rig whose file names none.
+    """The authority of a rig whose file names none; it certifies nothing.
 
     Args:
         rig: The rig's name.
@@ -86,13 +86,13 @@ class NoAuthority:
 
 
 class TestAuthority:
-    """The authority of the test PKI, whose issuing key stands in the key store itself.
+    """The authority of the test PKI, whose issuing key is in the key store itself.
 
     It is for emulated devices, and for a laboratory whose whole PKI is its own.
 
     Args:
         store: The key store.
-        random: Gives that many random octets, for serial numbers.
+        random: Returns that many random octets, for serial numbers.
     """
 
     __test__ = False

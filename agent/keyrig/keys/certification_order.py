@@ -1,4 +1,4 @@
-"""What a certificate authority is asked, and that it answers later."""
+"""Orders to a certificate authority, and the answer that it certifies later."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class CertificationOrder:
 
     Args:
         device: The device that made the key.
-        key_usage: What its key is for.
+        key_usage: The use of its key.
         request: PKCS#10 in DER, verified.
-        due_by: By when the duty is to be done; None where no days run.
+        due_by: The duty's deadline; None where no days run.
     """
 
     device: EntityIdentifier
@@ -42,21 +42,21 @@ class CertificationOrder:
     @cached_property
     def public_octets(self) -> bytes:
         """The uncompressed point of the key to be certified."""
-        from gbcs.keys import public_octets  # noqa: PLC0415 - as below
+        from gbcs.keys import public_octets  # noqa: PLC0415 - slow to load
 
         return public_octets(self._public_key)
 
     @cached_property
     def key_identifier(self) -> bytes:
         """The identifier of the key to be certified, 8 octets."""
-        from gbcs.extensions import subject_key_identifier_of  # noqa: PLC0415 - as below
+        from gbcs.extensions import subject_key_identifier_of  # noqa: PLC0415 - slow to load
 
         return subject_key_identifier_of(self._public_key)
 
     @cached_property
     def _public_key(self) -> EllipticCurvePublicKey:
         # X.509 takes 40 ms to load, which `status` is spared where no request waits.
-        from gbcs.certification_request import CertificationRequest  # noqa: PLC0415 - as said
+        from gbcs.certification_request import CertificationRequest  # noqa: PLC0415 - slow to load
 
         return CertificationRequest.from_der(self.request).public_key
 
@@ -67,7 +67,7 @@ class CertificationOrder:
 
     @property
     def line(self) -> str:
-        """One line for whoever certifies: device, use, key identifier, by when."""
+        """One line for the authority's operator: device, use, key identifier, deadline."""
         until = "no deadline" if self.due_by is None else f"by {second_text(self.due_by)}"
         return (
             f"device {self.device}, {self.key_usage.gbcs_name}, key identifier "
@@ -84,8 +84,8 @@ class Later:
     """The authority has the request and will certify it later.
 
     Args:
-        answer: What it says, in one line; safe to print.
-        folder: Where the request lies as files, or None.
+        answer: Its answer, in one line; safe to print.
+        folder: The folder with the request's files, or None.
     """
 
     answer: str

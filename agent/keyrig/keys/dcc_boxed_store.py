@@ -56,7 +56,7 @@ class DCCBoxedKeyStore(IndexedKeyStore):
 
     Args:
         path: The file.
-        passphrase: Asked for the passphrase of an encrypted key when it is first used.
+        passphrase: Returns the passphrase of an encrypted key; called when it is first used.
 
     Raises:
         KeyStoreError: The file cannot be read or has another form.
@@ -138,7 +138,7 @@ class DCCBoxedDocument:
             private_key: Its private key, PEM that is not encrypted; None leaves it out.
 
         Raises:
-            KeyStoreError: It identifies nobody, is for another use than the form has, or has
+            KeyStoreError: It identifies no party, is for another use than the form has, or has
                 the serial number of another of the same party and use.
         """
         certificate = stored.certificate
@@ -170,7 +170,7 @@ class DCCBoxedDocument:
 
 
 def _name(stored: StoredCertificate) -> str:
-    """Return the entry's name, which has the mark of a top-up key for one and for no other."""
+    """Return the entry's name, which marks top-up keys and no others."""
     role = stored.certificate.role
     who = "device" if role is None else role.gbcs_name
     top_up = "-pp" if stored.cell_usage is CellUsage.PREPAYMENT_TOP_UP else ""

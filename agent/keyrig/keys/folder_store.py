@@ -50,7 +50,7 @@ _USES = {
 
 @dataclass(frozen=True, slots=True)
 class FileStem:
-    """What the name of a pair of files says.
+    """The parsed name of a pair of files.
 
     The form is `<16 digits>[-pp]-{ds,ka}[.<label>]`, `<16 digits>-xml[.<label>]` or
     `{root,issuing,device-issuing}[.<label>]`; the label tells further certificates of one party
@@ -65,7 +65,7 @@ class FileStem:
 
     @classmethod
     def parse(cls, stem: str) -> FileStem | None:
-        """Read a stem, or answer None when it has another form."""
+        """Parse a stem; return None where it has another form."""
         if match := _AUTHORITY.fullmatch(stem):
             authority = Authority(match["authority"])
             return cls(None, KeyUsage.KEY_CERT_SIGN, CellUsage.MANAGEMENT, authority)
@@ -77,7 +77,7 @@ class FileStem:
         return None
 
     def contradiction(self, certificate: GBCSCertificate) -> str | None:
-        """Say how `certificate` is not what the name says, or None when it is."""
+        """Return how `certificate` contradicts the name, or None."""
         if self.authority is not None:
             is_root = self.authority is Authority.ROOT
             expected = CertificateProfile.ROOT if is_root else CertificateProfile.ISSUING
@@ -92,7 +92,7 @@ class FileStem:
 
 
 def file_stem(stored: StoredCertificate) -> str:
-    """Give the stem, without a label, that a certificate's files have in a folder."""
+    """Return the stem, without a label, of a certificate's files in a folder."""
     if stored.authority is not None:
         return stored.authority.value
     certificate = stored.certificate
@@ -109,11 +109,11 @@ class FolderKeyStore(IndexedKeyStore):
     """A folder of certificates in PEM with their private keys beside them.
 
     A file that cannot be used, or whose certificate contradicts its name, is left out and named
-    in `problems`; files of other names are no concern of the store.
+    in `problems`; files of other names are ignored.
 
     Args:
         directory: The folder.
-        passphrase: Asked for the passphrase of an encrypted key when it is first used.
+        passphrase: Returns the passphrase of an encrypted key; called when it is first used.
 
     Raises:
         KeyStoreError: The folder cannot be read.
@@ -197,7 +197,7 @@ def certificate_in(pem: bytes, name: str) -> GBCSCertificate:
 def key_beside(
     path: Path, certificate: GBCSCertificate, passphrase: Passphrase | None
 ) -> PEMKey | None:
-    """Give the private key that stands beside a certificate's file, or None."""
+    """Return the private key beside a certificate's file, or None."""
     key_path = path.with_name(path.name.removesuffix(CERTIFICATE_SUFFIX) + KEY_SUFFIX)
     if not key_path.is_file():
         return None
@@ -217,7 +217,7 @@ def _key_text(path: Path) -> bytes:
 
 
 def write_certificate(directory: Path, stem: str, certificate: GBCSCertificate) -> None:
-    """Write a certificate in PEM to a file that must not exist yet, and have it on the disk.
+    """Write and sync a certificate in PEM to a file that must not exist yet.
 
     Raises:
         KeyStoreError: It exists or cannot be written.
@@ -236,7 +236,7 @@ def write_private_key(directory: Path, stem: str, pem: bytes) -> None:
 
 
 def write_new(path: Path, octets: bytes, mode: int) -> None:
-    """Write a file that must not exist yet, and have it on the disk, wholly or not at all.
+    """Write and sync a file that must not exist yet, wholly or not at all.
 
     It is written beside its place and linked there, so that nothing half-written is ever found.
 

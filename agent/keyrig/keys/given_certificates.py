@@ -1,4 +1,4 @@
-"""What certificate authorities give: PEM, DER, several in one, PKCS#7, base64 or a zip of these."""
+"""Reading certificates from authorities: PEM, DER, PKCS#7, base64 or a zip of these."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PEM_BEGIN: Final = re.compile(
     rb"-----BEGIN (PKCS7|CMS|(?:X509 |TRUSTED )?CERTIFICATE|(?:NEW )?CERTIFICATE REQUEST"
     rb"|[A-Z0-9 ]{0,20}PRIVATE KEY)-----"
 )
-"""Blocks of these are looked at; what else stands in a text is left alone."""
+"""The labels of blocks that are read; other blocks are ignored."""
 _REQUEST: Final = b"CERTIFICATE REQUEST"
 _KEY: Final = b"PRIVATE KEY"
 _PKCS7_LABELS: Final = {b"PKCS7", b"CMS"}
@@ -40,7 +40,7 @@ _NAME_SHOWN: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class GivenCertificate:
-    """One certificate that an authority gave.
+    """One certificate from an authority.
 
     Args:
         certificate: The certificate, unchecked.
@@ -61,7 +61,7 @@ class GivenCertificate:
 
 
 def read_given(path: Path) -> list[GivenCertificate]:
-    """Read every certificate of a file that an authority gave.
+    """Read every certificate in a file from an authority.
 
     Raises:
         FileInvalid: It cannot be read, holds no certificate, or holds a private key; names it.
@@ -75,13 +75,13 @@ def read_given(path: Path) -> list[GivenCertificate]:
 
 
 def certificates_in(octets: bytes, name: str) -> list[GivenCertificate]:
-    """Read every certificate of what an authority gave, in the order in which they stand.
+    """Read every certificate in octets from an authority, in order.
 
     Args:
         octets: PEM with any number of certificates and other text, DER, PKCS#7 in either, base64
             of either as an enrolment server sends it, or a zip of such files. Requests beside
             certificates are passed over.
-        name: Where it is from, for people.
+        name: Its origin, for people.
 
     Raises:
         FileInvalid: It holds no certificate, one that cannot be read, or a private key; or it is
@@ -154,7 +154,7 @@ def _in_one(octets: bytes, name: str) -> list[GivenCertificate]:
 
 
 def _blocks(text: bytes, name: str) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the label and the text of each PEM block that says something of certificates.
+    """Yield the label and the text of each PEM block that may hold certificates.
 
     Raises:
         FileInvalid: One has no end, or is a private key.
@@ -213,7 +213,7 @@ def _is_private_key(der: bytes) -> bool:
     try:
         load_der_private_key(der, None)
     except TypeError:
-        # It is one, and encrypted.
+        # It is a private key, and encrypted.
         return True
     except Exception:  # noqa: BLE001 - the library has no one error for what is no key
         return False

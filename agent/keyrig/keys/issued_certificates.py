@@ -1,4 +1,4 @@
-"""Checking a certificate that was given for a device's request."""
+"""Validation of certificates issued for devices' requests."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class IssuedCertificates:
-    """Checks certificates that authorities give for devices, by a key store's authorities.
+    """Validates certificates issued for devices, by a key store's authorities.
 
     Args:
         store: Has the root, and the issuing authorities of devices; a folder keeps what is issued.
@@ -68,13 +68,13 @@ class IssuedCertificates:
         authority: str,
         at: datetime,
     ) -> GBCSCertificate:
-        """Return the one certificate for an order among those that an authority gave.
+        """Return the one certificate for an order among those from an authority.
 
         Certificates of authorities, which come along in a chain, are passed over.
 
         Args:
-            given: What it gave.
-            order: What it was asked.
+            given: The certificates from it.
+            order: The order.
             authority: Its name.
             at: The time, aware, at which the path must be valid.
 
@@ -103,7 +103,7 @@ class IssuedCertificates:
         )
 
     def keep(self, certificate: GBCSCertificate) -> None:
-        """Keep an issued certificate in a key store that is a folder, beside the others.
+        """Add an issued certificate to the key store, where that is a folder.
 
         Raises:
             KeyStoreError: It cannot be written.

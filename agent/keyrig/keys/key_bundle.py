@@ -35,7 +35,7 @@ _NAME_SHOWN: Final = 80
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a file stands: the folder above `cert` or `key`, and its name without a suffix."""
+    """A file's place: the folder above `cert` or `key`, and its name without a suffix."""
 
     above: PurePosixPath
     stem: str
@@ -44,15 +44,15 @@ class _Place:
 class BundleKeyStore(IndexedKeyStore):
     """A zip with `…/cert/NAME.pem` and, for each whose key is known, `…/key/NAME.key`.
 
-    It is read in memory: nothing of it is ever unpacked to a folder, so names in it are names
-    and nothing else. A certificate that cannot be used is left out and named in `problems`. A
+    It is read in memory: nothing of it is ever unpacked to a folder, so names in it are
+    never paths on a disk. A certificate that cannot be used is left out and named in `problems`. A
     key agreement key whose name has the word pp, prepay, prepayment or top-up serves prepayment
     top-ups; every other serves management.
 
     Args:
         octets: The zip.
-        location: Where it is from, for people.
-        passphrase: Asked for the passphrase of an encrypted key when it is first used.
+        location: Its origin, for people.
+        passphrase: Returns the passphrase of an encrypted key; called when it is first used.
 
     Raises:
         KeyStoreError: It is no zip, or is larger than such a bundle can be.
@@ -117,7 +117,7 @@ def _reader(octets: bytes) -> Callable[[], bytes]:
 
 
 def authority_of(certificate: GBCSCertificate) -> Authority | None:
-    """Say which authority's a certificate is, or None for an organisation's or device's.
+    """Return the authority of a certificate, or None for an organisation's or device's.
 
     Issuing authorities of organisations name their role; those of devices name none.
     """

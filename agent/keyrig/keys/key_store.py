@@ -1,4 +1,4 @@
-"""What the agent asks of a store of certificates and private keys."""
+"""The interface of key stores: certificates, and private keys held for them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
+
+from typing_extensions import override
 
 from gbcs.certificates import CertificateProfile
 from gbcs.errors import CertificateRejected
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from gbcs.roles import RemotePartyRole
 
     Use = tuple[EntityIdentifier, KeyUsage, CellUsage, bool]
-    """Whose, for what, what its key serves, and whether it signs XML."""
+    """Party, key usage, cell usage, and whether it signs XML."""
 
 
 class Authority(enum.Enum):
@@ -77,7 +79,7 @@ class HeldKey(Protocol):
         ...
 
     def agreer(self) -> KeyAgreer:
-        """Return it as a key agreer, the same one each time, as `SharedSecrets` would have it.
+        """Return it as a key agreer, the same one each time, as `SharedSecrets` requires.
 
         Raises:
             KeyLocked: It needs a passphrase that was not given.
@@ -104,7 +106,7 @@ class HeldKey(Protocol):
         ...
 
     def write_to(self, write: Callable[[bytes], None]) -> None:
-        """Hand its PEM text, encrypted if it was, to `write` after `check`; for copying a store.
+        """Pass its PEM text, encrypted if it was, to `write` after `check`; for copying a store.
 
         Raises:
             KeyLocked: As `check`.
@@ -132,11 +134,11 @@ def require_use(name: str, certificate: GBCSCertificate, key_usage: KeyUsage) ->
 
 @dataclass(frozen=True)
 class StoredCertificate:
-    """One certificate of a store, and what the store knows beside it.
+    """One certificate of a store, with the store's own facts about it.
 
     Args:
         certificate: The certificate.
-        cell_usage: What its key serves; certificates themselves do not say.
+        cell_usage: The use of its key; certificates themselves do not tell.
         source: The file or entry that holds it, for people.
         authority: Which authority's it is, or None for an organisation's or device's.
         key: The private key, not read before it is used; None when the store has none.
@@ -150,7 +152,7 @@ class StoredCertificate:
 
     @property
     def has_private_key(self) -> bool:
-        """Whether the store has its private key, locked or not."""
+        """True if the store has its private key, locked or not."""
         return self.key is not None
 
 
@@ -178,11 +180,11 @@ class KeyStore(Protocol):
         ...
 
     def stored(self) -> Sequence[StoredCertificate]:
-        """Give every certificate with what the store knows beside it, in a stable order."""
+        """Return every certificate with the store's facts about it, in a stable order."""
         ...
 
     def certificates(self) -> Iterable[GBCSCertificate]:
-        """Give every certificate, in a stable order."""
+        """Return every certificate, in a stable order."""
         ...
 
     def organisation_certificates(self) -> Sequence[GBCSCertificate]:
@@ -204,8 +206,8 @@ class KeyStore(Protocol):
     def issuer_certificate(self, certificate: GBCSCertificate) -> GBCSCertificate | None:
         """Return the authority's certificate that `certificate` names as its issuer, or None.
 
-        It is found by name and key identifier; whether its key made the signature is the path
-        validation's to say.
+        It is found by name and key identifier; path validation checks that its key made the
+        signature.
         """
         ...
 
@@ -218,13 +220,13 @@ class KeyStore(Protocol):
         cell_usage: CellUsage = CellUsage.MANAGEMENT,
         at: datetime | None = None,
     ) -> GBCSCertificate:
-        """Give the default certificate of `entity` for one use.
+        """Return the default certificate of `entity` for one use.
 
         Args:
             entity: Organisation or device.
             key_usage: digitalSignature or keyAgreement.
             role: The remote party role that it must have, or None for any.
-            cell_usage: What its key must serve.
+            cell_usage: The use that its key must have.
             at: When it must be valid, aware; None looks at no time.
 
         Raises:
@@ -235,7 +237,7 @@ class KeyStore(Protocol):
     def signer(
         self, entity: EntityIdentifier, *, certificate: GBCSCertificate | None = None
     ) -> Signer:
-        """Give the holder of the digital signature key of `entity`.
+        """Return the holder of the digital signature key of `entity`.
 
         Args:
             entity: Organisation or device.
@@ -263,11 +265,11 @@ class KeyStore(Protocol):
         *,
         certificate: GBCSCertificate | None = None,
     ) -> KeyAgreer:
-        """Give the holder of the key agreement key of `entity`.
+        """Return the holder of the key agreement key of `entity`.
 
         Args:
             entity: Organisation or device.
-            cell_usage: What the key must serve.
+            cell_usage: The use that the key must have.
             certificate: The one whose key is wanted; None takes the newest with a key here.
 
         Raises:
@@ -278,7 +280,7 @@ class KeyStore(Protocol):
         ...
 
     def authority_certificate(self, authority: Authority) -> GBCSCertificate:
-        """Give the certificate of an authority.
+        """Return the certificate of an authority.
 
         Raises:
             KeyMissing: There is none.
@@ -286,7 +288,7 @@ class KeyStore(Protocol):
         ...
 
     def certificate_signer(self, authority: Authority) -> CertificateSigner:
-        """Give the holder of an authority's key.
+        """Return the holder of an authority's key.
 
         Raises:
             KeyMissing: The store has no such key.
@@ -296,7 +298,7 @@ class KeyStore(Protocol):
         ...
 
     def issuer(self, authority: Authority) -> Issuer:
-        """Give an authority's certificate with the holder of its key.
+        """Return an authority's certificate with the holder of its key.
 
         Raises:
             KeyMissing: The store has no such certificate or key.
@@ -306,7 +308,7 @@ class KeyStore(Protocol):
         ...
 
 
-class IndexedKeyStore:
+class IndexedKeyStore(KeyStore):
     """A key store whose certificates were all read when it was opened."""
 
     def __init__(
@@ -315,43 +317,43 @@ class IndexedKeyStore:
         self._location = location
         self._stored = _distinct(stored)
         self._problems = tuple(problems)
-        # Look-ups stand in the path of every message, so none may walk through the store.
+        # Look-ups are on the path of every message, so none may scan the store.
         self._by_use: Mapping[Use, Sequence[StoredCertificate]] = _by_use(self._stored)
 
     @property
+    @override
     def location(self) -> str:
-        """Where the store is, for people."""
         return self._location
 
     @property
     def _places(self) -> str:
-        """Where it looked, for whoever is told that something is missing."""
+        """The places searched, for errors."""
         return self._location
 
     @property
+    @override
     def directory(self) -> Path | None:
-        """The folder that further certificates are added to, or None where there is none."""
         return None
 
     @property
+    @override
     def problems(self) -> Sequence[LeftOut]:
-        """The files and entries that were left out because they cannot be used."""
         return self._problems
 
+    @override
     def stored(self) -> Sequence[StoredCertificate]:
-        """Give every certificate with what the store knows beside it, in a stable order."""
         return self._stored
 
+    @override
     def certificates(self) -> Iterable[GBCSCertificate]:
-        """Give every certificate, in a stable order."""
         return self._certificates
 
     @cached_property
     def _certificates(self) -> tuple[GBCSCertificate, ...]:
         return tuple(each.certificate for each in self._stored)
 
+    @override
     def organisation_certificates(self) -> Sequence[GBCSCertificate]:
-        """Return the certificates of organisations and authorities; see `KeyStore`."""
         return self._organisation_certificates
 
     @cached_property
@@ -360,25 +362,25 @@ class IndexedKeyStore:
             each for each in self._certificates if each.profile is not CertificateProfile.DEVICE
         )
 
+    @override
     def held_for(
         self, entity: EntityIdentifier, key_usage: KeyUsage
     ) -> Sequence[StoredCertificate]:
-        """Return every certificate of `entity` for one use; see `KeyStore`."""
         return [
             each for cell_usage in CellUsage for each in self._of(entity, key_usage, cell_usage)
         ]
 
+    @override
     def certificate_of_key(
         self, entity: EntityIdentifier, key_usage: KeyUsage, subject_key_identifier: bytes
     ) -> GBCSCertificate | None:
-        """Return the certificate of `entity` that has this key, or None; see `KeyStore`."""
         for each in self.held_for(entity, key_usage):
             if each.certificate.subject_key_identifier == subject_key_identifier:
                 return each.certificate
         return None
 
+    @override
     def issuer_certificate(self, certificate: GBCSCertificate) -> GBCSCertificate | None:
-        """Return the certificate that `certificate` names as its issuer's; see `KeyStore`."""
         named = (certificate.issuer, certificate.authority_key_identifier)
         return self._issuers.get(named)
 
@@ -390,6 +392,7 @@ class IndexedKeyStore:
                 issuers.setdefault((each.subject, each.subject_key_identifier), each)
         return issuers
 
+    @override
     def certificate(
         self,
         entity: EntityIdentifier,
@@ -399,7 +402,6 @@ class IndexedKeyStore:
         cell_usage: CellUsage = CellUsage.MANAGEMENT,
         at: datetime | None = None,
     ) -> GBCSCertificate:
-        """Give the default certificate of `entity` for one use; see `KeyStore`."""
         held = [
             each.certificate
             for each in self._of(entity, key_usage, cell_usage)
@@ -415,18 +417,19 @@ class IndexedKeyStore:
             raise self._missing(what, entity)
         return max(valid, key=_age)
 
+    @override
     def signer(
         self, entity: EntityIdentifier, *, certificate: GBCSCertificate | None = None
     ) -> Signer:
-        """Give the holder of the digital signature key of `entity`; see `KeyStore`."""
         usage = KeyUsage.DIGITAL_SIGNATURE
         return self._key(entity, usage, CellUsage.MANAGEMENT, certificate).signer()
 
+    @override
     def xml_signing_certificates(self, entity: EntityIdentifier) -> Sequence[StoredCertificate]:
-        """Return the certificates by which `entity` signs XML; see `KeyStore`."""
         usage = KeyUsage.DIGITAL_SIGNATURE
         return self._of(entity, usage, CellUsage.MANAGEMENT, signs_xml=True)
 
+    @override
     def agreer(
         self,
         entity: EntityIdentifier,
@@ -434,23 +437,22 @@ class IndexedKeyStore:
         *,
         certificate: GBCSCertificate | None = None,
     ) -> KeyAgreer:
-        """Give the holder of the key agreement key of `entity`; see `KeyStore`."""
         usage = KeyUsage.KEY_AGREEMENT
         return self._key(entity, usage, cell_usage, certificate).agreer()
 
+    @override
     def authority_certificate(self, authority: Authority) -> GBCSCertificate:
-        """Give the certificate of an authority; see `KeyStore`."""
         return self._authority(authority).certificate
 
+    @override
     def certificate_signer(self, authority: Authority) -> CertificateSigner:
-        """Give the holder of an authority's key; see `KeyStore`."""
         key = self._authority(authority).key
         if key is None:
             raise KeyMissing(self._places, f"private key of the {authority.value} authority")
         return key.certificate_signer()
 
+    @override
     def issuer(self, authority: Authority) -> Issuer:
-        """Give an authority's certificate with the holder of its key; see `KeyStore`."""
         signer = self.certificate_signer(authority)
         return Issuer(signer, self.authority_certificate(authority))
 
@@ -492,7 +494,7 @@ class IndexedKeyStore:
 
     @cached_property
     def _authorities(self) -> Mapping[Authority, StoredCertificate]:
-        """The newest of each."""
+        """The newest certificate of each authority."""
         held: defaultdict[Authority, list[StoredCertificate]] = defaultdict(list)
         for each in self._stored:
             if each.authority is not None:
@@ -503,7 +505,7 @@ class IndexedKeyStore:
         }
 
     def _missing(self, what: str, entity: EntityIdentifier) -> KeyMissing:
-        """Say what is missing, and why if a file or entry of that party was left out."""
+        """Return the error, with the reason if a file or entry of that party was left out."""
         reasons = [each for each in self._problems if entity.stem in each.source]
         return KeyMissing(self._places, f"{what} ({reasons[0]})" if reasons else what)
 
@@ -518,7 +520,7 @@ def _described(entity: EntityIdentifier, key_usage: KeyUsage, cell_usage: CellUs
 
 
 def _by_use(stored: Iterable[StoredCertificate]) -> Mapping[Use, Sequence[StoredCertificate]]:
-    """Sort the certificates of organisations and devices by whose they are and what for."""
+    """Group the certificates of organisations and devices by party and use."""
     held: defaultdict[Use, list[StoredCertificate]] = defaultdict(list)
     for each in stored:
         if each.authority is not None:
@@ -536,7 +538,7 @@ def _by_use(stored: Iterable[StoredCertificate]) -> Mapping[Use, Sequence[Stored
 
 
 def _distinct(stored: Iterable[StoredCertificate]) -> tuple[StoredCertificate, ...]:
-    """Keep one of each certificate and cell usage, one with a private key if there is one."""
+    """Return one of each certificate and cell usage, with a private key if there is one."""
     kept: dict[tuple[GBCSCertificate, CellUsage], StoredCertificate] = {}
     for each in stored:
         place = (each.certificate, each.cell_usage)

@@ -1,4 +1,4 @@
-"""A whole test PKI, and the certification authority that certifies devices with it."""
+"""A complete test PKI, and its certification authority for devices."""
 
 from __future__ import annotations
 
@@ -62,12 +62,12 @@ __all__ = [
 
 
 def initialise(directory: Path, now: datetime, random: Callable[[int], bytes]) -> FolderKeyStore:
-    """Make the whole test PKI, keys and all, in a folder; wholly or not at all.
+    """Make the complete test PKI with its keys in a folder; wholly or not at all.
 
     Args:
         directory: The folder; it must not exist, or be empty.
         now: The time, aware; certificates are valid from the start of its day in UTC.
-        random: Gives that many random octets; for serial numbers. Keys are made by the library.
+        random: Returns that many random octets; for serial numbers. Keys are made by the library.
 
     Returns:
         The folder, opened.
@@ -91,7 +91,7 @@ class TestCertificationAuthority:
 
     Args:
         issuer: The device issuing authority.
-        random: Gives that many random octets, for serial numbers.
+        random: Returns that many random octets, for serial numbers.
     """
 
     __test__: ClassVar[bool] = False
@@ -103,7 +103,7 @@ class TestCertificationAuthority:
 
     @classmethod
     def of(cls, store: KeyStore, random: Callable[[int], bytes]) -> TestCertificationAuthority:
-        """Make it of the device issuing authority in `store`.
+        """Return the authority with the device issuing key in `store`.
 
         Raises:
             KeyMissing: `store` has no such certificate or key.
@@ -122,7 +122,7 @@ class TestCertificationAuthority:
         """Certify the key of a device's request.
 
         Args:
-            request: PKCS#10 in DER, as the device gave it in its verified response.
+            request: PKCS#10 in DER, from the device's verified response.
             entity: The device that was asked.
             key_usage: The use that was asked for.
             now: The time, aware.

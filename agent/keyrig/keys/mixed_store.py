@@ -1,4 +1,4 @@
-"""A key store in parts: certificates in files, private keys in tokens where they have them."""
+"""A key store of several parts: certificates in files and tokens, private keys in either."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class MixedKeyStore(IndexedKeyStore):
 
     @property
     def directory(self) -> Path | None:
-        """The folder among its parts, which further certificates are added to."""
+        """The folder among its parts, to which further certificates are added."""
         return self._directory
 
     @property
@@ -73,7 +73,7 @@ class MixedKeyStore(IndexedKeyStore):
 
 def _certificate(held: TokenCertificate) -> GBCSCertificate:
     certificate = GBCSCertificate.from_der(held.der)
-    # What look-ups ask for is read here, so that one unreadable object stops no other.
+    # Everything is read here, so that one unreadable object makes no look-up of another fail.
     _ = certificate.public_key, certificate.role, certificate.not_before
     if certificate.entity_id is None and not certificate.profile.is_authority:
         raise KeyStoreError(str(certificate), "it identifies nobody", "leave it out")
@@ -93,7 +93,7 @@ def _stored(certificate: GBCSCertificate, label: str, source: str) -> StoredCert
 def _with_keys(
     stored: Sequence[StoredCertificate], tokens: Sequence[Token]
 ) -> Iterator[StoredCertificate]:
-    """Give each certificate the key of the first token that has it."""
+    """Yield each certificate, with the key of the first token that has it."""
     held: dict[GBCSCertificate, TokenKey] = {}
     certificates = [each.certificate for each in stored]
     for token in tokens:

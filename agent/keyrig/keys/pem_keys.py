@@ -1,4 +1,4 @@
-"""Private keys from PEM text, behind interfaces that never give their octets out."""
+"""Private keys from PEM text, behind interfaces that never reveal their octets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gbcs.certificates import GBCSCertificate
 
     Passphrase: TypeAlias = Callable[[str], bytes | None]
-    """Asked with the name of a key; answers its passphrase, or None when it has none to give."""
+    """Called with the name of a key; returns its passphrase, or None."""
 
 _SHA256: Final = hashes.SHA256()
 _ECDSA_SHA256: Final = ec.ECDSA(_SHA256)
@@ -32,7 +32,7 @@ _ECDH: Final = ec.ECDH()
 
 
 class _KeyHolder:
-    """A private key, held; it can be used and not be read, copied or written."""
+    """A private key that can be used but not read, copied or written."""
 
     __slots__ = ("_name", "_private_key", "_public_key")
 
@@ -95,10 +95,10 @@ class PEMKey:
     """A private key in PEM text that is read, and unlocked, when it is first used.
 
     Args:
-        read: Gives the PEM text, PKCS#8 or SEC 1.
+        read: Returns the PEM text, PKCS#8 or SEC 1.
         certificate: The certificate that it must belong to.
-        name: Its name for people, and for whoever is asked for its passphrase.
-        passphrase: Asked when the text is encrypted; None for nobody to ask.
+        name: Its name, for people and for the prompt for its passphrase.
+        passphrase: Returns the passphrase, where the text is encrypted; None where nobody has it.
     """
 
     __slots__ = ("_agreer", "_certificate", "_name", "_passphrase", "_private_key", "_read")
@@ -124,7 +124,7 @@ class PEMKey:
         return False
 
     def signer(self) -> PEMSigner:
-        """Give it as a signer of messages.
+        """Return it as a signer of messages.
 
         Raises:
             KeyStoreError: Its certificate is not for digitalSignature, or as `check`.
@@ -133,7 +133,7 @@ class PEMKey:
         return PEMSigner(self._unlocked(), self._name)
 
     def agreer(self) -> PEMKeyAgreer:
-        """Give it as a key agreer, the same one each time, as `SharedSecrets` would have it.
+        """Return it as a key agreer, the same one each time, as `SharedSecrets` requires.
 
         Raises:
             KeyStoreError: Its certificate is not for keyAgreement, or as `check`.
@@ -144,7 +144,7 @@ class PEMKey:
         return self._agreer
 
     def certificate_signer(self) -> PEMCertificateSigner:
-        """Give it as a signer of certificates.
+        """Return it as a signer of certificates.
 
         Raises:
             KeyStoreError: Its certificate is not for keyCertSign, or as `check`.
@@ -162,7 +162,7 @@ class PEMKey:
         self._unlocked()
 
     def write_to(self, write: Callable[[bytes], None]) -> None:
-        """Hand the PEM text, encrypted if it was, to `write` after `check`; for copying a store.
+        """Pass the PEM text, encrypted if it was, to `write` after `check`; for copying a store.
 
         Raises:
             KeyLocked: As `check`.
@@ -210,7 +210,7 @@ class PEMKey:
         try:
             key = load_pem_private_key(text, password)
         except (ValueError, TypeError, UnsupportedAlgorithm):
-            # The cause is left out: its text may quote what was read.
+            # The cause is left out: its text may quote the key.
             if is_encrypted:
                 raise KeyLocked(self._name, "the private key") from None
             raise KeyStoreError(

@@ -1,4 +1,4 @@
-"""Private keys in PKCS#11 tokens: they are used there, and only an agreed secret ever leaves."""
+"""Private keys in PKCS#11 tokens: they are used there; only an agreed secret ever leaves."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ _LOST: Final = (
     pkcs11.TokenNotRecognised,
     pkcs11.UserNotLoggedIn,
 )
-"""What libraries answer when a token or its session is gone; a session is then opened anew."""
+"""The errors of libraries when a token or its session is gone; a new session is then opened."""
 
 _SECRET_STAYS: Final = (
     pkcs11.AttributeReadOnly,
@@ -63,14 +63,14 @@ _SECRET_STAYS: Final = (
     pkcs11.KeyUnextractable,
     pkcs11.TemplateInconsistent,
 )
-"""What libraries answer that let no derived secret out."""
+"""The errors of libraries that do not reveal a derived secret."""
 
 _PIN_REFUSED: Final = (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange)
 
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """What a private key is used for: by which mechanism, and by leave of which attribute."""
+    """A use of a private key: its mechanism, and the attribute that permits it."""
 
     attribute: Attribute
     mechanism: Mechanism
@@ -83,7 +83,7 @@ AGREE: Final = Permission(Attribute.DERIVE, Mechanism.ECDH1_DERIVE, "agree secre
 
 @dataclass(frozen=True, slots=True)
 class TokenPlace:
-    """Which token, and where its PIN is kept.
+    """A token, and the place of its PIN.
 
     Args:
         library: The token's PKCS#11 library.
@@ -100,7 +100,7 @@ class TokenPlace:
     pin_kept_in: str
 
     def __str__(self) -> str:
-        """Name it for people."""
+        """Return its name, for people."""
         serial = "" if self.serial is None else f" {printable(self.serial, _SHOWN)}"
         return f"token {printable(self.label, _SHOWN)}{serial}"
 
@@ -110,7 +110,7 @@ class TokenCertificate:
     """A certificate object of a token.
 
     Args:
-        label: What the token calls it, as it stands there.
+        label: Its label in the token, unchanged.
         der: Its value.
     """
 
@@ -119,7 +119,7 @@ class TokenCertificate:
 
 
 class _Library:
-    """A PKCS#11 library in this process, which has it initialised once for all of its tokens."""
+    """A PKCS#11 library, initialised once in this process for all of its tokens."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -129,20 +129,20 @@ class _Library:
         self._process = os.getpid()
 
     def module(self) -> Module:
-        """Load and initialise it.
+        """Return the module, loaded and initialised.
 
         Raises:
             PKCS11Error: It cannot be.
         """
         module = pkcs11.lib(self.path)
         if self._process != os.getpid():
-            # What the parent of a fork has initialised is of no use in its child.
+            # A library initialised by the parent of a fork cannot be used in its child.
             self.restart()
         self.was_initialised = True
         return module
 
     def restart(self) -> None:
-        """Initialise it anew, which ends every session.
+        """Initialise the library again, which ends every session.
 
         Raises:
             PKCS11Error: It cannot be.
@@ -173,7 +173,7 @@ class Token:
         self._by_id: Mapping[bytes, Sequence[pkcs11.PrivateKey]] = {}
 
     def certificates(self) -> Sequence[TokenCertificate]:
-        """Read what is on it anew, and return its certificates.
+        """Read the token's objects again, and return its certificates.
 
         Raises:
             TokenLost: It was there, and is not any more.
@@ -191,7 +191,7 @@ class Token:
         return self._through(read)
 
     def has_key_of(self, certificates: Sequence[GBCSCertificate]) -> Sequence[GBCSCertificate]:
-        """Find the certificates whose private keys it has, by point or by key identifier.
+        """Return the certificates whose private keys it has, by point or by key identifier.
 
         That a key object is what its public half or its identifier claims is proved when it
         is first used.
@@ -222,7 +222,7 @@ class Token:
         """Use the private key of a certificate; a lost session is opened anew once.
 
         Args:
-            certificate: Whose key is used.
+            certificate: The certificate whose key is used.
             permission: What the key must permit.
             work: Uses the key.
 
@@ -443,7 +443,7 @@ class TokenSigner:
     def sign(self, octets: bytes) -> bytes:
         """Sign `octets` by ECDSA on P-256 with SHA-256; returns 64 octets, r then s.
 
-        Each signature is verified before it is given out: a key object that only claims to be
+        Each signature is verified before it is returned: a key object that only claims to be
         the certificate's would have a device refuse, and be blamed for it.
 
         Raises:
@@ -495,7 +495,7 @@ class TokenKeyAgreer:
 
         Raises:
             TokenLost: The token was there, and is not any more.
-            TokenUnusable: The token cannot be used, or lets no agreed secret out.
+            TokenUnusable: The token cannot be used, or reveals no agreed secret.
         """
         point = public_octets(peer)
         secret = self._token.use(self._certificate, AGREE, lambda key: self._derived(key, point))
@@ -535,7 +535,7 @@ class TokenKeyAgreer:
             ) from None
 
     def prove(self) -> None:
-        """Prove by a key made for it that the token's key is the certificate's.
+        """Prove, by agreement with a new key, that the token's key is the certificate's.
 
         Raises:
             TokenLost: The token was there, and is not any more.
@@ -599,7 +599,7 @@ class TokenKey:
         )
 
     def check(self) -> None:
-        """Use it once, which proves that it is there and is its certificate's.
+        """Use the key once, which proves that it is present and is its certificate's.
 
         Raises:
             TokenLost: The token was there, and is not any more.
@@ -615,7 +615,7 @@ class TokenKey:
         """True: it never leaves its token."""
         return True
 
-    def write_to(self, write: Callable[[bytes], None]) -> NoReturn:  # noqa: ARG002 - see HeldKey
+    def write_to(self, write: Callable[[bytes], None]) -> NoReturn:  # noqa: ARG002 - an argument of HeldKey's method
         """Raise: the key stays in its token.
 
         Raises:
@@ -638,7 +638,7 @@ def _wrong_key(token: Token, certificate: GBCSCertificate) -> TokenUnusable:
 
 
 def _tokens(module: Module) -> Iterator[pkcs11.Token]:
-    """Give each token that can be read; an unreadable one is no concern of the others."""
+    """Yield each token that can be read; unreadable ones are skipped."""
     for slot in module.get_slots(token_present=True):
         try:
             token = slot.get_token()
@@ -659,7 +659,7 @@ def _objects(session: pkcs11.Session, kind: ObjectClass) -> list[pkcs11.Object]:
 
 
 def _attribute(of: pkcs11.Object, attribute: Attribute) -> object:
-    """Read an attribute, or answer None where the token does not have or give it."""
+    """Read an attribute; return None where the token does not have or reveal it."""
     try:
         return of[attribute]
     except (pkcs11.AttributeTypeInvalid, pkcs11.AttributeSensitive, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""The key store as steps and conversations ask for it."""
+"""The key store as steps and conversations use it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class RigKeys:
 
     Args:
         store: The key store.
-        look_up: Gives a certificate that the store lacks, or raises a KeyStoreError; without
-            it, what the store lacks is missing.
+        look_up: Returns a certificate that the store lacks, or raises a KeyStoreError; None
+            where nothing is looked up.
     """
 
     def __init__(self, store: KeyStore, look_up: LookUp | None = None) -> None:
@@ -48,12 +48,12 @@ class RigKeys:
         cell_usage: CellUsage = CellUsage.MANAGEMENT,
         role: RemotePartyRole | None = None,
     ) -> GBCSCertificate:
-        """Give the newest certificate of an organisation or device for one use.
+        """Return the newest certificate of an organisation or device for one use.
 
         Raises:
             KeyMissing: There is none.
-            KeyStoreError: It was looked up, and is not fit to be used.
-            DCCUnreachable: It was to be looked up where nobody answers.
+            KeyStoreError: It was looked up, and cannot be used.
+            DCCUnreachable: It had to be looked up, and the service does not answer.
         """
         try:
             return self._store.certificate(
@@ -70,7 +70,7 @@ class RigKeys:
             return self._looked_up[wanted]
 
     def certification_path(self, certificate: GBCSCertificate) -> tuple[GBCSCertificate, ...]:
-        """Give the issuing authorities between a certificate and the root, nearest first.
+        """Return the issuing authorities between a certificate and the root, nearest first.
 
         Raises:
             KeyMissing: The store lacks the certificate's issuing authority.
@@ -81,7 +81,7 @@ class RigKeys:
         return known
 
     def organisation_certificates(self) -> tuple[GBCSCertificate, ...]:
-        """Give the certificates of organisations and authorities; none of a device."""
+        """Return the certificates of organisations and authorities; none of a device."""
         return tuple(self._store.organisation_certificates())
 
     def _find_path(self, certificate: GBCSCertificate) -> tuple[GBCSCertificate, ...]:
@@ -102,7 +102,7 @@ class RigKeys:
     def signer(
         self, entity: EntityIdentifier, subject_key_identifier: bytes | None = None
     ) -> Signer:
-        """Give the signer of an organisation: of the key that is named, or of the newest.
+        """Return the signer of an organisation: of the named key, or of the newest.
 
         Raises:
             KeyStoreError: Its private key is missing or locked.
@@ -118,7 +118,7 @@ class RigKeys:
     def xml_signer(
         self, entity: EntityIdentifier, named: int | None
     ) -> tuple[Signer, GBCSCertificate]:
-        """Return what signs an organisation's DUIS documents, and its certificate.
+        """Return the signer of an organisation's DUIS documents, and its certificate.
 
         Args:
             entity: The organisation.
@@ -150,7 +150,7 @@ class RigKeys:
         return certificate
 
     def agreer(self, entity: EntityIdentifier) -> KeyAgreer:
-        """Give the key agreement key of an organisation.
+        """Return the key agreement key of an organisation.
 
         Raises:
             KeyStoreError: Its private key is missing or locked.

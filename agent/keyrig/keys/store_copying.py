@@ -38,7 +38,7 @@ PRIVATE_DIRECTORY_MODE: Final = 0o700
 
 @contextmanager
 def whole_directory(directory: Path) -> Iterator[Path]:
-    """Give a folder beside `directory` to be filled, which then takes its place at once.
+    """Yield a folder to be filled, which is then renamed to `directory`.
 
     Raises:
         KeyStoreError: `directory` exists and is not empty, or cannot be made.
@@ -78,13 +78,13 @@ def _sync_directory(directory: Path) -> None:
 
 @dataclass(frozen=True, slots=True)
 class CopyReport:
-    """What became of each certificate of a store that was copied; places and reasons.
+    """The result of copying a store: the place of each certificate, or the reason against it.
 
     Args:
-        copied: Where each new one stands.
-        already_there: Where each stands that was there.
+        copied: The place of each new one.
+        already_there: The place of each that existed.
         refused: Why one, or its private key, was not copied.
-        without_place: Those that the form has no place for, which is no fault of theirs.
+        without_place: Those that the form has no place for; not a fault.
     """
 
     copied: tuple[str, ...]
@@ -99,13 +99,13 @@ def import_(source: Path, directory: Path, passphrase: Passphrase | None = None)
     Keys go along.
 
     A certificate outside its profile, or whose key is another's, is refused and the rest copied.
-    What is there already stays; a further certificate of one party and use is named with its
+    Existing files stay; a further certificate of one party and use is named with its
     serial number.
 
     Args:
         source: The folder or file.
         directory: The folder to copy into; made when it does not exist.
-        passphrase: Asked for the passphrase of an encrypted key; it stays encrypted.
+        passphrase: Returns the passphrase of an encrypted key; the copy stays encrypted.
 
     Raises:
         KeyStoreError: Either cannot be read or written, or both are the same.
@@ -154,7 +154,7 @@ def export_dcc_boxed(store: KeyStore, to: Path, *, private: bool) -> CopyReport:
     is left out and named; its certificate is there all the same.
 
     Args:
-        store: The key store; nobody is asked for a passphrase.
+        store: The key store; no passphrase is asked for.
         to: The file to make, for its owner alone where it has private keys.
         private: Whether private keys go along.
 
@@ -188,7 +188,7 @@ def export_dcc_boxed(store: KeyStore, to: Path, *, private: bool) -> CopyReport:
 
 
 def _plain_key(stored: StoredCertificate, refused: list[str]) -> str | None:
-    """Return the PEM text of a private key that can be written as it is; else say why not."""
+    """Return the PEM text of a private key; add one that cannot be copied to `refused`."""
     if stored.key is None:
         return None
     texts: list[bytes] = []
@@ -214,7 +214,7 @@ def _copy(store: KeyStore, directory: Path, *, private: bool) -> CopyReport:
         try:
             check_profile(stored.certificate)
             stem, is_new = _place(stored, directory)
-            # The key first: a certificate then never stands there waiting for it.
+            # The key first, so that no certificate is there without its key.
             has_new_key = private and _copy_key(stored, directory, stem, refused)
             if is_new:
                 write_certificate(directory, stem, stored.certificate)
@@ -225,7 +225,7 @@ def _copy(store: KeyStore, directory: Path, *, private: bool) -> CopyReport:
 
 
 def _copy_key(stored: StoredCertificate, directory: Path, stem: str, refused: list[str]) -> bool:
-    """Copy a private key that is not there yet; tell whether it was copied.
+    """Copy a private key unless it exists; return True if it was copied.
 
     One that cannot leave the place where it is is named in `refused`, and its certificate is
     copied all the same: there is nothing to wait for.
@@ -247,7 +247,7 @@ def _copy_key(stored: StoredCertificate, directory: Path, stem: str, refused: li
 
 
 def _place(stored: StoredCertificate, directory: Path) -> tuple[str, bool]:
-    """Find the stem under which a certificate stands in a folder, or is to stand."""
+    """Return a certificate's stem in a folder, and whether it has yet to be written."""
     stem = file_stem(stored)
     for candidate in (stem, f"{stem}.{stored.certificate.serial:032x}"):
         path = directory / f"{candidate}.pem"
@@ -262,7 +262,7 @@ def add_certificate(store: KeyStore, stored: StoredCertificate) -> bool:
     """Add a certificate, without a private key, to a key store that is a folder.
 
     Returns:
-        Whether it was not there yet.
+        True if it was added, False if it existed.
 
     Raises:
         KeyStoreError: It is no folder, or cannot be written.

@@ -1,4 +1,4 @@
-"""Opening a key store by what its path is, and a rig's with the tokens that it names."""
+"""Opening key stores: by path, or a rig's with its tokens."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def open_keystore(path: str | os.PathLike[str], passphrase: Passphrase | None = 
 
     Args:
         path: The folder or file.
-        passphrase: Asked for the passphrase of an encrypted key when it is first used.
+        passphrase: Returns the passphrase of an encrypted key; called when it is first used.
 
     Raises:
         KeyStoreError: There is nothing at `path`, or it cannot be read.
@@ -45,9 +45,9 @@ def open_rig_keystore(
     """Open the key store of a rig: its folder or file, and the tokens that it names.
 
     Args:
-        home: What relative paths are below.
+        home: The folder that relative paths start from.
         settings: The rig's.
-        passphrase: Asked for the passphrase of an encrypted key when it is first used.
+        passphrase: Returns the passphrase of an encrypted key; called when it is first used.
 
     Raises:
         KeyStoreError: There is no such folder or file, or a token cannot be used.
@@ -57,8 +57,8 @@ def open_rig_keystore(
     if not settings.token:
         return files
     require_extra("pkcs11", f"token {settings.token[0].token} of [[pki.token]]")
-    from keyrig.keys.mixed_store import MixedKeyStore  # noqa: PLC0415 - of the extra pkcs11
-    from keyrig.keys.pkcs11_tokens import TokenPlace, token_at  # noqa: PLC0415 - as above
+    from keyrig.keys.mixed_store import MixedKeyStore  # noqa: PLC0415 - extra pkcs11
+    from keyrig.keys.pkcs11_tokens import TokenPlace, token_at  # noqa: PLC0415 - extra pkcs11
 
     def place(token: TokenSettings) -> TokenPlace:
         return TokenPlace(

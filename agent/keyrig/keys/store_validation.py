@@ -1,4 +1,4 @@
-"""Checking a key store: profiles, paths, keys, and who may read them."""
+"""Validation of a key store: profiles, paths, keys, and file permissions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something wrong with one file or entry of a key store.
+    """A fault of one file or entry of a key store.
 
     Args:
         source: The file or entry.
@@ -36,7 +36,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class CheckReport:
-    """What was checked, and what was found."""
+    """The numbers checked, and the findings."""
 
     certificates: int
     keys: int
@@ -44,13 +44,13 @@ class CheckReport:
 
 
 def check(store: KeyStore, at: datetime | None) -> CheckReport:
-    """Check every certificate's profile and path, every key, and who may read key files.
+    """Check every certificate's profile and path, every key, and key files' permissions.
 
     The roots in the store are its trust anchors; without one, every authority in it is. A
     self-signed certificate that signs XML, as DCC Boxed's are, is one for itself.
 
     Args:
-        store: What to check.
+        store: The key store.
         at: The time, aware, at which paths must be valid; None looks at no time.
     """
     stored = store.stored()
@@ -85,7 +85,7 @@ def check(store: KeyStore, at: datetime | None) -> CheckReport:
 
 
 def _itself(certificate: GBCSCertificate) -> list[GBCSCertificate]:
-    """Return an XML-signing certificate that is self-signed: whoever keeps it here trusts it."""
+    """Return a self-signed XML-signing certificate: being in the store makes it trusted."""
     return [certificate] if certificate.signs_xml and is_self_signed(certificate) else []
 
 

@@ -1,4 +1,4 @@
-"""Which key signs a party's DUIS documents: its XML-signing key, or the one that is named."""
+"""The key that signs a party's DUIS documents: its XML-signing key, or a named one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SETTING: Final = "duis.signing_certificates"
 def xml_signing_key(
     store: KeyStore, party: EntityIdentifier, named: int | None
 ) -> tuple[Signer, GBCSCertificate]:
-    """Return what signs the DUIS documents of `party`, and its certificate.
+    """Return the signer of the DUIS documents of `party`, and its certificate.
 
     It is the party's XML-signing key where the store has one; of several, the one that is
     named; without any, the digital signature key that is named. Nothing goes by age: the DCC
@@ -29,7 +29,7 @@ def xml_signing_key(
 
     Args:
         store: The key store.
-        party: Who signs.
+        party: The signing party.
         named: The serial number that the settings name for it, or None.
 
     Raises:

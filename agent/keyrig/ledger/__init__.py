@@ -1,1 +1,1 @@
-"""The ledger: what was asked of devices, what came of it, and what is still to be told."""
+"""The ledger: commands to devices, their outcomes, and the events still to be published."""

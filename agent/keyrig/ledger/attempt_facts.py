@@ -1,4 +1,4 @@
-"""What the planner asks of the ledger, and the trust anchor cells that were read back."""
+"""The planner's facts from the ledger, and the trust anchor cells that were read back."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class HeldBack:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellSnapshot:
-    """What a cell was seen to hold, when, and in which run."""
+    """The content of a cell as read back, with the time and the run."""
 
     run_id: str
     at: datetime
@@ -49,13 +49,13 @@ class CellSnapshot:
 
 
 class Facts:
-    """Gathers and keeps facts about devices."""
+    """Records facts about devices, and gathers them for the planner."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def ledger_facts(self, devices: Collection[EntityIdentifier]) -> LedgerFacts:
-        """Return what was tried of the duties of `devices`, what waits, and what held them back."""
+        """Return the attempts at the duties of `devices`, what waits, and what held them back."""
         query = (
             select(
                 attempts.c.device,
@@ -114,7 +114,7 @@ class Facts:
     def record_not_begun(
         self, device: EntityIdentifier, requirement: str, run_id: str, why: NotBegun
     ) -> None:
-        """Record why a run did not begin a duty that was due; no attempt, and no consequence."""
+        """Record why a run did not begin a due duty; it is no attempt and has no consequence."""
         with self._database.transaction() as connection:
             connection.execute(
                 insert(duties_not_begun).values(
@@ -129,7 +129,7 @@ class Facts:
             )
 
     def not_begun_in(self, run_id: str) -> tuple[tuple[EntityIdentifier, str, NotBegun], ...]:
-        """Return what a run did not begin: device, requirement and why, in order."""
+        """Return the due duties that a run did not begin: device, requirement, reason; in order."""
         table = duties_not_begun
         query = select(table).where(table.c.run_id == run_id).order_by(table.c.id)
         with self._database.reading() as connection:
@@ -186,7 +186,7 @@ class Facts:
     def record_cells(
         self, device: EntityIdentifier, cells: Iterable[Cell], run_id: str, now: datetime
     ) -> None:
-        """Record the cells that one CS02a response gave."""
+        """Record the cells of one CS02a response."""
         rows = [
             {
                 "run_id": run_id,
@@ -205,11 +205,11 @@ class Facts:
                 connection.execute(insert(cell_snapshots), rows)
 
     def cells(self, device: EntityIdentifier) -> tuple[tuple[datetime, Cell], ...]:
-        """Give every cell that was read back from a device, with when, oldest first."""
+        """Return every cell that was read back from a device, with the time, oldest first."""
         return tuple((seen.at, seen.cell) for seen in self.cell_history(device))
 
     def cell_history(self, device: EntityIdentifier) -> tuple[CellSnapshot, ...]:
-        """Give what the cells of a device were seen to hold in all runs, oldest first."""
+        """Return the content of a device's cells as read back in all runs, oldest first."""
         table = cell_snapshots
         query = select(table).where(table.c.device == device).order_by(table.c.id)
         with self._database.reading() as connection:

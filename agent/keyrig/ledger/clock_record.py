@@ -1,4 +1,4 @@
-"""What the ledger knows of time: the latest instant on record, and what was wrong with clocks."""
+"""The latest instant on record, and the faults of clocks."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ _MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 class ClockRecord:
-    """Keeps the latest instant that any run wrote down, and the faults of clocks."""
+    """Records the latest instant of any run, and the faults of clocks."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def latest(self) -> datetime | None:
-        """Give the greatest instant that a run wrote down, or None before the first."""
+        """Return the latest instant that a run recorded, or None before the first."""
         query = select(clock_marks.c.latest).where(clock_marks.c.id == _THE_MARK)
         with self._database.reading() as connection:
             return connection.execute(query).scalar_one_or_none()
 
     def advance(self, now: datetime) -> None:
-        """Write an instant down, unless a later one stands."""
+        """Record an instant, unless a later one is on record."""
         with self._database.transaction():
             latest = self.latest()
             if latest is None or latest < now:
                 self.accept(now)
 
     def accept(self, now: datetime) -> None:
-        """Take `now` for the latest instant, whatever stands; a person's word is behind it."""
+        """Record `now` as the latest instant, whatever is on record; a person vouches for it."""
         with self._database.transaction() as connection:
             changed = connection.execute(
                 update(clock_marks).where(clock_marks.c.id == _THE_MARK).values(latest=now)
@@ -49,7 +49,7 @@ class ClockRecord:
                 connection.execute(insert(clock_marks).values(id=_THE_MARK, latest=now))
 
     def record(self, run_id: str, finding: ClockFinding, now: datetime) -> None:
-        """Keep a fault of the clock that a run found."""
+        """Record a fault of the clock that a run found."""
         with self._database.transaction() as connection:
             connection.execute(
                 insert(clock_findings).values(
@@ -62,7 +62,7 @@ class ClockRecord:
             )
 
     def findings(self, run_id: str) -> tuple[tuple[datetime, ClockFinding], ...]:
-        """Give the faults that a run found, with when, oldest first."""
+        """Return the faults that a run found, with the time, oldest first."""
         table = clock_findings
         query = select(table).where(table.c.run_id == run_id).order_by(table.c.id)
         with self._database.reading() as connection:
@@ -73,12 +73,12 @@ class ClockRecord:
 
 
 def check_clock(record: ClockRecord, now: datetime, *, accept: bool) -> ClockFinding | None:
-    """Give what is wrong with the clock, refusing one that nothing may be sent by.
+    """Return the fault of the clock, if any; raise for one by which nothing may be sent.
 
     Args:
-        record: Holds the latest instant that is known; `now` is written down in it.
+        record: Has the latest instant on record; `now` is recorded in it.
         now: What the clock shows.
-        accept: A person says that the clock is right, whatever is on record.
+        accept: A person vouches for the clock, whatever is on record.
 
     Raises:
         ClockWrong: The clock was never set, or has run far ahead of what is on record.

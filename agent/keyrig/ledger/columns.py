@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Dialect
 
 RowId = BigInteger().with_variant(Integer(), "sqlite")
-"""A row's number: 64 bits, counted up by the database."""
+"""A row's number: 64 bits, assigned by the database in ascending order."""
 
 
 class Instant(TypeDecorator[datetime]):
@@ -78,11 +78,11 @@ class Counter(TypeDecorator[int]):
 
 
 def choice(kind: type[enum.Enum], name: str = "") -> Enum:
-    """Give the column type of an enumeration whose values are text.
+    """Return the column type of an enumeration whose values are text.
 
     Args:
         kind: The enumeration.
-        name: What its check is called where a table has two of the kind.
+        name: The name of its check, where a table has two of the kind.
     """
     return Enum(
         kind,

@@ -1,4 +1,30 @@
-"""The ledger's SQLite file: opening it, and the transactions on it."""
+"""The ledger's SQLite file: opening it, and the transactions on it.
+
+Theory of operation. Every command is in the ledger before it is sent, and what the ledger says
+after a crash decides what is sent next; so a transaction must be whole, and must be on the disk
+when it has been committed.
+
+Durability: the journal is a write-ahead log, synced at each commit (synchronous=FULL). After a
+crash, also of the machine, a transaction is there wholly or not at all, and it is there if its
+commit returned. It may be there although its commit did not return, so what is repeated after a
+crash must be recognised. A sync takes milliseconds: what belongs together is one transaction.
+
+Who writes when: a writing transaction takes SQLite's write lock when it begins (BEGIN IMMEDIATE). A
+deferred one would take it at its first write, and fail at once, with all of its reads in vain,
+where somebody else has written meanwhile. For the same reason a reading transaction cannot begin to
+write. Before that lock come two others, both fair, since SQLite polls for its own and the polling
+loses against a thread that writes in a loop: `_lock` lets one thread at a time use this connection,
+and `_writers` lets one connection of this process at a time write to the file. Other processes wait
+for SQLite's lock, as long as the busy time-out. A reading transaction sees the state at its first
+read; on another connection, it neither waits for a writer nor holds one up.
+
+Nesting: a transaction that is entered again in its thread is the same one, so that stores can call
+each other. There are no savepoints: an exception that leaves an inner part dooms the whole
+transaction, even if it is caught, since half a step must never be committed.
+
+Opening writes nothing to a file that is not known to be a ledger. A new one gets its tables and its
+mark in one transaction; an older one is upgraded by `_bring_up`, alone on the file.
+"""
 
 from __future__ import annotations
 
@@ -33,15 +59,15 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT_S: Final = 5.0
 
 CHECKED_ON_OPENING_OCTETS: Final = 64 * 1024 * 1024
-"""A file up to this size is read whole when it is opened; a larger one is when asked for."""
+"""A file up to this size is checked when it is opened; a larger one only by `check`."""
 
 _LOCKED: Final = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 _SMALLEST_DATABASE_OCTETS: Final = 512
-"""The smallest page of SQLite; it takes shorter files for empty ones and writes over them."""
+"""The smallest page of SQLite, which overwrites shorter files as if they were empty."""
 
 
 _writers: dict[Path, FairLock] = {}
-"""By file, who of this process writes."""
+"""The lock of each file's writers in this process."""
 os.register_at_fork(after_in_child=_writers.clear)
 
 
@@ -110,7 +136,7 @@ class Database:
             self._engine.dispose()
 
     def check(self) -> None:
-        """Read the whole file and see that it holds together.
+        """Check the integrity of the whole file.
 
         Raises:
             LedgerCorrupt: It is damaged.
@@ -181,7 +207,7 @@ class Database:
 
     @contextmanager
     def _turn(self, begin: str) -> Iterator[None]:
-        """Wait for this process's other connections that write; SQLite would poll for them."""
+        """Serialise the writers of this process; for these, SQLite would poll."""
         if begin != "BEGIN IMMEDIATE":
             yield
             return
@@ -223,7 +249,7 @@ class Database:
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
-        """Turn the database's errors into the ledger's."""
+        """Translate the database's errors into the ledger's."""
         try:
             yield
         except DBAPIError as error:
@@ -264,8 +290,8 @@ class Database:
     def _bring_up(self) -> None:
         """Upgrade an older ledger, while nobody else has it open.
 
-        An older keyrig that has it open would go on by tables that are no more, and add events
-        that nobody is told. SQLite leaves its log only where no other connection stands.
+        An older keyrig that has it open would go on with tables that are gone, and add events
+        that are never published. SQLite leaves WAL mode only where no other connection is open.
         """
         self._pragma("locking_mode=EXCLUSIVE")
         try:
@@ -275,7 +301,7 @@ class Database:
                 if found < SCHEMA_VERSION:
                     upgrade(connection, found)
                     connection.execute(insert(ledger_schema).values(version=SCHEMA_VERSION))
-            # SQLite goes by the tables as it read them, until told otherwise.
+            # SQLite keeps the schema that it has read, until it is reset.
             self._pragma("writable_schema=RESET")
         except LedgerLocked:
             raise LedgerLocked(
@@ -317,12 +343,12 @@ class Database:
         return row[0] if row else None
 
     def _driver(self) -> Any:
-        """Give the driver's connection, whose statements begin no transaction."""
+        """Return the driver's connection, whose statements begin no transaction."""
         return _TranslatingDriver(self.path, self._connection.connection.driver_connection)
 
 
 class _TranslatingDriver:
-    """The driver's connection, with the ledger's errors."""
+    """The driver's connection, raising the ledger's errors."""
 
     def __init__(self, path: Path, driver: Any) -> None:
         self._path = path

@@ -1,10 +1,16 @@
-"""What each upstream is still to be told: one row for each event and upstream.
+"""The events still to be published: one row for each event and upstream.
 
 Theory of operation. A row is written in the transaction of its event, for every upstream that the
-ledger knows; an upstream that is new gets a row for every event there is. A row goes when its
-event was acknowledged, when a person discards it, or when it is older than what the upstream is
-to be told. So an event was published exactly if its upstream is known and it has no row, and a
-crash between the acknowledgement and the commit leaves the row: published at least once.
+ledger knows; an upstream that is new gets a row for every event there is. A row goes when its event
+was acknowledged, when a person discards it, or when it is older than what the upstream is to be
+sent. So an event was published exactly if its upstream is known and it has no row, and a crash
+between the acknowledgement and the commit leaves the row: published at least once.
+
+Events of one device are published in the order of their numbers; between devices, order is not
+promised. `settle` takes off the events of a device up to the first that was not acknowledged, even
+if later ones were: these are published again. A batch notes how often the queue was replayed, and
+one that was under way during a replay takes nothing off. A failure of the upstream itself marks no
+event: it moves `retry_at`, and the whole queue waits.
 
 Rows are read in the events' order. A parked row is not read, nor is any later row of its device;
 both follow from the rows alone, so that putting an event back is to clear its marks, and nothing
@@ -49,7 +55,7 @@ _IS_HELD_BACK: Final = exists().where(
 
 
 class EventState(enum.Enum):
-    """What came of an event at an upstream."""
+    """The state of an event at an upstream."""
 
     TOLD = "told"
     WAITING = "waiting"
@@ -58,7 +64,7 @@ class EventState(enum.Enum):
     """It waits behind a parked event of its device."""
     DISCARDED = "discarded"
     PASSED_OVER = "passed-over"
-    """It is older than what the upstream is to be told."""
+    """It is older than the events to be published to the upstream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +104,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parked:
-    """An event that an upstream is not told until a person says so."""
+    """An event that is not published to an upstream until a person decides."""
 
     event: Event
     reason: str
@@ -108,11 +114,11 @@ class Parked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamStanding:
-    """How much an upstream was not told yet.
+    """The backlog of an upstream.
 
     Args:
         upstream: How the publishing to it stands.
-        waiting: How many events it was not told, parked and held back ones among them.
+        waiting: How many events it has not acknowledged, with the parked and held back ones.
         parked: How many of them are parked.
         held_back: How many wait behind a parked event of their device.
         oldest_waiting_at: The instant of the first in order; None where none waits.
@@ -126,7 +132,7 @@ class UpstreamStanding:
 
 
 class EventQueue:
-    """Keeps what each upstream is still to be told, and when it is tried next."""
+    """The queue of each upstream, and when it is tried next."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -157,7 +163,7 @@ class EventQueue:
             return _upstream(connection, name)
 
     def batch(self, name: str, limit: int, since: datetime | None = None) -> Batch:
-        """Return up to `limit` events to publish next; takes older ones than `since` off.
+        """Return up to `limit` events to publish next; remove those older than `since`.
 
         Args:
             name: The upstream.
@@ -231,7 +237,7 @@ class EventQueue:
         stopped: bool,
         now: datetime,
     ) -> None:
-        """Record that an upstream could not be told, and when it is tried again.
+        """Record a failed attempt to publish, and when it is retried.
 
         Args:
             name: The upstream.
@@ -252,7 +258,7 @@ class EventQueue:
         )
 
     def make_due(self, name: str) -> None:
-        """Have an upstream tried again at once."""
+        """Make an upstream due to be tried at once."""
         self._change(name, **_DUE)
 
     def park(self, name: str, event: Event, reason: str, now: datetime) -> None:
@@ -270,7 +276,7 @@ class EventQueue:
                 raise LedgerRefused(f"event {event.id}", why)
 
     def unpark(self, name: str, event: Event | None = None) -> int:
-        """Put a parked event back into line, or all of them; returns how many."""
+        """Return a parked event, or all of them, to the queue; return how many."""
         where = and_(_ROW.upstream == name, _ROW.parked_at.is_not(None))
         if event is not None:
             where &= _ROW.number == event.number
@@ -278,7 +284,7 @@ class EventQueue:
             return connection.execute(update(event_queue).where(where).values(_NOT_PARKED)).rowcount
 
     def discard(self, name: str, event: Event, reason: str, now: datetime) -> None:
-        """Have an upstream never told a parked event; the reason is kept.
+        """Discard a parked event, so that it is never published; the reason is kept.
 
         Raises:
             LedgerRefused: It is not parked.
@@ -298,7 +304,7 @@ class EventQueue:
             )
 
     def replay(self, name: str, since: datetime | None = None) -> None:
-        """Have an upstream told every event anew, or those since an instant; not the discarded.
+        """Queue every event again, or those since an instant; not the discarded ones.
 
         What waits or is parked from before that instant stays as it is.
         """
@@ -347,7 +353,7 @@ class EventQueue:
             return int(connection.execute(query).scalar_one())
 
     def standing(self, name: str, since: datetime | None = None) -> UpstreamStanding:
-        """Return what an upstream was not told yet, and why."""
+        """Return the backlog of an upstream."""
         rows = select(func.count(), func.min(_ROW.number)).where(_ROW.upstream == name)
         parked = rows.where(_ROW.parked_at.is_not(None))
         if since is not None:
@@ -372,7 +378,7 @@ class EventQueue:
         )
 
     def state_of(self, name: str, event: Event, since: datetime | None = None) -> EventState:
-        """Return what came of an event at an upstream."""
+        """Return the state of an event at an upstream."""
         discarded = exists().where(
             discarded_events.c.upstream == name, discarded_events.c.number == event.number
         )
@@ -423,7 +429,7 @@ def _take_off(connection: Connection, name: str, numbers: Collection[int]) -> No
 def _park(
     connection: Connection, name: str, event: Event, reason: str, *, by_person: bool, now: datetime
 ) -> bool:
-    """Park an event that is in the queue and not parked; return whether it is so."""
+    """Park an event that is in the queue and not parked; return True if it was."""
     done = connection.execute(
         update(event_queue)
         .where(_ROW.upstream == name, _ROW.number == event.number, _ROW.parked_at.is_(None))

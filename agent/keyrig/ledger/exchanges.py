@@ -1,4 +1,4 @@
-"""Exchanges with devices, written before the octets leave and after the answer came."""
+"""Exchanges with devices, recorded before the command is sent and after the response came."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 class Exchange:
     """One command to a device and its answer; `outcome` is None until it is known.
 
-    A command that the DCC made itself is not known here, and empty; the service request that
-    it was asked for by is among the service documents.
+    A command that the DCC made itself is not known here, and empty; the service request for
+    it is among the service documents.
     """
 
     id: int
@@ -59,7 +59,7 @@ class Alert:
 
 
 class Exchanges:
-    """Keeps every command sent, every response and every alert, octet by octet."""
+    """Records every command, response and alert, octet by octet."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -76,7 +76,7 @@ class Exchanges:
         message_code: int,
         now: datetime,
     ) -> int:
-        """Record a command that is about to leave, and give the exchange's id.
+        """Record a command that is about to be sent; return the exchange's id.
 
         Sending the same octets again is the same exchange.
 
@@ -147,7 +147,7 @@ class Exchanges:
         run_id: str | None = None,
         detail: str = "",
     ) -> int:
-        """Record an alert that came, and give its id."""
+        """Record an alert; return its id."""
         with self._database.transaction() as connection:
             inserted = connection.execute(
                 insert(alerts).values(
@@ -164,7 +164,7 @@ class Exchanges:
             return int(inserted.inserted_primary_key[0])
 
     def command_of(self, exchange_id: int) -> bytes:
-        """Give the command of an exchange.
+        """Return the command of an exchange.
 
         Raises:
             LedgerRefused: There is no such exchange.
@@ -175,15 +175,15 @@ class Exchanges:
         return found[0].command
 
     def of_attempt(self, attempt_id: int) -> tuple[Exchange, ...]:
-        """Give the exchanges of an attempt, oldest first."""
+        """Return the exchanges of an attempt, oldest first."""
         return self._exchanges(exchanges.c.attempt_id == attempt_id)
 
     def of_run(self, run_id: str) -> tuple[Exchange, ...]:
-        """Give the exchanges of a run, oldest first."""
+        """Return the exchanges of a run, oldest first."""
         return self._exchanges(exchanges.c.run_id == run_id)
 
     def last_of_device(self, device: EntityIdentifier, message_code: int) -> Exchange | None:
-        """Give the newest exchange of a message code with a device, or None."""
+        """Return the newest exchange of a message code with a device, or None."""
         found = self._exchanges(
             (exchanges.c.device == device) & (exchanges.c.message_code == message_code)
         )
@@ -204,7 +204,7 @@ class Exchanges:
             return tuple(connection.execute(query).scalars())
 
     def alerts_of(self, device: EntityIdentifier) -> tuple[Alert, ...]:
-        """Give the alerts of a device, oldest first."""
+        """Return the alerts of a device, oldest first."""
         query = select(alerts).where(alerts.c.device == device).order_by(alerts.c.id)
         with self._database.reading() as connection:
             return tuple(Alert(**row) for row in connection.execute(query).mappings())

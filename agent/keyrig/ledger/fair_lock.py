@@ -1,4 +1,4 @@
-"""A lock that is given to whoever has waited longest."""
+"""A fair lock: it goes to the thread that has waited longest."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections import deque
 
 
 class FairLock:
-    """A lock for threads in the order of their asking.
+    """A lock that threads acquire in the order of their requests.
 
-    A plain lock goes to whoever comes first when it is free: a thread that takes it again and
-    again keeps all others from it.
+    A plain lock goes to whichever thread is first when it is free: one that acquires it again
+    and again starves all others.
     """
 
     def __init__(self) -> None:
@@ -19,7 +19,7 @@ class FairLock:
         self._waiting: deque[threading.Lock] = deque()
 
     def acquire(self, timeout_s: float = -1) -> bool:
-        """Take the lock; give whether it was had in time.
+        """Acquire the lock; return True if it was acquired in time.
 
         Args:
             timeout_s: How long to wait, in seconds; -1 for as long as it takes.
@@ -35,13 +35,13 @@ class FairLock:
             return True
         with self._mutex:
             if turn not in self._waiting:
-                # It was handed over just as the time was over.
+                # The lock was passed on just as the time ended.
                 return True
             self._waiting.remove(turn)
             return False
 
     def release(self) -> None:
-        """Give the lock back, to whoever has waited longest."""
+        """Release the lock to the thread that has waited longest."""
         with self._mutex:
             if self._waiting:
                 self._waiting.popleft().release()
@@ -50,7 +50,7 @@ class FairLock:
 
 
 class FairRLock:
-    """The same, which the thread that holds it may take again."""
+    """A fair lock that the thread holding it may acquire again."""
 
     def __init__(self) -> None:
         self._lock = FairLock()

@@ -1,4 +1,29 @@
-"""Re-generated keys of devices on their way, and the certificates that devices may use."""
+"""Key changes of devices, and the certificates that devices may use.
+
+Theory of operation. A key change cannot be taken back, and the device's answer to a command of it
+may be lost. So every transition is committed before the command that it announces is sent, or after
+the verified response that it reports; a crash leaves the last state that is certain, and
+`keyrig.session.steps.regenerate_keys` has the table of what follows from each. The state, the
+history of transitions and the certificates in use change in one transaction.
+
+What is verified against which certificate follows from `device_certificates`: `candidates` are
+those that the device may use now, and its signature or MAC is accepted under any of them.
+
+| transition to | certificate of this change | other certificates |
+|---|---|---|
+| storing | becomes a candidate, not certain: CS02d may be executed unseen | stay |
+| certificate issued (from storing) | is out of use: the device refused it, verified | stay |
+| stored | is certain | stay: the device may still use the old key |
+| confirmed | is certain | are out of use |
+| abandoned | stays a candidate, not certain, if it was one | stay |
+
+The old certificate goes out of use at confirmed and not before, so that no crash between CS02d and
+the exchange under the new key leaves a device whose messages cannot be verified. Certificates that
+other parties store are recorded in the same way, without a change (`record_possible`).
+
+At most one change is open per device and usage, whichever process asks: a second CS02c would
+replace the pending key pair under the first.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +60,7 @@ if TYPE_CHECKING:
 
 
 class KeyChanges:
-    """Keeps how far each re-generated key has come; one is open per device and key usage."""
+    """Records key changes; at most one is open per device and key usage."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -78,20 +103,20 @@ class KeyChanges:
             return self.change(change_id)
 
     def csr_received(self, change_id: int, csr: bytes, now: datetime) -> KeyChange:
-        """Record the certification request that the device gave, before anything is made of it."""
+        """Record the device's certification request, before it is used."""
         return self._advance(change_id, KeyChangeState.CSR_RECEIVED, now, csr=csr)
 
     def waiting_for_authority(
         self, change_id: int, now: datetime, *, authority: str, answer: str, folder: str | None
     ) -> KeyChange:
-        """Record that an authority has the request and has not certified it yet, or still not.
+        """Record that an authority has the request and has not certified it yet.
 
         Args:
             change_id: The change.
             now: The present instant; the change waits since it was first recorded so.
             authority: The authority's name.
-            answer: What it says, in one line; safe to print.
-            folder: Where the request lies as files, or None.
+            answer: Its answer, in one line; safe to print.
+            folder: The folder with the request's files, or None.
         """
         table = certification_requests
         values = {"authority": authority, "answer": answer, "folder": folder, "asked_at": now}
@@ -108,7 +133,7 @@ class KeyChanges:
             return self.change(change_id)
 
     def asked(self, change_id: int) -> AuthorityAsked:
-        """Return which authority has the request of a change, and what it said last.
+        """Return the authority that has the request of a change, and its last answer.
 
         Raises:
             LedgerRefused: None has it.
@@ -167,14 +192,14 @@ class KeyChanges:
         return self._advance(change_id, KeyChangeState.STORED, now)
 
     def confirmed(self, change_id: int, now: datetime) -> KeyChange:
-        """Record that the device gave the certificate back and used its key.
+        """Record that the device reported the certificate and used its key.
 
         Older certificates are out of use from now on, and not before.
         """
         return self._advance(change_id, KeyChangeState.CONFIRMED, now)
 
     def abandoned(self, change_id: int, now: datetime, *, detail: str) -> KeyChange:
-        """Give a change up.
+        """Abandon a change.
 
         A certificate that the device may have stored stays among its candidates, after those that
         it is known to use.
@@ -182,7 +207,7 @@ class KeyChanges:
         return self._advance(change_id, KeyChangeState.ABANDONED, now, detail=detail)
 
     def change(self, change_id: int) -> KeyChange:
-        """Give a change.
+        """Return a change.
 
         Raises:
             LedgerRefused: There is none of that id.
@@ -193,16 +218,16 @@ class KeyChanges:
         return found[0]
 
     def open(self, device: EntityIdentifier, key_usage: KeyUsage) -> KeyChange | None:
-        """Give the open change of a device and usage, or None."""
+        """Return the open change of a device and usage, or None."""
         found = self._select(_of(key_changes, device, key_usage) & key_changes.c.ended.is_(False))
         return found[0] if found else None
 
     def history(self, device: EntityIdentifier, key_usage: KeyUsage) -> tuple[KeyChange, ...]:
-        """Give the changes of a device and usage, oldest first."""
+        """Return the changes of a device and usage, oldest first."""
         return self._select(_of(key_changes, device, key_usage))
 
     def moves(self, change_id: int) -> tuple[KeyChangeMove, ...]:
-        """Give the moves of a change, oldest first."""
+        """Return the transitions of a change, oldest first."""
         table = key_change_moves
         query = select(table.c.state, table.c.at, table.c.detail)
         with self._database.reading() as connection:
@@ -214,7 +239,7 @@ class KeyChanges:
     def confirmed_usages(
         self, device: EntityIdentifier, since: datetime | None
     ) -> frozenset[KeyUsage]:
-        """Give the usages whose newest change was confirmed at or after `since`."""
+        """Return the usages whose newest change was confirmed at or after `since`."""
         confirmed = set()
         for key_usage in (KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT):
             changes = self.history(device, key_usage)
@@ -235,13 +260,13 @@ class KeyChanges:
     def record_possible(
         self, device: EntityIdentifier, key_usage: KeyUsage, certificate: bytes, now: datetime
     ) -> None:
-        """Record a certificate (DER) that another party's CS02d is about to give the device."""
+        """Record a certificate (DER) that another party's CS02d is about to bring to the device."""
         self._record_from_elsewhere(device, key_usage, certificate, now, certain=False)
 
     def withdraw_possible(
         self, device: EntityIdentifier, key_usage: KeyUsage, certificate: bytes, now: datetime
     ) -> None:
-        """Record that the device did not store what another party's CS02d gave it."""
+        """Record that the device did not store the certificate of another party's CS02d."""
         table = device_certificates
         with self._database.transaction() as connection:
             connection.execute(
@@ -259,7 +284,7 @@ class KeyChanges:
     def candidates(
         self, device: EntityIdentifier, key_usage: KeyUsage
     ) -> tuple[DeviceCertificate, ...]:
-        """Give the certificates that a device may use now, newest first."""
+        """Return the certificates that a device may use now, newest first."""
         return tuple(
             certificate
             for certificate in reversed(self.certificates(device, key_usage))
@@ -269,7 +294,7 @@ class KeyChanges:
     def certificates(
         self, device: EntityIdentifier, key_usage: KeyUsage
     ) -> tuple[DeviceCertificate, ...]:
-        """Give every certificate known of a device and usage, oldest first."""
+        """Return every certificate known of a device and usage, oldest first."""
         table = device_certificates
         query = (
             select(
@@ -391,7 +416,7 @@ def _add_certificate(
 def _move_certificates(
     connection: Connection, change: KeyChange, to: KeyChangeState, now: datetime
 ) -> None:
-    """Keep the certificates in use in step with a move of a change."""
+    """Update the certificates in use for a transition of a change."""
     table = device_certificates
     in_use = _of(table, change.device, change.key_usage) & table.c.until.is_(None)
     its_own = in_use & (table.c.key_change_id == change.id)

@@ -1,4 +1,4 @@
-"""What was said of devices: a history that is only ever added to."""
+"""Statements about devices: an append-only history."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 
 
 class DeviceFactRecord:
-    """Keeps every fact that was said of a device, with its source and time."""
+    """Records every statement about a device, with its source and time."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def record(self, device: EntityIdentifier, said: Iterable[KnownFact]) -> None:
-        """Add facts to what was said of a device."""
+        """Append statements about a device."""
         table = device_facts
         with self._database.transaction() as connection:
             for fact in said:
@@ -45,7 +45,7 @@ class DeviceFactRecord:
                     self.await_instant(device, fact.at)
 
     def await_instant(self, device: EntityIdentifier, at: datetime) -> None:
-        """Have a device planned anew once `at` has come."""
+        """Record that a device has to be planned again at `at`."""
         table = facts_to_come
         with self._database.transaction() as connection:
             mine = (table.c.device == device) & (table.c.at == at)
@@ -53,13 +53,13 @@ class DeviceFactRecord:
                 connection.execute(insert(table).values(device=device, at=at))
 
     def history(self, device: EntityIdentifier) -> tuple[KnownFact, ...]:
-        """Give all that was said of a device, in the order of recording."""
+        """Return all statements about a device, in the order of recording."""
         return self.known([device])[device]
 
     def known(
         self, devices: Collection[EntityIdentifier]
     ) -> Mapping[EntityIdentifier, tuple[KnownFact, ...]]:
-        """Give all that was said of each of `devices`, in the order of recording."""
+        """Return all statements about each of `devices`, in the order of recording."""
         query = select(device_facts).where(device_facts.c.device.in_(list(devices)))
         said: dict[EntityIdentifier, list[KnownFact]] = defaultdict(list)
         with self._database.reading() as connection:
@@ -68,7 +68,7 @@ class DeviceFactRecord:
         return {device: tuple(said[device]) for device in devices}
 
     def devices(self) -> tuple[EntityIdentifier, ...]:
-        """Give the devices of which anything was said, in order of their identifiers."""
+        """Return the devices about which there is a statement, by identifier."""
         query = select(device_facts.c.device).distinct().order_by(device_facts.c.device)
         with self._database.reading() as connection:
             return tuple(connection.execute(query).scalars())

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Ledger:
-    """What was asked of devices, what came of it, and what is still to be told.
+    """The record of commands, their outcomes, and the events still to be published.
 
     One object serves the threads of one process; several processes may each open the
     same file. Every write is on the disk when its call returns, unless the caller holds
@@ -87,7 +87,7 @@ class Ledger:
         return self._database
 
     def check(self) -> None:
-        """Read the whole file and see that it holds together.
+        """Check the integrity of the whole file.
 
         Opening does this too where the file is small.
 

@@ -1,4 +1,4 @@
-"""Commands that others signed and MACed for local delivery, and the answers that devices gave."""
+"""Commands of other parties for local delivery, and the devices' answers."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ _SEQ_NUMBER_MAXIMUM = 2**63 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewLocalCommand:
-    """A command that is taken in.
+    """A command to be recorded.
 
     Args:
-        originator: Who made it.
+        originator: Its originator.
         counter: Its originator counter.
         message_code: Its use case.
         request_id: The DUIS RequestID that it belongs to, or "".
-        source: The file that it came in.
+        source: The file that it came from.
         octets: The whole message.
-        remarks: What a person should know of it, in one line, or "".
-        expires_at: Until when it may be sent.
+        remarks: Remarks for a person, in one line, or "".
+        expires_at: The last instant at which it may be sent.
     """
 
     originator: EntityIdentifier
@@ -66,7 +66,7 @@ class NewLocalCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalCommand:
-    """A command of a batch, and what became of it; `position` counts from 1."""
+    """A command of a batch, with its outcome; `position` counts from 1."""
 
     id: int
     batch_id: str
@@ -93,12 +93,12 @@ class LocalCommand:
 
     @property
     def is_open(self) -> bool:
-        """Whether it may still be sent."""
+        """True if it may still be sent."""
         return self.state in LOCAL_COMMAND_OPEN
 
     @property
     def was_carried_out(self) -> bool:
-        """Whether the device answered, did not refuse, and nothing speaks against the answer."""
+        """True if the device answered, did not refuse, and the answer was not rejected."""
         return (
             self.state in {LocalCommandState.ANSWERED, LocalCommandState.REPLAYED}
             and self.verification is not Verification.FAILED
@@ -107,7 +107,7 @@ class LocalCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalBatch:
-    """Commands for one device in their order; `outcome` is None while nobody has ended it."""
+    """Commands for one device in order; `outcome` is None until it has ended."""
 
     id: str
     rig_name: str
@@ -121,7 +121,7 @@ class LocalBatch:
 
 
 class LocalCommands:
-    """Keeps batches of commands, written before and after each sending."""
+    """Records batches of commands, before and after each sending."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -136,18 +136,18 @@ class LocalCommands:
         rule: BatchRule,
         now: datetime,
     ) -> LocalBatch:
-        """Record a batch, or give the one of the same commands that stands.
+        """Record a batch, or return the existing one of the same commands.
 
-        It stands while any of its commands may still be sent, and where all of them were
-        answered. A command that was answered in another batch is not to be sent again: it
-        stands as replayed, with the answer of then, or as refused or rejected as it was.
+        A batch counts as existing while any of its commands may still be sent, and where all
+        of them were answered. A command that was answered in another batch is not sent again: it is
+        recorded as replayed, with that answer, or as refused or rejected as it was.
 
         Args:
             batch_id: The id of a new batch, a UUID of version 4 as 32 hexadecimal digits.
             commands: In the order of delivery.
             rig_name: The rig.
             device: The device that all of them are for.
-            rule: What becomes of those behind one that was not carried out.
+            rule: The treatment of those behind one that was not carried out.
             now: The present instant.
 
         Raises:
@@ -183,7 +183,7 @@ class LocalCommands:
             return self.batch(batch_id)
 
     def batch(self, batch_id: str) -> LocalBatch:
-        """Give a batch.
+        """Return a batch.
 
         Raises:
             LedgerRefused: There is none of that id.
@@ -194,7 +194,7 @@ class LocalCommands:
         return found[0]
 
     def named(self, name: str) -> LocalBatch:
-        """Give a batch by its id or the beginning of it.
+        """Return a batch by its id or the beginning of it.
 
         Raises:
             SettingsError: No batch is called so, or several are.
@@ -209,13 +209,13 @@ class LocalCommands:
         raise SettingsError(f"batch {printable(name, 40)}", reason, mend)
 
     def batches(self, device: EntityIdentifier | None = None) -> tuple[LocalBatch, ...]:
-        """Give the batches, for one device or for all, newest first."""
+        """Return the batches, for one device or for all, newest first."""
         return self._batches(None if device is None else local_batches.c.device == device)
 
     def page(
         self, limit: int, *, before: str | None = None, device: EntityIdentifier | None = None
     ) -> tuple[LocalBatch, ...]:
-        """Give batches, newest first.
+        """Return batches, newest first.
 
         Args:
             limit: How many.
@@ -239,32 +239,32 @@ class LocalCommands:
             return tuple(LocalBatch(**row) for row in connection.execute(query).mappings())
 
     def record_sitting(self, batch_id: str, operation_id: str) -> None:
-        """Record that an operation of the API is to deliver a batch."""
+        """Record that an operation of the API delivers a batch."""
         with self._database.transaction() as connection:
             connection.execute(
                 insert(local_sittings).values(batch_id=batch_id, operation_id=operation_id)
             )
 
     def sittings(self, batch_id: str) -> tuple[str, ...]:
-        """Give the operations by which a batch was delivered, oldest first."""
+        """Return the operations by which a batch was delivered, oldest first."""
         table = local_sittings
         query = select(table.c.operation_id).where(table.c.batch_id == batch_id)
         with self._database.reading() as connection:
             return tuple(connection.execute(query.order_by(table.c.id)).scalars())
 
     def is_sitting(self, operation_id: str) -> bool:
-        """Say whether an operation delivers a batch."""
+        """Return True if an operation delivers a batch."""
         table = local_sittings
         query = select(table.c.id).where(table.c.operation_id == operation_id)
         with self._database.reading() as connection:
             return connection.execute(query).first() is not None
 
     def commands(self, batch_id: str) -> tuple[LocalCommand, ...]:
-        """Give the commands of a batch in their order."""
+        """Return the commands of a batch in their order."""
         return self._commands(local_commands.c.batch_id == batch_id)
 
     def command(self, command_id: int) -> LocalCommand:
-        """Give a command.
+        """Return a command.
 
         Raises:
             LedgerRefused: There is none of that id.
@@ -277,7 +277,7 @@ class LocalCommands:
     def answered_counters(
         self, device: EntityIdentifier, originator: EntityIdentifier
     ) -> frozenset[int]:
-        """Give the counters of an originator that a device has answered."""
+        """Return the counters of an originator that a device has answered."""
         answered = self._commands(
             (local_commands.c.device == device)
             & (local_commands.c.originator == originator)
@@ -286,7 +286,7 @@ class LocalCommands:
         return frozenset(command.counter for command in answered)
 
     def begin(self, batch_id: str, rule: BatchRule | None = None) -> LocalBatch:
-        """Record that delivery goes on, by another rule where one is given."""
+        """Record that delivery continues, by another rule where one is given."""
         values: dict[str, Any] = {"finished_at": None, "outcome": None, "detail": ""}
         if rule is not None:
             values["rule"] = rule
@@ -299,7 +299,7 @@ class LocalCommands:
     def finish(
         self, batch_id: str, outcome: RunOutcome, now: datetime, *, detail: str = ""
     ) -> None:
-        """Record how far a delivery came; a batch that has open commands can go on later."""
+        """Record the outcome of a delivery; a batch with open commands can be continued."""
         with self._database.transaction() as connection:
             connection.execute(
                 update(local_batches)
@@ -311,7 +311,7 @@ class LocalCommands:
         """Record that a command is about to be sent; from now the device may execute it.
 
         Raises:
-            LedgerRefused: It is settled already.
+            LedgerRefused: It has ended already.
         """
         with self._database.transaction():
             command = self.command(command_id)
@@ -325,7 +325,7 @@ class LocalCommands:
             )
 
     def unsent(self, command_id: int, detail: str) -> LocalCommand:
-        """Record that a command never left, though it was about to be sent for the first time."""
+        """Record that a command was not sent, though it was about to be, for the first time."""
         return self._change(
             command_id,
             state=LocalCommandState.WAITING,
@@ -346,7 +346,7 @@ class LocalCommands:
         )
 
     def withdraw(self, batch_id: str, now: datetime) -> int:
-        """Give up the commands of a batch that may still be sent; give how many there were."""
+        """Withdraw the commands of a batch that may still be sent; return how many."""
         table = local_commands
         with self._database.transaction() as connection:
             changed = connection.execute(
@@ -373,13 +373,13 @@ class LocalCommands:
             command_id: The command.
             answer: The whole message of the device.
             state: Answered, refused or rejected.
-            verification: What is known of the answer's protection.
+            verification: The verification of the answer's protection.
             return_id: The RequestID under which the answer is returned.
-            detail: What a person should know of it, in one line.
+            detail: Remarks for a person, in one line.
             now: The present instant.
 
         Raises:
-            LedgerRefused: It is settled already.
+            LedgerRefused: It has ended already.
         """
         return self._change(
             command_id,
@@ -404,7 +404,7 @@ class LocalCommands:
             return self.command(command_id)
 
     def _same_batch(self, device: EntityIdentifier, digest: str) -> LocalBatch | None:
-        """Give the newest batch of the same commands that is under way, or answered as a whole."""
+        """Return the newest batch of the same commands that is under way or wholly answered."""
         same = (local_batches.c.device == device) & (local_batches.c.digest == digest)
         for batch in self._batches(same):
             commands = self.commands(batch.id)
@@ -415,7 +415,7 @@ class LocalCommands:
         return None
 
     def _earlier(self, device: EntityIdentifier, command: NewLocalCommand) -> LocalCommand | None:
-        """Give the same command as it was answered before, or None where it is new."""
+        """Return the same command with its earlier answer, or None where it is new."""
         table = local_commands
         same_counter = self._commands(
             (table.c.device == device)
@@ -470,7 +470,7 @@ class LocalCommands:
 
 
 def digest_of(commands: Collection[NewLocalCommand]) -> str:
-    """Give what tells one batch from another: SHA-256 over its commands' digests in order."""
+    """Return the digest of a batch: SHA-256 over its commands' digests in order."""
     return hashlib.sha256("".join(each.digest for each in commands).encode("ascii")).hexdigest()
 
 

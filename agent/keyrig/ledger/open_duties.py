@@ -1,4 +1,4 @@
-"""The duties still to be done, kept so that the next due are found at once."""
+"""The open duties, kept so that the next due are found without planning every device."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 _MICROSECOND: Final = timedelta(microseconds=1)
 _BATCH: Final = 500
-"""How many devices whose facts came into force are planned anew in one transaction."""
+"""How many devices whose facts came into force are planned again in one transaction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class DeadlineCounts:
 
 
 class OpenDuties:
-    """Keeps the open duties of every device in step with what is known of it."""
+    """The open duties of every device, updated whenever facts about it change."""
 
     def __init__(
         self, database: Database, device_facts: DeviceFactRecord, facts: Facts, rule_sets: RuleSets
@@ -72,7 +72,7 @@ class OpenDuties:
         actors: Collection[Actor],
         now: datetime,
     ) -> None:
-        """Say by which rules, and for which actors, the duties of a device are kept from now on.
+        """Set the rules and the actors by which the duties of a device are kept from now on.
 
         Args:
             device: The device, whose type is known.
@@ -96,13 +96,13 @@ class OpenDuties:
             self.refresh(device, now)
 
     def is_adopted(self, device: EntityIdentifier) -> bool:
-        """Say whether the duties of a device are kept."""
+        """Return True if the duties of a device are kept."""
         query = select(planned_devices.c.device).where(planned_devices.c.device == device)
         with self._database.reading() as connection:
             return connection.execute(query).one_or_none() is not None
 
     def refresh(self, device: EntityIdentifier, now: datetime) -> None:
-        """Plan one device anew; call it in the transaction of what changed.
+        """Plan one device again; to be called in the transaction of the change.
 
         A device that was not adopted has no duties here.
         """
@@ -130,13 +130,13 @@ class OpenDuties:
                     self._device_facts.await_instant(device, at)
 
     def planned(self, device: EntityIdentifier, now: datetime) -> Plan | None:
-        """Plan one device from the ledger alone, or give None where it was not adopted."""
+        """Plan one device from the ledger alone; return None where it was not adopted."""
         with self._database.reading() as connection:
             found = self._plan(connection, device, now)
         return None if found is None else found[0]
 
     def facts(self, device: EntityIdentifier, now: datetime) -> DeviceFacts:
-        """Give what holds of a device, from the ledger alone.
+        """Return the facts that hold of a device, from the ledger alone.
 
         Raises:
             ValueError: Its type is not known.
@@ -144,7 +144,7 @@ class OpenDuties:
         return fold(device, self._device_facts.history(device), now).facts
 
     def next_due(self, now: datetime, limit: int) -> tuple[OpenDuty, ...]:
-        """Give the open duties that are due next over all devices, the nearest first.
+        """Return the open duties that are due next over all devices, the nearest first.
 
         Facts that came into force since a device was planned are counted first.
         """
@@ -169,7 +169,7 @@ class OpenDuties:
             )
 
     def count(self) -> int:
-        """Give how many duties are still to be done."""
+        """Return the number of open duties."""
         with self._database.reading() as connection:
             return connection.execute(select(func.count()).select_from(open_duties)).scalar_one()
 
@@ -206,7 +206,7 @@ class OpenDuties:
     def _plan(
         self, connection: Connection, device: EntityIdentifier, now: datetime
     ) -> tuple[Plan, DeviceFacts, LedgerFacts] | None:
-        """Plan one device; give the plan with what it was made from."""
+        """Plan one device; return the plan with the facts that it was made from."""
         table = planned_devices
         row = connection.execute(select(table).where(table.c.device == device)).one_or_none()
         if row is None:

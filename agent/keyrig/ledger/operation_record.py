@@ -1,4 +1,4 @@
-"""Operations: runs that were asked for over the API, and what happened in them."""
+"""Operations: runs requested over the API, and their events."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """A run that was asked for; `finished_at` and `result` are None while it is under way.
+    """A requested run; `finished_at` and `result` are None while it is under way.
 
     Args:
-        id: That of the run too, once it has begun.
+        id: The operation's id; also the run's, once that has begun.
         rig_name: The rig.
         requested_by: The name of the token, or "schedule".
-        requested_at: When it was asked for.
-        request: What was asked for, plain JSON.
+        requested_at: When it was requested.
+        request: The request, plain JSON.
         finished_at: When it ended.
         result: How it ended.
-        problem: Why it could not be carried through, plain JSON, or None.
+        problem: Why it failed, plain JSON, or None.
     """
 
     id: str
@@ -47,7 +47,7 @@ class Operation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperationEvent:
-    """One thing that happened in an operation; `number` counts from 1."""
+    """One event of an operation; `number` counts from 1."""
 
     number: int
     type: str
@@ -56,7 +56,7 @@ class OperationEvent:
 
 
 class Operations:
-    """Keeps operations and their events."""
+    """Records operations and their events."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -65,7 +65,7 @@ class Operations:
         """Record that an operation begins.
 
         Raises:
-            LedgerRefused: One of its id stands already.
+            LedgerRefused: There is one of its id.
         """
         with self._database.transaction() as connection:
             connection.execute(
@@ -100,18 +100,18 @@ class Operations:
                 raise LedgerRefused(f"operation {operation_id}", "it is not under way")
 
     def operation(self, operation_id: str) -> Operation | None:
-        """Give an operation, or None where there is none of that id."""
+        """Return an operation, or None where there is none of that id."""
         return self.of([operation_id]).get(operation_id)
 
     def of(self, ids: Collection[str]) -> dict[str, Operation]:
-        """Give the operations that there are of some ids."""
+        """Return the existing operations among some ids."""
         query = select(operations).where(operations.c.id.in_(list(ids)))
         with self._database.reading() as connection:
             rows = connection.execute(query).mappings()
             return {row["id"]: _operation(row) for row in rows}
 
     def under_way(self) -> tuple[Operation, ...]:
-        """Give the operations that have not ended, oldest first."""
+        """Return the operations that have not ended, oldest first."""
         query = select(operations).where(operations.c.result.is_(None))
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(operations.c.requested_at)).mappings()
@@ -136,7 +136,7 @@ class Operations:
     def events(
         self, operation_id: str, after: int = 0, limit: int = 500
     ) -> tuple[OperationEvent, ...]:
-        """Give the events of an operation after the one of a number, in order."""
+        """Return the events of an operation after the one of a number, in order."""
         table = operation_events
         query = (
             select(table)
@@ -153,7 +153,7 @@ class Operations:
             )
 
     def last_number(self, operation_id: str) -> int:
-        """Give the number of an operation's last event; 0 where it has none."""
+        """Return the number of an operation's last event; 0 where it has none."""
         table = operation_events
         query = select(func.max(table.c.number)).where(table.c.operation_id == operation_id)
         with self._database.reading() as connection:
@@ -162,13 +162,13 @@ class Operations:
     def page(
         self, limit: int, *, before: str | None = None, rig_name: str | None = None
     ) -> tuple[str, ...]:
-        """Give the ids of runs and of operations that never began one, newest first.
+        """Return the ids of runs and of operations that never began one, newest first.
 
-        Those that deliver commands of others are not among them.
+        Operations that deliver other parties' commands are left out.
 
         Args:
             limit: How many.
-            before: Only those that are older than this one.
+            before: Only those older than this one.
             rig_name: Only those of this rig.
 
         Raises:

@@ -1,4 +1,20 @@
-"""Originator counters, reserved before the octets that use them leave."""
+"""Originator counters, reserved before the octets that use them leave.
+
+Theory of operation. A device refuses a command whose counter is not above those that it has
+executed from the originator, and a response repeats the counter of its command. A counter that is
+used twice is therefore a command that is refused, or a response that fits two commands; one that is
+far too great cannot be taken back, since the device refuses everything below it from then on.
+
+A counter is the UTC time in milliseconds, or the last one plus one if that is greater. The time
+keeps counters above those of a ledger that was lost or restored from an older copy; the last one
+keeps them ascending when the clock is set back, and within one millisecond. A clock that is far
+ahead is refused before a run begins (`keyrig.domain.clock_trust`).
+
+Reservation is a writing transaction, which serialises the processes on one ledger, and is committed
+before the command is sent. A crash in between leaves a gap, which is harmless. The same transaction
+advances the latest recorded instant, so that the clock of the next run is compared with the newest
+counter. The ledger also refuses to record another command under a used counter.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +38,7 @@ _BURST: Final = timedelta(seconds=1)
 
 
 class Counters:
-    """Hands out originator counters that never repeat and never go back."""
+    """Reserves originator counters, which never repeat and never go back."""
 
     def __init__(self, database: Database, clock: ClockRecord) -> None:
         self._database = database
@@ -61,7 +77,7 @@ class Counters:
         behind = (counter - milliseconds) * _MILLISECOND
         if behind > _BURST:
             # It takes 30 ms to load, which whoever only reads the ledger is spared.
-            import structlog  # noqa: PLC0415 - as said
+            import structlog  # noqa: PLC0415 - slow to load
 
             structlog.get_logger(__name__).warning(
                 "clock behind the last counter",
@@ -71,7 +87,7 @@ class Counters:
         return counter
 
     def last(self, originator: EntityIdentifier) -> int | None:
-        """Give the last counter reserved for `originator`, or None."""
+        """Return the last counter reserved for `originator`, or None."""
         table = originator_counters
         with self._database.reading() as connection:
             return connection.execute(

@@ -1,4 +1,4 @@
-"""Events for upstream, written in the transaction of the fact that they tell."""
+"""Events to publish, written in the transaction of the fact that they report."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ EVENT_NAMESPACE: Final = uuid.UUID("6a2f6f0e-53a4-5d0c-9a55-6c1c9b0e7d11")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """One thing to tell upstream; `number` gives the order, `id` is the same wherever told."""
+    """One event to publish; `number` is its order, `id` is the same at every upstream."""
 
     number: int
     id: uuid.UUID
@@ -40,7 +40,7 @@ class Event:
 
 
 class Outbox:
-    """Keeps every event; `keyrig.ledger.event_queue` has who is still to be told which."""
+    """Records every event; `keyrig.ledger.event_queue` has what is still to be published."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -48,7 +48,7 @@ class Outbox:
     def append(
         self, kind: EventType, device: EntityIdentifier, at: datetime, body: Mapping[str, Any]
     ) -> uuid.UUID:
-        """Add an event, unless the same one stands already, and queue it; return its id."""
+        """Record and queue an event, unless it is recorded already; return its id."""
         text = _canonical(dict(body))
         event_id = event_identifier(kind, device, at, body)
         with self._database.transaction() as connection:
@@ -69,7 +69,7 @@ class Outbox:
         return event_id
 
     def all(self, device: EntityIdentifier | None = None) -> tuple[Event, ...]:
-        """Give every event, of one device or of all, in order."""
+        """Return every event, of one device or of all, in order."""
         query = select(events).order_by(events.c.number)
         if device is not None:
             query = query.where(events.c.device == device)
@@ -77,7 +77,7 @@ class Outbox:
             return tuple(event_of(row) for row in connection.execute(query).mappings())
 
     def find(self, beginning: str) -> Event:
-        """Give the one event whose id begins so.
+        """Return the one event whose id has that beginning.
 
         Raises:
             LedgerRefused: There is none, or several.
@@ -94,7 +94,7 @@ class Outbox:
         return event_of(found[0])
 
     def identity(self) -> uuid.UUID:
-        """Give what this ledger is known by upstream; it is drawn once, and stays."""
+        """Return this ledger's identity at upstreams; it is drawn once and never changes."""
         known = select(ledger_identity.c.uuid)
         with self._database.reading() as connection:
             found = connection.execute(known).scalar_one_or_none()
@@ -110,7 +110,7 @@ class Outbox:
 def event_identifier(
     kind: EventType, device: EntityIdentifier, at: datetime, body: Mapping[str, Any]
 ) -> uuid.UUID:
-    """Derive an event's id from what it tells, so that it is told under no other."""
+    """Derive an event's id from its content, so that recording it again yields the same."""
     told = [kind.value, device.stem, aware_utc(at).isoformat(timespec="microseconds"), dict(body)]
     return uuid.uuid5(EVENT_NAMESPACE, _canonical(told))
 
@@ -120,6 +120,6 @@ def _canonical(value: object) -> str:
 
 
 def event_of(row: Mapping[Any, Any]) -> Event:
-    """Make the event of a row of `events`."""
+    """Return the event in a row of `events`."""
     values = dict(row)
     return Event(**values | {"id": uuid.UUID(row["id"]), "body": json.loads(row["body"])})

@@ -1,4 +1,4 @@
-"""The rule sets by which anything in the ledger was judged."""
+"""The rule sets by which duties in the ledger were planned."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 class RuleSets:
-    """Keeps each rule set once, by the digest of its canonical text."""
+    """Records each rule set once, by the digest of its canonical text."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._read: dict[str, Rules] = {}
 
     def keep(self, rules: Rules, now: datetime) -> str:
-        """Keep a rule set, unless it stands already, and give its digest."""
+        """Record a rule set, unless it is recorded already; return its digest."""
         digest, table = rules.digest, rule_sets
         with self._database.transaction() as connection:
             known = select(table.c.digest).where(table.c.digest == digest)
@@ -42,7 +42,7 @@ class RuleSets:
         return digest
 
     def rules(self, digest: str) -> Rules:
-        """Give the rule set of a digest.
+        """Return the rule set of a digest.
 
         Raises:
             LedgerRefused: There is none of that digest.

@@ -1,4 +1,4 @@
-"""By which rules, with which parties and certificates a run was made."""
+"""The rules, parties and certificates of runs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunContext:
-    """What a run was made with.
+    """The context of a run.
 
     Args:
         rule_set: The digest of the rule set.
@@ -35,13 +35,13 @@ class RunContext:
 
 
 class RunContexts:
-    """Keeps what each run was made with, and the public certificates that it used."""
+    """Records the context of each run, and the public certificates that it used."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def record(self, run_id: str, context: RunContext) -> None:
-        """Record what a run is made with."""
+        """Record the context of a run."""
         with self._database.transaction() as connection:
             connection.execute(
                 insert(run_contexts).values(
@@ -53,7 +53,7 @@ class RunContexts:
             )
 
     def context(self, run_id: str) -> RunContext | None:
-        """Give what a run was made with; None for one by a keyrig that did not record it."""
+        """Return the context of a run; None for one by a keyrig that did not record it."""
         table = run_contexts
         query = select(table.c.rule_set, table.c.parties, table.c.agent_version)
         with self._database.reading() as connection:
@@ -67,7 +67,7 @@ class RunContexts:
         )
 
     def keep_certificates(self, run_id: str, ders: Iterable[bytes], now: datetime) -> None:
-        """Keep certificates that a run uses; those that stand already are kept once."""
+        """Record certificates that a run uses, each once."""
         known, used = certificates, run_certificates
         with self._database.transaction() as connection:
             for der in ders:
@@ -82,7 +82,7 @@ class RunContexts:
                     connection.execute(insert(used).values(run_id=run_id, fingerprint=fingerprint))
 
     def certificates(self, run_id: str) -> tuple[bytes, ...]:
-        """Give the DER of the certificates that a run used, in order of their fingerprints."""
+        """Return the DER of the certificates that a run used, in order of their fingerprints."""
         known, used = certificates, run_certificates
         query = (
             select(known.c.der)

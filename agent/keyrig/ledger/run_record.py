@@ -1,4 +1,4 @@
-"""Everything that the ledger holds of one run and of its devices, in one value."""
+"""The record of one run and of its devices, gathered from the ledger."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ _OWN_KEYS = (KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestHistory:
-    """A certification request of a device that waited for an authority, or waits.
+    """A certification request of a device that waits, or waited, for an authority.
 
     Args:
-        key_usage: What the key to be certified is for.
+        key_usage: The use of the key to be certified.
         key_identifier: Its identifier, 8 octets.
-        authority: Who had it last.
-        since: Since when it waited.
-        until: When it waited no more: it was certified, or given up; None while it waits.
+        authority: The last authority that had it.
+        since: When it began to wait.
+        until: When it was certified or abandoned; None while it waits.
     """
 
     key_usage: KeyUsage
@@ -61,22 +61,22 @@ class RequestHistory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeviceHistory:
-    """What the ledger holds of one device; all of it, not of one run only, oldest first.
+    """The ledger's content about one device, of all runs, oldest first.
 
     Args:
         entity_id: The device.
-        known: What was said of it, in the order of recording.
+        known: The statements about it, in the order of recording.
         attempts: The attempts at its duties.
-        held_back: Which of its duties were not begun by which runs, and why.
-        requests: Its certification requests that waited for an authority, or wait.
-        scheduled: The replacements that it was given for later.
+        held_back: Its duties that runs did not begin, and why.
+        requests: Its certification requests that wait, or waited, for an authority.
+        scheduled: The future dated replacements that were sent to it.
         alerts: The alerts that it sent.
         cells: The trust anchor cells that were read back or replaced.
         key_changes: The re-generations of its own keys.
         certificates: Its own certificates, of whatever time.
         statuses: The SMI Statuses that it came to hold.
-        standing: The SMI Status that it holds, and the suspension that stands.
-        events: What was told of it, or is to be told.
+        standing: Its SMI Status, and the suspension in force.
+        events: The events about it.
     """
 
     entity_id: EntityIdentifier
@@ -96,12 +96,12 @@ class DeviceHistory:
     def ledger_facts(
         self, at: datetime, counts: Callable[[Attempt], bool] = lambda _: True
     ) -> LedgerFacts:
-        """Give what the planner asks for, as it stood at an instant.
+        """Return the planner's facts, as of an instant.
 
         Args:
-            at: The instant, by which what the device holds for later, waits for the authority
-                or was held back is judged.
-            counts: Says which attempts count.
+            at: The instant, which decides what was future dated, waiting for the authority
+                or held back.
+            counts: Returns True for the attempts that count.
         """
         tried: dict[tuple[EntityIdentifier, str], list[AttemptFact]] = defaultdict(list)
         for attempt in filter(counts, self.attempts):
@@ -134,20 +134,20 @@ class DeviceHistory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRecord:
-    """What the ledger holds of one run.
+    """The ledger's content about one run.
 
     Args:
         run: The run.
-        context: What it was made with; None for a run of a keyrig that did not record it.
-        rules: The rule set by which it was made; the built-in one where none was recorded.
-        clock_findings: The faults of the clock that it found, with when.
+        context: Its context; None for a run of a keyrig that did not record it.
+        rules: Its rule set; the built-in one where none was recorded.
+        clock_findings: The faults of the clock that it found, with the times.
         exchanges: Its exchanges with devices, oldest first.
-        earlier_exchanges: Those of earlier attempts, in other runs, at the duties that it
+        earlier_exchanges: The exchanges of earlier runs' attempts at the duties that it
             attempted.
-        service_documents: What went between it and the DCC, and what belongs to the earlier
+        service_documents: Its documents to and from the DCC, and those of the earlier
             exchanges, in the order of recording.
         certificates: The DER of the certificates that it used.
-        devices: The devices that it was to reach, in the order of the rig.
+        devices: Its devices, in the order of the rig.
     """
 
     run: Run
@@ -162,7 +162,7 @@ class RunRecord:
 
 
 def gather(ledger: Ledger, run_id: str) -> RunRecord:
-    """Gather what the ledger holds of a run; changes nothing, and may be done while it goes on.
+    """Return the record of a run; nothing is changed, and the run may be under way.
 
     Args:
         ledger: The ledger.
@@ -199,7 +199,7 @@ def _gathered(ledger: Ledger, run_id: str) -> RunRecord:
 
 
 def _earlier_exchanges(ledger: Ledger, run_id: str) -> Iterator[Exchange]:
-    """Give the exchanges by which earlier runs brought this one's duties part of the way."""
+    """Yield the exchanges of earlier runs' attempts at this run's duties."""
     last: dict[tuple[EntityIdentifier, str], int] = {}
     for attempt in ledger.runs.attempts(run_id):
         last[attempt.device, attempt.requirement] = attempt.id

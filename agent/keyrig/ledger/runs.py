@@ -1,4 +1,4 @@
-"""Runs, and the attempts at duties made in them."""
+"""Runs, and their attempts at duties."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from keyrig.ledger.database import Database
 
 LAST: Final = "last"
-"""Names the newest run that was made to carry duties out."""
+"""The name of the newest run that was made for duties."""
 _SHOWN_RUNS: Final = 3
 
 
@@ -56,7 +56,7 @@ class Attempt:
 
 
 class Runs:
-    """Keeps runs and attempts."""
+    """Records runs and attempts."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -70,7 +70,7 @@ class Runs:
             now: When it begins.
 
         Raises:
-            LedgerRefused: A run of that id stands already.
+            LedgerRefused: There is a run of that id.
         """
         with self._database.transaction() as connection:
             connection.execute(insert(runs).values(id=run_id, rig_name=rig_name, started_at=now))
@@ -91,7 +91,7 @@ class Runs:
                 raise LedgerRefused(f"run {run_id}", "it is not under way")
 
     def run(self, run_id: str) -> Run:
-        """Give a run.
+        """Return a run.
 
         Raises:
             LedgerRefused: There is none of that id.
@@ -104,16 +104,16 @@ class Runs:
         return Run(**row)
 
     def of(self, ids: Collection[str]) -> dict[str, Run]:
-        """Give the runs that there are of some ids."""
+        """Return the existing runs among some ids."""
         query = select(runs).where(runs.c.id.in_(list(ids)))
         with self._database.reading() as connection:
             return {row["id"]: Run(**row) for row in connection.execute(query).mappings()}
 
     def named(self, name: str) -> Run:
-        """Give a run by its id, by the beginning of its id, or the newest by "last".
+        """Return a run by its id, by the beginning of its id, or the newest by "last".
 
-        The newest is one that was made for somebody's duties; one that only asked devices who
-        they are is named by its id.
+        The newest is one that was made for duties; one that only identified devices is named
+        by its id.
 
         Raises:
             SettingsError: No run is called so, or several are.
@@ -131,7 +131,7 @@ class Runs:
         raise SettingsError(f"run {printable(name, 40)}", reason, mend)
 
     def _only_asked(self, run_id: str) -> bool:
-        """True if a run was made to carry out nobody's duties."""
+        """Return True if a run was made for no party's duties."""
         table = run_contexts
         query = select(table.c.parties).where(table.c.run_id == run_id)
         with self._database.reading() as connection:
@@ -139,7 +139,7 @@ class Runs:
         return parties is not None and json.loads(parties).get("carried_out") == []
 
     def runs(self, rig_name: str | None = None) -> tuple[Run, ...]:
-        """Give the runs, of one rig or of all, newest first."""
+        """Return the runs, of one rig or of all, newest first."""
         query = select(runs).order_by(runs.c.started_at.desc(), runs.c.id)
         if rig_name is not None:
             query = query.where(runs.c.rig_name == rig_name)
@@ -149,7 +149,7 @@ class Runs:
     def start_attempt(
         self, run_id: str, device: EntityIdentifier, requirement: str, now: datetime
     ) -> int:
-        """Record that an attempt at a duty begins, and give its id."""
+        """Record that an attempt at a duty begins; return its id."""
         with self._database.transaction() as connection:
             inserted = connection.execute(
                 insert(attempts).values(
@@ -168,8 +168,8 @@ class Runs:
     ) -> None:
         """Record how an attempt ended, and nothing else.
 
-        The outcome of a duty goes through `Ledger.finish_duty`, which records what it
-        entails in the same transaction. An attempt that another process took for
+        The outcome of a duty goes through `Ledger.finish_duty`, which records its
+        consequences in the same transaction. An attempt that another process took for
         interrupted may still be finished by the one that makes it.
 
         Raises:
@@ -188,7 +188,7 @@ class Runs:
                 raise LedgerRefused(f"attempt {attempt_id}", "it is not under way")
 
     def attempt(self, attempt_id: int) -> Attempt:
-        """Give an attempt.
+        """Return an attempt.
 
         Raises:
             LedgerRefused: There is none of that id.
@@ -201,21 +201,21 @@ class Runs:
         return Attempt(**row)
 
     def attempts(self, run_id: str) -> tuple[Attempt, ...]:
-        """Give the attempts of a run, oldest first."""
+        """Return the attempts of a run, oldest first."""
         query = select(attempts).where(attempts.c.run_id == run_id).order_by(attempts.c.id)
         with self._database.reading() as connection:
             return tuple(Attempt(**row) for row in connection.execute(query).mappings())
 
     def attempts_on(self, device: EntityIdentifier) -> tuple[Attempt, ...]:
-        """Give the attempts at the duties of a device in all runs, oldest first."""
+        """Return the attempts at the duties of a device in all runs, oldest first."""
         query = select(attempts).where(attempts.c.device == device).order_by(attempts.c.id)
         with self._database.reading() as connection:
             return tuple(Attempt(**row) for row in connection.execute(query).mappings())
 
     def close_interrupted(self, rig_name: str, now: datetime) -> tuple[Attempt, ...]:
-        """Close what runs of a rig left open when they ended without a word.
+        """Close the runs and attempts of a rig that were interrupted, as by a crash.
 
-        Call it before `start_run`, once nothing else drives that rig.
+        To be called before `start_run`, once nothing else drives that rig.
 
         Returns:
             The attempts that were closed; each is neither done nor failed.

@@ -1,4 +1,4 @@
-"""Replacements that devices hold until an instant, and what became of them."""
+"""Future dated replacements: those that devices hold until an instant, and their outcomes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScheduledReplacement:
-    """A replacement that a device was given to carry out at `execution_at`."""
+    """A replacement that a device is to carry out at `execution_at`."""
 
     id: int
     attempt_id: int
@@ -40,12 +40,12 @@ class ScheduledReplacement:
     detail: str
 
     def waits_at(self, instant: datetime) -> bool:
-        """Say whether nothing had become of it by an instant."""
+        """Return True if it had no outcome yet at an instant."""
         return self.settled_at is None or self.settled_at > instant
 
 
 class ScheduledReplacements:
-    """Keeps replacements from the device's answer until its alert."""
+    """Records replacements from the device's answer until its alert."""
 
     def __init__(self, database: Database, runs: Runs, open_duties: OpenDuties) -> None:
         self._database = database
@@ -89,11 +89,11 @@ class ScheduledReplacements:
             self._open_duties.refresh(attempt.device, now)
 
     def waiting(self, device: EntityIdentifier) -> tuple[ScheduledReplacement, ...]:
-        """Give the replacements that a device still holds, as far as is known, oldest first."""
+        """Return the replacements that a device still holds by the record, oldest first."""
         return tuple(each for each in self.history(device) if each.state is ScheduledState.WAITING)
 
     def history(self, device: EntityIdentifier) -> tuple[ScheduledReplacement, ...]:
-        """Give every replacement that a device was given for later, oldest first."""
+        """Return every future dated replacement of a device, oldest first."""
         table = scheduled_replacements
         columns = [column for column in table.c if column.name != "alert_id"]
         query = select(*columns).where(table.c.device == device).order_by(table.c.id)
@@ -105,7 +105,7 @@ class ScheduledReplacements:
     def requirement_of(
         self, device: EntityIdentifier, originator: EntityIdentifier, counter: int
     ) -> tuple[str, int] | None:
-        """Give the requirement and the exchange of a command, by its originator and counter.
+        """Return the requirement and the exchange of a command, by its originator and counter.
 
         A command counts even if the agent ended before it could record that the device holds it.
         """
@@ -130,10 +130,10 @@ class ScheduledReplacements:
         *,
         detail: str = "",
     ) -> bool:
-        """Record what became of the replacement that an exchange scheduled, without an alert.
+        """Record the outcome of a replacement that an exchange scheduled, without an alert.
 
         Returns:
-            Whether it was waiting.
+            True if it was waiting.
         """
         table = scheduled_replacements
         with self._database.transaction() as connection:
@@ -209,7 +209,7 @@ class ScheduledReplacements:
     def lapse(
         self, devices: Iterable[EntityIdentifier], now: datetime
     ) -> tuple[ScheduledReplacement, ...]:
-        """Give up those whose instant has passed by the grace without an alert; give them."""
+        """Record and return as lapsed those without an alert by the end of the grace."""
         lapsed = [
             each
             for device in devices

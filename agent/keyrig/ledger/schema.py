@@ -39,7 +39,7 @@ from keyrig.domain.states import (
 from keyrig.ledger.columns import Counter, Entity, Instant, RowId, choice
 
 SCHEMA_VERSION: Final = 6
-"""Counted up with every change of the tables; see `keyrig.ledger.schema_upgrade`."""
+"""Raised with every change of the tables; see `keyrig.ledger.schema_upgrade`."""
 
 APPLICATION_ID: Final = 0x4B52_4C47
 """SQLite's application_id of a ledger: "KRLG"."""
@@ -203,7 +203,7 @@ certification_requests = Table(
     Column("folder", Text),
     Column("asked_at", Instant, nullable=False),
 )
-"""Which authority has the request of a key change, and what it said when it was asked last."""
+"""The authority that has the request of a key change, with its last answer."""
 
 device_certificates = Table(
     "device_certificates",
@@ -314,7 +314,7 @@ upstreams = Table(
     Column("last_error", Text),
     Column("last_error_at", Instant),
 )
-"""Who is told of events, and when next."""
+"""The upstreams, with the states of publishing to them."""
 
 event_queue = Table(
     "event_queue",
@@ -326,7 +326,7 @@ event_queue = Table(
     Column("parked_reason", Text),
     Column("parked_by_person", Boolean(create_constraint=True, name="parked_by_person")),
 )
-"""What each upstream is still to be told; a row goes when its event was acknowledged."""
+"""The events still to be published to each upstream; a row goes when its event was acknowledged."""
 Index(
     "ix_event_queue_parked",
     event_queue.c.upstream,
@@ -344,7 +344,7 @@ discarded_events = Table(
     Column("reason", Text, nullable=False),
     Column("at", Instant, nullable=False),
 )
-"""What a person decided that an upstream is never told, and why."""
+"""The events that a person discarded for an upstream, and why."""
 
 cell_snapshots = Table(
     "cell_snapshots",
@@ -371,7 +371,7 @@ device_facts = Table(
     Column("source", Text, nullable=False),
     Column("recorded_at", Instant, nullable=False),
 )
-"""What was said of devices, by whom and when; rows are added and never changed."""
+"""Statements about devices, with sources and times; rows are added and never changed."""
 
 planned_devices = Table(
     "planned_devices",
@@ -381,7 +381,7 @@ planned_devices = Table(
     Column("rule_set", ForeignKey("rule_sets.digest"), nullable=False),
     Column("actors", Text, nullable=False),
 )
-"""By which rules, and for which actors, the open duties of a device are kept."""
+"""The rules and the actors by which the open duties of a device are kept."""
 
 open_duties = Table(
     "open_duties",
@@ -391,7 +391,7 @@ open_duties = Table(
     Column("due_by", Instant, nullable=False),
     Index("ix_open_duties_due_by", "due_by", "device", "requirement"),
 )
-"""The duties still to be done, so that the next due are found without reading the rest."""
+"""The open duties, so that the next due are found without reading the rest."""
 
 facts_to_come = Table(
     "facts_to_come",
@@ -419,7 +419,7 @@ run_contexts = Table(
     Column("parties", Text, nullable=False),
     Column("agent_version", Text, nullable=False),
 )
-"""By which rules and with which parties a run was made."""
+"""The rules and the parties of runs."""
 
 certificates = Table(
     "certificates",
@@ -452,7 +452,7 @@ scheduled_replacements = Table(
     Column("settled_at", Instant),
     Column("detail", Text, nullable=False, default=""),
 )
-"""Replacements that a device holds until an instant; the alert that it sends settles them."""
+"""Future dated replacements of devices; an alert of the device ends each."""
 
 local_batches = Table(
     "local_batches",
@@ -467,7 +467,7 @@ local_batches = Table(
     Column("outcome", choice(RunOutcome)),
     Column("detail", Text, nullable=False, default=""),
 )
-"""Commands that somebody else signed and MACed, handed over together for one device."""
+"""Batches of other parties' commands for local delivery to one device."""
 
 local_sittings = Table(
     "local_sittings",
@@ -506,7 +506,7 @@ local_commands = Table(
     UniqueConstraint("batch_id", "position"),
     Index("ix_local_commands_device_originator_counter", "device", "originator", "counter"),
 )
-"""The commands of a batch in their order, each with what became of it."""
+"""The commands of a batch in order, each with its outcome."""
 
 api_tokens = Table(
     "api_tokens",
@@ -519,7 +519,7 @@ api_tokens = Table(
     Column("expires_at", Instant),
     Column("revoked_at", Instant),
 )
-"""Who may use the API; of a token's secret its SHA-256 alone."""
+"""The API's tokens; of a secret, only its SHA-256."""
 
 operations = Table(
     "operations",
@@ -534,7 +534,7 @@ operations = Table(
     Column("problem", Text),
     Index("ix_operations_requested_at", "requested_at"),
 )
-"""Runs that were asked for over the API; the run has the operation's id, once it has begun."""
+"""Runs requested over the API; a run has the operation's id, once it has begun."""
 
 operation_events = Table(
     "operation_events",
@@ -545,7 +545,7 @@ operation_events = Table(
     Column("at", Instant, nullable=False),
     Column("body", Text, nullable=False),
 )
-"""What happened in an operation, counted from 1, for whoever watches it."""
+"""The events of an operation, numbered from 1."""
 
 service_documents = Table(
     "service_documents",
@@ -563,4 +563,4 @@ service_documents = Table(
     Column("taken_at", Instant),
     Column("detail", Text, nullable=False, default=""),
 )
-"""Service requests to the DCC, and what it answers and tells, as they went over the line."""
+"""Documents to and from the DCC, octet by octet."""

@@ -1,4 +1,4 @@
-"""Bringing the tables of an older ledger up to this version."""
+"""The upgrade of an older ledger's tables to this version."""
 
 from __future__ import annotations
 
@@ -63,11 +63,11 @@ _KEEP_UPSTREAMS: Final = (
 
 
 def upgrade(connection: Connection, version: int) -> None:
-    """Make the tables of a ledger what they are now; all rows keep their meaning.
+    """Upgrade the tables of a ledger; all rows keep their meaning.
 
     Args:
         connection: In a transaction that writes, with foreign keys not enforced.
-        version: What the ledger says that it is; older than this one.
+        version: The ledger's version, older than this one.
     """
     if version < QUEUE_SINCE:
         for statement in _EMPTY_WHERE_ABSENT:
@@ -85,7 +85,7 @@ def upgrade(connection: Connection, version: int) -> None:
 
 
 def _renew_indexes(connection: Connection) -> None:
-    """Make those indexes anew that are not as they are now."""
+    """Recreate the indexes that differ from the present ones."""
     stands = _text_of(connection, "index")
     for table in metadata.sorted_tables:
         for index in table.indexes:
@@ -100,10 +100,10 @@ def _text_of(connection: Connection, kind: str) -> dict[str, str]:
 
 
 def _widen_checks(connection: Connection) -> None:
-    """Give each table the checks that it has now, without touching its rows.
+    """Set each table's checks to the present ones, without touching its rows.
 
-    The columns are those that stand there; only which words a column may hold is wider. SQLite
-    documents this way for constraints: nothing on the disk but the table's text changes.
+    The columns stay; only the words that a column may hold are more. SQLite documents this way
+    for constraints: nothing on the disk but the table's text changes.
 
     Source: SQLite, "Making Other Kinds Of Table Schema Changes" (lang_altertable, 7).
     """

@@ -1,4 +1,4 @@
-"""Documents that go between the agent and the DCC, as they went over the line."""
+"""Documents between the agent and the DCC, octet by octet."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     from keyrig.ledger.database import Database
 
 _LEDGER_COUNTER_MAXIMUM: Final = 2**63 - 1
-"""What a column holds; no counter of ours is greater, and one from outside may be."""
+"""The greatest value of the column; counters of ours are below, others may not be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class About:
-    """What a document belongs to, as far as is known.
+    """The context of a document, as far as it is known.
 
     Args:
-        run_id: The run during which it was sent or came.
+        run_id: The run during which it was sent or received.
         exchange_id: The exchange.
         device: The device.
         request_id: The RequestID in it.
@@ -47,17 +47,18 @@ class ServiceDocument:
 
     Args:
         id: Its number.
-        run_id: The run during which it was sent or came; None where none was.
+        run_id: The run during which it was sent or received; None outside any run.
         exchange_id: The exchange that it belongs to, if it belongs to one.
-        device: The device that it is about, as far as it says.
+        device: The device that it is about, where it tells.
         request_id: The RequestID in it, or "".
-        kind: What it is.
-        service: The service that it went to, or "receive" for what came by itself.
+        kind: Its kind.
+        service: The service that it was sent to, or "receive" for an unsolicited one.
         document: The document, octet by octet.
-        signer: By whose signature it was believed; "" where it was not checked, or sent.
-        at: When it was about to leave, or came.
-        taken_at: When it was dealt with; None for what came and still waits for that.
-        detail: What became of it, where there is something to say.
+        signer: The signer by whose signature it was accepted; "" where it was not verified,
+            or sent.
+        at: When it was about to be sent, or was received.
+        taken_at: When it was processed; None for one that still waits for that.
+        detail: Its outcome, where there is something to add.
     """
 
     id: int
@@ -75,12 +76,12 @@ class ServiceDocument:
 
     @property
     def is_sent(self) -> bool:
-        """Whether the agent sent it."""
+        """True if the agent sent it."""
         return self.kind is ServiceDocumentKind.REQUEST
 
 
 class ServiceDocuments:
-    """Keeps every document, sent or received; rows are never removed."""
+    """Records every document, sent or received; rows are never removed."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -96,16 +97,16 @@ class ServiceDocuments:
         signer: str = "",
         is_taken: bool = True,
     ) -> int:
-        """Record a document that is about to leave, or that came; give its number.
+        """Record a document that is about to be sent, or was received; return its number.
 
         Args:
             document: The document.
-            kind: What it is.
-            service: The service that it goes to, or came from.
+            kind: Its kind.
+            service: The service that it is sent to, or came from.
             now: The present instant.
-            about: What it belongs to.
-            signer: By whose signature it is believed.
-            is_taken: Whether nothing is left to be done about it.
+            about: Its context.
+            signer: The signer by whose signature it is accepted.
+            is_taken: Whether it needs no processing.
         """
         with self._database.transaction() as connection:
             inserted = connection.execute(
@@ -126,7 +127,7 @@ class ServiceDocuments:
             return int(inserted.inserted_primary_key[0])
 
     def has(self, document: bytes, about: About) -> bool:
-        """Say whether the same document, octet by octet, came before about the same."""
+        """Return True if the same octets were received before in the same context."""
         table = service_documents
         is_about = (
             table.c.device.is_(None) if about.device is None else (table.c.device == about.device)
@@ -140,7 +141,7 @@ class ServiceDocuments:
             return connection.execute(query).first() is not None
 
     def take(self, document_id: int, now: datetime, detail: str = "") -> None:
-        """Record that a document has been dealt with.
+        """Record that a document has been processed.
 
         Raises:
             LedgerRefused: It has been already, or there is none.
@@ -159,21 +160,21 @@ class ServiceDocuments:
     def waiting(
         self, device: EntityIdentifier | None, kinds: Collection[ServiceDocumentKind]
     ) -> tuple[ServiceDocument, ...]:
-        """Give what came about a device, or about none, and was not dealt with yet."""
+        """Return the unprocessed documents about a device, or about none."""
         table = service_documents
         about = table.c.device.is_(None) if device is None else table.c.device == device
         return self._documents(table.c.taken_at.is_(None) & about & table.c.kind.in_(kinds))
 
     def of_exchange(self, exchange_id: int) -> tuple[ServiceDocument, ...]:
-        """Give the documents of an exchange, in the order in which they were recorded."""
+        """Return the documents of an exchange, in the order in which they were recorded."""
         return self._documents(service_documents.c.exchange_id == exchange_id)
 
     def of_run(self, run_id: str) -> tuple[ServiceDocument, ...]:
-        """Give the documents of a run, in the order in which they were recorded."""
+        """Return the documents of a run, in the order in which they were recorded."""
         return self._documents(service_documents.c.run_id == run_id)
 
     def exchange_of(self, originator: EntityIdentifier, counter: int) -> int | None:
-        """Give the exchange whose request had a counter of an originator, or None."""
+        """Return the exchange whose request had a counter of an originator, or None."""
         if counter > _LEDGER_COUNTER_MAXIMUM:
             return None
         query = select(exchanges.c.id).where(

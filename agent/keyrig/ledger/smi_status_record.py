@@ -1,4 +1,4 @@
-"""SMI Status: its history per device, suspensions, and what they are restored to."""
+"""SMI Status: its history per device, and suspensions with the status held before."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusRecord:
-    """One status that a device came to hold, when, why, and under which clause."""
+    """One status in a device's history, with its time, cause and clause."""
 
     status: SMIStatus
     at: datetime
@@ -38,7 +38,7 @@ class StatusRecord:
 
 
 class SMIStatuses:
-    """Keeps each device's SMI Status; every change is told through the outbox."""
+    """Records each device's SMI Status; every change is published through the outbox."""
 
     def __init__(
         self, database: Database, outbox: Outbox, instructions: StatusInstructions
@@ -59,23 +59,23 @@ class SMIStatuses:
     ) -> bool:
         """Record a status that was set from outside, such as read in the inventory.
 
-        It confirms an instruction of ours that waits for it. A suspension of ours that stands
-        is superseded by any other status than Suspended; but a snapshot that shows what the
-        device had when our instruction was given says only that this still waits.
+        It confirms a pending instruction of ours for that status. A suspension of ours in force
+        is superseded by any other status than Suspended; but a snapshot that shows the status
+        from before our instruction means only that this is still pending.
 
         Args:
             device: The device.
             status: The status that it holds.
             at: Since when.
-            cause: Where this is known from.
+            cause: The source.
             now: The present instant.
-            is_snapshot: Whether it was seen to be held, and not said to have been set.
+            is_snapshot: Whether the status was read, rather than reported as set.
 
         Returns:
-            Whether it is news.
+            True if it is new.
 
         Raises:
-            LedgerRefused: A later status is held already.
+            LedgerRefused: A later status is on record.
         """
         with self._database.transaction() as connection:
             standing = self.standing(device)
@@ -117,7 +117,7 @@ class SMIStatuses:
             reason: Why, in one line.
             now: The present instant.
             failed: Ids of the requirements whose steps failed.
-            permission: The leave that it gives to replace the Communications Hub; told
+            permission: The permission to replace the Communications Hub that follows; published
                 with the change.
 
         Raises:
@@ -163,7 +163,7 @@ class SMIStatuses:
         """Set a device's status back to exactly the one held before our suspension.
 
         Raises:
-            LedgerRefused: No suspension of ours stands, or the status before is not known.
+            LedgerRefused: No suspension of ours is in force, or the status before is not known.
         """
         with self._database.transaction() as connection:
             standing = self.standing(device)
@@ -181,7 +181,7 @@ class SMIStatuses:
             return before
 
     def step_failed(self, device: EntityIdentifier, requirement: str, now: datetime) -> None:
-        """Add a requirement to the failed steps on which the open suspension stands."""
+        """Add a requirement to the failed steps of the open suspension."""
         with self._database.transaction() as connection:
             suspension_id = self._open_id(connection, device)
             known = failed_steps.c.suspension_id == suspension_id
@@ -197,7 +197,7 @@ class SMIStatuses:
                 )
 
     def step_completed(self, device: EntityIdentifier, requirement: str, now: datetime) -> None:
-        """Take a requirement off the failed steps on which the open suspension stands."""
+        """Remove a requirement from the failed steps of the open suspension."""
         with self._database.transaction() as connection:
             connection.execute(
                 update(failed_steps)
@@ -209,11 +209,11 @@ class SMIStatuses:
             )
 
     def current(self, device: EntityIdentifier) -> SMIStatus | None:
-        """Give the status that a device holds, or None where none is known."""
+        """Return the status that a device holds, or None where none is known."""
         return self.standing(device).status
 
     def standing(self, device: EntityIdentifier) -> Standing:
-        """Give the status that a device holds and the suspension of ours that stands."""
+        """Return a device's status, and the suspension of ours in force."""
         newest = (
             select(smi_statuses.c.status, smi_statuses.c.at)
             .where(smi_statuses.c.device == device)
@@ -230,7 +230,7 @@ class SMIStatuses:
             )
 
     def history(self, device: EntityIdentifier) -> tuple[StatusRecord, ...]:
-        """Give the statuses that a device came to hold, oldest first."""
+        """Return the history of a device's status, oldest first."""
         table = smi_statuses
         query = (
             select(table.c.status, table.c.at, table.c.cause, table.c.clause, table.c.recorded_at)
@@ -280,7 +280,7 @@ class SMIStatuses:
     def _confirm(
         self, waits: StatusInstruction, *, at: datetime, cause: str, now: datetime
     ) -> bool:
-        """Take an instruction as carried out, unless what says so is older than it."""
+        """Record an instruction as carried out, unless the source is older than it."""
         if at < waits.since:
             return False
         self._instructions.end(waits.device, InstructionEnd.CONFIRMED, cause, now)
@@ -310,7 +310,7 @@ class SMIStatuses:
         now: datetime,
         permission: Permission | None = None,
     ) -> None:
-        """Have a device hold a status by a decision of ours, and tell that it is to."""
+        """Record and publish an instruction that a device is to have a status."""
         before = self.current(device)
         self._instructions.instruct(
             device, status, instead_of=before, clause=clause, reason=reason, now=now

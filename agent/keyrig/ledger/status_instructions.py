@@ -1,4 +1,4 @@
-"""SMI Statuses that keyrig says a device is to have, until the inventory shows them.
+"""Instructions to set SMI Statuses, pending until the inventory shows them.
 
 No request of DUIS 5.4 lets a User set Suspended, and keyrig sets no status in the inventory
 itself: what H5.34 and H5.38 make of an outcome is an instruction, reported upstream, that waits
@@ -35,7 +35,7 @@ _READ: Final = select(
 
 
 class StatusInstructions:
-    """Keeps which statuses were instructed, and what became of that."""
+    """Records instructions and their ends."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -50,7 +50,7 @@ class StatusInstructions:
         reason: str,
         now: datetime,
     ) -> None:
-        """Record that a device is to have a status; an instruction that waits is withdrawn.
+        """Record that a device is to have a status; a pending instruction is withdrawn.
 
         Args:
             device: The device.
@@ -74,12 +74,12 @@ class StatusInstructions:
             )
 
     def end(self, device: EntityIdentifier, end: InstructionEnd, by: str, now: datetime) -> None:
-        """Record what became of the instruction that waits; nothing where none does.
+        """Record the end of the pending instruction, where there is one.
 
         Args:
             device: The device.
-            end: What became of it.
-            by: Who or what says so.
+            end: How it ended.
+            by: The source.
             now: The present instant.
         """
         with self._database.transaction() as connection:
@@ -92,13 +92,13 @@ class StatusInstructions:
     def waiting_for(
         self, connection: Connection, device: EntityIdentifier
     ) -> StatusInstruction | None:
-        """Give the instruction for a device that waits, or None."""
+        """Return the pending instruction for a device, or None."""
         query = _READ.where(_TABLE.c.device == device, _TABLE.c.ended_at.is_(None))
         row = connection.execute(query).mappings().one_or_none()
         return None if row is None else StatusInstruction(**row)
 
     def waiting(self) -> tuple[StatusInstruction, ...]:
-        """Give the instructions that wait, over all devices, oldest first."""
+        """Return the pending instructions over all devices, oldest first."""
         query = _READ.where(_TABLE.c.ended_at.is_(None)).order_by(_TABLE.c.since, _TABLE.c.id)
         with self._database.reading() as connection:
             return tuple(StatusInstruction(**row) for row in connection.execute(query).mappings())

@@ -1,4 +1,4 @@
-"""The API's tokens: hashes of them, with scopes and expiry."""
+"""The API's tokens: their hashes, scopes and expiry."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class Tokens:
-    """Keeps who may use the API."""
+    """Records the API's tokens."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def add(self, token: Token) -> None:
-        """Keep a token.
+        """Record a token.
 
         Raises:
             LedgerRefused: One that is in force has its name.
@@ -51,13 +51,13 @@ class Tokens:
             )
 
     def all(self) -> tuple[Token, ...]:
-        """Give every token, also those that hold no more, oldest first."""
+        """Return every token, with those no longer valid, oldest first."""
         query = select(api_tokens).order_by(api_tokens.c.created_at, api_tokens.c.id)
         with self._database.reading() as connection:
             return tuple(_token(row) for row in connection.execute(query).mappings())
 
     def revoke(self, name: str, now: datetime) -> tuple[Token, ...]:
-        """Revoke the tokens of a name, or the one of an id, that are not yet; give them.
+        """Revoke the tokens of a name, or the one of an id, not revoked yet; return them.
 
         Raises:
             SettingsError: There is none.

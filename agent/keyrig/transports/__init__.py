@@ -1,1 +1,1 @@
-"""Ways to devices: serial lines, ZigBee radios, and the DCC."""
+"""Transports to devices: serial lines, ZigBee radios, and the DCC."""

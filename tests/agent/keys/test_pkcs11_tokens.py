@@ -471,8 +471,6 @@ from pathlib import Path
 from keyrig.base.errors import SettingsError
 from keyrig.keys.store_opening import open_rig_keystore
 from keyrig.config.rig_file import PKISettings
-from patience import HANG_S
-from patience import HANG_S
 settings = {"token": [{"library": "x", "token": "t", "pin": {"environment": "PIN"}}]}
 try:
     open_rig_keystore(Path(sys.argv[1]), PKISettings.model_validate({"keystore": "."} | settings))

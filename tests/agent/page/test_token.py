@@ -76,7 +76,7 @@ def test_token_without_the_scope_to_run_is_told_how_to_get_one(
     browser.sign_in(served.url, served.token(Scope.READ))
     browser.find("#due-start").click()
     browser.find("#start-yes").click()
-    browser.says("the token lacks the scope run", "#start-dialog")
+    browser.says("the token was made without the scope run", "#start-dialog")
     browser.says("keyrig token create NAME --scope run", "#start-dialog")
     assert served.client.get("/api/v1/runs").json()["runs"] == []
 

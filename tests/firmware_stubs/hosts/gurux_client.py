@@ -14,10 +14,10 @@ from gurux_dlms import GXByteBuffer, GXDLMSClient, GXReplyData
 from gurux_dlms.enums import Authentication, Command, InterfaceType, RequestTypes
 from gurux_dlms.GXDLMS import GXDLMS
 
-from patience import HANG_S
-
 LLC_COMMAND = bytes.fromhex("E6E600")
 FLAG = 0x7E
+HANG_S = 300.0
+"""As `patience.HANG_S`; this is a program by itself, with no other file of the tests beside it."""
 
 
 def read_frame(line: socket.socket) -> bytes:

@@ -1,1 +1,1 @@
-"""DCC Boxed: duties by service requests, and the certificates that it knows."""
+"""DCC Boxed: duties by service requests, and certificates from its repository."""

@@ -1,4 +1,21 @@
-"""What the DCC posts to the agent: kept in the ledger before the DCC hears that it came."""
+"""What the DCC posts to the agent: recorded in the ledger before it is acknowledged.
+
+Theory of operation. `take` verifies a document, decides what it is about, and commits it to the
+ledger as unprocessed; only then is the posting answered. After a crash before the commit the sender
+has no acknowledgement and posts again; after one behind it, the next run finds the document among
+the unprocessed. The same octets in the same context are recorded once, so both a repeated and a
+replayed posting change nothing.
+
+Anybody who reaches the port can post. Accepted without a signature of the DCC are only an alert of
+a device whose certificate is known, since the device's own signature is verified when it is
+processed, and a response to a request of this agent. Everything else must be signed, or it could
+fill the ledger.
+
+Two consumers: the response to the request that is awaited is passed on directly (`expect`,
+`response`); everything is also in the ledger, where `receive_alerts` of the conversation reads it.
+`expect` comes before the request is posted, so a response cannot be too early. `look` comes before
+the ledger is read, so `wait_for_any` returns for a document that was recorded during the reading.
+"""
 
 from __future__ import annotations
 
@@ -34,12 +51,12 @@ _REASON_CHARACTERS: Final = 200
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrived:
-    """A response that came.
+    """A response that was received.
 
     Args:
         document_id: Its number in the ledger.
-        response: What it says.
-        document: All of it, as it came.
+        response: Its content.
+        document: The whole document, octet by octet.
         is_signed: Whether its signature verifies.
     """
 
@@ -50,14 +67,14 @@ class Arrived:
 
 
 class Inbox:
-    """Takes what the receiver is sent, and wakes whoever waits for it.
+    """Records the documents that the receiver gets, and wakes the run that waits for them.
 
-    `take` runs on the receiver's threads; everything else on the run's.
+    `take` is called on the receiver's threads; everything else on the run's.
 
     Args:
-        ledger: Keeps the documents.
-        verifier: Says what is believed.
-        clock: Gives the present instant.
+        ledger: Records the documents.
+        verifier: Verifies signatures, and decides what is accepted.
+        clock: Returns the present instant.
     """
 
     def __init__(
@@ -74,12 +91,12 @@ class Inbox:
         self.run_id: str | None = None
 
     def take(self, document: bytes) -> None:
-        """Take one document that was posted; the same again changes nothing.
+        """Accept and record a posted document; the same one again changes nothing.
 
         Raises:
             ProtocolError: It is no such document.
-            SecurityError: It is not believed.
-            LedgerError: It could not be kept; its sender is to send it again.
+            SecurityError: It does not verify, and is not accepted.
+            LedgerError: It could not be recorded; its sender has to send it again.
         """
         try:
             believed = self._verifier.verify(document, SOURCE)
@@ -91,7 +108,7 @@ class Inbox:
             raise
         with self._ledger.transaction():
             if self._ledger.service_documents.has(document, about):
-                # Its sender did not hear that it came, or somebody shows what he overheard.
+                # Its sender got no acknowledgement, or somebody replays what was overheard.
                 return
             document_id = self._ledger.service_documents.record(
                 document,
@@ -116,36 +133,36 @@ class Inbox:
             self._condition.notify_all()
 
     def expect(self, request_id: str) -> None:
-        """Say which request's response is awaited from now on."""
+        """Set the request whose response is awaited from now on."""
         with self._condition:
             self._awaited = request_id
             self._arrived.clear()
 
     def response(self, timeout_s: float) -> Arrived | None:
-        """Give what answers the awaited request, or None if nothing does in time."""
+        """Return the response to the awaited request, or None if there is none in time."""
         with self._condition:
             self._condition.wait_for(lambda: self._arrived, timeout_s)
             return self._arrived.popleft() if self._arrived else None
 
     def look(self) -> None:
-        """Say that what the ledger has waiting is about to be looked at."""
+        """Note that the unprocessed documents of the ledger are about to be read."""
         with self._condition:
             self._unseen = 0
 
     def wait_for_any(self, timeout_s: float) -> None:
-        """Wait until something has come since `look`, or the time is over."""
+        """Wait until a document was received since `look`, or the time is over."""
         with self._condition:
             self._condition.wait_for(lambda: self._unseen, timeout_s)
 
     def refusals(self) -> tuple[str, ...]:
-        """Give why documents were refused since this was last asked; the latest of many."""
+        """Return why documents were refused since the last call; at most the latest 32."""
         with self._condition:
             refused = tuple(self._refused)
             self._refused.clear()
             return refused
 
     def _sorted(self, response: Response, *, is_signed: bool) -> tuple[ServiceDocumentKind, About]:
-        """Say what a document is, and what it belongs to."""
+        """Return a document's kind and context."""
         body = response.body
         if isinstance(body, (DeviceAlertMessage, FutureDatedDeviceAlertMessage)):
             device = _originator(body.gbcs_payload)
@@ -168,7 +185,7 @@ class Inbox:
             raise WrongEntity("a response that names no request", where=SOURCE)
         about = self._about(response, request_id.target)
         if about.exchange_id is None and not is_signed:
-            # What nobody signed and nobody asked for is not let fill the ledger.
+            # Unsigned and unsolicited documents must not be able to fill the ledger.
             raise WrongEntity(
                 "it answers no request of this agent, and is not signed", where=SOURCE
             )
@@ -193,7 +210,7 @@ class Inbox:
 
 
 def _originator(gbcs_payload: bytes) -> EntityIdentifier:
-    """Give the device that made a message.
+    """Return the device that originated a message.
 
     Raises:
         DecodeError: It is no GBCS message.
@@ -207,7 +224,7 @@ def _originator(gbcs_payload: bytes) -> EntityIdentifier:
 
 
 def described(alert: Any) -> str:
-    """Name what a DCC alert tells of, by its payload element."""
+    """Return the subject of a DCC alert, by its payload element."""
     change = getattr(alert, "device_status_change", None)
     name = getattr(alert, "element", None) or type(alert).__name__
     return f"{name}/{type(change).__name__}" if change is not None else str(name)

@@ -1,4 +1,4 @@
-"""Whether DCC Boxed can be reached as the settings have it; asks for nothing, changes nothing."""
+"""Checking that DCC Boxed can be reached by the settings, without any request."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 def check_reachable(home: Path) -> str:
-    """Connect to the DUIS and SMKI services, and have the receiver's port for a moment.
+    """Check that the DUIS and SMKI services and the receiver's port can be used.
 
     Args:
-        home: What relative paths in the settings are below.
+        home: The folder that relative paths in the settings start from.
 
     Returns:
-        What is there, in one line.
+        The finding, in one line.
 
     Raises:
-        SettingsError: The settings name no DCC Boxed, or a secret or file that cannot be had.
+        SettingsError: The settings name no DCC Boxed, or a secret or file that cannot be read.
         DCCUnreachable: A service does not answer.
-        ReceiverUnusable: The port for answers cannot be had.
+        ReceiverUnusable: The receiver's port cannot be opened.
     """
     settings = dcc_boxed_settings()
     with duis_client(settings, home) as duis, smki_client(settings, home) as smki:
@@ -35,5 +35,5 @@ def check_reachable(home: Path) -> str:
 
 
 def _refuse(document: bytes) -> None:
-    """Take nothing: whatever comes at this moment is to be sent again."""
+    """Refuse every document, so that what is posted at this moment is sent again."""
     raise LedgerLocked("the receiver", f"a check, {len(document)} octets not taken")

@@ -1,4 +1,4 @@
-"""The port of the agent's own on which the DCC's answers are received.
+"""The agent's own port, on which the DCC's answers are received.
 
 Whoever can reach the port can send to it, so everything about a request has a limit, and
 nothing that comes can end a run.
@@ -46,7 +46,7 @@ _log = structlog.get_logger(__name__)
 
 
 class _TimedProtocol(H11Protocol):
-    """Closes a connection on which no whole request head comes in time."""
+    """Closes a connection on which no complete request head arrives in time."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -58,15 +58,15 @@ class _TimedProtocol(H11Protocol):
 
 
 class Receiver:
-    """An HTTP listener that takes documents on one path.
+    """An HTTP server that accepts documents on one path.
 
-    Answers 204 to what `take` takes, 400 to what it refuses, and 503 where it cannot be kept
-    at this moment, so that the sender tries again.
+    Answers 204 to what `take` accepts, 400 to what it refuses, and 503 where it cannot be
+    recorded at this moment, so that the sender tries again.
 
     Args:
-        listen: HOST:PORT, or unix:PATH; port 0 takes any that is free.
+        listen: HOST:PORT, or unix:PATH; port 0 chooses any free one.
         path: The path that documents are posted to.
-        take: Is given each document, on a thread of its own; raises a ProtocolError or
+        take: Called with each document, on a thread of its own; raises a ProtocolError or
             SecurityError for what it refuses.
     """
 
@@ -82,14 +82,14 @@ class Receiver:
 
     @property
     def address(self) -> str:
-        """Where it listens, as HOST:PORT or unix:PATH."""
+        """The address it listens on, as HOST:PORT or unix:PATH."""
         if self._socket is None or self._listen.startswith("unix:"):
             return self._listen
         host, port = self._socket.getsockname()[:2]
         return f"{host}:{port}"
 
     def start(self) -> None:
-        """Bind the port, and receive from now on.
+        """Bind the port and start to receive.
 
         Raises:
             ReceiverUnusable: Another program has it, or it cannot be bound.
@@ -121,7 +121,7 @@ class Receiver:
             raise ReceiverUnusable(self._listen, "the receiver does not start")
 
     def stop(self) -> None:
-        """Stop receiving and give the port up."""
+        """Stop receiving and release the port."""
         if self._server is not None and self._thread is not None:
             self._server.should_exit = True
             self._thread.join(START_TIMEOUT_S)
@@ -172,7 +172,7 @@ class Receiver:
             return _TOO_LARGE
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
-                # What is refused is read all the same, so that its sender hears why.
+                # A refused body is read all the same, so that its sender gets the reason.
                 document = await _body(receive)
         except TimeoutError:
             return 408, "the document takes too long"
@@ -199,7 +199,7 @@ class Receiver:
 
 
 async def _body(receive: Receive) -> bytes | None:
-    """Give the body of a request; None where it is too long, or its sender went away."""
+    """Return the body of a request; None where it is too long, or its sender went away."""
     document = bytearray()
     while True:
         message = await receive()

@@ -1,7 +1,7 @@
 """What a person can do about each response code by which the DCC refuses a request.
 
 A refusal is no failure of the device: the device was never asked. The meanings of the general
-codes are from a public description; those of the others stand in tables that are not to hand.
+codes are from a public description; those of the others are in tables that are not public.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ _OTHERWISE: Final = "look the code up in the DUIS tables"
 
 
 def is_no_response(code: str) -> bool:
-    """Say whether a code means that the device gave no response."""
+    """Return True if a code means that the device gave no response."""
     return code in NO_RESPONSE
 
 
 def refused(what: str, code: str) -> ServiceRefused:
-    """Give the error for a request that the DCC refuses with a code.
+    """Return the error for a request that the DCC refuses with a code.
 
     Args:
         what: The request, for people.

@@ -1,4 +1,4 @@
-"""The DCC's interface as the settings have it: where requests go, and what signs them."""
+"""The DCC's interface by the settings: client, signer, verifier and inbox."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DCCService:
-    """What requests and answers go through.
+    """The parts that requests and answers go through.
 
     Args:
         client: Posts requests.
         signer: Signs them.
-        verifier: Says which answers are believed.
-        inbox: Has what came by itself.
-        address: Where the DCC's interface is, for people.
+        verifier: Verifies answers.
+        inbox: Receives what is posted.
+        address: The address of the DCC's interface, for people.
     """
 
     client: DUISClient
@@ -51,7 +51,7 @@ class DCCService:
 
 
 def dcc_boxed_settings() -> DCCBoxedSettings:
-    """Give the settings of DCC Boxed.
+    """Return the settings of DCC Boxed.
 
     Raises:
         SettingsError: There are none, or they cannot be read.
@@ -65,16 +65,16 @@ def dcc_boxed_settings() -> DCCBoxedSettings:
 
 
 def duis_client(settings: DCCBoxedSettings, home: Path) -> HTTPClient:
-    """Give the client of the DUIS services; relative paths in the settings are below `home`.
+    """Return the client of the DUIS services; relative paths in the settings are below `home`.
 
     Raises:
-        SettingsError: A secret or a file that the settings name cannot be had.
+        SettingsError: A secret or a file that the settings name cannot be read.
     """
     return _client(settings, settings.duis_port, home, tls=settings.tls)
 
 
 def smki_client(settings: DCCBoxedSettings, home: Path) -> HTTPClient:
-    """Give the client of the SMKI services, with their key; else as `duis_client`.
+    """Return the client of the SMKI services, with their key; else as `duis_client`.
 
     Raises:
         SettingsError: As `duis_client`.
@@ -83,7 +83,7 @@ def smki_client(settings: DCCBoxedSettings, home: Path) -> HTTPClient:
 
 
 def bundle_client(settings: DCCBoxedSettings, home: Path) -> HTTPClient:
-    """Give the client of the key bundle, which stands behind no TLS; else as `duis_client`.
+    """Return the client of the key bundle, which is served without TLS; else as `duis_client`.
 
     Raises:
         SettingsError: As `duis_client`.
@@ -118,18 +118,18 @@ def connected(
     broker: EntityIdentifier,
     clock: Callable[[], datetime],
 ) -> Iterator[DCCService]:
-    """Give what requests and answers go through; nothing is sent, and no port opened.
+    """Yield the parts of the interface; nothing is sent, and no port is opened.
 
     Args:
-        settings: Where the DCC's interface is.
-        home: What relative paths in them are below.
-        ledger: Keeps the documents.
-        keys: Signs for parties, and has the certificates that are known.
+        settings: The settings of DCC Boxed.
+        home: The folder that relative paths in them start from.
+        ledger: Records the documents.
+        keys: Signs for parties, and has the known certificates.
         broker: The access control broker, whose certificate may sign answers.
-        clock: Gives the present instant.
+        clock: Returns the present instant.
 
     Raises:
-        SettingsError: A secret or a file that the settings name cannot be had.
+        SettingsError: A secret or a file that the settings name cannot be read.
     """
     folder = settings.response_certificates
     known = keys.organisation_certificates()

@@ -1,4 +1,4 @@
-"""Putting the ways by service requests together, from the settings and the rig file."""
+"""The links by service requests, made from the settings and the rig file."""
 
 from __future__ import annotations
 
@@ -50,20 +50,20 @@ def service_links(
     """Open the DCC's interface for the devices that are reached through it.
 
     Args:
-        home: What relative paths in the settings are below.
+        home: The folder that relative paths in the settings start from.
         store: The key store.
-        ledger: Keeps the documents.
-        devices: The devices, each with what is known of it.
+        ledger: Records the documents.
+        devices: The devices, each with its facts.
         parties: The DCC's organisations.
-        clock: Gives the present instant.
-        observe: Is told where answers are received.
+        clock: Returns the present instant.
+        observe: Called with the event that says where answers are received.
 
     Yields:
-        The keys, which look up what the store lacks, and a way to each device.
+        The keys, which look up what the store lacks, and a link to each device.
 
     Raises:
-        SettingsError: The settings name no DCC Boxed, or a secret or file that cannot be had.
-        ReceiverUnusable: The port for its answers cannot be had.
+        SettingsError: The settings name no DCC Boxed, or a secret or file that cannot be read.
+        ReceiverUnusable: The port for its answers cannot be opened.
     """
     settings = dcc_boxed_settings()
     is_device = {device.entity_id for device in devices}
@@ -104,7 +104,7 @@ def service_links(
 
 
 def _tell_rest(ledger: Ledger, clock: Callable[[], datetime], observe: Observer) -> None:
-    """Tell of what came about no device in particular."""
+    """Report the unprocessed documents that are about no device in particular."""
     for document in ledger.service_documents.waiting(None, tuple(ServiceDocumentKind)):
         body = parse_response(document.document, "a document of the ledger").body
         detail = described(body.dcc_alert) if isinstance(body, DCCAlertMessage) else "set aside"

@@ -23,11 +23,11 @@ class WebService(enum.Enum):
     """A web service; the value is the end of its path."""
 
     TRANSFORM = "serviceT"
-    """Gives the pre-command of a critical request."""
+    """Returns the pre-command of a critical request."""
     SEND = "serviceS"
     """Sends a command; the device's answer comes later, to the receiver."""
     NON_DEVICE = "serviceD"
-    """Answers by itself."""
+    """Answers without the device."""
 
     @property
     def path(self) -> str:
@@ -36,7 +36,7 @@ class WebService(enum.Enum):
 
 
 class DUISClient:
-    """Posts service requests, and gives what their connections bring.
+    """Posts service requests, and returns the answers on their connections.
 
     Args:
         http: Reaches the server.
@@ -46,16 +46,16 @@ class DUISClient:
         self._http = http
 
     def post(self, service: WebService, document: bytes, what: str) -> bytes:
-        """Post a signed request, and give the document that answers it, not verified.
+        """Post a signed request; return the document that answers it, not verified.
 
         Args:
-            service: Where to.
+            service: The web service.
             document: The request.
             what: The request, for people.
 
         Raises:
             DCCUnreachable: No answer came; says whether the request may have arrived.
-            ServiceRefused: The server calls the document wrong.
+            ServiceRefused: The server rejects the document.
         """
         answer = self._http.post(service.path, document)
         if answer.status >= _SERVER_ERRORS:

@@ -1,4 +1,4 @@
-"""XML signatures of service requests and of what the DCC answers."""
+"""XML signatures of service requests and of the DCC's answers."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 class SigningKeys(Protocol):
-    """Has organisations' certificates, and signs for them; gives no private key out."""
+    """Organisations' certificates and signers; private keys are never revealed."""
 
     def xml_signer(
         self, entity: EntityIdentifier, named: int | None
     ) -> tuple[Signer, GBCSCertificate]:
-        """Return what signs an organisation's XML, and its certificate."""
+        """Return the signer of an organisation's XML, and its certificate."""
         ...
 
 
@@ -37,7 +37,7 @@ class RequestSigner:
 
     Args:
         keys: Signs for organisations.
-        instead: Who signs in the place of every acting party; None for the party itself.
+        instead: The party that signs in place of every acting party; None for the party itself.
         named: The serial number of the certificate that the settings name for a party.
     """
 
@@ -58,11 +58,10 @@ class RequestSigner:
 
 
 class Unverified(enum.Enum):
-    """What becomes of an answer whose XML signature cannot be verified.
+    """The treatment of an answer whose XML signature cannot be verified.
 
-    Refused, an answer may be lost whose signer's certificate is merely not here; accepted, what
-    it says rests on the line to the box, though what a device signed in it is verified all the
-    same.
+    Refusing may lose an answer whose signer's certificate is merely missing; accepting relies on
+    the connection to the box, though what a device signed in it is verified all the same.
     """
 
     REFUSE = "refuse"
@@ -71,12 +70,12 @@ class Unverified(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Believed:
-    """A document, and what it is believed by.
+    """An accepted document, with its signer.
 
     Args:
-        octets: What is believed: parse these and no others.
-        signer: The certificate that its signature verifies under, for people; "" where it
-            rests on the line.
+        octets: The octets that the signature covers: parse these and no others.
+        signer: The certificate that its signature verifies under, for people; "" where it is
+            accepted unverified.
     """
 
     octets: bytes = field(repr=False)
@@ -85,21 +84,21 @@ class Believed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResponseVerifier:
-    """Verifies what the DCC answers.
+    """Verifies the DCC's answers.
 
     Args:
         certificates: Those by which it may be signed.
-        unverified: What becomes of what none of them verifies.
+        unverified: The treatment of answers that none of them verifies.
     """
 
     certificates: tuple[GBCSCertificate, ...]
     unverified: Unverified = Unverified.REFUSE
 
     def verify(self, document: bytes, source: str) -> Believed:
-        """Verify a document's signature, and give what it covers.
+        """Verify a document's signature; return the octets that it covers.
 
         Args:
-            document: As it came.
+            document: The document as received.
             source: Its name for errors.
 
         Raises:
@@ -126,10 +125,10 @@ class ResponseVerifier:
 def response_certificates(
     folder: Path | None, broker: EntityIdentifier, known: Iterable[GBCSCertificate]
 ) -> tuple[GBCSCertificate, ...]:
-    """Give the certificates by which the DCC's answers may be signed.
+    """Return the certificates by which the DCC's answers may be signed.
 
     Args:
-        folder: Where they are; None takes those among `known` that sign the DCC's XML (the
+        folder: The folder with them; None takes those among `known` that sign the DCC's XML (the
             DSP's), and the access control broker's for signatures.
         broker: The access control broker, which in DCC Boxed is the DSP too.
         known: The certificates of the key store.

@@ -1,8 +1,30 @@
-"""Having a request carried out by the DCC: transformed where it is critical, and sent.
+"""Service requests to the DCC: transformed where they are critical, and sent.
 
-What the party signs is the command that the agent composed itself. The pre-command that the
-DCC transforms a request into is compared with it, octet by octet, and anything else is an
-incident: what comes from outside is never signed.
+What the party signs is the command that the agent composed itself. The pre-command that the DCC
+transforms a request into is compared with it, octet by octet, and anything else is an incident:
+what comes from outside is never signed.
+
+Theory of operation. The originator counter names the request, and every document is recorded with
+its exchange before it is posted, or before its content is used. What is known when something fails:
+
+| failure | the device | recorded outcome |
+|---|---|---|
+| TRANSFORM fails, is refused or is not believed | was sent nothing | not sent |
+| SEND: the first posting cannot have arrived, or is refused | was sent nothing | not sent |
+| SEND: the answer is lost | may get it | none yet; posted again, then awaited |
+| SEND: the second posting is refused | may get it, by the first | none yet; awaited |
+| SEND: the answer is not believed | may get it | interrupted |
+| the run is stopped while it awaits the response | may get it | interrupted |
+| the agent crashes | may get it | none; the next run's step finds out |
+
+Posting a document again is safe: TRANSFORM changes nothing, and SEND carries the same identifier,
+by which the DCC can recognise it, and in a critical command the same counter, which the device
+executes once. A refusal of the second posting may be due to the first, so it proves nothing. A
+document is posted POSTINGS times at most; after that, waiting for the response decides.
+
+An answer counts only if its signature is accepted and it names this request; it is recorded first
+in either case, since a forged one is evidence. Nothing that a refusal tells is a failure of the
+device.
 """
 
 from __future__ import annotations
@@ -33,17 +55,17 @@ if TYPE_CHECKING:
     from keyrig.transports.dcc.dcc_service import DCCService
 
 POSTINGS: Final = 2
-"""How often one and the same document is posted where the answer to it is lost."""
+"""How often the same document is posted where its answer is lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Going:
-    """A request on its way.
+class PendingRequest:
+    """A request that awaits its response.
 
     Args:
-        sent: What the device's answer must be.
-        request: What is asked.
-        request_id: Names it at every stage.
+        sent: The expectations of the device's answer.
+        request: The service request.
+        request_id: Its identifier, the same at every stage.
         variant: The service reference variant.
         document: The request, signed.
         composed: The command as the agent composes it, unprotected; None where the DCC makes it.
@@ -59,17 +81,17 @@ class Going:
     signed: Message | None
 
 
-class Unanswered(Exception):  # noqa: N818 - not an error of anybody's
+class NoAnswer(Exception):  # noqa: N818 - an outcome, for which nobody is at fault
     """No response will come; the text says why."""
 
 
-class Requesting:
-    """Posts the requests about one device, and keeps every document.
+class ServiceRequests:
+    """Posts the requests about one device, and records every document.
 
     Args:
-        service: What the requests go through.
-        session: What the run shares.
-        messages: Records what becomes of exchanges with the device.
+        service: The DCC's interface.
+        session: The run's shared objects.
+        messages: Records the exchanges with the device.
     """
 
     def __init__(
@@ -79,105 +101,107 @@ class Requesting:
         self._run = session
         self._messages = messages
 
-    def record_request(self, going: Going) -> None:
-        """Keep a request that is about to leave."""
-        is_critical = going.request.is_critical
+    def record_request(self, pending: PendingRequest) -> None:
+        """Record a request that is about to be sent."""
+        is_critical = pending.request.is_critical
         service = WebService.TRANSFORM if is_critical else WebService.SEND
-        self._record(going, going.document, ServiceDocumentKind.REQUEST, service)
+        self._record(pending, pending.document, ServiceDocumentKind.REQUEST, service)
 
-    def transformed(self, going: Going) -> bytes:
-        """Have a request transformed; give the signed pre-command's document, recorded.
+    def transformed(self, pending: PendingRequest) -> bytes:
+        """Request the transformation; return the signed pre-command's document, recorded.
 
-        Nothing has been sent to the device until this returns, whatever happens.
+        Nothing is sent to the device before this returns, whatever happens.
         """
         try:
-            answer = self._post(going, WebService.TRANSFORM, going.document)
-            response = self._believed(going, WebService.TRANSFORM, answer)
+            answer = self._post(pending, WebService.TRANSFORM, pending.document)
+            response = self._believed(pending, WebService.TRANSFORM, answer)
             if response.header.outcome is Outcome.ERROR:
-                raise refused(going.sent.what, response.header.response_code)
+                raise refused(pending.sent.what, response.header.response_code)
         except (DCCUnreachable, ServiceRefused, DCCNotBelieved) as error:
-            self.end(going, ExchangeOutcome.NOT_SENT, str(error))
+            self.end(pending, ExchangeOutcome.NOT_SENT, str(error))
             raise
-        composed, signed = going.composed, going.signed
+        composed, signed = pending.composed, pending.signed
         assert composed is not None
         assert signed is not None
         body = response.body
         transformed = body.gbcs_payload if isinstance(body, PreCommand) else b""
         if transformed != composed.octets:
-            self._refuse_pre_command(going, transformed, composed)
+            self._refuse_pre_command(pending, transformed, composed)
         # No ExecutionDateTime: the device holds such a command, whose payload has the instant,
         # and the DCC, which could hold it as well, is to send it now.
         request = request_of(
             SignedPreCommand(gbcs_payload=signed.octets),
-            going.request_id,
-            service_reference_variant=going.variant,
+            pending.request_id,
+            service_reference_variant=pending.variant,
         )
-        document = self._service.signer.sign(build_request(request), going.request.originator)
-        self._record(going, document, ServiceDocumentKind.REQUEST, WebService.SEND)
+        document = self._service.signer.sign(build_request(request), pending.request.originator)
+        self._record(pending, document, ServiceDocumentKind.REQUEST, WebService.SEND)
         self._messages.transcribe("command", signed.octets, verified=True)
         return document
 
-    def _refuse_pre_command(self, going: Going, transformed: bytes, composed: Message) -> None:
+    def _refuse_pre_command(
+        self, pending: PendingRequest, transformed: bytes, composed: Message
+    ) -> None:
         difference = _difference(transformed, composed)
         reason = f"the DCC's pre-command is not the command asked for: {difference}"
-        self._messages.incident(going.sent, transformed, reason)
+        self._messages.incident(pending.sent, transformed, reason)
         raise DCCNotBelieved(
-            going.sent.what, reason, "it is not signed; see what stands between here and the DCC"
+            pending.sent.what, reason, "it is not signed; see what stands between here and the DCC"
         )
 
-    def send(self, going: Going, document: bytes) -> None:
-        """Post what is to be sent; return once the DCC may be about to send it.
+    def send(self, pending: PendingRequest, document: bytes) -> None:
+        """Post the document to be sent; return once the DCC may be about to send the command.
 
         Raises:
-            Unanswered: The DCC says at once that no response will come.
+            NoAnswer: The DCC says at once that no response will come.
         """
         for posting in range(POSTINGS):
             try:
-                answer = self._service.client.post(WebService.SEND, document, going.sent.what)
+                answer = self._service.client.post(WebService.SEND, document, pending.sent.what)
             except DCCUnreachable as error:
                 if posting == 0 and not error.may_have_arrived:
-                    self.end(going, ExchangeOutcome.NOT_SENT, str(error))
+                    self.end(pending, ExchangeOutcome.NOT_SENT, str(error))
                     raise
                 self._messages.noise(str(error))
                 continue
             except ServiceRefused as error:
                 if posting == 0:
-                    self.end(going, ExchangeOutcome.NOT_SENT, str(error))
+                    self.end(pending, ExchangeOutcome.NOT_SENT, str(error))
                     raise
-                # What was posted before may be on its way, and this refusal for that reason.
+                # The first posting may have been accepted, and be the reason for this refusal.
                 return
             try:
-                self._acknowledged(going, answer, is_first=posting == 0)
+                self._acknowledged(pending, answer, is_first=posting == 0)
             except DCCNotBelieved as error:
-                self.end(going, ExchangeOutcome.INTERRUPTED, str(error))
+                self.end(pending, ExchangeOutcome.INTERRUPTED, str(error))
                 raise
             return
 
-    def _acknowledged(self, going: Going, answer: bytes, *, is_first: bool) -> None:
-        response = self._believed(going, WebService.SEND, answer)
+    def _acknowledged(self, pending: PendingRequest, answer: bytes, *, is_first: bool) -> None:
+        response = self._believed(pending, WebService.SEND, answer)
         if response.header.outcome is not Outcome.ERROR or not is_first:
             return
         code = response.header.response_code
         if is_no_response(code):
-            raise Unanswered(f"the DCC answers {code}, {response.header.meaning}")
-        error = refused(going.sent.what, code)
-        self.end(going, ExchangeOutcome.NOT_SENT, str(error))
+            raise NoAnswer(f"the DCC answers {code}, {response.header.meaning}")
+        error = refused(pending.sent.what, code)
+        self.end(pending, ExchangeOutcome.NOT_SENT, str(error))
         raise error
 
-    def _post(self, going: Going, service: WebService, document: bytes) -> bytes:
-        """Post a document that changes nothing however often it is posted."""
+    def _post(self, pending: PendingRequest, service: WebService, document: bytes) -> bytes:
+        """Post a document that may be posted again without further effect."""
         for posting in range(POSTINGS):
             try:
-                return self._service.client.post(service, document, going.sent.what)
+                return self._service.client.post(service, document, pending.sent.what)
             except DCCUnreachable as error:
                 if posting == POSTINGS - 1:
                     raise
                 self._messages.noise(str(error))
         raise AssertionError("unreachable")
 
-    def _believed(self, going: Going, service: WebService, answer: bytes) -> Response:
-        """Verify what a request's connection brought, record it and read it."""
-        what, source = going.sent.what, f"the answer of {service.value}"
+    def _believed(self, pending: PendingRequest, service: WebService, answer: bytes) -> Response:
+        """Verify, record and parse the answer on a request's connection."""
+        what, source = pending.sent.what, f"the answer of {service.value}"
         signer, response, error = "", None, None
         try:
             believed = self._service.verifier.verify(answer, source)
@@ -185,31 +209,31 @@ class Requesting:
             response = parse_response(believed.octets, source)
         except (SecurityError, ProtocolError) as found:
             error = found
-        self._record(going, answer, ServiceDocumentKind.ANSWER, service, signer)
+        self._record(pending, answer, ServiceDocumentKind.ANSWER, service, signer)
         if isinstance(error, SecurityError):
-            self._tell_incident(going, str(error))
+            self._tell_incident(pending, str(error))
             raise DCCNotBelieved(
                 what, str(error), "correct dcc_boxed.response_certificates in the settings"
             ) from error
-        if response is None or response.header.request_id != going.request_id:
+        if response is None or response.header.request_id != pending.request_id:
             reason = str(error) if error else f"{source} is to another request"
             raise DCCNotBelieved(what, reason, "see what stands between here and the DCC")
         return response
 
-    def end(self, going: Going, outcome: ExchangeOutcome, detail: str) -> None:
+    def end(self, pending: PendingRequest, outcome: ExchangeOutcome, detail: str) -> None:
         """Record how an exchange ended without a response."""
         run = self._run
         run.ledger.exchanges.record_outcome(
-            going.sent.exchange_id, outcome, run.clock(), detail=printable(detail)
+            pending.sent.exchange_id, outcome, run.clock(), detail=printable(detail)
         )
 
-    def _tell_incident(self, going: Going, reason: str) -> None:
+    def _tell_incident(self, pending: PendingRequest, reason: str) -> None:
         run = self._run
         run.ledger.outbox.append(
             EventType.SECURITY_INCIDENT,
             self._messages.device,
             run.clock(),
-            {"exchange": going.sent.exchange_id, "reason": reason},
+            {"exchange": pending.sent.exchange_id, "reason": reason},
         )
         run.observe(
             events.SecurityIncident(device=str(self._messages.device), reason=printable(reason))
@@ -221,7 +245,7 @@ class Requesting:
 
     def _record(
         self,
-        going: Going,
+        pending: PendingRequest,
         document: bytes,
         kind: ServiceDocumentKind,
         service: WebService,
@@ -238,16 +262,16 @@ class Requesting:
             now=run.clock(),
             about=About(
                 run_id=run.run_id,
-                exchange_id=going.sent.exchange_id,
+                exchange_id=pending.sent.exchange_id,
                 device=self._messages.device,
-                request_id=str(going.request_id),
+                request_id=str(pending.request_id),
             ),
             signer=signer,
         )
 
 
 def _difference(transformed: bytes, composed: Message) -> str:
-    """Say how a pre-command differs from the command that was composed."""
+    """Return how a pre-command differs from the command that was composed."""
     if not transformed:
         return "there is none"
     try:

@@ -23,7 +23,7 @@ from keyrig.session.device_messages import DeviceMessages, Sent
 from keyrig.session.steps.effects import NoResponse
 from keyrig.transports.dcc.dcc_inbox import described
 from keyrig.transports.dcc.dcc_refusals import is_no_response, refused
-from keyrig.transports.dcc.pending_requests import Going, Requesting, Unanswered
+from keyrig.transports.dcc.pending_requests import NoAnswer, PendingRequest, ServiceRequests
 
 if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
@@ -36,11 +36,11 @@ if TYPE_CHECKING:
     from keyrig.transports.dcc.dcc_service import DCCService
 
 SENDINGS: Final = 2
-"""How often a command that is repeatable is asked for before it counts as unanswered."""
+"""How often a repeatable command is requested before it counts as unanswered."""
 WAIT_SLICE_S: Final = 0.5
-"""How often a run that waits looks whether it is to stop."""
+"""The interval at which a waiting run checks whether it has to stop."""
 UNSIGNED: Final = "the DCC's document is signed by nobody known, and rests on the line"
-"""Is recorded with a response that came in such a document."""
+"""The remark recorded with a response in an unsigned document."""
 _KINDS: Final = (
     ServiceDocumentKind.RESPONSE,
     ServiceDocumentKind.DEVICE_ALERT,
@@ -52,12 +52,12 @@ class ServiceConversation:
     """Exchanges verified messages with one device through the DCC.
 
     Args:
-        device: Whom the commands are for, and who must have made what comes.
-        service: What the requests go through.
-        users: Who may ask.
-        session: What the run shares.
+        device: The recipient of the commands, and required originator of the responses.
+        service: The DCC's interface.
+        users: The Users that may send requests.
+        session: The run's shared objects.
         timeout_s: How long the device's answer to one request may take, in seconds.
-        on_alert: As for every conversation.
+        on_alert: Called with each verified alert of the device.
     """
 
     def __init__(
@@ -76,20 +76,20 @@ class ServiceConversation:
         self._run = session
         self._timeout_s = timeout_s
         self._messages = DeviceMessages(device, session, on_alert)
-        self._requesting = Requesting(service, session, self._messages)
+        self._requests = ServiceRequests(service, session, self._messages)
 
     def exchange(self, ask: Ask, attempt_id: int | None) -> Answer:
-        """Ask the DCC for a command and give the device's verified response.
+        """Request a command from the DCC; return the device's verified response.
 
-        A command that is repeatable is asked for anew, with another counter, when no response
-        comes. Any other is asked for once: the DCC sends it again itself, and what the device
-        did is for the step to find out.
+        A command that is repeatable is requested again, with another counter, when no response
+        comes. Any other is requested once: the DCC resends it itself, and the step has to find
+        out what the device did.
 
         Raises:
             NoResponse: None came; the device may have executed the command.
             SecurityError: One came that fails verification; recorded as an incident.
             StepFailed: A verified one came that cannot be read.
-            NoServiceRequest: No User can ask for the command.
+            NoServiceRequest: No User can request the command.
             ServiceRefused: The DCC refuses the request.
             DCCNotBelieved: The DCC's answer does not verify, or its pre-command is another.
             DCCUnreachable: The DCC's interface does not answer; nothing was sent.
@@ -99,17 +99,17 @@ class ServiceConversation:
         sendings = SENDINGS if ask.repeatable else 1
         for _ in range(sendings):
             self._run.go_on()
-            going = self._prepare(ask, attempt_id)
+            pending = self._prepare(ask, attempt_id)
             try:
-                message, remark = self._carry(going)
-            except Unanswered as reason:
-                self._messages.unanswered(going.sent, self._timeout_s, str(reason))
+                message, remark = self._carry(pending)
+            except NoAnswer as reason:
+                self._messages.unanswered(pending.sent, self._timeout_s, str(reason))
                 continue
-            return self._messages.accept(going.sent, message, remark)
+            return self._messages.accept(pending.sent, message, remark)
         raise NoResponse(ask.what, self._timeout_s * sendings)
 
     def receive_alerts(self, wait_s: float = 0) -> bool:
-        """Take what came about the device and nobody took; see `keyrig.session.conversation`."""
+        """Process the unprocessed documents about the device; see `keyrig.session.conversation`."""
         run, inbox = self._run, self._service.inbox
         deadline = run.monotonic() + wait_s
         while True:
@@ -124,11 +124,11 @@ class ServiceConversation:
             run.go_on()
             inbox.wait_for_any(min(remaining_s, WAIT_SLICE_S))
 
-    def _prepare(self, ask: Ask, attempt_id: int | None) -> Going:
-        """Reserve the counter, and have command and request in the ledger."""
+    def _prepare(self, ask: Ask, attempt_id: int | None) -> PendingRequest:
+        """Reserve the counter; compose and record the command and its request."""
         run = self._run
         now = run.clock()
-        # The counter shows in what is signed alone, which no request has in it.
+        # The counter is in the signed command only, of which the request has no part.
         request = service_request(ask.message_code, ask.payload(0), ask.originator, self._users)
         with run.ledger.transaction():
             counter = run.ledger.counters.reserve(request.originator, now)
@@ -154,7 +154,7 @@ class ServiceConversation:
             )
             asked = request_of(request.body, request_id)
             document = self._service.signer.sign(build_request(asked), request.originator)
-            going = Going(
+            pending = PendingRequest(
                 sent=sent,
                 request=request,
                 request_id=request_id,
@@ -163,8 +163,8 @@ class ServiceConversation:
                 composed=composed,
                 signed=signed,
             )
-            self._requesting.record_request(going)
-        return going
+            self._requests.record_request(pending)
+        return pending
 
     def _command(
         self, ask: Ask, request: ServiceRequest, counter: int
@@ -177,84 +177,84 @@ class ServiceConversation:
         signer = self._run.keys.signer(ask.originator, ask.signing_key_identifier)
         return composed, protect_checked(composed, signer=signer), payload
 
-    def _carry(self, going: Going) -> tuple[Message, str]:
-        """Have a request carried out; give the device's response, and a remark on how it came.
+    def _carry(self, pending: PendingRequest) -> tuple[Message, str]:
+        """Carry out a request; return the device's response, and a remark on how it came.
 
         Raises:
-            Unanswered: None will come, or none came in time.
+            NoAnswer: None will come, or none came in time.
         """
         run = self._run
-        self._service.inbox.expect(str(going.request_id))
+        self._service.inbox.expect(str(pending.request_id))
         run.observe(
             events.CommandSent(
                 device=str(self.device),
-                what=going.sent.what,
-                counter=going.request_id.counter,
-                octets=len(going.document),
+                what=pending.sent.what,
+                counter=pending.request_id.counter,
+                octets=len(pending.document),
                 timeout_s=self._timeout_s,
-                service_request=going.variant,
+                service_request=pending.variant,
             )
         )
-        document = going.document
-        if going.request.is_critical:
-            document = self._requesting.transformed(going)
-        self._requesting.send(going, document)
+        document = pending.document
+        if pending.request.is_critical:
+            document = self._requests.transformed(pending)
+        self._requests.send(pending, document)
         try:
-            return self._await(going)
+            return self._await(pending)
         except RunStopped as stopped:
-            self._requesting.end(going, ExchangeOutcome.INTERRUPTED, str(stopped))
+            self._requests.end(pending, ExchangeOutcome.INTERRUPTED, str(stopped))
             raise
 
-    def _await(self, going: Going) -> tuple[Message, str]:
-        """Wait for the device's response, and do what else comes meanwhile."""
+    def _await(self, pending: PendingRequest) -> tuple[Message, str]:
+        """Wait for the device's response, and process other documents meanwhile."""
         run = self._run
         deadline = run.monotonic() + self._timeout_s
         while True:
             remaining_s = deadline - run.monotonic()
             if remaining_s <= 0:
-                raise Unanswered("")
+                raise NoAnswer("")
             arrived = self._service.inbox.response(min(remaining_s, WAIT_SLICE_S))
             self._tell_refusals()
             if arrived is None:
                 run.go_on()
                 continue
-            message = self._answered(going, arrived)
+            message = self._answered(pending, arrived)
             if message is not None:
                 return message, "" if arrived.is_signed else UNSIGNED
 
-    def _answered(self, going: Going, arrived: Arrived) -> Message | None:
-        """Give the device's response out of the DCC's; None where it is something else."""
+    def _answered(self, pending: PendingRequest, arrived: Arrived) -> Message | None:
+        """Return the device's response within the DCC's; None where that is something else."""
         response = arrived.response
-        self._requesting.transcribe(
+        self._requests.transcribe(
             ServiceDocumentKind.RESPONSE, arrived.document, is_signed=arrived.is_signed
         )
         if isinstance(response.body, DCCAlertMessage):
-            raise Unanswered(f"the DCC tells of {described(response.body.dcc_alert)}")
+            raise NoAnswer(f"the DCC tells of {described(response.body.dcc_alert)}")
         code = response.header.response_code
         if isinstance(response.body, ResponseMessage):
             self._taken(arrived.document_id, "")
-            return self._of_device(going, response.body.gbcs_payload)
+            return self._of_device(pending, response.body.gbcs_payload)
         if response.header.outcome is Outcome.ERROR:
             self._taken(arrived.document_id, code)
             if is_no_response(code):
-                raise Unanswered(f"the DCC answers {code}, {response.header.meaning}")
-            error = refused(going.sent.what, code)
-            self._requesting.end(going, ExchangeOutcome.INTERRUPTED, str(error))
+                raise NoAnswer(f"the DCC answers {code}, {response.header.meaning}")
+            error = refused(pending.sent.what, code)
+            self._requests.end(pending, ExchangeOutcome.INTERRUPTED, str(error))
             raise error
         return None
 
-    def _of_device(self, going: Going, octets: bytes) -> Message:
+    def _of_device(self, pending: PendingRequest, octets: bytes) -> Message:
         try:
             message = Message.parse(octets)
         except DecodeError as error:
             self._messages.transcribe("response", octets, verified=False)
-            raise Unanswered(f"the DCC gives what is no GBCS message: {error}") from error
-        if going.sent.is_by_the_dcc:
-            self._refuse_replay(going, message)
+            raise NoAnswer(f"the DCC gives what is no GBCS message: {error}") from error
+        if pending.sent.is_by_the_dcc:
+            self._refuse_replay(pending, message)
         return message
 
-    def _refuse_replay(self, going: Going, message: Message) -> None:
-        """Refuse an answer to a command of the DCC's that came before, or could have.
+    def _refuse_replay(self, pending: PendingRequest, message: Message) -> None:
+        """Refuse an answer to a command of the DCC's that is, or could be, a replay.
 
         The DCC's counter is not known here, but it ascends.
         """
@@ -268,11 +268,11 @@ class ServiceConversation:
             return
         reason = f"{describe(header)} is not above counter {last}, which was answered before"
         self._messages.transcribe("response", message.octets, verified=False)
-        self._messages.incident(going.sent, message.octets, reason)
+        self._messages.incident(pending.sent, message.octets, reason)
         raise CounterReplayed(reason)
 
     def _take(self, document: ServiceDocument) -> None:
-        """Deal with something that came by itself."""
+        """Process an unsolicited document."""
         run = self._run
         response = parse_response(document.document, "a document of the ledger")
         body = response.body
@@ -298,7 +298,7 @@ class ServiceConversation:
 
 
 def tell_dcc_alert(observe: Observer, document: ServiceDocument, alert: DCCAlertMessage) -> None:
-    """Tell whoever watches of a DCC alert, by its payload element."""
+    """Report a DCC alert to the observer, by its payload element."""
     observe(
         events.DCCAlert(
             device=None if document.device is None else str(document.device),

@@ -1,4 +1,4 @@
-"""How a device is reached by service requests."""
+"""The link to a device by service requests."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ NAME: Final = "DCC Boxed"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceLink:
-    """How one device is reached by service requests.
+    """The link to one device by service requests.
 
     Args:
         device: The device.
-        service: What the requests go through.
-        users: Who may ask for it.
+        service: The DCC's interface.
+        users: The Users that may send requests.
         timeout_s: How long its answer to one request may take, in seconds.
     """
 
@@ -34,7 +34,7 @@ class ServiceLink:
 
     @property
     def name(self) -> str:
-        """What errors and reports call it."""
+        """Its name in errors and reports."""
         return f"{NAME} {self.service.address}"
 
     def open(self) -> None:
@@ -44,7 +44,7 @@ class ServiceLink:
         """Do nothing, as `open`."""
 
     def conversation(self, session: SessionContext, on_alert: OnAlert) -> ServiceConversation:
-        """Give the conversation with the device in a run."""
+        """Return the conversation with the device in a run."""
         self.service.inbox.run_id = session.run_id
         return ServiceConversation(
             device=self.device,

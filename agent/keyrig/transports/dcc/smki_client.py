@@ -1,4 +1,4 @@
-"""Looking certificates up in the SMKI services of DCC Boxed.
+"""The client of the SMKI search and retrieval services of DCC Boxed.
 
 Source: SEC Appendix M, as far as the DCC's public clients for DCC Boxed show it.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SEARCH_PATH: Final = "/services/certificatesearch"
 RETRIEVE_PATH: Final = "/services/retrievecertificate"
 API_KEY_PARAMETER: Final = "apikey"
-"""The query parameter by which the services are shown their key."""
+"""The query parameter for the services' key."""
 
 _FOUND, _INVALID_PARAMETERS, _NOTHING_FOUND, _FORBIDDEN = 200, 401, 402, 403
 _MEND_KEY: Final = "correct dcc_boxed.smki_api_key in the settings"
@@ -49,10 +49,10 @@ class SMKI:
         self._http = http
 
     def search(self, entity: EntityIdentifier, *, is_device: bool) -> tuple[Result, ...]:
-        """Give what the repository has of an organisation or device, in its order.
+        """Return the repository's entries of an organisation or device, in its order.
 
         Args:
-            entity: Whose certificates.
+            entity: The party.
             is_device: Devices are named by another element than organisations.
 
         Raises:
@@ -69,12 +69,12 @@ class SMKI:
         return () if answer is None else answer.results
 
     def retrieve(self, serial: str) -> GBCSCertificate | None:
-        """Give the certificate of a serial number as a search gave it, or None.
+        """Return the certificate of a serial number from a search, or None.
 
-        It is parsed and nothing more: whoever takes it validates its path.
+        It is only parsed: the caller validates its path.
 
         Raises:
-            CertificateLookupFailed: The service refuses, or what it gives is no certificate.
+            CertificateLookupFailed: The service refuses, or returns no certificate.
             DCCUnreachable: It does not answer.
         """
         what = f"certificate {printable(serial, 40)}"
@@ -93,7 +93,7 @@ class SMKI:
     def _ask(
         self, path: str, request: SMKIDocument, expected: type[AnswerT], what: str
     ) -> AnswerT | None:
-        """Ask a service; None where it found nothing."""
+        """Call a service; return None where it found nothing."""
         answer = self._http.post(path, build_smki(request))
         if answer.status == _NOTHING_FOUND:
             return None

@@ -1,4 +1,4 @@
-"""Fetching certificates and the key bundle of DCC Boxed by hand."""
+"""Fetching certificates and the key bundle of DCC Boxed on request."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Fetched:
     """A certificate that was looked up.
 
     Args:
-        certificate: It; its path leads to a root of the key store.
-        is_new: Whether the key store had it not yet.
-        refused: Why it was not kept, or "".
+        certificate: The certificate; its path leads to a root of the key store.
+        is_new: Whether it is new to the key store.
+        refused: Why it was not added, or "".
     """
 
     certificate: GBCSCertificate
@@ -45,18 +45,18 @@ class Fetched:
 def fetch_certificates(
     keystore: Path, home: Path, entity: EntityIdentifier, *, at: datetime
 ) -> tuple[Fetched, ...]:
-    """Look a party's certificates in use up, and keep them in a key store that is a folder.
+    """Look up a party's certificates in use, and add them to a key store that is a folder.
 
     Args:
         keystore: The key store; it has the authorities that are trusted.
-        home: What relative paths in the settings are below.
+        home: The folder that relative paths in the settings start from.
         entity: An organisation or a device.
         at: When the certificates must be valid.
 
     Raises:
         SettingsError: The settings name no DCC Boxed.
         KeyMissing: The repository has none.
-        CertificateLookupFailed: A service refuses, or what it gives is not to be believed.
+        CertificateLookupFailed: A service refuses, or returns a certificate that is not valid.
         DCCUnreachable: The services do not answer.
         KeyStoreError: The key store cannot be opened or written.
     """
@@ -88,18 +88,18 @@ def fetch_certificates(
 def fetch_bundle(keystore: Path, home: Path, passphrase: Passphrase | None = None) -> CopyReport:
     """Fetch the bundle of organisations' keys, and copy it into a key store.
 
-    It is held in memory alone; private keys are written for their owner and nobody else.
+    It is held in memory alone; private keys are written for their owner alone.
 
     Args:
         keystore: The folder to copy into; made when it does not exist.
-        home: What relative paths in the settings are below.
-        passphrase: Asked for the passphrase of an encrypted key; it stays encrypted.
+        home: The folder that relative paths in the settings start from.
+        passphrase: Returns the passphrase of an encrypted key; the copy stays encrypted.
 
     Raises:
         SettingsError: The settings name no DCC Boxed.
         CertificateLookupFailed: There is no bundle.
         DCCUnreachable: The server does not answer.
-        KeyStoreError: What it gives is no bundle, or the folder cannot be written.
+        KeyStoreError: What it returns is no bundle, or the folder cannot be written.
     """
     settings = dcc_boxed_settings()
     where = f"http://{settings.address}:{settings.bundle_port}{BUNDLE_PATH}"

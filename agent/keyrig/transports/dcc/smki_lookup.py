@@ -1,4 +1,4 @@
-"""Certificates that a run lacks, from the SMKI services, validated before they are believed."""
+"""Certificates that a run lacks, from the SMKI services, validated before use."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FETCHED_MAXIMUM: Final = 32
 
 
 class CertificateLookup:
-    """Looks certificates up, and lets in what leads to a root of the key store.
+    """Looks up certificates, and accepts those whose path leads to a root of the key store.
 
     Args:
         smki: The services.
@@ -43,12 +43,12 @@ class CertificateLookup:
     def in_use(
         self, entity: EntityIdentifier, *, is_device: bool, at: datetime
     ) -> tuple[GBCSCertificate, ...]:
-        """Give the certificates of a party that are in use, newest first.
+        """Return the certificates of a party that are in use, newest first.
 
         Self-signed ones that sign XML are passed over: no root vouches for them.
 
         Args:
-            entity: Whose.
+            entity: The party.
             is_device: Whether it is a device.
             at: When they and their paths must be valid.
 
@@ -63,7 +63,7 @@ class CertificateLookup:
     def certificate(
         self, entity: EntityIdentifier, key_usage: KeyUsage, *, is_device: bool, at: datetime
     ) -> GBCSCertificate:
-        """Give the certificate in use of a party for one use; a folder of keys keeps it.
+        """Return the certificate in use of a party for one use; add it to a key store folder.
 
         It is for messages to devices: one that signs XML is passed over.
 
@@ -74,7 +74,7 @@ class CertificateLookup:
             KeyMissing: The repository has none.
             CertificateLookupFailed: As `in_use`; or it has several that cannot be told apart.
             DCCUnreachable: The services do not answer.
-            KeyStoreError: The key store cannot keep it.
+            KeyStoreError: It cannot be added to the key store.
         """
         what = f"{key_usage.gbcs_name} certificate of {entity}"
         found = [
@@ -110,7 +110,7 @@ class CertificateLookup:
             try:
                 self._validate(certificate, entity, result.certificate_usage, at)
             except CertificateRejected as error:
-                # Nobody vouches for DCC Boxed's own; the bundle brings them.
+                # No root vouches for DCC Boxed's own; they come with the bundle.
                 if certificate.signs_xml and is_self_signed(certificate):
                     continue
                 raise CertificateLookupFailed(what, str(error)) from error

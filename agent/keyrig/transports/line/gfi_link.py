@@ -1,4 +1,4 @@
-"""The link that speaks GFI text lines to one device."""
+"""The link by GFI text lines to one device."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 class GFILink(PumpedLink[GFIConnection]):
     """A link by GFI text lines.
 
-    The format has no acknowledgement: `send` returns once the line was handed to the port's
-    thread, and a line that was damaged on the way is missing without a word to the sender. One
-    that was damaged on its way here is counted in `statistics.damaged`.
+    The format has no acknowledgement: `send` returns once the line was passed to the port's
+    thread, and the sender does not learn of a line that was damaged on the way. One that was
+    damaged on its way here is counted in `statistics.damaged`.
 
     Args:
         url: A device path or a pyserial URL.
         baud: Bits per second.
-        name: What errors and reports call the link; the URL by default.
+        name: The link's name in errors and reports; the URL by default.
         number: The `<n>` that sent lines carry.
-        clock: Gives monotonic seconds.
+        clock: Returns monotonic seconds.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The link that speaks HDLC to one device."""
+"""The link by HDLC to one device."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 CLIENT_SAP: Final = 0x10
-"""The client's address unless told otherwise: the public client."""
+"""The client's default address: the public client."""
 SERVER_LOGICAL: Final = 1
-"""The device's logical address unless told otherwise: the management logical device."""
+"""The device's default logical address: the management logical device."""
 
 
 class HDLCLink(PumpedLink[PrimaryStation]):
@@ -28,12 +28,12 @@ class HDLCLink(PumpedLink[PrimaryStation]):
     Args:
         url: A device path or a pyserial URL.
         baud: Bits per second.
-        name: What errors and reports call the link; the URL by default.
+        name: The link's name in errors and reports; the URL by default.
         client: The client's address.
         server: The device's address.
         parameters: The largest sizes to offer.
         timers: Times and retries; the time of an octet is taken from the port.
-        clock: Gives monotonic seconds.
+        clock: Returns monotonic seconds.
         send_timeout_s: Longest wait for one message to be acknowledged.
     """
 

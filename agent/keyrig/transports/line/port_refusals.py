@@ -1,4 +1,4 @@
-"""Why a port was not opened: whatever was raised meanwhile, as one error that says who must act."""
+"""Errors of opening a port, as one error of the agent whose class says who must act."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ _LONGEST_TEXT: Final = 120
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Seen:
-    """What is known of a port that was not opened.
+    """The facts about a port that was not opened.
 
     Args:
         url: The port, as the rig file names it.
         baud: The bits per second that were asked for.
-        causes: What was raised, and what that was raised over, the outermost first.
+        causes: The exception and its causes, the outermost first.
         number: The system's error number, where there is one.
     """
 
@@ -80,23 +80,23 @@ class _Seen:
 
     @property
     def is_in_pyserials_words(self) -> bool:
-        """Whether pyserial judged it itself, rather than let something through."""
+        """True if pyserial raised it itself, rather than passed something on."""
         return isinstance(self.causes[0], serial.SerialException)
 
     @property
     def text(self) -> str:
-        """What was said, in one line that ends."""
+        """The exceptions' text, in one line of limited length."""
         error = self.causes[0]
         return printable(str(error) or type(error).__name__, _LONGEST_TEXT)
 
 
 def refusal(url: str, baud: int, error: Exception) -> RigError:
-    """Return the error that tells why a port was not opened.
+    """Return the error that says why a port was not opened.
 
     Args:
         url: The port, as the rig file names it.
         baud: The bits per second that were asked for.
-        error: What was raised while it was opened or set up.
+        error: The exception raised while it was opened or set up.
 
     Returns:
         PortBusy, PortMissing, DeviceUnavailable; or RigFileInvalid, where no adapter and no
@@ -116,7 +116,7 @@ def refusal(url: str, baud: int, error: Exception) -> RigError:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Give an error and what it was raised over: pyserial tells most things by text alone."""
+    """Yield an exception and its causes: pyserial tells most things by text alone."""
     each: BaseException | None = error
     while each is not None:
         yield each
@@ -205,7 +205,7 @@ def _address(url: str) -> str:
 
 
 def _other_file(seen: _Seen) -> RigError | None:
-    """Judge a file of the URL's options, such as where spy:// writes to."""
+    """Return the error for a file in the URL's options, such as the output of spy://."""
     for each in seen.causes:
         if isinstance(each, OSError) and each.filename not in {None, seen.path}:
             name = printable(str(each.filename))
@@ -235,7 +235,7 @@ def _missing(seen: _Seen) -> RigError | None:
 
 
 def _denied(seen: _Seen) -> RigError | None:
-    """Name the group whose members may use the port."""
+    """Return the error for a denied port, with the group whose members may use it."""
     if seen.number not in _DENIED:
         return None
     reason = "no permission to open the port"
@@ -296,7 +296,7 @@ _LOCAL_JUDGES: Final[tuple[_Judge, ...]] = (
     _refused_settings,
     _no_handler,
 )
-"""Each knows one kind of fault; the first that knows this one says so."""
+"""Each recognises one kind of fault; the first that recognises it decides."""
 
 
 def _user() -> str:

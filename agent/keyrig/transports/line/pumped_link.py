@@ -1,4 +1,24 @@
-"""Drives a message connection over a port, in the one thread that reads and writes it."""
+"""A link that drives a message connection over a port, in one thread.
+
+Theory of operation. The framing (`MessageConnection`) does no input or output and knows no time; it
+is told octets, instants and messages, and answers with octets, events and its next deadline. One
+thread, `_run`, is the only one that reads or writes the port. It repeats one turn: let due
+deadlines act, write what the connection has to send, then wait for octets until the next deadline.
+
+`_changed` guards the connection and everything noted from its events. It is not held while the port
+is read or written, which may block; `write` therefore delays this thread only. A caller that gives
+the connection something to do holds `_changed` and wakes the port. A wake-up is kept until the next
+read, so that one between `data_to_send` and `read` is not lost.
+
+`_sending` admits one sender at a time, so the next acknowledgement is that of its message. A
+message that is not acknowledged in time closes the link: the connection would go on repeating it,
+and it must not be delivered after its sender was told that it failed. Whether the device has it is
+not known then, and the sender finds out at the level of commands.
+
+An error is kept in `_failure`, the connection's end in `_ended`; either makes the link unusable,
+and is raised to whoever uses it next. Messages received before are still returned. `open` starts
+anew.
+"""
 
 from __future__ import annotations
 
@@ -42,8 +62,8 @@ class PumpedLink(abc.ABC, Generic[C]):
 
     Args:
         port: The port, not yet open.
-        name: What errors and reports call the link.
-        clock: Gives monotonic seconds.
+        name: The link's name in errors and reports.
+        clock: Returns monotonic seconds.
         send_timeout_s: Longest wait for one message to be acknowledged.
     """
 
@@ -73,7 +93,7 @@ class PumpedLink(abc.ABC, Generic[C]):
 
     @property
     def name(self) -> str:
-        """What errors and reports call the link."""
+        """The link's name in errors and reports."""
         return self._name
 
     @property
@@ -130,7 +150,7 @@ class PumpedLink(abc.ABC, Generic[C]):
         self._port.close()
 
     def close(self) -> None:
-        """End the connection and give up the port; a link that is not open stays so."""
+        """End the connection and close the port; has no effect on a link that is not open."""
         thread, connection = self._thread, self._connection
         if thread is None or connection is None:
             return
@@ -173,7 +193,7 @@ class PumpedLink(abc.ABC, Generic[C]):
         raise self._closed() from failed
 
     def receive(self, timeout_s: float) -> bytes:
-        """Give the next message from the device, in the order in which they came.
+        """Return the next message from the device, in the order of arrival.
 
         Raises:
             LinkTimeout: None came in time.
@@ -190,19 +210,19 @@ class PumpedLink(abc.ABC, Generic[C]):
 
     @abc.abstractmethod
     def _make_connection(self) -> C:
-        """Make the connection of this framing."""
+        """Return a new connection of this framing."""
 
     @abc.abstractmethod
     def _begin(self, connection: C) -> None:
-        """Ask for a connection, where the framing has such a thing, or count as connected."""
+        """Request a connection, where the framing has any, or mark the link as connected."""
 
     @abc.abstractmethod
     def _end(self, connection: C) -> bool:
-        """Ask for the connection's end; tell whether there is one to wait for."""
+        """Request the connection's end; return True if there is one to wait for."""
 
     @abc.abstractmethod
     def _close_timeout_s(self) -> float:
-        """Give the longest wait for the connection's end."""
+        """Return the longest wait for the connection's end."""
 
     def _await_connection(self) -> None:
         began = self._clock()

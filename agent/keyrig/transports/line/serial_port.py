@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 READ_OCTETS: Final = 4096
 WRITE_TIMEOUT_S: Final = 30.0
-"""Longest wait for a port to take what is written."""
+"""Longest wait for a port to accept what is written."""
 UNWATCHED_WAIT_S: Final = 0.02
 """How long one read waits on a port that cannot be watched together with the wake-up pipe."""
 
@@ -31,7 +31,7 @@ class Port:
 
     Args:
         url: A device path or a pyserial URL: `socket://`, `rfc2217://`, `spy://`, `loop://`.
-        baud: Bits per second, where the port has such a thing.
+        baud: Bits per second, where the port has a baud rate.
     """
 
     def __init__(self, url: str, *, baud: int = 9600) -> None:
@@ -45,19 +45,19 @@ class Port:
 
     @property
     def is_open(self) -> bool:
-        """Whether the port is open."""
+        """True if the port is open."""
         return self._serial is not None
 
     @property
     def octet_time_s(self) -> float:
-        """How long one octet is on the wire: ten bits on a device path, nothing on a network."""
+        """The time of one octet on the wire: ten bits on a device path, 0 on a network."""
         return 0.0 if "://" in self.url else 10 / self.baud
 
     def open(self) -> None:
         """Open the port for this process alone, by flock and, on a terminal, TIOCEXCL.
 
         A network port is given 5 s for each of its host's addresses to be connected, and one of
-        RFC 2217 3 s more for each thing that its server must agree to.
+        RFC 2217 3 s more for each option that its server must agree to.
 
         Raises:
             PortMissing: There is no such port, or nothing listens at its address.
@@ -77,7 +77,7 @@ class Port:
             )
             self._serial.open()
             self._set_up(self._serial)
-        # Drivers, URL handlers and termios raise what they like; none of it may end a run.
+        # Drivers, URL handlers and termios raise any exception; none of it may end a run.
         except Exception as error:
             self.close()
             raise refusal(self.url, self.baud, error) from error
@@ -88,7 +88,7 @@ class Port:
     def _set_up(self, opened: serial.Serial) -> None:
         self._fd = _descriptor(opened)
         if self._fd is None:
-            # Ports of this kind, rfc2217:// among them, know no write time-out.
+            # Ports of this kind, such as rfc2217://, have no write time-out.
             opened.timeout = UNWATCHED_WAIT_S
         else:
             opened.write_timeout = WRITE_TIMEOUT_S
@@ -121,7 +121,7 @@ class Port:
         self._wake_read = self._wake_write = None
 
     def read(self, timeout_s: float | None) -> bytes:
-        """Give what came, or nothing after the time-out or a wake-up.
+        """Return the octets received, or none after the time-out or a wake-up.
 
         Args:
             timeout_s: Longest wait in seconds, or None for no limit.
@@ -145,7 +145,7 @@ class Port:
         """Write all of `octets`.
 
         Raises:
-            LinkClosed: The port is not open, went away, or takes nothing any more.
+            LinkClosed: The port is not open, went away, or accepts no more octets.
         """
         opened = self._require_open()
         try:
@@ -188,7 +188,7 @@ class Port:
 
 
 def _descriptor(opened: serial.Serial) -> int | None:
-    """Give the file descriptor that can be watched, or None where the port has none."""
+    """Return the file descriptor that can be polled, or None where the port has none."""
     try:
         return int(opened.fileno())
     except (OSError, AttributeError, TypeError):

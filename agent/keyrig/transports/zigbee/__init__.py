@@ -1,1 +1,1 @@
-"""The ZigBee side of a rig: its radio, the network it keeps or joins, and the devices there."""
+"""ZigBee: the rig's radio, the network that it forms or joins, and the devices there."""

@@ -1,4 +1,4 @@
-"""A rig that joins a hub's network as a handheld terminal, and has the hub relay its messages.
+"""The radio as a handheld terminal, which joins a hub's network and has the hub relay messages.
 
 zigpy and bellows' controller know coordinators only, so this goes through bellows' EZSP layer.
 What GBCS says of it is known in outline; what had to be assumed is in `zse.assumptions`, except
@@ -7,7 +7,7 @@ that the handheld terminal is the tunnel's client, which this module is built on
 Source: GBCS 10.4 (informative text); ZSE 1.4, annexes B and C.
 """
 
-# bellows gives much of what it has without annotations.
+# Much of bellows has no annotations.
 # mypy: disable-error-code="misc,no-untyped-call,arg-type"
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import bellows.types as t
 from bellows.ezsp import EZSP
+from typing_extensions import override
 
 from gbcs.entity import EntityIdentifier
 from gbcs.errors import DecodeError
@@ -28,7 +29,7 @@ from keyrig.base.errors import NodeUnreachable, RadioError, RadioRefused
 from keyrig.base.observing import Observer, unobserved
 from keyrig.transports.zigbee.radio_role import FAULTS, RadioRole, RoleSettings, dashed, reason_of
 from keyrig.transports.zigbee.smart_energy_ezsp import ENDPOINT, SmartEnergyRadio
-from keyrig.transports.zigbee.tunnel_session import MainsSession
+from keyrig.transports.zigbee.tunnel_session import MainsSession, Reached
 from meterlink.events import NeedData
 from zse import assumptions
 from zse.clusters import SMART_ENERGY_PROFILE
@@ -48,17 +49,16 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from keyrig.base.errors import RadioLost
-    from keyrig.transports.zigbee.tunnel_session import Reached
 
 START_TIMEOUT_S: Final = 40.0
 ANSWER_TIMEOUT_S: Final = 10.0
-"""How long the hub is given to answer a registration, or a question for its endpoint."""
+"""How long the hub may take to answer a registration, or a request for its endpoint."""
 JOIN_TIMEOUT_S: Final = 20.0
 SCAN_DURATION: Final = 3
 """2^3 + 1 superframes of 15.36 ms on each channel."""
 COORDINATOR_ID: Final = 0x0000
 IN_HOME_DISPLAY: Final = 0x0502
-"""What a handheld terminal calls itself within the profile; the facts name no number for it."""
+"""The device identifier of a handheld terminal in the profile; no source has a number for it."""
 MATCH_REQUEST: Final = 0x0006
 MATCH_RESPONSE: Final = 0x8006
 RAW_MESSAGES_END: Final = 14
@@ -68,20 +68,20 @@ NO_PAN: Final = 0xFFFF
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandheldSettings:
-    """Which hub is joined, and with what.
+    """The hub to join, and this terminal's install code.
 
     Args:
         hub: The GPF Entity Identifier printed on the hub, as an EUI-64; it is the hub's radio
             address and its network's extended PAN ID.
-        install_code: This handheld terminal's own, 16 octets.
+        install_code: The handheld terminal's own, 16 octets.
     """
 
     hub: int
     install_code: bytes = field(repr=False)
 
 
-class _Relayed:
-    """One device behind the hub."""
+class _Relayed(Reached):
+    """A device behind the hub; a message to it is delivered once the hub has it, and relays it."""
 
     sleeps = False
 
@@ -91,21 +91,21 @@ class _Relayed:
         self.inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._handheld = handheld
 
+    @override
     async def send_message(self, octets: bytes) -> None:
-        """See `Reached`; the hub has it then, and relays it."""
         await self._handheld.tunnel.send_message(octets)
 
 
 class _Sorter(queue.SimpleQueue[bytes]):
-    """Takes what the hub relays, and gives it to the session of the device that it is from."""
+    """Passes messages that the hub relays to the sessions of the devices that they are from."""
 
     def __init__(self, sessions: dict[EntityIdentifier, _Relayed], observe: Observer) -> None:
         super().__init__()
         self._sessions = sessions
         self._observe = observe
 
-    def put(self, item: bytes, block: bool = True, timeout: float | None = None) -> None:  # noqa: FBT001, FBT002 - the queue's own form
-        """Sort one message."""
+    @override
+    def put(self, item: bytes, block: bool = True, timeout: float | None = None) -> None:
         del block, timeout
         try:
             originator = Message.parse(item, lenient_lengths=True).header.originator
@@ -123,8 +123,8 @@ class Handheld(RadioRole):
 
     Args:
         settings: The radio.
-        joining: The hub.
-        observe: Is told what happens.
+        joining: The hub to join.
+        observe: Called with each event.
     """
 
     def __init__(
@@ -154,7 +154,7 @@ class Handheld(RadioRole):
         assert self._tunnel is not None
         return self._tunnel
 
-    # Life.
+    # Start, loss and return of the radio.
 
     async def _connect(self) -> None:
         settings = self.settings
@@ -195,7 +195,7 @@ class Handheld(RadioRole):
         self._own = int.from_bytes(own.serialize(), "little")
 
     async def _resume(self, ezsp: EZSP) -> bool:
-        """Be in the network that the radio remembers; say whether there is one."""
+        """Resume the network that the radio remembers; return True if there is one."""
         with ezsp.wait_for_stack_status(t.sl_Status.NETWORK_UP) as up:
             status = await ezsp.initialize_network()
             if status != t.sl_Status.OK:
@@ -290,7 +290,7 @@ class Handheld(RadioRole):
         await self._ezsp.sendRawMessage(messageContents=frame.encode())
 
     async def _link_key(self, ezsp: EZSP) -> bytes:
-        """Give the key that was just established with the hub."""
+        """Return the key that was just established with the hub."""
         async for key in ezsp.read_link_keys():
             if int.from_bytes(key.partner_ieee.serialize(), "little") == self._hub:
                 return bytes(key.key.serialize())
@@ -362,7 +362,7 @@ class Handheld(RadioRole):
     async def _establish(
         self, send: Callable[[bytes], Awaitable[None]], incoming: asyncio.Queue[Frame]
     ) -> None:
-        """Establish keys with the hub, by whichever way the frames go."""
+        """Establish keys with the hub, over inter-PAN or the network as `send` does."""
         radio = self._radio
         assert radio is not None
         machine = Initiator(
@@ -423,8 +423,9 @@ class Handheld(RadioRole):
             self._spawn(self._send_all())
         self._tunnel.begin()
 
+    @override
     def session(self, eui64: int, *, name: str, sleeps: bool) -> Reached:
-        """See `RadioRole`; the hub deals with devices that sleep."""
+        # The hub serves the devices that sleep.
         del sleeps
         entity = EntityIdentifier(eui64.to_bytes(8, "big"))
         known = self._sessions.get(entity)
@@ -432,8 +433,9 @@ class Handheld(RadioRole):
             known = self._sessions[entity] = _Relayed(name, self)
         return known
 
+    @override
     async def reach(self, eui64: int, link_key: bytes, session: Reached, timeout_s: float) -> None:
-        """See `RadioRole`: the hub's tunnel is open; whether it knows the device shows later."""
+        # With the hub's tunnel open; whether the hub knows the device shows by its answers.
         del link_key
         await self.until_up()
         try:
@@ -465,10 +467,10 @@ class Handheld(RadioRole):
             else:
                 self.tunnel.handle_sent(outgoing, is_delivered=True)
 
-    # What bellows tells.
+    # Notifications of bellows.
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Take note that the radio is gone; bellows calls this."""
+        """Report that the radio is lost; called by bellows."""
         self.radio_lost("the port closed" if exc is None else reason_of(exc))
 
     def _callback(self, name: str, values: Any) -> None:
@@ -500,7 +502,7 @@ class Handheld(RadioRole):
         elif aps.options & t.EmberApsOption.APS_OPTION_ENCRYPTION and self._tunnel is not None:
             self._tunnel.receive(int(aps.clusterId), int(aps.sourceEndpoint), frame)
 
-    # What the role asks for.
+    # Implementation of the role.
 
     async def _disconnect(self) -> None:
         ezsp, self._ezsp = self._ezsp, None

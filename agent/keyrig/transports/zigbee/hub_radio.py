@@ -1,6 +1,28 @@
-"""A rig that plays the communications hub's radio: its network, and the devices that it lets in.
+"""The radio as a Communications Hub: its network, and the devices that it admits.
 
-Everything here runs in the event loop of the radio's thread; `radio` has what other threads call.
+Everything here runs in the event loop of the radio's thread; `radio_thread` has what other threads
+call.
+
+Theory of operation. `reach` first tries a device that the radio knows and has a link key with: a
+tunnel is opened within REOPEN_S. Otherwise, or if that fails, the network is opened for this device
+alone, with the link key of its install code, until it has established keys or a tunnel is open;
+then it is closed, whatever happened. A radio without Smart Energy security admits nobody.
+
+Key establishment: the devices begin it, and the hub responds. `Responder` has the protocol and does
+no cryptography: it asks for an ephemeral key and for MACs, which the radio computes in tasks. The
+link key is stored before the last frame leaves, since the device uses it from then on; a device
+whose key cannot be stored counts as not reached.
+
+Receiving: frames of nodes without a session are ignored. Only key establishment is accepted without
+APS encryption.
+
+Sending: each device has a queue and a task, so frames leave in order, and a device that does not
+acknowledge delays only itself. A frame without acknowledgement in time is neither delivered nor
+failed: the tunnel's own time-out decides, since it may have arrived.
+
+Loss of the radio: `RadioRole` reconnects, `until_up` holds up what would be sent, and sessions keep
+their messages. Devices that had been reached get a new tunnel; they need not join again, since the
+radio keeps the network and the link keys. When it is given up, every waiting sender fails.
 
 Source: GBCS 10.2.2 and 10.4; ZSE 1.4, annexes C and D.6.
 """
@@ -12,6 +34,7 @@ import contextlib
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import zigpy.exceptions
+from typing_extensions import override
 
 from gbcs.errors import DecodeError
 from keyrig.base import events
@@ -33,7 +56,11 @@ from keyrig.transports.zigbee.radio_role import (
     reason_of,
 )
 from keyrig.transports.zigbee.tunnel_session import MainsSession, Session, SleepySession
-from keyrig.transports.zigbee.zigpy_application import RESTING_POLICY, SmartEnergyApplication
+from keyrig.transports.zigbee.zigpy_application import (
+    RESTING_POLICY,
+    PacketListener,
+    SmartEnergyApplication,
+)
 from meterlink.events import NeedData
 from zse.clusters import KeyEstablishmentStatus
 from zse.commands import KEY_ESTABLISHMENT, TUNNELING
@@ -52,18 +79,18 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S: Final = 40.0
 REOPEN_S: Final = 12.0
-"""How long a device that should be in the network is given to open a tunnel, before it is let in
-anew."""
+"""How long a device that should be in the network may take to open a tunnel, before it is
+admitted again."""
 ADMIT_S: Final = 240
 """How long the network is opened for one device at most; ZigBee permits 254 s."""
 
 
-class Hub(RadioRole):
+class Hub(RadioRole, PacketListener):
     """The hub's side of the network.
 
     Args:
         settings: The radio.
-        observe: Is told what happens.
+        observe: Called with each event.
     """
 
     def __init__(self, settings: RoleSettings, observe: Observer = unobserved) -> None:
@@ -89,7 +116,7 @@ class Hub(RadioRole):
             raise RadioLost(self.where, self.reason or "not started")
         return self._app
 
-    # Life.
+    # Start, loss and return of the radio.
 
     def _forget(self) -> None:
         for session in self._sessions.values():
@@ -161,7 +188,7 @@ class Hub(RadioRole):
         try:
             identity = await app.smart_energy.own_certificate()
         except RadioLacksSmartEnergy as error:
-            # A network without it is of use for looking at; no device is let in.
+            # A network without it can be inspected; no device is admitted.
             self._lacks = error
             self._observe(events.RadioLacksSmartEnergy(radio=self.settings.name, why=str(error)))
             return
@@ -187,8 +214,8 @@ class Hub(RadioRole):
 
     # Devices.
 
+    @override
     def session(self, eui64: int, *, name: str, sleeps: bool) -> Session:
-        """Give what is kept for a device."""
         known = self._sessions.get(eui64)
         if known is None:
             kind = SleepySession if sleeps else MainsSession
@@ -200,8 +227,8 @@ class Hub(RadioRole):
             )
         return known
 
+    @override
     async def reach(self, eui64: int, link_key: bytes, session: Reached, timeout_s: float) -> None:
-        """See `RadioRole`: the device is in the network, has keys, and its tunnel is open."""
         assert isinstance(session, Session)
         await self.until_up()
         stage = "the radio does not answer"
@@ -213,7 +240,7 @@ class Hub(RadioRole):
                     if await self._opens(session, REOPEN_S):
                         self._tell_open(eui64, session)
                         return
-                # It is new here, or left without our hearing of it; or it is out of range.
+                # It is new, left unnoticed, or is out of range.
                 stage = f"it did not join within {timeout_s:g} s"
                 await self._admit(eui64, link_key, session, timeout_s)
                 stage = "no tunnel was opened"
@@ -236,7 +263,7 @@ class Hub(RadioRole):
         return session.is_open.is_set()
 
     def _why(self, eui64: int, session: Session) -> str:
-        """Give what is known of why a device could not be reached, or ""."""
+        """Return why a device could not be reached, as far as is known, or ""."""
         if eui64 in self._joining:
             return (
                 "it asked to join and did not come back with the network's key: its install code "
@@ -267,12 +294,12 @@ class Hub(RadioRole):
             with contextlib.suppress(*FAULTS, RadioError):
                 await app.close_network()
 
-    # What the application tells.
+    # Notifications of the application.
 
+    @override
     def packet_received(
         self, eui64: int, cluster: int, endpoint: int, octets: bytes, *, is_encrypted: bool
     ) -> None:
-        """See `PacketListener`."""
         try:
             frame = decode_frame(cluster, octets)
         except DecodeError as error:
@@ -290,8 +317,8 @@ class Hub(RadioRole):
         else:
             self._observe(events.Noise(link=session.name, reason="a frame without APS encryption"))
 
+    @override
     def node_joined(self, eui64: int, *, denied: bool) -> None:
-        """See `PacketListener`."""
         session = self._sessions.get(eui64)
         if session is not None and not denied:
             self._joining.add(eui64)
@@ -300,8 +327,8 @@ class Hub(RadioRole):
         self._observe(events.Node(radio=self.settings.name, device=dashed(eui64), state=state))
         self._tell_state(eui64, state)
 
+    @override
     def node_left(self, eui64: int) -> None:
-        """See `PacketListener`."""
         self._observe(events.Node(radio=self.settings.name, device=dashed(eui64), state="left"))
         self._tell_state(eui64, "left")
         if self._app is not None:
@@ -312,8 +339,8 @@ class Hub(RadioRole):
             session.trouble = "it left the network"
             session.fail(NodeUnreachable(session.name, session.trouble))
 
+    @override
     def network_key_switched(self, sequence: int) -> None:
-        """See `PacketListener`."""
         self._observe(events.NetworkKey(radio=self.settings.name, sequence=sequence))
 
     def _name(self, eui64: int) -> str:
@@ -339,7 +366,7 @@ class Hub(RadioRole):
                 case SecretNeeded():
                     self._spawn(self._calculate(event))
                 case KeyEstablished(partner):
-                    # The key is kept before the partner is told and begins to use it.
+                    # The key is stored before the partner learns of it and begins to use it.
                     self._spawn(self._keep_key(partner))
                     return
                 case KeyEstablishmentFailed():
@@ -431,7 +458,7 @@ class Hub(RadioRole):
         queue.put_nowait((outgoing, cluster))
 
     async def _send_all(self, eui64: int, queue: asyncio.Queue[tuple[Outgoing, int]]) -> None:
-        """Send a device's commands, one after the other."""
+        """Send a device's commands, one after the other, until cancelled."""
         while True:
             outgoing, cluster = await queue.get()
             session = self._sessions[eui64]

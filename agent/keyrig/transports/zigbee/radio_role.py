@@ -1,4 +1,4 @@
-"""What a rig's radio does in whichever role: starts, is lost, comes back, and says how it stands.
+"""The life cycle of a rig's radio in either role: start, loss, reconnection, and its state.
 
 Everything here runs in the event loop of the radio's thread.
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from keyrig.transports.zigbee.tunnel_session import Reached
 
 RECONNECT_DELAYS_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
-"""What is waited before each attempt to have a lost radio back; then it is given up."""
+"""The delay before each attempt to reconnect a lost radio; then it is given up."""
 FAULTS: Final = (
     ZigbeeException,
     EzspError,
@@ -39,16 +39,16 @@ FAULTS: Final = (
     AssertionError,
     RuntimeError,
 )
-"""What zigpy and bellows raise where a radio does not do what is asked."""
+"""The exceptions of zigpy and bellows where a radio does not do what is asked."""
 
 for _name in ("zigpy", "bellows"):
-    # They warn of what is reported here in other words; who wants theirs sets a handler.
+    # They warn of what is reported here too; a handler of one's own shows theirs.
     logging.getLogger(_name).addHandler(logging.NullHandler())
     logging.getLogger(_name).propagate = False
 
 
 class RadioState(enum.Enum):
-    """How a radio stands."""
+    """The state of a radio."""
 
     CLOSED = "closed"
     STARTING = "starting"
@@ -59,16 +59,16 @@ class RadioState(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoleSettings:
-    """How a radio is reached and what network it keeps or joins.
+    """The port of a radio, and the network that it forms or joins.
 
     Args:
-        name: What errors and reports call the radio.
+        name: The radio's name in errors and reports.
         url: Its port.
         baud: Bits per second.
         flow_control: "hardware", "software" or None.
         channel: The channel of a network that is formed, 11..26.
-        database: Where zigpy keeps the devices that it knows, or None for nowhere.
-        reconnect_delays_s: What is waited before each attempt to have it back.
+        database: zigpy's database of the devices that it knows, or None for none.
+        reconnect_delays_s: The delay before each attempt to reconnect.
     """
 
     name: str
@@ -81,11 +81,11 @@ class RoleSettings:
 
 
 class RadioRole(abc.ABC):
-    """A radio at work.
+    """A radio in one of its roles.
 
     Args:
         settings: The radio.
-        observe: Is told what happens.
+        observe: Called with each event.
     """
 
     def __init__(self, settings: RoleSettings, observe: Observer = unobserved) -> None:
@@ -99,7 +99,7 @@ class RadioRole(abc.ABC):
 
     @property
     def where(self) -> str:
-        """What errors call the radio."""
+        """The radio's name in errors."""
         return f"radio {self.settings.name} on {self.settings.url}"
 
     async def start(self) -> None:
@@ -120,7 +120,7 @@ class RadioRole(abc.ABC):
         await self._set(RadioState.UP, "")
 
     async def stop(self) -> None:
-        """Give the radio up; who is in the network stays there."""
+        """Stop the radio; devices stay in the network."""
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -141,7 +141,7 @@ class RadioRole(abc.ABC):
             raise RadioLost(self.where, self.reason or "not started")
 
     def radio_lost(self, reason: str) -> None:
-        """Take note that the radio is gone, or started anew by itself, and have it back."""
+        """Note that the radio is lost, or restarted by itself, and start to reconnect."""
         if self.state is RadioState.UP:
             self.state, self.reason = RadioState.RECONNECTING, reason
             self._lost()
@@ -173,31 +173,31 @@ class RadioRole(abc.ABC):
         async with self._changed:
             self._changed.notify_all()
 
-    # What roles do.
+    # What each role implements.
 
     @abc.abstractmethod
     def session(self, eui64: int, *, name: str, sleeps: bool) -> Reached:
-        """Give what is kept for a device."""
+        """Return the session of a device, made on first use."""
 
     @abc.abstractmethod
     async def reach(self, eui64: int, link_key: bytes, session: Reached, timeout_s: float) -> None:
-        """Have a device where messages can be carried to it.
+        """Bring a device to where messages can be sent to it.
 
         Args:
             eui64: The device.
-            link_key: The key that its install code gives.
-            session: What is kept for it.
-            timeout_s: How long it may take in all, in seconds.
+            link_key: The key that its install code yields.
+            session: Its session.
+            timeout_s: The longest time in all, in seconds.
 
         Raises:
-            NodeUnreachable: It is not there; says how far it came.
+            NodeUnreachable: It is not there; the reason says how far it came.
             RadioLost: The radio went away.
             RadioLacksSmartEnergy: The radio cannot establish keys.
         """
 
     @abc.abstractmethod
     async def _connect(self) -> None:
-        """Open the port and have the network up; the port is closed where that fails."""
+        """Open the port and bring up the network; close the port where that fails."""
 
     @abc.abstractmethod
     async def _disconnect(self) -> None:
@@ -205,19 +205,19 @@ class RadioRole(abc.ABC):
 
     @abc.abstractmethod
     def _lost(self) -> None:
-        """Act on the radio's being lost."""
+        """Handle the loss of the radio."""
 
     @abc.abstractmethod
     def _back(self) -> None:
-        """Act on the radio's being back."""
+        """Handle the return of the radio."""
 
     @abc.abstractmethod
     def _given_up(self, error: RadioLost) -> None:
-        """Act on the radio's not coming back."""
+        """Handle the failure to reconnect."""
 
     @abc.abstractmethod
     def _forget(self) -> None:
-        """Forget every device, for the radio is stopped."""
+        """Forget every device; called when the radio is stopped."""
 
     # What roles share.
 
@@ -246,7 +246,7 @@ class RadioRole(abc.ABC):
 
 
 def reason_of(error: BaseException) -> str:
-    """Give an error's text, which zigpy's often lack."""
+    """Return an error's text, or its class's name where it has none."""
     if isinstance(error, zigpy.exceptions.NetworkNotFormed):
         return "it is not the coordinator of a network"
     if isinstance(error, NcpFailure):
@@ -255,5 +255,5 @@ def reason_of(error: BaseException) -> str:
 
 
 def dashed(eui64: int) -> str:
-    """Give an EUI-64 as Entity Identifiers are written."""
+    """Return an EUI-64 in the form of Entity Identifiers."""
     return str(EntityIdentifier(eui64.to_bytes(8, "big")))

@@ -1,4 +1,4 @@
-"""A ZigBee radio as the rest of the agent sees it: one thread, in which its event loop runs."""
+"""A ZigBee radio as other threads use it: its event loop runs in a thread of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LOGGER: Final = logging.getLogger(__name__)
 POLL_S: Final = 0.2
-"""How often one that waits for a message looks whether the radio is still there."""
+"""The interval at which a receiver checks whether the radio is still there."""
 STOP_TIMEOUT_S: Final = 10.0
 Result = TypeVar("Result")
 
@@ -31,7 +31,7 @@ class Radio:
     """A radio of a rig; its methods may be called from any thread.
 
     Args:
-        role: What it does; nothing else may use it.
+        role: Its role; nothing else may use it.
     """
 
     def __init__(self, role: RadioRole) -> None:
@@ -43,11 +43,11 @@ class Radio:
 
     @property
     def state(self) -> RadioState:
-        """How it stands."""
+        """Its state."""
         return self.role.state
 
     def start(self) -> None:
-        """Start it, where it is not started.
+        """Start it, unless it is started.
 
         Raises:
             RadioUnusable: It does not start.
@@ -57,7 +57,7 @@ class Radio:
                 self._start()
 
     def session(self, eui64: int, *, name: str, sleeps: bool) -> Reached:
-        """Give what is kept for a device."""
+        """Return the session of a device, made on first use."""
 
         async def make() -> Reached:
             return self.role.session(eui64, name=name, sleeps=sleeps)
@@ -65,14 +65,14 @@ class Radio:
         return self.call(make())
 
     def reach(self, eui64: int, link_key: bytes, session: Reached, timeout_s: float) -> None:
-        """See `RadioRole.reach`."""
+        """Bring a device to where messages can be sent to it; as `RadioRole.reach`."""
         self.call(self.role.reach(eui64, link_key, session, timeout_s))
 
     def send(self, session: Reached, octets: bytes, timeout_s: float) -> None:
-        """Carry a message to a device; returns once the device has it.
+        """Send a message to a device; return once the device has it.
 
         Raises:
-            LinkTimeout: It did not take it in time; it may still have it.
+            LinkTimeout: It did not acknowledge it in time; it may still have it.
             NodeUnreachable: It could not be delivered.
             RadioLost: The radio went away and did not come back.
         """
@@ -89,7 +89,7 @@ class Radio:
             raise LinkTimeout(timeout_s, where=session.name, what=what) from None
 
     def receive(self, session: Reached, timeout_s: float) -> bytes:
-        """Give the next message from a device.
+        """Return the next message from a device.
 
         Raises:
             LinkTimeout: None came in time.
@@ -107,7 +107,7 @@ class Radio:
                     raise LinkTimeout(timeout_s, where=session.name) from None
 
     def call(self, work: Coroutine[Any, Any, Result]) -> Result:
-        """Have the radio's thread do something, and wait for what comes of it."""
+        """Run a coroutine in the radio's thread, and wait for its result."""
         if self._loop is None:
             work.close()
             raise RadioLost(self.role.where, "not started")
@@ -121,7 +121,7 @@ class Radio:
             raise
 
     def stop(self) -> None:
-        """Stop it; one that is not started stays so."""
+        """Stop it; has no effect on one that is not started."""
         loop, self._loop = self._loop, None
         thread, self._thread = self._thread, None
         if loop is None or thread is None:
@@ -147,7 +147,7 @@ class Radio:
     def _run(self, started: threading.Event) -> None:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
-        # What bellows' own tasks meet when the port closes is told by the port's closing.
+        # Errors of bellows' own tasks when the port closes are reported as the port's closing.
         loop.set_exception_handler(lambda _, context: LOGGER.debug("%s", context))
         self._loop = loop
         started.set()

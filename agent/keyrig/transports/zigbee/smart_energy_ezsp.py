@@ -1,10 +1,10 @@
-"""What an EZSP radio does for Smart Energy, through bellows' EZSP layer alone.
+"""Smart Energy on an EZSP radio, through bellows' EZSP layer alone.
 
 Frames go out here also where zigpy runs the network, because bellows' own way of sending takes
 no frame that is longer than one packet.
 """
 
-# bellows gives much of what it has without annotations.
+# Much of bellows has no annotations.
 # mypy: disable-error-code="misc,no-untyped-call,arg-type"
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from bellows.ezsp import EZSP
 
 ENDPOINT: Final = 1
-"""The endpoint that speaks Smart Energy; zigpy takes endpoint 1 for granted."""
+"""The Smart Energy endpoint; zigpy assumes endpoint 1."""
 SENT_TIMEOUT_S: Final = 40.0
-"""How long the radio is given to say what became of a frame; a sleeping child takes 4 x 7.68 s."""
+"""How long the radio may take to report a frame's delivery; a sleeping child takes 4 x 7.68 s."""
 COMPUTATION_TIMEOUT_S: Final = 30.0
 """How long the radio may take for an ephemeral key or a secret."""
 UNENCRYPTED_OCTETS: Final = 82
 """The longest APS payload without APS encryption, where the radio does not say otherwise."""
 ENCRYPTION_OCTETS: Final = 9
 BEGUN: Final = (t.sl_Status.OK, t.sl_Status.IN_PROGRESS)
-"""What the radio answers to a computation that it begins."""
+"""The radio's answer when it begins a computation."""
 LACKING: Final = (t.sl_Status.NOT_AVAILABLE, t.sl_Status.NOT_SUPPORTED)
-"""What it answers where its firmware has no key establishment."""
+"""The radio's answer where its firmware has no key establishment."""
 
 
 class SmartEnergyRadio:
@@ -44,7 +44,7 @@ class SmartEnergyRadio:
 
     Args:
         ezsp: bellows' EZSP layer, connected.
-        where: What errors call the radio.
+        where: The radio's name in errors.
     """
 
     def __init__(self, ezsp: EZSP, where: str) -> None:
@@ -56,7 +56,7 @@ class SmartEnergyRadio:
         self._locks: dict[int, asyncio.Lock] = {}
 
     async def prepare(self) -> None:
-        """Ask the radio how much one packet carries."""
+        """Read from the radio how much one packet carries."""
         (octets,) = await self._ezsp.maximumPayloadLength()
         self._maximum_octets = int(octets)
 
@@ -78,7 +78,7 @@ class SmartEnergyRadio:
 
         Raises:
             DeliveryError: The node did not acknowledge it.
-            TimeoutError: The radio does not say what became of it.
+            TimeoutError: The radio does not report its delivery.
 
         Source: EmberZNet, fragmentation for hosts; ZigBee PRO R21, 2.2.8.4.5.
         """
@@ -127,7 +127,7 @@ class SmartEnergyRadio:
         return int(sequence)
 
     def message_sent(self, values: Any) -> bool:
-        """Take a messageSentHandler callback; say whether it is of a packet sent here."""
+        """Handle a messageSentHandler callback; return True if the packet was sent here."""
         if self._ezsp.ezsp_version >= 14:
             status, _, destination, frame, tag, _ = values
         else:
@@ -143,7 +143,7 @@ class SmartEnergyRadio:
     # Key establishment, suite 2.
 
     async def own_certificate(self) -> bytes:
-        """Give the radio's implicit certificate, 74 octets.
+        """Return the radio's implicit certificate, 74 octets.
 
         Raises:
             RadioLacksSmartEnergy: It has none, or its firmware no key establishment.
@@ -157,7 +157,7 @@ class SmartEnergyRadio:
         return bytes(certificate.serialize())
 
     async def generate_ephemeral_key(self) -> bytes:
-        """Have the radio make an ephemeral key; give its public half, 37 octets."""
+        """Make an ephemeral key in the radio; return its public half, 37 octets."""
         key, *_ = await self._compute(
             "generateCbkeKeysHandler283k1", self._ezsp.generateCbkeKeys283k1()
         )
@@ -166,7 +166,7 @@ class SmartEnergyRadio:
     async def calculate_macs(
         self, *, is_initiator: bool, identity: bytes, ephemeral_data: bytes
     ) -> tuple[bytes, bytes]:
-        """Have the radio compute the secret; give the initiator's and the responder's MAC."""
+        """Compute the secret in the radio; return the initiator's and the responder's MAC."""
         initiator, responder = await self._compute(
             "calculateSmacsHandler283k1",
             self._ezsp.calculateSmacs283k1(
@@ -178,7 +178,7 @@ class SmartEnergyRadio:
         return initiator, responder
 
     async def finish_key_establishment(self, *, store: bool) -> None:
-        """Have the radio keep the link key, or forget the exchange."""
+        """Store the link key in the radio, or discard the exchange."""
         (status,) = await self._ezsp.clearTemporaryDataMaybeStoreLinkKey283k1(storeLinkKey=store)
         if store and t.sl_Status.from_ember_status(status) != t.sl_Status.OK:
             raise RadioRefused(self._where, f"storing a link key: {status.name}")

@@ -1,4 +1,23 @@
-"""What a hub keeps for one of its devices: the tunnel, the messages in it, and who waits for them.
+"""A hub's session with one device: the tunnel, the messages in it, and the senders that wait.
+
+Theory of operation. A message passes through up to three machines, none of which does input or
+output: block transfer, for messages longer than the tunnel carries; for a GSME, the exchange by
+which it learns of waiting messages and fetches them when it wakes; and the tunnel. The hub is the
+tunnel's client towards a mains-powered device, and its server towards a GSME.
+
+`pump` runs the machines until none of them moves, then sets one timer for the earliest of their
+deadlines. It is called after everything that can move one: a message, a frame, the result of a
+frame sent, the timer. A call from within itself does nothing, since its loop goes on anyway; the
+loop evaluates all three parts each time (`|`, not `or`), so that none starves.
+
+A sender waits on a future, found by the octets of its message; equal messages are resolved in
+order. A sender that gives up withdraws its message, so that a device that returns later does not
+get what its sender counts as failed. A block has no sender of its own.
+
+Loss of the radio: machines keep their state while `Hub` reconnects. A message that failed because
+of a loss is sent once more for each loss, since the device may have it or not; devices refuse a
+counter twice, so a second delivery does no harm. Leaving the network, or a radio that does not come
+back, fails every sender.
 
 Source: GBCS 10.2.2.1 for mains-powered devices, 10.2.2.2 for a GSME.
 """
@@ -11,6 +30,8 @@ import queue
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
+
+from typing_extensions import override
 
 from keyrig.base.errors import NodeUnreachable
 from meterlink.events import NeedData
@@ -47,7 +68,7 @@ SLEEPY_BLOCKS: Final = BlockTransferLimits(timeout_s=3600.0, receive_timeout_s=7
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """A message that somebody waits to see delivered."""
+    """A message whose sender waits for its delivery."""
 
     octets: bytes
     done: asyncio.Future[None]
@@ -55,7 +76,7 @@ class _Waiting:
 
 
 class Reached(Protocol):
-    """A device as `Radio` deals with it."""
+    """A device as `Radio` uses it."""
 
     name: str
     sleeps: bool
@@ -63,7 +84,7 @@ class Reached(Protocol):
     inbox: queue.SimpleQueue[bytes]
 
     async def send_message(self, octets: bytes) -> None:
-        """Carry a message to it; returns once it has it.
+        """Send a message to it; return once it has it.
 
         Raises:
             NodeUnreachable: It could not be delivered.
@@ -72,13 +93,13 @@ class Reached(Protocol):
 
 
 class Session(abc.ABC):
-    """One device; lives in the radio's event loop, except for `inbox`.
+    """A session with one device; used in the radio's event loop only, except for `inbox`.
 
     Args:
-        name: What errors call the device.
-        next_sequence: Gives transaction sequence numbers.
-        send: Takes a command and its cluster, in order, to be sent to the device.
-        clock: Gives the loop's time.
+        name: The device's name in errors.
+        next_sequence: Returns the next transaction sequence number.
+        send: Queues a command and its cluster, to be sent to the device in order.
+        clock: Returns the loop's time.
     """
 
     sleeps: bool
@@ -110,7 +131,7 @@ class Session(abc.ABC):
     # Messages.
 
     async def send_message(self, octets: bytes) -> None:
-        """Carry a message to the device; returns once the device has it.
+        """Send a message to the device; return once the device has it.
 
         Raises:
             NodeUnreachable: It could not be delivered.
@@ -132,7 +153,7 @@ class Session(abc.ABC):
                 self._withdraw(octets)
 
     def fail(self, error: Exception) -> None:
-        """Let everybody who waits see `error`."""
+        """Raise `error` in every sender that waits."""
         self.is_open.clear()
         for waiting in self._waiting:
             if not waiting.done.done():
@@ -145,7 +166,7 @@ class Session(abc.ABC):
             self._timer = None
 
     def pump(self) -> None:
-        """Act on what is due, take what came, send what is ready."""
+        """Handle due deadlines, process what was received, send what is ready."""
         if self._is_pumping:
             return
         self._is_pumping = True
@@ -160,7 +181,7 @@ class Session(abc.ABC):
         self._arm()
 
     def receive(self, cluster: int, endpoint: int, frame: Frame) -> None:
-        """Take a frame from the device."""
+        """Process a frame from the device."""
         self.endpoint = endpoint
         self.frames += 1
         if cluster == TUNNELING:
@@ -202,7 +223,7 @@ class Session(abc.ABC):
             self.inbox.put(octets)
 
     def _settle(self, octets: bytes, reason: str = "") -> None:
-        """Tell who waits for a message what became of it; nobody waits for a block.
+        """Resolve the delivery of a message for its sender; no sender waits for a block.
 
         A message that was on its way while the radio was lost is sent once more: whether the
         device has it is not known, and it takes no command twice.
@@ -222,19 +243,19 @@ class Session(abc.ABC):
     def _withdraw(self, octets: bytes) -> None:
         self.blocks.withdraw(octets)
 
-    # What kinds of session do.
+    # What differs between mains-powered and sleepy devices.
 
     @abc.abstractmethod
     def _set_up(self, next_sequence: Callable[[], int]) -> None:
-        """Make what carries data."""
+        """Make the state machines that carry data."""
 
     @abc.abstractmethod
     def begin(self) -> None:
-        """Have a tunnel opened, as far as that is the hub's to do."""
+        """Start to open a tunnel, as far as the hub has to."""
 
     @abc.abstractmethod
     def handle_sent(self, outgoing: Outgoing, *, is_delivered: bool) -> None:
-        """Take what became of a command."""
+        """Process the result of sending a command."""
 
     @abc.abstractmethod
     def _carry(self, octets: bytes) -> None:
@@ -242,30 +263,30 @@ class Session(abc.ABC):
 
     @abc.abstractmethod
     def _receive_tunnelling(self, frame: Frame, now: float) -> None:
-        """Take a command of the Tunneling cluster."""
+        """Process a command of the Tunneling cluster."""
 
     def _receive_metering(self, frame: Frame) -> None:
-        """Take a command of the Metering cluster; a mains-powered device needs none."""
+        """Process a command of the Metering cluster; a mains-powered device needs none."""
         del frame
 
     @abc.abstractmethod
     def _handle_deadline(self, now: float) -> None:
-        """Act on what is due."""
+        """Handle due deadlines."""
 
     @abc.abstractmethod
     def _take_events(self, now: float) -> bool:
-        """Take one event; say whether there was one."""
+        """Process one event; return True if there was one."""
 
     @abc.abstractmethod
     def _send_some(self, now: float) -> bool:
-        """Send what is ready; say whether anything was."""
+        """Send what is ready; return True if anything was."""
 
     @abc.abstractmethod
     def _deadlines(self) -> list[float | None]:
-        """Give when `pump` is due."""
+        """Return the times at which `pump` is due; None for none."""
 
     def _tunnel_event(self, event: object) -> bytes | None:
-        """Take what both ends of a tunnel can tell; give data that came."""
+        """Process an event common to both ends of a tunnel; return received data."""
         match event:
             case tunnel.TunnelOpened():
                 self.trouble = ""
@@ -292,7 +313,7 @@ class Session(abc.ABC):
 
     @abc.abstractmethod
     def _data_settled(self, octets: bytes, reason: str) -> None:
-        """Take what became of data; `reason` is why it is given up, or ""."""
+        """Process the result of sending data; `reason` is why it was given up, or ""."""
 
 
 class MainsSession(Session):
@@ -303,13 +324,13 @@ class MainsSession(Session):
     def _set_up(self, next_sequence: Callable[[], int]) -> None:
         self._tunnel = TunnelClient(next_sequence=next_sequence)
 
+    @override
     def begin(self) -> None:
-        """See `Session`."""
         self._tunnel.open()
         self.pump()
 
+    @override
     def handle_sent(self, outgoing: Outgoing, *, is_delivered: bool) -> None:
-        """See `Session`."""
         if not is_delivered:
             self._tunnel.handle_undelivered(outgoing.sequence, self._clock())
         elif isinstance(outgoing.command, TransferData):
@@ -355,19 +376,19 @@ class SleepySession(Session):
 
     def _set_up(self, next_sequence: Callable[[], int]) -> None:
         self.blocks = BlockTransfer(limits=SLEEPY_BLOCKS)
-        # Another first tunnel than before a restart, so that an old one is recognised as gone.
+        # Another first tunnel id than before a restart, so that an old tunnel is known to be gone.
         self._tunnel = TunnelServer(
             next_sequence=next_sequence, first_tunnel_id=int(self._clock() * 1000) & 0x7FFF
         )
         self._exchange = sleepy.SleepyHub()
         self.wakes = 0
 
+    @override
     def begin(self) -> None:
-        """See `Session`; the GSME asks for the tunnel itself."""
         self.is_open.set()
 
+    @override
     def handle_sent(self, outgoing: Outgoing, *, is_delivered: bool) -> None:
-        """See `Session`."""
         if isinstance(outgoing.command, TransferDataToClient):
             if is_delivered:
                 self._tunnel.handle_delivered(outgoing.sequence, CLIENT)
@@ -430,7 +451,7 @@ class SleepySession(Session):
         return [self._tunnel.next_deadline(), self._exchange.next_deadline()]
 
     def _tunnel_lost(self, why: str) -> None:
-        """Take no harm: it asks for another tunnel when it next has something to say."""
+        """Stay open: the device asks for another tunnel when it next has something to send."""
         self.trouble = why
 
     def _data_settled(self, octets: bytes, reason: str) -> None:

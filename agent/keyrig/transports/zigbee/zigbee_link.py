@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from gbcs.errors import LocalProtocolError
 from keyrig.base import events
 from keyrig.base.errors import LinkClosed
 from keyrig.base.observing import Observer, unobserved
-from keyrig.session.link import LinkStatistics
+from keyrig.session.link import Link, LinkStatistics
 
 if TYPE_CHECKING:
     from gbcs.entity import EntityIdentifier
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from keyrig.transports.zigbee.tunnel_session import Reached
 
 
-class ZigBeeLink:
+class ZigBeeLink(Link):
     """A link through a tunnel, or for a GSME through its mirror and GET/PUT.
 
     `send` returns once the device has the whole message. A GSME fetches it when it wakes, so
@@ -25,12 +27,12 @@ class ZigBeeLink:
     Args:
         radio: The rig's radio; it is started by the first link that is opened.
         device: The device, whose Entity Identifier is its address.
-        link_key: The key that its install code gives.
+        link_key: The key that its install code yields.
         sleeps: Whether it sleeps.
         timeout_s: How long joining, key establishment and opening a tunnel may take in all.
-        wakes_within_s: How long a device that sleeps is given to fetch a message.
-        send_timeout_s: How long another device is given to acknowledge one.
-        observe: Is told what is waited for.
+        wakes_within_s: How long a device that sleeps may take to fetch a message.
+        send_timeout_s: How long another device may take to acknowledge one.
+        observe: Called with the event of a device that is waited for.
     """
 
     def __init__(
@@ -57,17 +59,18 @@ class ZigBeeLink:
         self._session: Reached | None = None
 
     @property
+    @override
     def name(self) -> str:
-        """See `Link`."""
         return f"{self._device} by radio {self._radio.settings.name}"
 
     @property
+    @override
     def statistics(self) -> LinkStatistics:
-        """See `Link`; retransmissions are the radio's own affair."""
+        # Retransmissions are left to the radio, which does not report them.
         return LinkStatistics(frames=self._session.frames if self._session else 0)
 
     def open(self) -> None:
-        """See `Link`.
+        """Start the radio where needed, and bring the device to where messages can be sent to it.
 
         Raises:
             RadioUnusable: The radio does not start.
@@ -80,12 +83,13 @@ class ZigBeeLink:
         self._radio.reach(self._eui64, self._link_key, session, self._timeout_s)
         self._session = session
 
+    @override
     def close(self) -> None:
-        """See `Link`; the device stays in the network, and the radio on."""
+        # The device stays in the network, and the radio on.
         self._session = None
 
+    @override
     def send(self, message: bytes) -> None:
-        """See `Link`."""
         session = self._require_open()
         if not message:
             raise LocalProtocolError("a message of no octets")
@@ -101,8 +105,8 @@ class ZigBeeLink:
             )
         self._radio.send(session, message, timeout_s)
 
+    @override
     def receive(self, timeout_s: float) -> bytes:
-        """See `Link`."""
         return self._radio.receive(self._require_open(), timeout_s)
 
     def _require_open(self) -> Reached:

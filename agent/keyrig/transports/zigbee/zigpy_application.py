@@ -1,11 +1,11 @@
-"""zigpy's controller for an EZSP radio, with what Smart Energy needs beside it.
+"""zigpy's controller for an EZSP radio, extended for Smart Energy.
 
 bellows and zigpy are used as they are. Frames of the Smart Energy profile go to a listener of
 ours instead of zigpy's clusters, long ones are sent in APS blocks, which bellows only takes, and
 the radio's key establishment commands have methods.
 """
 
-# zigpy and bellows give much of what they have without annotations.
+# Much of zigpy and bellows has no annotations.
 # mypy: disable-error-code="misc,no-untyped-call,arg-type"
 
 from __future__ import annotations
@@ -27,39 +27,39 @@ from zse.clusters import SMART_ENERGY_PROFILE
 from zse.commands import KEY_ESTABLISHMENT, METERING, TUNNELING
 
 ENERGY_SERVICE_INTERFACE: Final = 0x0500
-"""What a hub is within the profile. Source: ZSE 1.4, 5.4."""
+"""The device identifier of a hub in the profile. Source: ZSE 1.4, 5.4."""
 RESTING_POLICY: Final = (
     t.EzspDecisionBitmask.ALLOW_UNSECURED_REJOINS | t.EzspDecisionBitmask.JOINS_USE_INSTALL_CODE_KEY
 )
-"""Nobody joins; who has a link key and missed a network key is given it."""
+"""No node joins; one with a link key that missed a network key is sent it."""
 JOINING_POLICY: Final = RESTING_POLICY | t.EzspDecisionBitmask.ALLOW_JOINS
 SE_CLUSTERS_IN: Final = (Basic.cluster_id, KEY_ESTABLISHMENT)
 SE_CLUSTERS_OUT: Final = (TUNNELING, KEY_ESTABLISHMENT, METERING)
 
 
 class PacketListener(Protocol):
-    """Takes frames of the Smart Energy profile, and hears of the network."""
+    """Receives frames of the Smart Energy profile and notifications of the network."""
 
     def packet_received(
         self, eui64: int, cluster: int, endpoint: int, octets: bytes, *, is_encrypted: bool
     ) -> None:
-        """Take a ZCL frame from a node's endpoint."""
+        """Process a ZCL frame from a node's endpoint."""
         ...
 
     def node_joined(self, eui64: int, *, denied: bool) -> None:
-        """Hear that a node joined or came back, or was kept out."""
+        """Handle a node's joining or returning, or its being kept out."""
         ...
 
     def node_left(self, eui64: int) -> None:
-        """Hear that a node left."""
+        """Handle a node's leaving."""
         ...
 
     def network_key_switched(self, sequence: int) -> None:
-        """Hear that another network key holds."""
+        """Handle the switch to another network key."""
         ...
 
     def radio_lost(self, reason: str) -> None:
-        """Hear that the radio is gone, or started anew by itself."""
+        """Handle the loss of the radio, or its restarting by itself."""
         ...
 
 
@@ -68,7 +68,7 @@ class SmartEnergyApplication(ControllerApplication):
 
     Args:
         config: zigpy's configuration.
-        listener: Takes what comes.
+        listener: Receives frames and notifications.
     """
 
     def __init__(self, config: dict[str, Any], listener: PacketListener) -> None:
@@ -92,11 +92,11 @@ class SmartEnergyApplication(ControllerApplication):
         await self._smart_energy.prepare()
 
     def detach(self) -> None:
-        """Tell the listener nothing more; what zigpy still does in the background is its own."""
+        """Stop notifying the listener, whatever zigpy still does in the background."""
         self._listener = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the listener; zigpy's own notice goes out too."""
+        """Notify the listener, and zigpy."""
         reason = "the port closed" if exc is None else str(exc) or repr(exc)
         if isinstance(exc, NcpFailure):
             reason = f"its firmware started anew, {exc.code}"
@@ -105,7 +105,7 @@ class SmartEnergyApplication(ControllerApplication):
         super().connection_lost(exc)
 
     def ezsp_callback_handler(self, frame_name: str, args: Any) -> None:
-        """Take a callback of the radio."""
+        """Process a callback of the radio."""
         radio = self._smart_energy
         # zigpy numbers its packets itself; one of ours may have the number of one of its own.
         if frame_name == "messageSentHandler" and radio is not None and radio.message_sent(args):
@@ -125,7 +125,7 @@ class SmartEnergyApplication(ControllerApplication):
             self._listener.network_key_switched(int(args[0]))
 
     def packet_received(self, packet: zigpy.types.ZigbeePacket) -> None:
-        """Take a frame: Smart Energy's go to the listener, the rest to zigpy."""
+        """Pass on a frame: Smart Energy's to the listener, others to zigpy."""
         if packet.profile_id != SMART_ENERGY_PROFILE or packet.cluster_id == Basic.cluster_id:
             super().packet_received(packet)
             return
@@ -147,30 +147,30 @@ class SmartEnergyApplication(ControllerApplication):
     # Nodes.
 
     async def find_node(self, eui64: int) -> int | None:
-        """Give the node identifier of a node that zigpy or the radio knows, or None."""
+        """Return the node identifier of a node that zigpy or the radio knows, or None."""
         address = _address(eui64)
         try:
             return int(self.get_device(ieee=address).nwk)
         except KeyError:
-            found = await self._ezsp._protocol._lookup_node_id_by_eui64(address)  # noqa: SLF001 - in each version's own form
+            found = await self._ezsp._protocol._lookup_node_id_by_eui64(address)  # noqa: SLF001 - it differs by version
         if found is None:
             return None
         self.add_device(address, zigpy.types.NWK(found))
         return int(found)
 
     def forget_node(self, eui64: int) -> None:
-        """Know a node that left no more, also after a restart."""
+        """Remove a node that left, also from zigpy's database."""
         device = self.devices.pop(_address(eui64), None)
         if device is not None:
             self.listener_event("device_removed", device)
 
     async def has_link_key(self, eui64: int) -> bool:
-        """Say whether the radio holds a link key that was established with a node."""
+        """Return True if the radio holds a link key that was established with a node."""
         (index,) = await self._ezsp.findKeyTableEntry(address=_address(eui64), linkKey=True)
         return int(index) != 0xFF
 
     async def permit(self, time_s: int = 60, node: Any = None) -> None:
-        """Open or close the network, without letting in whoever knows the well-known key.
+        """Open or close the network, without admitting nodes by the well-known key.
 
         bellows' own way hands out that key, and changes the policy back some time later, also in
         the midst of somebody else's joining.
@@ -178,7 +178,7 @@ class SmartEnergyApplication(ControllerApplication):
         await zigpy.application.ControllerApplication.permit(self, time_s, node)
 
     async def admit(self, eui64: int, link_key: bytes, seconds: int) -> None:
-        """Let one node join with its key, and no other, for so many seconds.
+        """Permit one node to join with its key, and no other, for `seconds`.
 
         Raises:
             RadioRefused: The radio takes no key, or no policy.
@@ -190,7 +190,7 @@ class SmartEnergyApplication(ControllerApplication):
         await self.permit(seconds)
 
     async def close_network(self) -> None:
-        """Let nobody join."""
+        """Close the network to joining nodes."""
         await self.permit(0)
         await self._set_joining(RESTING_POLICY)
         await self._ezsp.clearTransientLinkKeys()
@@ -202,7 +202,7 @@ class SmartEnergyApplication(ControllerApplication):
         self._require(t.sl_Status.from_ember_status(status), "a trust centre policy")
 
     async def find_endpoint(self, node_id: int, cluster: int) -> int:
-        """Ask a node for the endpoint that serves a cluster.
+        """Return the endpoint of a node that serves a cluster, asking the node.
 
         Raises:
             DeliveryError: It has none, or does not answer.
@@ -217,7 +217,7 @@ class SmartEnergyApplication(ControllerApplication):
 
     @property
     def smart_energy(self) -> SmartEnergyRadio:
-        """What the radio does for Smart Energy."""
+        """The radio's Smart Energy functions."""
         assert self._smart_energy is not None
         return self._smart_energy
 
