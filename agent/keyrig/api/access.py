@@ -1,4 +1,4 @@
-"""Who may: the token that a request shows, and what it allows."""
+"""Authentication: the token that a request carries, and what it allows."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 OPEN_PATHS: Final = frozenset({"/", "/api/v1/health"})
 OPEN_PREFIX: Final = "/page/"
-"""The page itself; what it shows it asks for with a token."""
+"""The page's files, which need no token; its requests to the API carry one."""
 UNIX_ADDRESS: Final = "unix"
 _CHALLENGE: Final = 'Bearer realm="keyrig"'
 _FINGERPRINT_DIGITS: Final = 8
@@ -35,13 +35,13 @@ _log = structlog.get_logger(__name__)
 
 
 class Access:
-    """Knows the tokens, as they are in the ledger at each moment.
+    """Authenticates requests by the tokens that the ledger holds at each moment.
 
     Args:
-        ledgers: Where they are kept.
-        clock: Gives the present instant.
-        slow_down: Counts who shows wrong ones.
-        refused: Is told why each was refused, for the figures.
+        ledgers: Where the tokens are kept.
+        clock: Returns the present instant.
+        slow_down: The rate limit for addresses that present wrong tokens.
+        refused: Called with the reason of each refusal, for the metrics.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Access:
         self._known: tuple[Version, dict[str, Token]] | None = None
 
     async def tokens(self) -> dict[str, Token]:
-        """Give the tokens by id, as the ledger has them now."""
+        """Return the tokens by id, as the ledger has them now."""
         known = self._known
         if known is not None and known[0] == self._ledgers.watch.version():
             return known[1]
@@ -74,24 +74,24 @@ class Access:
         return tokens
 
     async def standing(self) -> frozenset[tuple[str, TokenFault | None]]:
-        """Give which tokens there are, each with why it is refused now, or None."""
+        """Return the tokens, each with the reason for which it is refused now, or None."""
         now = self._clock()
         return frozenset((token.id, token.fault(now)) for token in (await self.tokens()).values())
 
     async def holds(self, token: Token) -> bool:
-        """Say whether a token that was accepted before still holds."""
+        """Return True if a token that was accepted before is still valid."""
         known = (await self.tokens()).get(token.id)
         return known is not None and known.fault(self._clock()) is None
 
     async def token_of(self, authorization: str | None, address: str) -> Token:
-        """Give the token that a request shows.
+        """Return the token that a request carries.
 
         Args:
             authorization: The request's Authorization header.
             address: The client's.
 
         Raises:
-            RequestRefused: It shows none, or one that does not hold.
+            RequestRefused: It carries none, or one that is not valid.
         """
         if authorization is None:
             raise _missing()
@@ -112,7 +112,8 @@ class Access:
     def _wrong(self, text: str, fault: TokenFault, address: str) -> RequestRefused:
         wait_s, count = self._slow_down.failed(address)
         self._refused(fault.value)
-        # Whoever goes on is logged ever more rarely, or the log would be theirs to fill.
+        # Beyond the limit only failures whose count is a power of two are logged, so that nobody
+        # can fill the log.
         if not wait_s or count.bit_count() == 1:
             _log.warning(
                 "token refused",
@@ -139,11 +140,11 @@ class Access:
 
 
 class TokenDemanded:
-    """Lets requests through that show a token which holds, before anything of them is read.
+    """ASGI middleware that demands a valid token before a request's body is read.
 
     Args:
-        app: What stands behind.
-        access: Knows the tokens.
+        app: The application behind it.
+        access: Authenticates requests.
     """
 
     def __init__(self, app: ASGIApp, access: Access) -> None:
@@ -151,7 +152,7 @@ class TokenDemanded:
         self._access = access
 
     async def __call__(self, scope: ASGIScope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
+        """Pass a connection on if it needs no token or carries a valid one."""
         path: str = scope.get("path", "")
         if scope["type"] != "http" or path in OPEN_PATHS or path.startswith(OPEN_PREFIX):
             await self._app(scope, receive, send)
@@ -175,7 +176,7 @@ class TokenDemanded:
 
 
 def client_address(scope: ASGIScope) -> str:
-    """Give the address that a request comes from; that of a Unix socket is one word."""
+    """Return the address that a request comes from; `UNIX_ADDRESS` for a Unix socket."""
     client = scope.get("client")
     return str(client[0]) if client and client[0] else UNIX_ADDRESS
 

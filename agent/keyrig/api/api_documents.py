@@ -1,4 +1,4 @@
-"""What the API alone gives; what the command line gives too is in `keyrig.documents`."""
+"""Documents of the API alone; those that the command line prints too are `keyrig.documents`."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ Rig = Annotated[str, Field(description="The rig's name.", examples=["emulated-ho
 
 
 class Check(Document):
-    """One thing that readiness was judged by."""
+    """One check of readiness, and its result."""
 
     what: Literal["ledger", "rigs", "events"] = Field(description="What was looked at.")
     good: bool = Field(description="Whether it is as it should be.", examples=[True])
@@ -87,7 +87,7 @@ class RigEntryDevice(Document):
 
 
 class RigEntry(Document):
-    """One rig."""
+    """A rig that is served."""
 
     name: Rig
     file: str = Field(description="Its file.", examples=["emulated-home.toml"])
@@ -132,7 +132,7 @@ class DeviceList(Document):
 
 
 class RadioList(Document):
-    """How the radios of a rig stand."""
+    """The state of a rig's radios."""
 
     rig: Rig
     radios: dict[str, dict[str, Any]] = Field(
@@ -153,7 +153,7 @@ class RadioList(Document):
 
 
 class FactRecorded(Document):
-    """What holds now that something was recorded."""
+    """The facts of a device after one was recorded."""
 
     told: str = Field(
         description="What holds now, in one line.",
@@ -163,7 +163,7 @@ class FactRecorded(Document):
 
 
 class StatusRecorded(Document):
-    """What came of it."""
+    """An SMI Status that was recorded, and whether it differs from the last one."""
 
     entity_id: Eui
     status: SMIStatus = Field(examples=["Commissioned"])
@@ -184,7 +184,7 @@ class RunAccepted(Document):
 
 
 class RunOptions(Document):
-    """What was asked for; earlier versions had fewer options."""
+    """The options of a run; earlier versions had fewer."""
 
     devices: tuple[Eui, ...] = Field(default=(), examples=[[]])
     execute_at: Instant | None = Field(default=None, examples=[None])
@@ -194,7 +194,7 @@ class RunOptions(Document):
 
 
 class RunSummary(Document):
-    """One run."""
+    """A run, and how it stands."""
 
     operation_id: Operation
     rig: Rig
@@ -224,7 +224,7 @@ class RunNotBegun(NotBegunPart):
 
 
 class RunDocument(RunSummary):
-    """One run, with what came of it."""
+    """A run, with the outcome of each of its duties."""
 
     stoppable: bool = Field(description="Whether this server can stop it.")
     has_events: bool = Field(description="Whether its events are kept.", examples=[True])
@@ -265,7 +265,7 @@ class DeliveryAccepted(Document):
 
 
 class DeliverySummary(BatchStanding):
-    """One delivery."""
+    """A delivery, and how it stands."""
 
     delivery_id: BatchId
     operation_id: Operation | None = Field(
@@ -275,7 +275,7 @@ class DeliverySummary(BatchStanding):
 
 
 class DeliveryDocument(DeliverySummary):
-    """One delivery, with its commands and their answers."""
+    """A delivery, with its commands and the device's responses."""
 
     problem: ProblemPart
     stoppable: bool = Field(description="Whether this server can stop it.")
@@ -292,14 +292,14 @@ class DeliveryList(Document):
 
 
 class DeliveryWithdrawn(Document):
-    """A delivery that was given up."""
+    """A delivery that was withdrawn."""
 
     delivery_id: BatchId
     withdrawn: Count = Field(description="How many commands could still be sent.", examples=[1])
 
 
 class CertificateList(Document):
-    """The public certificates of a rig's key store; private keys are never given."""
+    """The public certificates of a rig's key store; private keys are never returned."""
 
     rig: Rig
     certificates: tuple[CertificateDocument, ...]
@@ -307,7 +307,7 @@ class CertificateList(Document):
 
 
 class CertificateAdded(Document):
-    """The certificate that stands in the key store now."""
+    """The certificate that is in the key store now."""
 
     certificate: CertificateDocument
 
@@ -320,7 +320,7 @@ class WaitingRequestList(Document):
 
 
 class CertificatesTaken(Document):
-    """What became of each certificate that was given, in the order given."""
+    """The result for each certificate that was sent, in the order sent."""
 
     rig: Rig
     certificates: tuple[TakenCertificate, ...]

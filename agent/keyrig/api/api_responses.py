@@ -1,4 +1,4 @@
-"""Answers of the API, and how the OpenAPI document describes them."""
+"""Responses of the API, and how the OpenAPI document describes them."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ JSON: Final = "application/json"
 
 
 def rig_unknown(name: str) -> RequestRefused:
-    """Return the answer where no served rig has a name."""
+    """Return the error where no served rig has a name."""
     return RequestRefused("rig-unknown", f"no served rig is named {name}", step="find-rig")
 
 
 def run_unknown(run_id: str) -> RequestRefused:
-    """Return the answer where there is no run of an id."""
+    """Return the error where there is no run of an id."""
     return RequestRefused("run-unknown", f"there is no run {run_id}", step="find-run")
 
 
 def delivery_unknown(delivery_id: str) -> RequestRefused:
-    """Return the answer where there is no delivery of an id."""
+    """Return the error where there is no delivery of an id."""
     reason = f"there is no delivery {delivery_id}"
     return RequestRefused("delivery-unknown", reason, step="find-delivery")
 
 
 def device_unknown(device: str, rig: str) -> RequestRefused:
-    """Return the answer where a device is not on a rig."""
+    """Return the error where a device is not on a rig."""
     return RequestRefused(
         "device-not-on-rig",
         f"device {device} is not on the rig {rig}",
@@ -54,7 +54,7 @@ def device_unknown(device: str, rig: str) -> RequestRefused:
 def invalid(
     where: str, reason: str, *, step: str = "read-request", mend: str | None = None
 ) -> RequestRefused:
-    """Return the answer where one part of a request cannot be used."""
+    """Return the error where one part of a request cannot be used."""
     faults = [FieldFault(where=where, reason=reason)]
     return RequestRefused(
         "request-invalid", f"{where}: {reason}", step=step, mend=mend, faults=faults
@@ -135,7 +135,7 @@ _HEADERS: Final[Mapping[int, str]] = {
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Describe the problem documents that a route may answer, beside the common ones."""
+    """Return the OpenAPI description of a route's problem documents, common ones included."""
     return {status: _described(status) for status in sorted({*COMMON, *statuses})}
 
 
@@ -154,7 +154,7 @@ def _described(status: int) -> dict[str, Any]:
 
 
 class DocumentResponse(JSONResponse):
-    """An answer with a document, which nobody keeps; octets are one that was written already."""
+    """A response with a JSON document that must not be cached; `bytes` are sent as they are."""
 
     def render(self, content: Any) -> bytes:
         """Return the octets of the body."""

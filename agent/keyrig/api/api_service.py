@@ -1,4 +1,4 @@
-"""What the server works with: rigs, ledger, operations, and who may."""
+"""The server's state: rigs, ledger, operations and access, made and closed together."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from keyrig.config.settings import Settings
 
 WATCH_EVERY_S: Final = 0.5
-"""How soon a token that was revoked elsewhere ends the streams that it opened."""
+"""How often tokens are checked: the longest that a stream outlives a token revoked elsewhere."""
 STOP_WITHIN_S: Final = 45.0
-"""How long the server waits at its end for runs to stop: one exchange with a device."""
+"""How long shutdown waits for runs to stop: one exchange with a device."""
 FLUSH_WITHIN_S: Final = 5.0
 _log = structlog.get_logger(__name__)
 
@@ -46,10 +46,10 @@ class Service:
 
     Args:
         home: The home folder.
-        settings: The settings; those of the server, and whom events are told.
+        settings: The settings: those of the server, and the upstreams.
         rig_files: The rigs that are served.
-        clock: Gives the present instant.
-        seconds: Gives seconds that never go back.
+        clock: Returns the present instant.
+        seconds: Returns seconds that never go back.
     """
 
     home: Path
@@ -88,10 +88,11 @@ class Service:
             self._stack = stack.pop_all()
 
     def stamp(self, rig: ServedRig) -> Any:
-        """Give what a document of a rig is made from, for `Documents`.
+        """Return the stamp of a rig's documents, for `Documents`.
 
-        Outcomes stand in the ledger, of which every commit is seen; deadlines pass with the
-        seconds; what is not in the ledger, such as who holds a device, may be a second old.
+        It changes with every commit to the ledger, with the rig file, with the start and end of
+        an operation, and each second: deadlines pass, and what is not in the ledger, such as who
+        holds a device, may be a second old.
         """
         return (
             self.ledgers.watch.version(),
@@ -112,7 +113,7 @@ class Service:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _watch_tokens(self) -> None:
-        """Wake whoever watches events when a token no longer holds."""
+        """Wake the event streams when a token expires or is revoked."""
         before = None
         while True:
             with suppress(LedgerError):
@@ -123,7 +124,7 @@ class Service:
             await asyncio.sleep(WATCH_EVERY_S)
 
     async def _run_due(self) -> None:
-        """Carry out by itself, now and then, what is due on the rigs."""
+        """Begin scheduled runs of what is due on the rigs, at the interval of the settings."""
         every_s = self.settings.serve.run_due_every_s
         while every_s is not None:
             await asyncio.sleep(min(every_s, 1.0))
@@ -136,17 +137,17 @@ class Service:
             )
 
     def end_streams(self) -> None:
-        """Have every stream of events end."""
+        """End every stream of events."""
         self.closing = True
         self.events.wake()
 
     def stop_runs(self, wait_s: float = STOP_WITHIN_S) -> None:
-        """Stop every run safely, and have who watches see how it ended."""
+        """Stop every run before its next command, and write its last events for the streams."""
         self.operations.close(wait_s)
         self.events.flush(FLUSH_WITHIN_S)
 
     def close(self) -> None:
-        """Write what is left, and close the ledger."""
+        """Write the events that are queued, and close the ledger."""
         self._stack.close()
 
     def _ended(self, rig_name: str, result: str) -> None:
@@ -156,5 +157,5 @@ class Service:
 
 
 def _tell_log(event: Event) -> None:
-    """Log what an upstream says of itself."""
+    """Log an event of the publisher."""
     _log.info(event.type, **event.to_json())

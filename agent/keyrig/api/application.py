@@ -55,7 +55,7 @@ _log = structlog.get_logger(__name__)
 
 
 def application(service: Service) -> FastAPI:
-    """Make the application that stands behind `Front`."""
+    """Return the application that `Front` passes requests to."""
     app = FastAPI(
         title="keyrig",
         version=version("keyrig"),
@@ -87,7 +87,8 @@ def application(service: Service) -> FastAPI:
         certificate_routes(service),
         certification_routes(service),
     ):
-        # As routes of the application itself each is found at once, and knows its siblings.
+        # Routes of the application itself, not of routers below it: found without a detour, and
+        # `_methods` sees every route of a path.
         app.router.routes.extend(router.routes)
     _serve_openapi(app)
     _serve_page(app)
@@ -110,7 +111,7 @@ def _serve_openapi(app: FastAPI) -> None:
 
     @app.get(OPENAPI_PATH, include_in_schema=False)
     async def openapi() -> Response:
-        """Give the OpenAPI document."""
+        """Return the OpenAPI document."""
         if not kept:
             kept.append(json.dumps(openapi_document(app)).encode())
         return DocumentResponse(kept[0])
@@ -121,7 +122,7 @@ def _serve_page(app: FastAPI) -> None:
 
     @app.get("/", include_in_schema=False)
     async def index() -> Response:
-        """Give the page; everything else of it is below /page/."""
+        """Return the page; its other files are below /page/."""
         return FileResponse(directory / "index.html", headers={"Cache-Control": ASK_FIRST})
 
     app.mount("/page", PageFiles(), name="page")
@@ -156,7 +157,7 @@ def _answer_errors(app: FastAPI) -> None:
 
 
 def _methods(app: FastAPI, scope: Scope) -> list[str]:
-    """Give every method that a path takes; each route of a path knows but its own."""
+    """Return every method of a path; each route of a path knows only its own."""
     methods: set[str] = set()
     for route in app.routes:
         if route.matches(scope)[0] is not Match.NONE:
@@ -201,7 +202,7 @@ def _of_http(error: HTTPException) -> RequestRefused:
 
 
 def openapi_text() -> str:
-    """Write the OpenAPI document, as docs/openapi.json has it."""
+    """Return the text of docs/openapi.json."""
     with TemporaryDirectory() as home:
         service = Service(home=Path(home), settings=Settings(upstream={}))
         try:

@@ -1,4 +1,4 @@
-"""The largest body that a request may have, whatever its Content-Length says."""
+"""The limit of a request's body, whatever its Content-Length says."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class BodyLimit:
-    """Refuses bodies that say that they are too large, and those that turn out to be.
+    """ASGI middleware that refuses bodies that are, or are declared, too large.
 
     Args:
-        app: What stands behind.
-        octets: How large a body may be.
-        uploads: By path, how large the body of an upload may be.
+        app: The application behind it.
+        octets: The largest body.
+        uploads: By path, the largest body of an upload.
     """
 
     def __init__(self, app: ASGIApp, octets: int, uploads: Mapping[str, int]) -> None:
@@ -30,7 +30,7 @@ class BodyLimit:
         self._uploads = uploads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
+        """Pass a connection on, counting its body; answer or raise 413 beyond the limit."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -55,6 +55,6 @@ class BodyLimit:
 
 
 def too_large() -> RequestRefused:
-    """Return the answer where a body is too large."""
+    """Return the error where a body is too large."""
     reason = "the body is larger than the server takes"
     return RequestRefused("too-large", reason, step="read-request")

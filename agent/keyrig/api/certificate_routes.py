@@ -1,4 +1,4 @@
-"""Public certificates of a rig's key store. Private keys are never given, by no route."""
+"""Public certificates of a rig's key store. No route returns a private key."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _MEND = "give one certificate in PEM, of an authority that the key store knows"
 
 
 def certificate_routes(service: Service) -> APIRouter:
-    """Make the routes of certificates."""
+    """Return the routes of certificates."""
     router = document_router("/api/v1/rigs/{rig}/certificates", tag="certificates")
 
     @router.get(
@@ -48,7 +48,7 @@ def certificate_routes(service: Service) -> APIRouter:
         dependencies=[READ],
     )
     def certificates(rig: RigName) -> CertificateList:
-        """Give the public certificates of a rig's key store, as `keyrig pki show` does."""
+        """Return the public certificates of a rig's key store, as `keyrig pki show` does."""
         return _listed(service, served_rig(service, rig))
 
     @router.post(
@@ -61,7 +61,7 @@ def certificate_routes(service: Service) -> APIRouter:
         rig: RigName,
         given: Annotated[CertificateGiven, Body(examples=[CERTIFICATE_EXAMPLE])],
     ) -> CertificateAdded:
-        """Add a public certificate, which an authority of the key store vouches for."""
+        """Add a public certificate that an authority of the key store issued."""
         return _added(served_rig(service, rig), given.pem, service.clock())
 
     return router
@@ -82,7 +82,7 @@ def _listed(service: Service, served: ServedRig) -> CertificateList:
 def _added(served: ServedRig, pem: str, now: datetime) -> CertificateAdded:
     store = open_keystore(served.places().keystore)
     certificate = _read(pem)
-    _vouched_for(store, certificate, now)
+    _check_path(store, certificate, now)
     add_certificate(store, StoredCertificate(certificate, CellUsage.MANAGEMENT, source=_GIVEN))
     kept = open_keystore(served.places().keystore)
     stored = next(each for each in kept.stored() if each.certificate == certificate)
@@ -100,11 +100,11 @@ def _read(pem: str) -> GBCSCertificate:
         raise FileInvalid(_GIVEN, str(error), _MEND) from None
 
 
-def _vouched_for(store: KeyStore, certificate: GBCSCertificate, now: datetime) -> None:
-    """See that an authority of the key store vouches for a certificate.
+def _check_path(store: KeyStore, certificate: GBCSCertificate, now: datetime) -> None:
+    """Check that a certificate's path leads to an authority of the key store.
 
     Raises:
-        FileInvalid: None does, or it is out of its profile or time.
+        FileInvalid: It leads to none, or is out of its profile or validity.
     """
     authorities = [each.certificate for each in store.stored() if each.authority is not None]
     roots = [e.certificate for e in store.stored() if e.authority is Authority.ROOT]

@@ -1,4 +1,4 @@
-"""Certification requests of a rig's devices that wait for an authority, and what it gave."""
+"""Certification requests of a rig's devices, and the certificates issued for them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _GIVEN: Final = "the certificates given"
 
 
 def certification_routes(service: Service) -> APIRouter:
-    """Make the routes of certification requests."""
+    """Return the routes of certification requests."""
     router = document_router(
         "/api/v1/rigs/{rig}/certification-requests",
         tag="certificates",
@@ -50,7 +50,7 @@ def certification_routes(service: Service) -> APIRouter:
         dependencies=[READ],
     )
     def certification_requests(rig: RigName) -> WaitingRequestList:
-        """Give the requests of a rig's devices that wait for an authority, as PEM.
+        """Return the requests of a rig's devices that wait for an authority, as PEM.
 
         They are those of `keyrig pki requests`. A request is public; it holds no private key.
         """
@@ -66,10 +66,10 @@ def certification_routes(service: Service) -> APIRouter:
         rig: RigName,
         given: Annotated[IssuedCertificatesGiven, Body(examples=[CERTIFICATE_EXAMPLE])],
     ) -> CertificatesTaken:
-        """Take in what an authority gave for requests that wait, as `keyrig pki certified` does.
+        """Import what an authority issued for waiting requests, as `keyrig pki certified` does.
 
         Each certificate is checked by itself, against its request, its profile and its path to
-        the root; the answer is 200 with what became of each, and a wrong one changes nothing.
+        the root; the answer is 200 with the result for each, and a wrong one changes nothing.
         """
         return _taken(service, served_rig(service, rig), given.pem)
 
@@ -108,14 +108,14 @@ def _read(pem: str) -> list[GivenCertificate]:
 
 
 def _of_no_device(rig: Rig, given: GivenCertificate) -> TakenIn | None:
-    """Return the refusal of a certificate for a device that is not on the rig, or None."""
+    """Return why a certificate is refused whose device is not on the rig; None if it is."""
     certificate = given.certificate
     try:
         if certificate.profile.is_authority:
             return None
         named = certificate.entity_id
     except CertificateRejected:
-        # Taking it in says what is wrong with it.
+        # The import reports what is wrong with it.
         return None
     if named is None or any(device.entity_id == named for device in rig.device):
         return None

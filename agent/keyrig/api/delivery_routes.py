@@ -1,4 +1,4 @@
-"""Deliveries: commands that the DCC signed, carried to a device without any key."""
+"""Deliveries: commands that the DCC signed, delivered to a device without any key."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class DeliveryOrder:
 
     Args:
         rig: The rig.
-        batch: The commands, as they were taken in.
+        batch: The commands, as the ledger holds them.
         options: How they are delivered.
     """
 
@@ -136,11 +136,11 @@ class DeliveryOrder:
         return (self.batch.device,)
 
     def document(self) -> dict[str, Any]:
-        """Give it as plain JSON."""
+        """Return the order as a JSON object."""
         return {"delivery": self.batch.id, "device": str(self.batch.device)}
 
     def begin(self, ledger: Ledger, operation_id: str) -> None:
-        """See `keyrig.api.operations.Order`."""
+        """Record the operation as the batch's latest, in the transaction that records it."""
         ledger.local_commands.record_sitting(self.batch.id, operation_id)
 
     def carry_out(
@@ -151,7 +151,7 @@ class DeliveryOrder:
         clock: Callable[[], datetime],
         should_stop: StopAsked,
     ) -> RunResult:
-        """See `keyrig.api.operations.Order`."""
+        """Deliver the commands; the rig and the device are reserved."""
         del operation_id
         return carry_out(
             self.rig,
@@ -165,7 +165,7 @@ class DeliveryOrder:
 
 
 def delivery_routes(service: Service) -> APIRouter:
-    """Make the routes of deliveries."""
+    """Return the routes of deliveries."""
     router = document_router(DELIVERIES_PATH, tag="deliveries")
     _add_beginning(router, service)
     _add_looking(router, service)
@@ -188,7 +188,7 @@ def _add_beginning(router: APIRouter, service: Service) -> None:
         """Check commands that the DCC signed, and begin to deliver them, as `keyrig deliver` does.
 
         Everything is checked before anything is sent; 422 says what is wrong. The same commands
-        given again are the same delivery, which goes on where it stood.
+        sent again are the same delivery, which resumes where it stopped.
         """
         accepted = _deliver(service, asked, token.name)
         response.headers["Location"] = accepted.href
@@ -206,7 +206,7 @@ def _add_beginning(router: APIRouter, service: Service) -> None:
         token: RunToken,
         response: Response,
     ) -> DeliveryAccepted:
-        """Go on with a delivery where it stood."""
+        """Resume a delivery where it stopped."""
         accepted = _resume(service, delivery_id, asked, token.name)
         response.headers["Location"] = accepted.href
         return accepted
@@ -229,7 +229,7 @@ def _add_looking(router: APIRouter, service: Service) -> None:
             str | None, Query(pattern=ENTITY_PATTERN, description="Only those for this device.")
         ] = None,
     ) -> DeliveryList:
-        """Give deliveries, newest first, whoever began them."""
+        """Return deliveries, newest first, whoever began them."""
         return _list(service, limit, before, device)
 
     @router.get(
@@ -239,7 +239,7 @@ def _add_looking(router: APIRouter, service: Service) -> None:
         dependencies=[READ],
     )
     def delivery(delivery_id: Delivery) -> DeliveryDocument:
-        """Give how a delivery stands, with its commands and the device's answers."""
+        """Return a delivery's state, its commands and the device's responses."""
         return _document(service, delivery_id)
 
     @router.get(
@@ -271,7 +271,7 @@ def _add_looking(router: APIRouter, service: Service) -> None:
             int, Query(ge=0, le=2**31, description="As Last-Event-ID, which outweighs it.")
         ] = 0,
     ) -> Response:
-        """Give what happens in a delivery's last operation, from the last event seen on.
+        """Stream the events of a delivery's last operation, after the last event seen.
 
         A delivery that is resumed begins another operation, whose events count from 1.
         """
@@ -299,7 +299,7 @@ def _add_ending(router: APIRouter, service: Service) -> None:
         dependencies=[RUN],
     )
     def withdraw_delivery(delivery_id: Delivery) -> DeliveryWithdrawn:
-        """Give up what may still be sent of a delivery, as `keyrig deliver --withdraw` does."""
+        """Withdraw what may still be sent of a delivery, as `keyrig deliver --withdraw` does."""
         return _withdraw(service, delivery_id)
 
 
@@ -319,7 +319,7 @@ def _deliver(service: Service, asked: DeliveryRequest, name: str) -> DeliveryAcc
     return_as = None if asked.return_as is None else entity_of(asked.return_as)
     now = service.clock()
     try:
-        _see_who_returns(rig, device, handover.check(now), return_as)
+        _check_who_returns(rig, device, handover.check(now), return_as)
         batch = take_in(service.ledgers.writing, handover, uuid.uuid4().hex, now, rule=rule)
     except (SettingsError, SecurityError) as error:
         raise invalid(
@@ -333,7 +333,7 @@ def _read(asked: DeliveryRequest) -> list[GivenCommand]:
     """Read the commands of a request.
 
     Raises:
-        RequestRefused: One is not of the form that is said.
+        RequestRefused: One does not have the form that the request declares.
     """
     found: list[GivenCommand] = []
     for number, given in enumerate(asked.commands, 1):
@@ -354,16 +354,16 @@ def _read(asked: DeliveryRequest) -> list[GivenCommand]:
     return found
 
 
-def _see_who_returns(
+def _check_who_returns(
     rig: Rig,
     device: EntityIdentifier,
     commands: tuple[NewLocalCommand, ...],
     return_as: EntityIdentifier | None,
 ) -> None:
-    """See that somebody can return each answer, before anything is taken in.
+    """Check that each response has a user to return it, before anything is recorded.
 
     Raises:
-        SettingsError: Nothing says who.
+        SettingsError: Neither request nor settings name one.
     """
     on_rig = next(each for each in rig.device if each.entity_id == device)
     returning = returning_for(rig, on_rig, party=return_as)
@@ -403,7 +403,7 @@ def _accepted(batch: LocalBatch, operation_id: str) -> DeliveryAccepted:
 
 
 def _batch(service: Service, delivery_id: str) -> LocalBatch:
-    """Give the batch of a delivery.
+    """Return the batch of a delivery.
 
     Raises:
         RequestRefused: There is none of that id.
@@ -485,7 +485,7 @@ def _state(
     commands: tuple[LocalCommand, ...],
     operation: Operation | None,
 ) -> str:
-    """Say how a delivery stands: by its last operation, or as the command line left it."""
+    """Return a delivery's state: of its last operation, or as the command line left it."""
     if operation is not None and operation.result is None:
         return "running"
     ended = operation.finished_at if operation else None

@@ -1,4 +1,4 @@
-"""What is known of devices, and what is due next over every rig."""
+"""Facts of devices, and the duties due next over every rig."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from keyrig.api.request_bodies import (
     entity_of,
 )
 from keyrig.api.request_instants import utc_of
-from keyrig.api.rig_routes import DevicePath  # noqa: TC001 - as above
+from keyrig.api.rig_routes import DevicePath  # noqa: TC001 - FastAPI evaluates annotations
 from keyrig.base.clock import instant_text
 from keyrig.documents.fact_document import DeviceFactsDocument, InventoryDocument
 from keyrig.documents.plan_document import DueDocument
@@ -51,7 +51,7 @@ _XML_BODY: Final[dict[str, Any]] = {
 
 
 def device_routes(service: Service) -> APIRouter:
-    """Make the routes of what is known of devices."""
+    """Return the routes of devices' facts and due duties."""
     router = document_router("/api/v1", tag="devices")
 
     @router.get(
@@ -63,7 +63,7 @@ def device_routes(service: Service) -> APIRouter:
     def duties(
         limit: Annotated[int, Query(ge=1, le=1000, description="How many.")] = 20,
     ) -> DueDocument:
-        """Give the duties that are due next over every rig, as `keyrig plan --next` does."""
+        """Return the duties that are due next over every rig, as `keyrig plan --next` does."""
         ledger, now = service.ledgers.writing, service.clock()
         return DueDocument.of(ledger, now, limit)
 
@@ -79,7 +79,7 @@ def device_routes(service: Service) -> APIRouter:
             bool, Query(description="All that was ever said, in the order of recording.")
         ] = False,
     ) -> DeviceFactsDocument:
-        """Give what holds of a device, who said it and when, as `keyrig facts list` does."""
+        """Return the facts of a device, who stated each and when, as `keyrig facts list` does."""
         return DeviceFactsDocument.of(
             service.ledgers.reading, entity_of(entity_id), service.clock(), history=history
         )
@@ -94,7 +94,7 @@ def device_routes(service: Service) -> APIRouter:
         said: Annotated[FactSaid, Body(examples=[FACT_EXAMPLE])],
         token: RunToken,
     ) -> FactRecorded:
-        """Say one thing of a device, as `keyrig facts set` does; nothing is overwritten."""
+        """Record one fact of a device, as `keyrig facts set` does; nothing is overwritten."""
         return _record(service, entity_id, said, token)
 
     @router.post(
@@ -118,7 +118,7 @@ def device_routes(service: Service) -> APIRouter:
         openapi_extra=_XML_BODY,
     )
     async def inventory(request: Request) -> InventoryDocument:
-        """Take types, dates of Commissioning and SMI Status from a Read Inventory answer.
+        """Import types, dates of Commissioning and SMI Status from a Read Inventory response.
 
         As `keyrig facts import` does: all of the document is recorded, or nothing.
         """

@@ -1,4 +1,19 @@
-"""What happens in operations: into the ledger first, and then to whoever watches."""
+"""The log of operations' events: written to the ledger first, then streamed.
+
+Theory of operation. The events of an operation are numbered from 1 without gaps. A number is given
+under a lock as the event is queued, so the queue is in the order of the numbers. The first event
+is written by `begin`, in the transaction that records the operation; the others by one thread,
+all that are queued in one transaction, and `OperationFinished` with the operation's result.
+
+Listeners are notified after the commit, and read the ledger: nobody sees an event that a crash
+can still take back, so a number that was seen always means the same event. While the ledger
+cannot be written, events wait in memory, and the writer tries again every `_RETRY_S` seconds.
+
+After a crash, the events that were still queued are missing, seen by nobody. The next server
+(`Operations.close_left_open`) continues from the last number in the ledger, and ends an operation
+that has no result as interrupted. Only this log can lose its tail so: what a run did is recorded
+by the run itself, before and after each command.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +44,7 @@ _log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Told:
+class _Queued:
     operation_id: str
     event: OperationEvent
     end: OperationFinished | None
@@ -38,20 +53,18 @@ class _Told:
 class EventLog:
     """Writes events of operations to the ledger, in a thread of its own.
 
-    Whoever carries a run out only hands an event over: it may stand in a transaction of its own,
-    on which a second writer would wait for ever. What is handed over meanwhile is written
-    together. Nobody is told of an event before it is on the disk, so its number is never given to
-    another after a restart.
+    The thread of a run only queues an event: it may be in a transaction of its own, for the end of
+    which a second writer in the same thread would wait for ever.
 
     Args:
-        ledger: Where to write.
-        clock: Gives the present instant.
+        ledger: The ledger, over a connection of its own.
+        clock: Returns the present instant.
     """
 
     def __init__(self, ledger: Ledger, clock: Callable[[], datetime]) -> None:
         self._ledger = ledger
         self._clock = clock
-        self._queue: queue.SimpleQueue[_Told | threading.Event | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[_Queued | threading.Event | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._numbers: defaultdict[str, int] = defaultdict(int)
         self._listeners: dict[object, tuple[str, Callable[[], object]]] = {}
@@ -71,7 +84,7 @@ class EventLog:
         self.go_on_from(operation.id, 1)
 
     def tell(self, operation_id: str, event: Event) -> None:
-        """Add an event to an operation.
+        """Number an event of an operation, and queue it for writing.
 
         `OperationFinished` is the last: how the operation ended is recorded in the same
         transaction.
@@ -82,15 +95,15 @@ class EventLog:
             end = event if isinstance(event, OperationFinished) else None
             if end is not None:
                 del self._numbers[operation_id]
-            self._queue.put(_Told(operation_id=operation_id, event=numbered, end=end))
+            self._queue.put(_Queued(operation_id=operation_id, event=numbered, end=end))
 
     def go_on_from(self, operation_id: str, number: int) -> None:
-        """Have an operation's events go on after one that the ledger holds already."""
+        """Continue an operation's numbers after one that the ledger holds already."""
         with self._lock:
             self._numbers[operation_id] = number
 
     def subscribe(self, operation_id: str, listener: Callable[[], object]) -> Callable[[], None]:
-        """Have a listener called, from a thread, when there is news; give how to stop that."""
+        """Call a listener, from a thread, when there are new events; return how to unsubscribe."""
         key = object()
         with self._lock:
             self._listeners[key] = (operation_id, listener)
@@ -102,7 +115,7 @@ class EventLog:
         return unsubscribe
 
     def wake(self, operation_ids: Collection[str] | None = None) -> None:
-        """Have whoever watches these operations look again; all of them without."""
+        """Notify the listeners of these operations, or of all where None."""
         with self._lock:
             listeners = tuple(self._listeners.values())
         for operation_id, listener in listeners:
@@ -110,21 +123,21 @@ class EventLog:
                 listener()
 
     def watchers(self) -> int:
-        """Give how many watch."""
+        """Return the number of listeners."""
         return len(self._listeners)
 
     def flush(self, within_s: float) -> None:
-        """Wait until what was told so far is written."""
+        """Wait until the events queued so far are written, or the time has passed."""
         written = threading.Event()
         self._queue.put(written)
         written.wait(within_s)
 
     def is_alive(self) -> bool:
-        """Say whether events are being written."""
+        """Return True while the writing thread runs."""
         return self._thread.is_alive()
 
     def close(self) -> None:
-        """Write what is left, and end."""
+        """Write the events that are queued, and end the thread."""
         self._queue.put(None)
         self._thread.join()
 
@@ -135,15 +148,15 @@ class EventLog:
             while not self._queue.empty():
                 batch.append(self._queue.get())
             is_ending = None in batch
-            told = [each for each in batch if isinstance(each, _Told)]
+            told = [each for each in batch if isinstance(each, _Queued)]
             self._keep(told, is_ending=is_ending)
             self.wake({each.operation_id for each in told})
             for each in batch:
                 if isinstance(each, threading.Event):
                     each.set()
 
-    def _keep(self, batch: list[_Told], *, is_ending: bool) -> None:
-        """Write a batch, again and again where the ledger cannot be written; at the end, not."""
+    def _keep(self, batch: list[_Queued], *, is_ending: bool) -> None:
+        """Write a batch, retrying for ever, or `_RETRIES_AT_END` times while closing."""
         tries = 0
         while batch:
             try:

@@ -1,5 +1,19 @@
 """Events of an operation as Server-Sent Events.
 
+Theory of operation. An event's `id` is its number in the event log, and `seen` the last one that
+the client has: `Last-Event-ID` of an EventSource that reconnects, or a parameter. A stream holds
+no events; it reads those after `seen` from the ledger, so it resumes after a lost connection or a
+restart of the server without a gap or a repetition.
+
+The listener is subscribed, and its flag cleared, before the ledger is read: an event that is
+committed after the read sets the flag again, so none is missed. The token is checked before each
+read, and a stream whose token is refused ends with `token-refused`.
+
+`operation-finished` is the last event and ends the stream. A stream that ends without it was cut
+off, by the network or by the end of the server; the client reconnects after `RETRY_MS`. A client
+that reconnects with the last number of an operation that ended gets 204, at which an EventSource
+stops.
+
 Source: WHATWG HTML, 9.2 Server-sent events.
 """
 
@@ -56,9 +70,9 @@ class EventStream(StreamingResponse):
 
 
 async def event_stream(service: Service, operation: Operation, seen: int, token: Token) -> Response:
-    """Give the events of an operation after the one that was seen last.
+    """Return the stream of an operation's events after the last one seen.
 
-    Where all were seen and no more will come, an EventSource is told so by 204, at which it ends.
+    It is 204 where all were seen and the operation has ended, at which an EventSource stops.
     """
     if operation.result is not None:
         last = await run_in_threadpool(service.ledgers.reading.operations.last_number, operation.id)
@@ -84,11 +98,12 @@ async def _events(
         yield format_sse_event(retry=RETRY_MS)
         while True:
             news.clear()
-            # Whatever a token sees, it sees while it holds.
+            # A token that expires or is revoked ends the stream before another event is read.
             if not await service.access.holds(token):
                 yield REVOKED
                 return
-            # All was written before the streams were to end, so what is read after shows it.
+            # Read before the events: all are written before `closing` is set, so the read below
+            # shows the last of them.
             is_closing = service.closing
             found, has_ended = await run_in_threadpool(
                 _news, service.ledgers.reading, operation_id, seen
@@ -110,7 +125,10 @@ async def _events(
 
 
 def _news(ledger: Ledger, operation_id: str, seen: int) -> tuple[tuple[OperationEvent, ...], bool]:
-    """Give the events after the one seen last, and whether no more will come, in one view."""
+    """Return the events after the last one seen, and whether the operation has ended.
+
+    Both are read in one transaction, so an operation that has ended shows all its events.
+    """
     with ledger.reading():
         operation = ledger.operations.operation(operation_id)
         found = ledger.operations.events(operation_id, seen, BATCH)
@@ -135,5 +153,5 @@ def stream_example(*told: Event) -> str:
 
 
 def event_document(event: OperationEvent) -> dict[str, Any]:
-    """Make the JSON object of an event; as the lines of `keyrig run --json`, with its number."""
+    """Return the JSON object of an event: a line of `keyrig run --json`, with its number."""
     return event_line(event.type, event.at, event.body, event.number)

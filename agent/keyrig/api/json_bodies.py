@@ -1,4 +1,4 @@
-"""JSON bodies of requests, read as every other document from outside is."""
+"""JSON bodies of requests, parsed with the limits of every document from outside."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
+from typing_extensions import override
 
 from keyrig.api.api_responses import DocumentResponse
 from keyrig.base.outside_files import Unreadable, parse_json
@@ -31,13 +32,13 @@ class BodyUnreadable(HTTPException):
 
 
 class _Request(Request):
-    """A request whose JSON body is bounded."""
+    """A request whose JSON body is parsed by `parse_json`, within its limits."""
 
     async def json(self) -> Any:
-        """Read the body.
+        """Return the parsed body.
 
         Raises:
-            BodyUnreadable: It is no such document.
+            BodyUnreadable: It is not JSON, or beyond the limits of `parse_json`.
         """
         try:
             return parse_json(await self.body())
@@ -46,7 +47,7 @@ class _Request(Request):
 
 
 def document_router(prefix: str = "", *, tag: str) -> APIRouter:
-    """Return a router whose routes take JSON and answer with documents."""
+    """Return a router whose routes read JSON bodies and answer with documents."""
     return APIRouter(
         route_class=JSONRoute, default_response_class=DocumentResponse, prefix=prefix, tags=[tag]
     )
@@ -55,8 +56,8 @@ def document_router(prefix: str = "", *, tag: str) -> APIRouter:
 class JSONRoute(APIRoute):
     """A route whose JSON body is read by `keyrig.base.outside_files`."""
 
+    @override
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """See `fastapi.routing.APIRoute`."""
         handle = super().get_route_handler()
 
         async def handle_bounded(request: Request) -> Response:

@@ -1,4 +1,21 @@
-"""Reading the ledger while others write it: quickly, and never what no longer holds."""
+"""The server's reads of the ledger, and documents that are kept until they may have changed.
+
+Theory of operation. To make a plan or a status takes many queries, and dashboards ask for the same
+one again and again. A document is therefore kept with a stamp of all that it was made from, and
+returned only while a new stamp equals it. `Service.stamp` has four parts, each of which makes
+every kept document of the rig invalid:
+
+- the ledger's version: any commit, of this process or another; another file in its place. Where
+  the version cannot be read, each attempt counts as a new one, so nothing kept is used;
+- the rig file's stamp: the file was changed;
+- the whole second: deadlines pass, and locks of other processes are not in the ledger;
+- the count of operations begun and ended by this server.
+
+The stamp is taken before anything is read. What is committed while a document is made may or may
+not be in it, but the next stamp differs, so the document is not used again: a kept document can
+be newer than its stamp, never older. A lock for each key lets one request make the document while
+the others wait.
+"""
 
 from __future__ import annotations
 
@@ -22,14 +39,14 @@ _UNREADABLE: Final[Version] = (-1, -1)
 
 
 class LedgerWatch:
-    """Says whether anybody has written to the ledger, in some microseconds.
+    """Detects commits to the ledger, in a few microseconds.
 
     SQLite counts, for each connection, the commits of all others (`PRAGMA data_version`). This
     connection never writes, so it sees every commit, of this process and of others. It never
     waits: where it cannot read, the ledger counts as written.
 
     Args:
-        path: The ledger's file, which is there.
+        path: The ledger's file, which exists.
     """
 
     def __init__(self, path: Path) -> None:
@@ -48,7 +65,7 @@ class LedgerWatch:
         )
 
     def version(self) -> Version:
-        """Give what changes with every commit, and when another file takes the ledger's place."""
+        """Return a value that changes with every commit, and with another file in its place."""
         with self._lock:
             try:
                 file = self._path.stat().st_ino
@@ -65,10 +82,10 @@ class LedgerWatch:
 
 
 class Ledgers:
-    """The server's connections to the ledger: for reads, quick and long, for writing, and events.
+    """The server's connections to the ledger: for reads, reports, writes and events.
 
-    A connection serves one thread at a time; so a report that takes a while holds up neither a
-    status nor a fact that is to be recorded.
+    A connection serves one thread at a time; with several, a report that takes long delays neither
+    a status nor the recording of a fact.
 
     Args:
         path: The ledger's file; its folder must exist.
@@ -85,7 +102,7 @@ class Ledgers:
             self._stack = stack.pop_all()
 
     def close(self) -> None:
-        """Close all of them."""
+        """Close all connections."""
         self._stack.close()
 
 
@@ -96,24 +113,19 @@ class _Kept:
 
 
 class Documents:
-    """Keeps documents that were made, for as long as what they were made from is the same.
-
-    Whoever asks gives a stamp of it; a document whose stamp is another is made anew, off the event
-    loop, once for all who wait for it. The stamp is taken before anything is read, so that what
-    changes meanwhile makes the next one.
-    """
+    """Keeps documents with their stamps; one whose stamp differs is made again, in a thread."""
 
     def __init__(self) -> None:
         self._kept: dict[Any, _Kept] = {}
         self._making: dict[Any, asyncio.Lock] = {}
 
     async def get(self, key: Any, stamp: Callable[[], Any], make: Callable[[], bytes]) -> bytes:
-        """Give the document of a key.
+        """Return the document of a key, kept or made.
 
         Args:
-            key: Which; there are only so many.
-            stamp: Says what it is made from, at once.
-            make: Makes it; called in a thread.
+            key: Names the document; documents of all keys are kept, so they must be few.
+            stamp: Returns the present stamp, without waiting.
+            make: Makes the document; called in a thread.
         """
         kept = self._kept.get(key)
         if kept is not None and kept.stamp == stamp():

@@ -1,4 +1,4 @@
-"""Figures for Prometheus."""
+"""Metrics for Prometheus."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Figures:
-    """Counts what the server does; one for each server, none for the process."""
+    """The metrics of one server, in a registry of their own."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -110,12 +110,12 @@ class Figures:
         ).set(1)
 
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Count an answer."""
+        """Count a response."""
         self._requests.labels(route, method, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
     def token_refused(self, reason: str) -> None:
-        """Count a token that did not hold."""
+        """Count a refused token."""
         self._refused.labels(reason).inc()
 
     def operation_ended(self, result: str) -> None:
@@ -131,14 +131,14 @@ class Figures:
         streams: int,
         upstreams: Iterable[UpstreamStanding],
     ) -> bytes:
-        """Write the figures in Prometheus' text format, with what the ledger holds now.
+        """Return the metrics in Prometheus' text format, with what the ledger holds now.
 
         Args:
             ledger: The ledger.
             now: The present instant.
             running: How many runs are under way.
             streams: How many streams of events are open.
-            upstreams: How those of the settings stand.
+            upstreams: The state of each upstream of the settings.
         """
         self._running.set(running)
         self._streams.set(streams)

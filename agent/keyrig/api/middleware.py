@@ -1,4 +1,4 @@
-"""What stands before everything else: which host is meant, and what browsers may do."""
+"""The outermost middleware: allowed hosts, security headers of responses, and metrics."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ _UNMATCHED: Final = "unmatched"
 
 
 class Front:
-    """Refuses hosts that are not meant, sets the headers of every answer, and counts it.
+    """Refuses hosts that are not allowed, sets the headers of every response, and counts it.
 
-    A page of another origin may have its name lead to this machine's loopback address
-    (DNS rebinding); its requests then name that host.
+    The check of hosts is against DNS rebinding: a page of another origin may have its own name
+    resolve to this machine's loopback address; its requests then name that host.
 
     Args:
-        app: What stands behind.
-        hosts: The hosts that may be named, without port; None for any.
-        figures: Counts answers.
-        seconds: Gives seconds that never go back.
+        app: The application behind it.
+        hosts: The allowed hosts, without port; None for any.
+        figures: Counts responses.
+        seconds: Returns seconds that never go back.
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class Front:
         self._seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See ASGI."""
+        """Answer a connection, or pass it on with the headers added to its response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -90,13 +90,13 @@ class Front:
         try:
             await self._app(scope, receive, send_with_headers)
         except Exception:
-            # The application has logged it and answered; the server need not do so again.
+            # After its answer the application has logged the error; uvicorn would log it again.
             if not has_begun:
                 raise
 
 
 def _host(scope: Scope) -> str | None:
-    """Give the host that a request names, without its port; None where it is none."""
+    """Return the host that a request names, without its port; None where it names none."""
     named = [value for name, value in scope["headers"] if name == b"host"]
     if len(named) != 1:
         return None

@@ -29,7 +29,7 @@ _REFERENCE: Final = "#/components/schemas/{model}"
 
 
 def openapi_document(app: FastAPI) -> dict[str, Any]:
-    """Give the OpenAPI document of an application."""
+    """Return the OpenAPI document of an application."""
     document = get_openapi(
         title=app.title,
         version=app.version,
@@ -53,7 +53,7 @@ def openapi_document(app: FastAPI) -> dict[str, Any]:
 
 
 def _share_problems(document: dict[str, Any]) -> None:
-    """Describe each status' problem documents once, for all operations."""
+    """Replace equal descriptions of problem documents by references to one of each."""
     shared: dict[str, Any] = {}
     for path in document["paths"].values():
         for operation in path.values():
@@ -67,7 +67,7 @@ def _share_problems(document: dict[str, Any]) -> None:
 
 
 def _add_examples(route: APIRoute, path: dict[str, Any]) -> None:
-    """Add an example of each document, and put back those given: FastAPI leaves out nulls."""
+    """Add an example of each document, and restore given ones: FastAPI drops their nulls."""
     for method in route.methods or ():
         responses = path[method.lower()]["responses"]
         if route.response_model is not None:

@@ -1,4 +1,4 @@
-"""Whom events are told, and what waits."""
+"""The state of the upstreams, and the events that wait for them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def outbox_routes(service: Service) -> APIRouter:
-    """Make the route of the outbox."""
+    """Return the route of the outbox."""
     router = document_router("/api/v1", tag="outbox")
 
     @router.get(
@@ -29,7 +29,7 @@ def outbox_routes(service: Service) -> APIRouter:
         dependencies=[READ],
     )
     def outbox() -> OutboxDocument:
-        """Say how every upstream stands: what waits, what is parked, what went wrong last."""
+        """Return the state of every upstream: events waiting and parked, and its last error."""
         ledger, settings = service.ledgers.reading, service.settings
         return outbox_document(ledger, settings)
 

@@ -1,4 +1,4 @@
-"""Problem documents: every error of the API as RFC 9457 has it, with a stable code."""
+"""Problem documents: every error of the API as in RFC 9457, with a stable code."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _TEXT_CHARACTERS: Final = 4096
 
 
 class FieldFault(BaseModel):
-    """One thing that is wrong with a request."""
+    """One fault of a request."""
 
     where: Annotated[str, Field(description="Which part: body, path, query or header, and key.")]
     reason: Annotated[str, Field(description="What is wrong with it.")]
 
 
 class Problem(BaseModel):
-    """Why something was not done, as RFC 9457 has it; what is not known is left out."""
+    """Why something was not done, as in RFC 9457; members that are not known are left out."""
 
     model_config = ConfigDict(json_schema_mode_override="validation")
 
@@ -65,15 +65,15 @@ class Problem(BaseModel):
 
 
 class RequestRefused(KeyrigError):  # noqa: N818 - as its siblings in keyrig.base.errors
-    """A request of the API is not carried out; the code tells why.
+    """A request of the API is refused; the code says why.
 
     Args:
         code: One of `keyrig.base.error_kinds`.
         reason: Why, in one line.
         step: At which step of the request.
-        mend: What to do about it; None for what is usual with this code.
-        faults: What is wrong with the request, one by one.
-        headers: What goes along, such as Retry-After.
+        mend: What to do about it; None for the usual mend of this code.
+        faults: The faults of the request.
+        headers: Headers of the response, such as Retry-After.
     """
 
     def __init__(
@@ -116,15 +116,15 @@ def problem_of(error: KeyrigError, step: str) -> Problem:
 
 
 def unforeseen(step: str) -> RequestRefused:
-    """Return the error that stands for one that nobody foresaw; it tells nothing of the inside."""
+    """Return the error that stands for an unexpected one; it discloses nothing of that."""
     reason = "an error in the program, which the server's log has"
     return RequestRefused("internal-error", reason, step=step)
 
 
 def _sayable(value: Any) -> Any:
-    """Return a document whose every text can be written down and printed.
+    """Return a document in which every text can be encoded and printed.
 
-    Whatever is echoed may have come from anybody: half characters have no octets in UTF-8.
+    Text from a request is echoed, and may hold lone surrogates, which UTF-8 cannot encode.
     """
     if isinstance(value, str):
         return printable(value, _TEXT_CHARACTERS)
@@ -140,7 +140,7 @@ def problem_response(
     step: str = "answer",
     headers: Mapping[str, str] | None = None,
 ) -> Response:
-    """Return the answer that carries an error's problem document."""
+    """Return the response that carries an error's problem document."""
     found = problem_of(error, step).model_copy(update={"instance": instance})
     document = _sayable(found.model_dump())
     sent = {"Cache-Control": "no-store"} | dict(headers or {})

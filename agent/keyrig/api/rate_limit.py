@@ -1,8 +1,8 @@
-"""Slowing down who shows wrong tokens, and nobody else.
+"""The rate limit for clients that present wrong tokens.
 
-A token is looked at before anybody is sent away, so that one that is right is never locked out
-by the failures of others behind the same address: on the loopback address everybody is. Nobody
-finds 256 bits by trying; what is guarded against is the work and the log that trying makes.
+A token is checked before the limit is applied, so that a right one is never locked out by the
+failures of other clients with the same address: on the loopback address all have the same. A
+token's 256 bits cannot be guessed; the limit is against the work and the log that guesses make.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 FREE_FAILURES: Final = 5
-"""How many wrong tokens an address may show before it is sent away for a while."""
+"""How many wrong tokens an address may present before the limit applies."""
 LONGEST_S: Final = 60.0
 FORGOTTEN_AFTER_S: Final = 600.0
 ADDRESSES_MAXIMUM: Final = 4096
@@ -31,10 +31,10 @@ class _Failures:
 
 
 class SlowDown:
-    """Counts failures for each address; what it keeps is bounded.
+    """Counts wrong tokens for each address; the number of addresses kept is bounded.
 
     Args:
-        monotonic: Gives seconds that never go back.
+        monotonic: Returns seconds that never go back.
     """
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -45,8 +45,8 @@ class SlowDown:
         """Count a wrong token.
 
         Returns:
-            How many seconds the address is to wait, 0 while it may go on; and how many wrong
-            tokens it has shown.
+            How many seconds the address must wait, 0 while it need not; and how many wrong
+            tokens it has presented.
         """
         now = self._monotonic()
         place = _network(address)
@@ -68,7 +68,7 @@ class SlowDown:
 
 
 def _network(address: str) -> str:
-    """Give what stands for an address: of IPv6, the network that one host commonly has."""
+    """Return the network that an address is counted by: of IPv6, what one host commonly has."""
     try:
         read = ip_address(address.partition("%")[0])
     except ValueError:

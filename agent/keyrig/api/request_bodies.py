@@ -1,4 +1,4 @@
-"""What the API takes, as the OpenAPI document says it, with examples."""
+"""Bodies of requests, with the examples of the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENTITY_PATTERN: Final = r"^[0-9A-Fa-f]{2}(-[0-9A-Fa-f]{2}){7}$"
 ENTITY_EXAMPLE: Final = "00-DB-12-34-56-78-90-A0"
 OPERATION_PATTERN: Final = r"^[0-9a-f]{32}$"
 LINE_PATTERN: Final = r"^[\x20-\x7e\xa0-\ud7ff]+$"
-"""One line of text that can be shown."""
+"""A line of printable text."""
 
 EntityText = Annotated[
     str,
@@ -31,7 +31,11 @@ OperationId = Annotated[
 
 
 def _text(value: Any) -> Any:
-    """Refuse numbers, and digits alone, which would be taken for seconds since 1970."""
+    """Return text that begins with a date; pydantic would read digits alone as a Unix time.
+
+    Raises:
+        ValueError: It is anything else.
+    """
     if not isinstance(value, str) or not _DATE.match(value):
         raise ValueError("write it as 2026-11-20T09:00:00Z, or a date as 2026-11-20")
     return value
@@ -51,7 +55,7 @@ Source = Annotated[
 
 
 class Asked(BaseModel):
-    """What a request holds; keys that it does not know are refused."""
+    """The body of a request; unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -65,14 +69,14 @@ class _Said(Asked):
 
 
 class SaidType(_Said):
-    """What type a device is of."""
+    """A device's type."""
 
     name: Literal["device_type"]
     value: Annotated[DeviceType | None, Field(description="null takes it back.")]
 
 
 class SaidFlag(_Said):
-    """Something that holds of a device or does not."""
+    """A fact that is true or false of a device."""
 
     name: Literal[
         "replaced",
@@ -93,7 +97,7 @@ class SaidCommissioning(_Said):
 
 
 class SaidParty(_Said):
-    """Who is responsible for a device."""
+    """An organisation that is responsible for a device."""
 
     name: Literal["lead_supplier", "network_operator"]
     value: Annotated[EntityText | None, Field(description="null takes it back.")]
@@ -136,7 +140,7 @@ class FactSaid(
         ]
     ]
 ):
-    """One thing that is said of a device, as `keyrig facts set` takes it."""
+    """One fact of a device, as `keyrig facts set` takes it."""
 
 
 class StatusSaid(Asked):
@@ -150,7 +154,7 @@ class StatusSaid(Asked):
 
 
 class RunRequest(Asked):
-    """What is to be carried out."""
+    """The options of a run."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -226,7 +230,7 @@ class DeliveryRequest(Asked):
 
 
 class ResumeRequest(Asked):
-    """How a delivery goes on."""
+    """The options with which a delivery is resumed."""
 
     go_on: Annotated[
         bool,
@@ -247,12 +251,12 @@ class CertificateGiven(Asked):
 
 
 class IssuedCertificatesGiven(Asked):
-    """What an authority gave for requests that wait."""
+    """Certificates that an authority issued for waiting requests."""
 
     pem: Annotated[
         str,
         Field(
-            # As JSON escapes it at most, it stays below the largest body.
+            # Even with every character escaped in JSON it is smaller than the largest body.
             max_length=150_000,
             description="Certificates in PEM, in any order, or PKCS#7 in PEM; those of "
             "authorities that come along in a chain are passed over.",
@@ -311,5 +315,5 @@ INVENTORY_EXAMPLE: Final = """\
 
 
 def entity_of(text: str) -> EntityIdentifier:
-    """Read an Entity Identifier that its pattern let through."""
+    """Return an Entity Identifier that was checked against its pattern."""
     return EntityIdentifier.parse(text)

@@ -1,4 +1,4 @@
-"""Instants that requests hold."""
+"""Instants in requests."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from keyrig.api.api_responses import invalid
 
 
 def utc_of(instant: datetime | None, where: str) -> datetime | None:
-    """Give an instant in UTC.
+    """Return an instant converted to UTC.
 
     Raises:
-        RequestRefused: It lies outside of the years that can be written.
+        RequestRefused: It is outside the years that can be represented.
     """
     try:
         return None if instant is None else instant.astimezone(UTC)

@@ -55,7 +55,7 @@ Which = Annotated[
 
 
 def rig_routes(service: Service) -> APIRouter:
-    """Make the routes of rigs."""
+    """Return the routes of rigs."""
     router = document_router("/api/v1/rigs", tag="rigs")
 
     @router.get(
@@ -65,7 +65,7 @@ def rig_routes(service: Service) -> APIRouter:
         dependencies=[READ],
     )
     def rigs() -> RigList:
-        """Give the rigs that are served; a broken rig file stands there with its problem."""
+        """Return the rigs that are served; a broken rig file is listed with its problem."""
         return _rigs(service)
 
     @router.get(
@@ -75,7 +75,7 @@ def rig_routes(service: Service) -> APIRouter:
         dependencies=[READ],
     )
     def rig(rig: RigName) -> RigEntry:
-        """Give one rig."""
+        """Return one rig."""
         return _rig(service, served_rig(service, rig))
 
     @router.get(
@@ -86,7 +86,7 @@ def rig_routes(service: Service) -> APIRouter:
         dependencies=[READ],
     )
     async def plan(rig: RigName, duties: Which = "due") -> Response:
-        """Say which duties are due, why, and until when, as `keyrig plan --json` does."""
+        """Return which duties are due, why, and until when, as `keyrig plan --json` does."""
         served = served_rig(service, rig)
         document = await service.documents.get(
             ("plan", served.name, duties),
@@ -103,7 +103,7 @@ def rig_routes(service: Service) -> APIRouter:
         dependencies=[READ],
     )
     async def devices(rig: RigName) -> Response:
-        """Give the devices of a rig with all their duties, done or not, as `keyrig status`."""
+        """Return the devices of a rig with all their duties, done or not, as `keyrig status`."""
         served = served_rig(service, rig)
         document = await service.documents.get(
             ("devices", served.name),
@@ -119,7 +119,7 @@ def rig_routes(service: Service) -> APIRouter:
         dependencies=[READ],
     )
     def explanation(rig: RigName, entity_id: DevicePath) -> ExplanationDocument:
-        """Say which rules apply to a device, from which facts, and what would change it."""
+        """Return which rules apply to a device, from which facts, and what would change that."""
         return _explained(service, served_rig(service, rig), entity_id)
 
     @router.get(
@@ -129,7 +129,7 @@ def rig_routes(service: Service) -> APIRouter:
         dependencies=[READ],
     )
     def radios(rig: RigName) -> RadioList:
-        """Say how the radios of a rig stand."""
+        """Return the state of a rig's radios."""
         served = served_rig(service, rig)
         places = served.places()
         found = read_standings(places.radio_standings, is_driven=is_driven(places))
@@ -139,7 +139,7 @@ def rig_routes(service: Service) -> APIRouter:
 
 
 def served_rig(service: Service, name: str) -> ServedRig:
-    """Give the rig of a name.
+    """Return the rig of a name.
 
     Raises:
         RequestRefused: There is none.
@@ -171,7 +171,7 @@ def _rig(service: Service, served: ServedRig) -> RigEntry:
 
 
 def _link(device: RigDevice) -> str:
-    """Say how a device is reached; no install code, and no password of a URL."""
+    """Return how a device is reached, without install codes and passwords of URLs."""
     link = device.link
     if isinstance(link, ZigBeeSettings):
         return f"zigbee: {link.zigbee}"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from fastapi import Body, Header, Path, Query
 from pydantic import Field
-from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - as above
+from pydantic.json_schema import SkipJsonSchema  # noqa: TC002 - pydantic evaluates annotations
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
@@ -99,7 +99,7 @@ _EVENTS_EXAMPLE: Final = stream_example(
 
 
 def run_routes(service: Service) -> APIRouter:
-    """Make the routes of runs."""
+    """Return the routes of runs."""
     router = document_router("/api/v1/runs", tag="runs")
 
     @router.post(
@@ -139,7 +139,7 @@ def run_routes(service: Service) -> APIRouter:
             Query(description="Only those of this rig."),
         ] = None,
     ) -> RunList:
-        """Give runs, newest first, whoever began them."""
+        """Return runs, newest first, whoever began them."""
         return _runs(service, limit, before, rig)
 
     @router.get(
@@ -149,7 +149,7 @@ def run_routes(service: Service) -> APIRouter:
         dependencies=[READ],
     )
     def run(run_id: RunId) -> RunDocument:
-        """Give how a run stands, what came of its duties, and why others were not begun."""
+        """Return a run's state, the outcome of its duties, and why others were not begun."""
         return _run(service, run_id)
 
     @router.post(
@@ -160,7 +160,7 @@ def run_routes(service: Service) -> APIRouter:
         responses=problems(404, 409),
     )
     def stop(run_id: RunId, token: RunToken) -> RunAccepted:
-        """Ask a run to stop before its next command; the next run goes on with what is left."""
+        """Ask a run to stop before its next command; the next run continues what is left."""
         return _stop(service, run_id, f"token {token.name}")
 
     @router.get(
@@ -187,7 +187,7 @@ def run_routes(service: Service) -> APIRouter:
             Query(alias="format", description="html for people, json for programs, junit."),
         ] = "html",
     ) -> Response:
-        """Give the report of a run, as `keyrig report` writes it; also while the run goes on."""
+        """Return the report of a run, as `keyrig report` writes it; also while it is under way."""
         octets = _report(service, run_id, form)
         return _download(octets, _MEDIA_TYPES[form], f"{run_id}.{_SUFFIXES[form]}")
 
@@ -206,7 +206,7 @@ def run_routes(service: Service) -> APIRouter:
         },
     )
     def evidence(run_id: RunId) -> Response:
-        """Give the evidence of a run, sealed, for `keyrig verify-evidence` on any machine."""
+        """Return the evidence of a run, sealed, for `keyrig verify-evidence` on any machine."""
         octets, key = _evidence(service, run_id)
         response = _download(octets, "application/x-ndjson", f"{run_id}.evidence")
         response.headers["X-Evidence-Key"] = key
@@ -241,7 +241,7 @@ def run_routes(service: Service) -> APIRouter:
             EventNumber, Query(description="As Last-Event-ID, which outweighs it.")
         ] = 0,
     ) -> Response:
-        """Give what happens in a run, from the last event seen on, as Server-Sent Events.
+        """Stream the events of a run, after the last event seen, as Server-Sent Events.
 
         Each has its number as id, and one JSON object as data; `operation-finished` is the last.
         A comment comes now and then while nothing happens. Events are kept with the run, so that
@@ -305,7 +305,7 @@ def _stop(service: Service, run_id: str, who: str) -> RunAccepted:
 
 
 def _found(ledger: Ledger, run_id: str) -> tuple[Operation | None, Run | None]:
-    """Give the operation and the run of an id; one of them at least.
+    """Return the operation and the run of an id; one of them at least.
 
     Raises:
         RequestRefused: There is neither.
@@ -384,13 +384,13 @@ def _state(service: Service, operation: Operation | None, run: Run | None) -> st
     assert run is not None
     if run.outcome is not None:
         return run.outcome.value
-    # One that ended without a word is closed by the next run of its rig.
+    # A run that was killed has no outcome until the next run of its rig closes it.
     is_under_way = is_held(lock_of(service.home, run.rig_name))
     return "running" if is_under_way else RunResult.INTERRUPTED.value
 
 
 def _reportable(ledger: Ledger, run_id: str) -> None:
-    """See that there is something to report of a run.
+    """Check that a run can be reported.
 
     Raises:
         RequestRefused: There is no such run, or it has not begun, or never did.

@@ -1,4 +1,4 @@
-"""When the server carries out by itself what is due on its rigs."""
+"""The schedule of the runs that the server begins by itself."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from keyrig.api.served_rigs import Rigs, ServedRig
 
 LONGEST_WAIT_S: Final = 3600.0
-"""How long a rig on which nothing comes to an end is left alone at most, or one interval."""
+"""The longest interval that doubling after unfinished runs gives, unless `every_s` is longer."""
 _log = structlog.get_logger(__name__)
 
 
@@ -31,10 +31,10 @@ class _Turn:
 
 
 class Schedule:
-    """Decides when a rig has its turn.
+    """Decides when a scheduled run of a rig is due.
 
-    Each has one every `every_s`; after a run that did not end as done it waits twice as long,
-    and again, since a device that is not there will not answer for being asked more often.
+    Each rig has a run every `every_s`. After a run that did not end as done the interval doubles,
+    each time again: a device that is not there does not answer sooner for being asked more often.
 
     Args:
         every_s: How often, in seconds; None for never.
@@ -46,7 +46,7 @@ class Schedule:
         self._turns: dict[str, _Turn] = {}
 
     def has_turn(self, rig_name: str, now_s: float) -> bool:
-        """Say whether it is a rig's turn, and count it as taken."""
+        """Return True if a rig's run is due, and count it as begun."""
         if self._every_s is None:
             return False
         with self._lock:
@@ -57,7 +57,7 @@ class Schedule:
             return True
 
     def ended(self, rig_name: str, result: str, now_s: float) -> None:
-        """Take in how a run on a rig ended, whoever asked for it."""
+        """Record how a run on a rig ended, whoever asked for it."""
         if self._every_s is None:
             return
         with self._lock:
@@ -66,7 +66,7 @@ class Schedule:
             turn.next_at = now_s + self._wait_s(turn)
 
     def tick(self, rigs: Rigs, operations: Operations, *, now: datetime, now_s: float) -> None:
-        """Begin a run on every rig whose turn it is, and on which something is due.
+        """Begin a run on every rig whose interval has passed and on which a duty is due.
 
         Args:
             rigs: The rigs.
@@ -96,7 +96,7 @@ def _begin_due(served: ServedRig, operations: Operations, now: datetime) -> None
     plan = outlook_of(served.places(), now=now).plan
     awaited = {DutyState.SCHEDULED}
     if rig.certified_by is not None and rig.certified_by.by != "by-hand":
-        # An authority that said later is asked again by a run; a person brings certificates.
+        # A run asks an authority again that has not answered yet; by hand, a person imports.
         awaited.add(DutyState.WAITING)
     if plan.to_do() or any(duty.state in awaited for duty in plan.duties):
         operations.start(RunOrder(rig=rig), SCHEDULE)

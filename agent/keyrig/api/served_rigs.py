@@ -1,4 +1,4 @@
-"""The rigs that are served: their files, read anew whenever they change."""
+"""The rigs that are served; their files are read again whenever they change."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServedRig:
-    """One rig file as it is now.
+    """A rig file as it is now.
 
     Args:
         name: The rig's name; where its file is broken, the last one that it had, or the file's.
         file: The file, for people.
         rig: The rig, or None where its file cannot be used.
-        error: Why not.
-        stamp: What changes when the file does.
+        error: Why its file cannot be used.
+        stamp: A value that changes with the file.
     """
 
     name: str
@@ -34,7 +34,7 @@ class ServedRig:
     stamp: Any
 
     def usable(self) -> Rig:
-        """Give the rig.
+        """Return the rig.
 
         Raises:
             RigFileInvalid: Its file cannot be used.
@@ -45,7 +45,7 @@ class ServedRig:
         return self.rig
 
     def places(self) -> Places:
-        """Give where the rig keeps things.
+        """Return the rig's places of keys, ledger and locks.
 
         Raises:
             RigFileInvalid: Its file cannot be used.
@@ -54,7 +54,7 @@ class ServedRig:
 
 
 class Rigs:
-    """Reads rig files at each use, where they changed since.
+    """The rigs of the settings; a file that changed is read again at its next use.
 
     Args:
         paths: The files; the emulated home where there is none.
@@ -68,7 +68,7 @@ class Rigs:
         """By name, the file of each rig that no other has the name of."""
 
     def all(self) -> tuple[ServedRig, ...]:
-        """Give every rig, in the order of the settings; no two have one name."""
+        """Return every rig, in the order of the settings; no two share a name."""
         with self._lock:
             found: list[ServedRig] = []
             for path in self._paths:
@@ -92,7 +92,7 @@ class Rigs:
         return tuple(found)
 
     def named(self, name: str) -> ServedRig | None:
-        """Give the rig of a name, or None; only its own file is looked at where that is known."""
+        """Return the rig of a name, or None; reads only its own file where that is known."""
         if name in self._places:
             served = self._served(self._places[name])
             if served.name == name:

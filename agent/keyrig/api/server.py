@@ -1,4 +1,4 @@
-"""The server: its socket, its TLS, and how it begins and ends."""
+"""The server: its socket, its TLS, its start and its shutdown."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import uvicorn
 from starlette.concurrency import run_in_threadpool
+from typing_extensions import override
 
 from keyrig.api.application import application
 from keyrig.api.middleware import LOOPBACK_HOSTS, Front
@@ -36,11 +37,11 @@ _GRACE_S: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """A socket that listens.
+    """A listening socket.
 
     Args:
-        socket: It.
-        url: What the server is reached by.
+        socket: The socket.
+        url: The server's address.
         hosts: The hosts that requests may name, or None for any.
         path: The file of a Unix socket.
     """
@@ -51,14 +52,14 @@ class Listening:
     path: Path | None = None
 
     def close(self) -> None:
-        """Close it, and remove its file."""
+        """Close the socket, and remove its file."""
         self.socket.close()
         if self.path is not None:
             self.path.unlink(missing_ok=True)
 
 
 def check_settings(settings: ServeSettings) -> None:
-    """See that the server may listen as it is told.
+    """Check that the server may listen as the settings say.
 
     Raises:
         SettingsError: It would listen off this machine without TLS.
@@ -75,10 +76,10 @@ def check_settings(settings: ServeSettings) -> None:
 
 
 def listen(settings: ServeSettings, home: Path) -> Listening:
-    """Make the socket that the settings name.
+    """Open the socket that the settings name.
 
     Raises:
-        SettingsError: It cannot be had.
+        SettingsError: It cannot be opened.
     """
     check_settings(settings)
     if settings.listen.startswith(UNIX):
@@ -112,12 +113,12 @@ def listen(settings: ServeSettings, home: Path) -> Listening:
 
 
 def _listen_unix(path: Path) -> Listening:
-    """Make a Unix socket for its owner alone; one that nobody listens on any more is replaced."""
+    """Open a Unix socket for its owner alone; one on which nobody listens is replaced."""
     _remove_stale(path)
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         made.bind(str(path))
-        # Until it listens nobody can connect, whatever mode the umask left it.
+        # Before listen() nobody can connect, so the mode that the umask gave does no harm.
         path.chmod(SOCKET_MODE)
         made.listen(BACKLOG)
     except OSError as error:
@@ -151,11 +152,11 @@ def _remove_stale(path: Path) -> None:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which at its end stops runs first, lets streams end, and then itself.
+    """A uvicorn server whose shutdown stops runs first, then ends streams, then closes.
 
     Args:
-        service: What is served.
-        listening: Where.
+        service: The service that is served.
+        listening: Its socket.
     """
 
     def __init__(self, service: Service, listening: Listening) -> None:
@@ -185,7 +186,7 @@ class Server(uvicorn.Server):
         self._on_started: Callable[[], None] = lambda: None
 
     def load(self) -> None:
-        """Read the certificate, so that what is wrong with it is known before anything begins.
+        """Read the certificate, so that its faults are known before anything begins.
 
         Raises:
             SettingsError: It cannot be used.
@@ -200,30 +201,32 @@ class Server(uvicorn.Server):
             ) from None
 
     def serve_until_stopped(self, on_started: Callable[[], None] = lambda: None) -> None:
-        """Serve until a signal, or `should_exit`, ends it."""
+        """Serve until a signal, or `should_exit`, ends the server."""
         self._on_started = on_started
         try:
             self.run(sockets=[self._listening.socket])
         finally:
             self._listening.close()
 
+    @override
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """See `uvicorn.Server`."""
         await super().startup(sockets)
         if self.started:
             notify("READY=1")
             self._on_started()
 
+    @override
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop runs, while who watches sees how they end; then streams; then the rest."""
+        """Stop runs while streams still show how they end; then end streams; then close."""
         notify("STOPPING=1")
         await run_in_threadpool(self._service.stop_runs)
         self._service.end_streams()
         await super().shutdown(sockets)
 
+    @override
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Take the signals that end it; unlike uvicorn, do not die of them afterwards."""
+        """Handle the signals that end the server; unlike uvicorn, do not raise them again."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -237,7 +240,7 @@ class Server(uvicorn.Server):
 
 
 def notify(state: str) -> None:
-    """Tell systemd how the service stands, where it wants to know.
+    """Notify systemd of the service's state, if NOTIFY_SOCKET is set.
 
     Source: sd_notify(3).
     """
@@ -252,10 +255,10 @@ def notify(state: str) -> None:
 
 @contextlib.contextmanager
 def alone(home: Path) -> Iterator[None]:
-    """Be the only server that works on a home folder; the system's lock dies with the process.
+    """Hold the lock of a home folder's only server; it is released when the process ends.
 
     Raises:
-        SettingsError: Another does.
+        SettingsError: Another server holds it.
         LockUnusable: The lock's file cannot be opened or made.
     """
     descriptor = open_lock(home / "serve.lock")

@@ -1,4 +1,4 @@
-"""Health and figures."""
+"""Health and metrics."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _METRICS_EXAMPLE: Final = (
 
 
 def system_routes(service: Service) -> APIRouter:
-    """Make the routes of health and figures."""
+    """Return the routes of health and metrics."""
     router = document_router(tag="system")
 
     @router.get(
@@ -38,7 +38,7 @@ def system_routes(service: Service) -> APIRouter:
         responses={422: {"description": "Never."}},
     )
     def health() -> Live:
-        """Say whether the server answers, and whether it is ready; needs no token."""
+        """Return whether the server answers, and whether it is ready; needs no token."""
         return _health(service)
 
     @router.get(
@@ -55,7 +55,7 @@ def system_routes(service: Service) -> APIRouter:
         },
     )
     def metrics() -> Response:
-        """Give figures in Prometheus' text format."""
+        """Return the metrics in Prometheus' text format."""
         text = _figures(service)
         return Response(text, media_type=CONTENT_TYPE_LATEST, headers={"Cache-Control": "no-store"})
 

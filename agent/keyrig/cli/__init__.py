@@ -41,7 +41,7 @@ class ExtraMissing(click.ClickException):
     exit_code = ExitCode.USAGE
 
     def show(self, file: IO[Any] | None = None) -> None:
-        """Print the one line."""
+        """Print the error's one line."""
         click.echo(f"keyrig {self.message}", file=file, err=file is None)
 
 
@@ -49,11 +49,11 @@ class LazyGroup(click.Group):
     """Lists commands without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Give the commands in the order of use."""
+        """Return the names of the commands in the order of use."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
-        """Import one command."""
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
+        """Return a command, importing its module; None if there is none of the name."""
         if cmd_name not in COMMANDS:
             return None
         name = cmd_name.replace("-", "_")
@@ -62,10 +62,10 @@ class LazyGroup(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run one command; an extra that it needs and that is not installed is one line.
+        """Run a command.
 
         Raises:
-            ExtraMissing: A module is missing that an extra brings.
+            ExtraMissing: A module of an extra is not installed.
         """
         try:
             return super().invoke(ctx)
@@ -78,7 +78,7 @@ class LazyGroup(click.Group):
                 raise
             raise ExtraMissing(str(extra_missing(extra, command))) from error
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - as above
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         """Write the list of commands from their short helps alone."""
         with formatter.section("Commands"):
             formatter.write_dl(list(COMMANDS.items()))
@@ -111,13 +111,14 @@ def cli() -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
     code = run_cli(arguments)
-    # Searching all that was loaded for garbage as it goes takes a quarter of a short command.
+    # Without this the interpreter's exit collects garbage among all that was loaded, which takes
+    # a quarter of a short command.
     gc.freeze()
     sys.exit(code)
 
 
 def run_cli(arguments: list[str] | None = None) -> int:
-    """Run the command line and give its exit code; every known error is one line on stderr."""
+    """Run the command line and return its exit code; a known error is one line on stderr."""
     try:
         result: Any = cli.main(args=arguments, prog_name="keyrig", standalone_mode=False)
     except click.exceptions.Exit as stop:

@@ -73,7 +73,7 @@ def conformance(directory: Path, keystore: Path, acb: str, *, as_json: bool) -> 
 
 
 def _with_progress(files: list[Path]) -> Iterator[Path]:
-    """Give the files, and show on a terminal how many are done."""
+    """Yield the files, and show on a terminal how many are done."""
     from rich.console import Console
     from rich.progress import track
 

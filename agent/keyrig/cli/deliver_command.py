@@ -125,7 +125,7 @@ def _check_usage(
     is_listing: bool,
     dry_run: bool,
 ) -> None:
-    """See that one thing is asked for, with all that it needs."""
+    """Raise click.UsageError unless exactly one thing is asked for, with all that it needs."""
     asked = [bool(files), resume is not None, withdraw is not None, is_listing]
     if sum(asked) != 1:
         raise click.UsageError("give FILE..., or one of --resume, --withdraw and --list")
@@ -218,7 +218,7 @@ def _list(observe: Observer, device: EntityIdentifier | None) -> int:
 
 
 def _signing(rig: Rig, party: EntityIdentifier | None) -> Callable[[bytes], bytes] | None:
-    """Give what signs documents as `party`; the one thing here that needs a private key."""
+    """Return the function that signs XML documents with `party`'s private key; None without."""
     if party is None:
         return None
     from duis.signatures import sign

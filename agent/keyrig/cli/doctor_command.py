@@ -39,7 +39,7 @@ _SHOWN_EVENTS: Final = (
     events.SecurityIncident,
     events.WaitingForWake,
 )
-"""What is shown of the run that asks; what comes of each device is told when it is done."""
+"""The events of the asking run that are shown; each device's result is printed at its end."""
 _WIDTH_LEAST: Final = 40
 _WHAT_WIDTH: Final = 9
 _LONGEST_TEXT: Final = 2000
@@ -116,7 +116,7 @@ def _ask(
     devices = askable(places.rig, only)
     if not devices:
         return
-    # Where the document is for a program, what is to be known beforehand is for who started it.
+    # With --json, standard output is the program's; the notice goes to the person, on stderr.
     click.echo(textwrap.fill(notice(places.rig, devices), _width()), err=as_json)
     with ExitStack() as stack:
         display = stack.enter_context(watching(as_json=as_json))
@@ -177,7 +177,7 @@ def _show_asked(asked: Asked) -> None:
 
 
 def _cell_lines(held: HeldCell) -> Iterator[str]:
-    """Give the lines that tell of a cell: which it is, and whose key is in it."""
+    """Return the lines that describe a cell: which it is, and whose key is in it."""
     cell, known = held.cell, held.certificate
     key = cell.subject_key_identifier.hex().upper()
     which = f"{cell.role.gbcs_name} {cell.key_usage.gbcs_name}, {cell.cell_usage.gbcs_name}"

@@ -54,7 +54,7 @@ def emulate(rig: Path | None, write_rig: Path | None, *, tcp: bool, as_json: boo
                 )
         if write_rig is not None:
             text = opened.with_urls(hosted.urls, hosted.commissioned_at, hosted.radio_urls)
-            # It has the install codes of the devices.
+            # Private, since it contains the devices' install codes.
             write_whole(write_rig, text.encode(), "the rig file", mode=PRIVATE_FILE)
         observe(events.Ready(devices=len(hosted.devices)))
         while not stopping.wait(CHECK_INTERVAL_S):

@@ -1,4 +1,4 @@
-"""Explanations of duties, as text for people."""
+"""Explanations of duties as text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def explanation_lines(explanation: Explanation) -> Iterator[str]:
-    """Return an explanation for people, line by line."""
+    """Return an explanation as text, line by line."""
     duty = explanation.duty
     late = ", overdue" if duty.overdue else ", late" if duty.is_done_late else ""
     title = f"{duty.requirement} {duty.device_type.value} {duty.device}"

@@ -184,7 +184,7 @@ def fetch(rig: Path, device_texts: tuple[str, ...], *, as_json: bool) -> int:
 
 
 def _device_lines(document: DeviceFactsDocument) -> Iterator[str]:
-    """Return what is known of a device for people, line by line."""
+    """Return a device's facts as text, line by line."""
     from gbcs.printable import printable
     from keyrig.base.clock import second_text
 

@@ -37,7 +37,7 @@ def _default_keystore() -> Path:
 
 
 def _keystore_option(function: F) -> F:
-    """Take the key store; the one in the home folder without it."""
+    """Add the option for the key store, by default the one in the home folder."""
     return click.option(
         "--keystore",
         type=click.Path(path_type=Path),
@@ -48,7 +48,7 @@ def _keystore_option(function: F) -> F:
 
 
 def _keystore_or_rig_options(function: F) -> F:
-    """Take the key store, or the rig whose key store and tokens are meant."""
+    """Add the options for the key store, or for the rig whose key store and tokens are used."""
     return _keystore_option(
         click.option(
             "--rig",
@@ -92,7 +92,7 @@ def _now() -> datetime:
 
 
 def _ask_passphrase(name: str) -> bytes | None:
-    """Ask the person at the terminal; with nobody there, the key stays locked."""
+    """Prompt for a passphrase at the terminal; without a terminal, the key stays locked."""
     if not sys.stdin.isatty():
         return None
     answer: str = click.prompt(f"Passphrase of {name}", hide_input=True, err=True)

@@ -20,7 +20,7 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 
 def radio_options(function: F) -> F:
-    """Take the rig and its radio, or a port."""
+    """Add the options for a rig and its radio, or for a port."""
     for option in (
         click.option("--port", metavar="URL", help="A radio that is in no rig file."),
         click.option("--radio", metavar="NAME", help="Which radio, where the rig has several."),

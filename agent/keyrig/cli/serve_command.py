@@ -51,13 +51,13 @@ def serve(rigs: tuple[Path, ...], listening: str | None, *, openapi: bool, as_js
     from keyrig.config.needed_extras import require_of_upstreams
     from keyrig.config.places import home_directory
 
-    # The event loop waits for the interpreter as long as each thread of a run may keep it.
+    # A thread of a run may hold the interpreter's lock for this long while the event loop waits.
     sys.setswitchinterval(SWITCH_S)
     settings, home = _settings(listening), home_directory().absolute()
     require_of_upstreams(settings)
     files = rigs or tuple(home / Path(path).expanduser() for path in settings.serve.rigs)
     with watching(as_json=as_json), alone(home):
-        _tell_exposure(home)
+        _warn_of_exposure(home)
         socket = listen(settings.serve, home)
         try:
             service = Service(home=home, settings=settings, rig_files=files)
@@ -67,15 +67,17 @@ def serve(rigs: tuple[Path, ...], listening: str | None, *, openapi: bool, as_js
         try:
             server = Server(service, socket)
             server.load()
-            server.serve_until_stopped(lambda: _tell(socket, service_rigs(service), as_json))
+            server.serve_until_stopped(
+                lambda: _print_address(socket, service_rigs(service), as_json)
+            )
         finally:
             socket.close()
             service.close()
     return 0
 
 
-def _tell_exposure(home: Path) -> None:
-    """Log that others than its owner may get at the home, where they may."""
+def _warn_of_exposure(home: Path) -> None:
+    """Log a warning if others than its owner can reach the home folder's files."""
     from structlog import get_logger
 
     from keyrig.base.private_files import exposure_of
@@ -88,7 +90,7 @@ def _tell_exposure(home: Path) -> None:
 
 
 def service_rigs(service: Any) -> list[str]:
-    """Give the names of the rigs that are served."""
+    """Return the names of the rigs that are served."""
     return [served.name for served in service.rigs.all()]
 
 
@@ -108,7 +110,7 @@ def _settings(listening: str | None) -> Settings:
     return settings.model_copy(update={"serve": serve_settings})
 
 
-def _tell(listening: Listening, rigs: list[str], as_json: bool) -> None:  # noqa: FBT001 - one call
+def _print_address(listening: Listening, rigs: list[str], as_json: bool) -> None:  # noqa: FBT001 - one call
     if as_json:
         click.echo(
             json.dumps({"schema": SCHEMA, "type": "serving", "url": listening.url, "rigs": rigs})

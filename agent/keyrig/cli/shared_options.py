@@ -17,21 +17,21 @@ F = TypeVar("F", bound="Callable[..., Any]")
 
 
 def rig_argument(function: F) -> F:
-    """Take the rig file; the emulated home without one."""
+    """Add the argument for the rig file; without it, the emulated home is used."""
     return click.argument(
         "rig", required=False, type=click.Path(dir_okay=False, path_type=Path), metavar="[RIG]"
     )(function)
 
 
 def json_option(function: F) -> F:
-    """Take `--json`, for programs."""
+    """Add the option `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(
         function
     )
 
 
 def device_option(function: F) -> F:
-    """Take `--device`, as often as wanted."""
+    """Add the option `--device`, which may be repeated."""
     return click.option(
         "--device",
         "device_texts",
@@ -42,7 +42,11 @@ def device_option(function: F) -> F:
 
 
 def parse_devices(texts: tuple[str, ...], option: str = "--device") -> tuple[EntityIdentifier, ...]:
-    """Read the Entity Identifiers given with an option."""
+    """Return the Entity Identifiers of an option's values.
+
+    Raises:
+        click.BadParameter: One is none.
+    """
     from gbcs.entity import EntityIdentifier
 
     try:
@@ -59,7 +63,7 @@ class EntityType(click.ParamType["EntityIdentifier"]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> EntityIdentifier:
-        """See `click.ParamType.convert`."""
+        """Return the Entity Identifier of a value, or fail as usage that is wrong."""
         from gbcs.entity import EntityIdentifier
 
         try:
@@ -69,14 +73,14 @@ class EntityType(click.ParamType["EntityIdentifier"]):
 
 
 class InstantType(click.ParamType["datetime"]):
-    """An instant with its zone, such as 2026-11-20T09:00:00Z; given in UTC."""
+    """An instant with its zone, such as 2026-11-20T09:00:00Z; converted to UTC."""
 
     name = "TIME"
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
-        """See `click.ParamType.convert`."""
+        """Return the instant of a value in UTC, or fail as usage that is wrong."""
         from datetime import UTC, datetime
 
         try:

@@ -1,4 +1,4 @@
-"""Showing a run as it goes: to people on a terminal, or to programs as JSON lines."""
+"""Showing the events of a run as text on a terminal, or as JSON lines for programs."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class JSONLines:
 
 
 class TerminalDisplay:
-    """Prints what is done, line by line; on a terminal, also what is being waited for."""
+    """Prints events line by line; on a terminal, also what is being waited for."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -67,7 +67,7 @@ class TerminalDisplay:
         raise TypeError(f"no words for {event.type}")
 
     def close(self) -> None:
-        """Take the line of what is waited for away."""
+        """Clear the line that shows what is being waited for."""
         self._wait_for(None)
 
     def _say(self, text: str, style: str = "") -> None:
@@ -77,7 +77,7 @@ class TerminalDisplay:
         )
 
     def _print(self, text: str) -> None:
-        """Print text with rich's marks."""
+        """Print text with rich's markup."""
         self._console.print(text, emoji=False, highlight=False, soft_wrap=True)
 
     def _wait_for(self, text: str | None) -> None:
@@ -344,7 +344,7 @@ class TerminalDisplay:
         | events.StopRequested
         | events.OperationFinished,
     ) -> None:
-        """Say nothing: the command prints it by itself, or it is for the API's streams alone."""
+        """Print nothing: the command prints it itself, or the event is for the API's streams."""
 
     @_show.register
     def _(self, event: events.RunStopped) -> None:
@@ -419,7 +419,7 @@ class TerminalDisplay:
 
 
 def plan_table(plan: Plan, statuses: Mapping[EntityIdentifier, Standing], title: str) -> Table:
-    """Make the table of devices, duties, deadlines and SMI Status."""
+    """Return the table of devices, duties, deadlines and SMI Status."""
     table = Table(title=title, title_justify="left", header_style="bold", pad_edge=False)
     for column in ("device", "SMI Status", "duty", "state", "until (UTC)", "why"):
         table.add_column(column, overflow="fold")

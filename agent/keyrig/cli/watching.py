@@ -1,4 +1,4 @@
-"""Who watches a command at work: the terminal, or the program that reads its JSON lines."""
+"""The observers of commands: the terminal's display, or JSON lines for a program."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def showing(*, as_json: bool) -> Iterator[Observer]:
-    """Give the observer that prints to standard output, for commands that only read."""
+    """Yield the observer that prints to standard output, for commands that only read."""
     if as_json:
         yield JSONLines(sys.stdout, utc_now)
         return
@@ -32,7 +32,7 @@ def showing(*, as_json: bool) -> Iterator[Observer]:
 
 @contextmanager
 def watching(*, as_json: bool) -> Iterator[Observer]:
-    """Give the observer that prints to standard output; logs go to standard error."""
+    """Yield the observer that prints to standard output; logs go to standard error."""
     import logging
 
     import structlog
@@ -60,17 +60,17 @@ def watching(*, as_json: bool) -> Iterator[Observer]:
 
 
 def console() -> Any:
-    """Give the console of standard output; wide where it is no terminal, for whole rows."""
+    """Return the console of standard output; wide if it is no terminal, so that rows stay whole."""
     from rich.console import Console
 
     return Console() if sys.stdout.isatty() else Console(width=160)
 
 
 def show_plan(outlook: Outlook, observe: Observer, *, title: str, only_due: bool = False) -> None:
-    """Print the table of a rig's plan with the requests that wait, or give it as the last event."""
+    """Print the table of a rig's plan with the waiting requests, or send it as the last event."""
     made = outlook.plan.only_due() if only_due else outlook.plan
     if isinstance(observe, JSONLines):
-        # Only who reads documents waits until their models are made.
+        # Imported here: building the models takes long, and only JSON needs them.
         from keyrig.documents.plan_document import PlanDocument
 
         document = PlanDocument.of(made, outlook.statuses, outlook.requests).fields()

@@ -1,4 +1,4 @@
-"""Public certificates of a key store: what `keyrig pki show --json` and the API give."""
+"""Public certificates of a key store: for `keyrig pki show --json` and the API."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ EB3v
 
 
 class CertificateDocument(Document):
-    """A public certificate of a key store: whose it is, for what, until when."""
+    """A public certificate of a key store: its subject, its use and its validity."""
 
     source: str = Field(examples=["90b3d51f30010000-ds.pem"])
     profile: str = Field(examples=["organisation"])

@@ -1,4 +1,4 @@
-"""Certification requests that wait for an authority, and what became of what it gave."""
+"""Certification requests that wait for an authority, and results of the certificates issued."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class CertificationRequest(Document):
 
     @classmethod
     def of(cls, request: WaitingRequest, folder: Path | None = None) -> CertificationRequest:
-        """Return the document of a request; `folder` is another in which it lies as files."""
+        """Return the document of a request; `folder` is another folder that holds its files."""
         order = request.order
         if folder is None and request.folder is not None:
             folder = Path(request.folder)
@@ -84,7 +84,7 @@ class WaitingRequestDocument(CertificationRequest):
 
     @classmethod
     def of(cls, request: WaitingRequest, folder: Path | None = None) -> WaitingRequestDocument:
-        """Return the document of a request; `folder` is another in which it lies as files."""
+        """Return the document of a request; `folder` is another folder that holds its files."""
         der = request.order.request
         pem = x509.load_der_x509_csr(der).public_bytes(Encoding.PEM).decode("ascii")
         part = CertificationRequest.of(request, folder)
@@ -92,7 +92,7 @@ class WaitingRequestDocument(CertificationRequest):
 
 
 class TakenCertificate(Document):
-    """What became of one certificate that was given."""
+    """The result for one certificate that was sent."""
 
     source: str = Field(
         description="Its place among those given.", examples=["the certificates given, block 2"]

@@ -1,4 +1,4 @@
-"""Batches and their commands: what `keyrig deliver` and the API show of them; without octets."""
+"""Batches and their commands, without octets: for `keyrig deliver` and the API."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ BatchId = Annotated[
 
 
 class DeliveredCommand(Document):
-    """One command of a delivery, and what became of it."""
+    """A command of a delivery, and its state."""
 
     position: int = Field(ge=1, examples=[1])
     device: Eui
@@ -77,7 +77,7 @@ class DeliveredCommand(Document):
 
 
 class BatchStanding(Document):
-    """How a batch stands, whoever delivers it."""
+    """The state of a batch, whoever delivers it."""
 
     rig: str = Field(description="The rig's name.", examples=["emulated-home"])
     device: Eui
@@ -94,7 +94,7 @@ class BatchStanding(Document):
 def checked_command(
     command: NewLocalCommand | LocalCommand, position: int, device: EntityIdentifier
 ) -> events.LocalCommand:
-    """Return what is shown of a command, whether it was taken in or only checked."""
+    """Return the document of a command that was recorded or only checked."""
     return events.LocalCommand(
         position=position,
         device=str(device),
@@ -112,7 +112,7 @@ def checked_command(
 
 
 def described_command(command: LocalCommand) -> events.LocalCommand:
-    """Return what is shown of a command of a batch, with what became of it."""
+    """Return the document of a command of a batch, with its state."""
     return replace(
         checked_command(command, command.position, command.device),
         batch=command.batch_id,
@@ -125,7 +125,7 @@ def described_command(command: LocalCommand) -> events.LocalCommand:
 
 
 def described_batch(batch: LocalBatch, commands: Sequence[LocalCommand]) -> events.LocalBatch:
-    """Return what is shown of a batch as a whole."""
+    """Return the document of a batch as a whole."""
     return events.LocalBatch(
         batch=batch.id,
         rig=batch.rig_name,
@@ -142,5 +142,5 @@ def described_batch(batch: LocalBatch, commands: Sequence[LocalCommand]) -> even
 
 
 def states_of(commands: Sequence[LocalCommand]) -> dict[str, int]:
-    """Count commands by their state."""
+    """Return the number of commands in each state."""
     return dict(Counter(each.state.value for each in commands))

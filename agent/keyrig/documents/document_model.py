@@ -1,4 +1,4 @@
-"""What the models of documents have in common: how they are made, written and shown."""
+"""The base of the models of documents: how they are made, serialised and exemplified."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", examples=["5e" * 32])]
 
 
 class Document(BaseModel):
-    """A document that leaves, or a part of one; made from an object's attributes or by fields."""
+    """A document for others, or a part of one; made from an object's attributes or by fields."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -70,15 +70,15 @@ class Document(BaseModel):
 
     @classmethod
     def if_any(cls, source: object) -> Self | None:
-        """Return the document of what has its attributes, or None of None."""
+        """Return the document of an object that has its attributes, or None of None."""
         return None if source is None else cls.model_validate(source)
 
     def fields(self) -> dict[str, Any]:
-        """Return it as JSON has it, as values."""
+        """Return the document as a JSON object, decoded."""
         return self.model_dump(mode="json")
 
     def to_json(self, indent: int | None = None) -> str:
-        """Return it as JSON, ASCII only."""
+        """Return the document as JSON text, ASCII only."""
         return json.dumps(self.fields(), indent=indent)
 
 

@@ -85,7 +85,7 @@ Device = Annotated[
 
 
 class EvidenceBody(Document):
-    """The body of a line; keys that are not known are passed over."""
+    """The body of a line; unknown keys are ignored."""
 
     model_config = ConfigDict(strict=True)
     line_kind: ClassVar[str]
@@ -93,11 +93,11 @@ class EvidenceBody(Document):
 
     @property
     def line(self) -> int:
-        """Where it stands in its file, counted from 1."""
+        """The number of its line in its file, counted from 1."""
         return self._line
 
     def at_line(self, number: int) -> Self:
-        """Note where it stands, and return it."""
+        """Record the number of its line, and return the body."""
         self._line = number
         return self
 
@@ -141,7 +141,7 @@ class RulesBody(EvidenceBody):
 
 
 class ClockBody(EvidenceBody):
-    """A fault of the rig's clock that the run found; told only."""
+    """A fault of the rig's clock that the run found; for information only."""
 
     line_kind: ClassVar[str] = "clock"
     fault: Annotated[ClockFault, BeforeValidator(ClockFault)]
@@ -165,7 +165,7 @@ class DeviceCertificateBody(EvidenceBody):
 
 
 class FactBody(EvidenceBody):
-    """What was said of a device."""
+    """A fact that was recorded of a device."""
 
     line_kind: ClassVar[str] = "fact"
     device: Device
@@ -176,7 +176,7 @@ class FactBody(EvidenceBody):
     recorded_at: FiledInstant
 
     def known(self) -> KnownFact:
-        """Return it as the planner takes it.
+        """Return the fact in the planner's form.
 
         Raises:
             ValueError: It has no value of that fact.
@@ -191,7 +191,7 @@ class FactBody(EvidenceBody):
 
 
 class SMIStatusBody(EvidenceBody):
-    """A status that a device came to hold; told only."""
+    """A status that a device came to hold; for information only."""
 
     line_kind: ClassVar[str] = "smi-status"
     device: Device
@@ -226,7 +226,7 @@ class AttemptBody(EvidenceBody):
 
 
 class ScheduledBody(EvidenceBody):
-    """A replacement that a device held for later as the run ended."""
+    """A future dated replacement that a device held as the run ended."""
 
     line_kind: ClassVar[str] = "scheduled"
     device: Device
@@ -282,7 +282,7 @@ class AlertBody(EvidenceBody):
 
 
 class DutyBody(EvidenceBody):
-    """Where a duty stood as the run ended."""
+    """The state of a duty as the run ended."""
 
     line_kind: ClassVar[str] = "duty"
     device: Device
@@ -292,7 +292,7 @@ class DutyBody(EvidenceBody):
     deadline: FiledInstant | None
     overdue: bool
     reason: str
-    # Earlier versions have not these two.
+    # Files of earlier versions lack these two.
     waiting_since: FiledInstant | None = Field(
         default=None,
         description="Since when its certification requests waited for the authority, where they "

@@ -1,4 +1,4 @@
-"""What is known of devices, and who said it: what `keyrig facts list` and the API give."""
+"""Facts of devices, and who stated them: for `keyrig facts list` and the API."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def fact_value(value: Any) -> Any:
-    """Return the value of a fact as documents have it."""
+    """Return the value of a fact in the form of documents."""
     return instant_text(value) if isinstance(value, datetime) else plain_value(value)
 
 
@@ -34,7 +34,7 @@ FactValue = Annotated[
 
 
 class SaidFact(Document):
-    """One thing that was said of a device."""
+    """A fact that was recorded of a device."""
 
     name: FactName = Field(examples=["commissioned_at"])
     value: FactValue
@@ -65,7 +65,7 @@ class DeviceFactsDocument(Document):
     def of(
         cls, ledger: Ledger, device: EntityIdentifier, now: datetime, *, history: bool
     ) -> DeviceFactsDocument:
-        """Return what holds of a device, or with `history` all that was ever said."""
+        """Return the present facts of a device, or with `history` all that were ever recorded."""
         said = ledger.device_facts.history(device)
         statuses = ledger.smi_statuses.history(device)
         return cls.model_validate(
@@ -78,7 +78,7 @@ class DeviceFactsDocument(Document):
 
 
 class FactsDocument(Document):
-    """What is known of several devices, as `keyrig facts list --json` has it."""
+    """The facts of several devices, as `keyrig facts list --json` prints them."""
 
     schema_number: Literal[1] = Field(default=1, serialization_alias="schema")
     devices: tuple[DeviceFactsDocument, ...]
@@ -96,7 +96,7 @@ class InventoryDevice(Document):
 
 
 class InventoryDocument(Document):
-    """What an inventory said anew."""
+    """What an inventory added to the facts."""
 
     schema_number: Literal[1] = Field(default=1, serialization_alias="schema")
     devices: tuple[InventoryDevice, ...]

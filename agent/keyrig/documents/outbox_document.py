@@ -1,4 +1,4 @@
-"""How upstreams stand: what `keyrig outbox --json` and the API give."""
+"""The state of upstreams: for `keyrig outbox --json` and the API."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ParkedEvent(Document):
 
 
 class UpstreamPart(Document):
-    """One upstream of the settings, how it stands, and what is parked for it."""
+    """An upstream of the settings, its state, and the events parked for it."""
 
     name: str = Field(examples=["head-office"])
     kind: Literal["https", "mqtt", "ndjson"]
@@ -51,14 +51,14 @@ class UpstreamPart(Document):
 
 
 class OutboxDocument(Document):
-    """How every upstream of the settings stands."""
+    """The state of every upstream of the settings."""
 
     schema_number: Literal[1] = Field(default=1, serialization_alias="schema")
     upstreams: tuple[UpstreamPart, ...]
 
 
 class EventDocument(Document):
-    """An event as it is told, and what came of it at each upstream."""
+    """An event as it is published, and its state at each upstream."""
 
     schema_number: Literal[1] = Field(default=1, serialization_alias="schema")
     event: dict[str, Any]

@@ -1,6 +1,6 @@
 """The plan of a rig, its duties explained, and those due next over every rig.
 
-They are what `keyrig plan --json`, `--explain` and `--next` print, and what the API gives.
+They are for `keyrig plan --json`, `--explain` and `--next`, and for the API.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class StatusInstructionPart(Document):
 
 
 class DutyStanding(Document):
-    """Where one duty of a device stands, and why."""
+    """The state of one duty of a device, and the reason."""
 
     id: str = Field(
         description="Stable: the device's digits and the requirement.",
@@ -109,7 +109,7 @@ class PlannedDevice(Document):
 
 
 class PlanDocument(Document):
-    """A plan, as `keyrig plan --json` has it."""
+    """A plan, as `keyrig plan --json` prints it."""
 
     schema_number: Literal[1] = Field(
         default=1, serialization_alias="schema", description="The version of this form."
@@ -175,7 +175,7 @@ class UsedFact(Document):
 
 
 class UsedReading(Document):
-    """How an open place of the rules is read."""
+    """The reading of a rule that its source leaves open."""
 
     name: str = Field(examples=["days"])
     ambiguity: str = Field(examples=["A3"])

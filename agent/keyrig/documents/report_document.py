@@ -49,7 +49,7 @@ class Direction(enum.Enum):
 
 
 class CellChange(enum.Enum):
-    """What became of a trust anchor cell in the run."""
+    """What the run did to a trust anchor cell."""
 
     CHANGED = "changed"
     REPLACED_BY_SAME = "replaced-by-same"
@@ -108,7 +108,7 @@ class CountsPart(Document):
 
 
 class SummaryPart(CountsPart):
-    """What the run came to over all its devices."""
+    """The result of the run over all its devices."""
 
     devices: Count
     notices: Count
@@ -116,7 +116,7 @@ class SummaryPart(CountsPart):
 
 
 class FactPart(Document):
-    """What holds of a device, and who said so."""
+    """A fact of a device, and who stated it."""
 
     name: FactName
     value: FactValue
@@ -139,7 +139,7 @@ class AttemptPart(AttemptMade):
 
 
 class StandingPart(Document):
-    """Where a duty stands at one instant."""
+    """The state of a duty at one instant."""
 
     at: Instant
     state: DutyState
@@ -217,7 +217,7 @@ class StatusPart(Document):
 
 
 class PermissionPart(Document):
-    """Leave for the Responsible Supplier to replace the Communications Hub and return it."""
+    """The Responsible Supplier's permission to replace the Communications Hub and return it."""
 
     clause: Told
     reason: Told = Field(description="The reason to return it with.")
@@ -243,7 +243,7 @@ class InstructionPart(Document):
 
 
 class CellContents(Document):
-    """What a cell was seen to hold."""
+    """The contents of a cell that the run saw."""
 
     holder: Party
     key_identifier: KeyIdentifier
@@ -354,7 +354,7 @@ class Report(Document):
 
 
 def schema_text() -> str:
-    """Give the JSON Schema (2020-12) of the report, as published in docs/report.schema.json."""
+    """Return the JSON Schema (2020-12) of the report, as published in docs/report.schema.json."""
     schema = Report.model_json_schema(mode="serialization")
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": SCHEMA_ID}
     return json.dumps(head | schema, indent=2, ensure_ascii=True) + "\n"

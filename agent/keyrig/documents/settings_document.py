@@ -1,4 +1,4 @@
-"""What every setting is, and where that comes from: what `keyrig settings` gives."""
+"""Every setting, its value and its origin: for `keyrig settings`."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class SettingsDocument(Document):
 
     @classmethod
     def of(cls, read: SettingsRead) -> SettingsDocument:
-        """Return what every key is and where that comes from."""
+        """Return every key with its value and origin."""
         return cls(
             file=str(read.source),
             exists=read.source.exists(),
@@ -100,7 +100,7 @@ def _variable(location: tuple[str, ...]) -> str:
 def _values(
     values: Any, key: DescribedKey, at: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Return each value that a key holds, with its own location; one for each name."""
+    """Return each value of a key, with its own origin; one for each name."""
     rest = key.location[len(at) :]
     if not rest:
         yield at, values
@@ -135,7 +135,7 @@ def _is_in_file(read: SettingsRead, at: tuple[str, ...]) -> bool:
 
 
 def settings_lines(read: SettingsRead) -> Iterator[str]:
-    """Return the listing of every key for people, line by line."""
+    """Return every key as text, line by line."""
     yield f"settings file: {read.source}{'' if read.source.exists() else ' (none there)'}"
     for key in SettingsDocument.of(read).keys:
         yield ""

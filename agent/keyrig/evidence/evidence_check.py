@@ -1,4 +1,4 @@
-"""What an evidence file proves, from its messages and not from what it says of them."""
+"""The verdict on an evidence file, from its messages and not from its statements about them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["DutyVerdict", "Finding", "Proof", "Verdict", "check"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DutyVerdict:
-    """One duty: where it stands, and for one that is done how far the file proves it."""
+    """A duty: its state, and for one that is done how far the file proves it."""
 
     line: int
     device: EntityIdentifier
@@ -46,12 +46,12 @@ class DutyVerdict:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a file proves.
+    """The result of checking a file.
 
     Args:
-        file: What it says.
-        duties: Its duties.
-        findings: What in it does not hold.
+        file: The file.
+        duties: The verdict on each of its duties.
+        findings: Its faults, in the order of lines.
         roots: The fingerprints of the roots that its certificates lead to.
         exchanges_that_hold: How many exchanges hold as far as public keys tell.
         responses: Of how many of these the verified response is there.
@@ -70,19 +70,19 @@ class Verdict:
 
     @property
     def holds(self) -> bool:
-        """Whether nothing in the file contradicts it, and every duty done is borne out."""
+        """True if no fault was found: every duty that is called done is proved as far as can be."""
         return not self.findings
 
     def count(self, proof: Proof) -> int:
-        """Say how many duties are proved so far."""
+        """Return the number of duties that are proved to exactly this degree."""
         return sum(duty.proof is proof for duty in self.duties)
 
 
 def check(file: EvidenceFile, roots: Collection[str] | None = None) -> Verdict:
-    """Verify every signature, replay the planner, and say what the file proves.
+    """Verify every signature, plan the duties anew, and return what the file proves.
 
     Args:
-        file: What the file says.
+        file: The file, whose chain and seal hold.
         roots: The fingerprints of the roots to trust; None trusts those in the file.
     """
     assert file.rules is not None
@@ -140,7 +140,7 @@ def _planned(
 
 
 def _repeated(file: EvidenceFile) -> Iterator[Finding]:
-    """Find ids that stand for two things, and duties that are told twice."""
+    """Yield a finding for each id that is used twice, and each duty that is listed twice."""
     told: dict[object, int] = {}
     names: list[tuple[int, str]] = [(a.line, f"attempt {a.id}") for a in file.attempts]
     names += [(e.line, f"exchange {e.id}") for e in file.exchanges]
@@ -152,7 +152,7 @@ def _repeated(file: EvidenceFile) -> Iterator[Finding]:
 
 
 def _replayed(file: EvidenceFile, duties: list[Duty]) -> Iterator[Finding]:
-    """Compare the duties that a file states with those that were planned anew."""
+    """Yield a finding for each difference between the file's duties and those planned anew."""
     planned = {(duty.device, duty.requirement): duty for duty in duties}
     for filed in file.duties:
         name = f"{filed.requirement} of {filed.device}"
@@ -182,7 +182,7 @@ def _replayed(file: EvidenceFile, duties: list[Duty]) -> Iterator[Finding]:
 
 
 def _written(deadline: datetime | None) -> datetime | None:
-    """Return a deadline to the millisecond, as files have it; the end of a day lies between."""
+    """Return a deadline cut to the millisecond, as in files; the end of a day has microseconds."""
     if deadline is None:
         return None
     return deadline.replace(microsecond=deadline.microsecond // 1000 * 1000)
@@ -196,7 +196,7 @@ def _unproved(duties: tuple[DutyVerdict, ...]) -> Iterator[Finding]:
 
 
 class _Judge:
-    """Says of each duty whether the messages that belong to it bear it out."""
+    """Judges each duty by the messages of the attempts at it."""
 
     def __init__(
         self,
@@ -245,7 +245,7 @@ class _Judge:
             return Proof.NONE, str(lacking)
 
     def _attempts(self, duty: DutyBody, facts: DeviceFacts) -> list[AttemptBody]:
-        """Give the attempts at a duty that count: those since the Commissioning."""
+        """Return the attempts at a duty that count: those since the Commissioning."""
         attempts = [
             attempt
             for attempt in self._file.attempts

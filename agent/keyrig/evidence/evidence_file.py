@@ -1,4 +1,4 @@
-"""An evidence file as values, once its chain and its seal hold."""
+"""Reading an evidence file: its values, once its chain and its seal were verified."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ _LISTS: Final[dict[type[EvidenceBody], str]] = {
     AlertBody: "alerts",
     DutyBody: "duties",
 }
-"""Where lines are kept as they are."""
+"""The list in which the lines of each kind are kept."""
 _NOT_WITHIN: Final = frozenset({HeaderBody.line_kind, SealBody.line_kind})
 
 
 @dataclass(kw_only=True)
 class EvidenceFile:
-    """What an evidence file says.
+    """The content of an evidence file.
 
     Args:
         key: The fingerprint of the public key that sealed it.
-        lines: How many lines it has.
+        lines: The number of its lines.
         header: The body of its first line.
-        known: What was said of each device.
+        known: The facts recorded of each device.
         first_lines: The line of the first fact of each device.
     """
 
@@ -85,10 +85,10 @@ class EvidenceFile:
     duties: list[DutyBody] = field(default_factory=list)
 
     def ledger_facts(self) -> LedgerFacts:
-        """Give the attempts as the planner wants them.
+        """Return the attempts in the planner's form.
 
-        That a duty waits for the authority is told with the duty; it counts where an attempt at it
-        ended so, or was cut off, as no other can have left a request waiting.
+        The file states with a duty that it waits for the authority. That counts only where an
+        attempt at it ended so, or was cut off: no other can have left a request waiting.
         """
         tried: dict[tuple[EntityIdentifier, str], list[AttemptFact]] = {}
         for attempt in self.attempts:
@@ -106,11 +106,11 @@ class EvidenceFile:
         return LedgerFacts(attempts, self.scheduled, waiting)
 
     def take(self, body: EvidenceBody) -> None:
-        """Take one line; what is told beside, which nothing in the file can prove, is left.
+        """Add one line; lines that nothing else in the file can confirm are dropped.
 
         Raises:
             KeyrigError: Its rules or certificate cannot be read.
-            ValueError: It says what the file says otherwise, or what cannot be.
+            ValueError: It contradicts another line, or is impossible.
         """
         match body:
             case RulesBody():
@@ -139,7 +139,7 @@ class EvidenceFile:
 
 
 def read_evidence(octets: bytes, source: str) -> EvidenceFile:
-    """Read an evidence file, and see that its chain and its seal hold.
+    """Read an evidence file, and verify its chain and its seal.
 
     Args:
         octets: The file.
@@ -195,14 +195,14 @@ def _checked(line: Line, source: str, work: Callable[[], _Read]) -> _Read:
 
 
 def _first(error: ValidationError) -> str:
-    """Return the first thing that is wrong with a body, and where in it."""
+    """Return the first fault of a body, and where in it."""
     fault = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(map(str, fault["loc"]))
     return f"{where}: {fault['msg'].removeprefix('Value error, ')}"
 
 
 def _certificate(der: bytes) -> GBCSCertificate:
-    """Read a certificate, and see that what is asked of it later can be read."""
+    """Read a certificate and each of its parts that is used later, so that none fails then."""
     certificate = GBCSCertificate.from_der(der)
     _ = certificate.profile, certificate.entity_id, certificate.key_usage, certificate.public_key
     return certificate

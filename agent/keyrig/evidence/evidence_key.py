@@ -42,12 +42,12 @@ class EvidenceKey:
         )
 
     def sign(self, octets: bytes) -> bytes:
-        """Give the ECDSA signature, with SHA-256, in DER."""
+        """Return the ECDSA signature, with SHA-256, in DER."""
         return self._private.sign(octets, _ECDSA)
 
 
 def evidence_key(folder: Path, rig_name: str) -> EvidenceKey:
-    """Give a rig's evidence key; it is made when it is first wanted, and never overwritten.
+    """Return a rig's evidence key; it is made when first needed, and never overwritten.
 
     Args:
         folder: Where the rigs' own files are.
@@ -72,7 +72,7 @@ def evidence_key(folder: Path, rig_name: str) -> EvidenceKey:
 
 
 def fingerprint(der: bytes) -> str:
-    """Give the SHA-256 of a public key's or certificate's DER, 64 hexadecimal digits."""
+    """Return the SHA-256 of a public key's or certificate's DER, 64 hexadecimal digits."""
     return hashlib.sha256(der).hexdigest()
 
 
@@ -80,7 +80,7 @@ def read_public_key(der: bytes) -> ec.EllipticCurvePublicKey:
     """Read a public key on NIST P-256.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is something else.
     """
     key = load_der_public_key(der)
     if not isinstance(key, ec.EllipticCurvePublicKey) or key.curve.name != "secp256r1":
@@ -89,10 +89,10 @@ def read_public_key(der: bytes) -> ec.EllipticCurvePublicKey:
 
 
 def verify_seal(key: ec.EllipticCurvePublicKey, signature: bytes, octets: bytes) -> None:
-    """See that a seal is by a key.
+    """Verify a seal, an ECDSA signature in DER, by a key.
 
     Raises:
-        InvalidSignature: It is not.
+        InvalidSignature: It does not verify.
     """
     key.verify(signature, octets, _ECDSA)
 

@@ -1,4 +1,22 @@
-"""The form of an evidence file: JSON lines, each chained to the one before by its hash."""
+"""The form of an evidence file: JSON lines, each chained to the one before by its hash.
+
+Theory of operation. Each line carries its number and, as `previous`, the SHA-256 of the line
+before. A line has one canonical form (sorted keys, no spaces, ASCII), so equal content has equal
+octets and an equal hash. The last line is the seal: a signature of a fixed prefix and its own
+`previous`, which stands for every line before it (`evidence_key`, `evidence_file`).
+
+What holds if chain and seal verify: since the holder of that key sealed the file, no line was
+changed, added, removed or moved. A changed octet is reported at its line or at the next one; a
+file whose end is cut off lacks its last line feed, or its seal.
+
+What that does not prove:
+
+- who sealed it. Anybody can make a key and seal a file: the fingerprint must be compared with the
+  rig's, which `keyrig verify-evidence --key` demands;
+- when it was sealed: the instants in it are those of the rig's clock;
+- that what it says is true, or that nothing was left out before it was sealed. That is judged by
+  `evidence_check`, from the signatures of the devices and by planning the duties anew.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +35,7 @@ if TYPE_CHECKING:
 
 BEFORE_THE_FIRST: Final = "0" * 64
 SEALED_PREFIX: Final = b"keyrig evidence 1\n"
-"""Stands before the chain's head in what the seal signs, so that it signs nothing else."""
+"""Precedes the last hash in what the seal signs, so that the signature fits nothing else."""
 LINE_MAXIMUM_OCTETS: Final = 1 << 20
 FILE_MAXIMUM_OCTETS: Final = 512 << 20
 _KEYS: Final = {"n", "kind", "previous", "body"}
@@ -25,7 +43,7 @@ _KEYS: Final = {"n", "kind", "previous", "body"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line; `number` counts from 1."""
+    """A line; `number` counts from 1."""
 
     number: int
     kind: str
@@ -33,12 +51,12 @@ class Line:
 
 
 def chained(bodies: Iterable[EvidenceBody]) -> Iterator[bytes]:
-    """Write lines, each with the hash of the one before; without their line ends."""
+    """Yield the lines of bodies, each with the hash of the one before; without line ends."""
     return written((body.line_kind, body.fields()) for body in bodies)
 
 
 def written(bodies: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[bytes]:
-    """Write lines of kinds and bodies as JSON has them."""
+    """Yield the lines of kinds and JSON bodies, chained; without line ends."""
     previous = BEFORE_THE_FIRST
     for number, (kind, body) in enumerate(bodies, 1):
         octets = _canonical({"n": number, "kind": kind, "previous": previous, "body": body})
@@ -47,17 +65,17 @@ def written(bodies: Iterable[tuple[str, dict[str, Any]]]) -> Iterator[bytes]:
 
 
 def hash_of(octets: bytes) -> str:
-    """Give the hash by which the next line names a line, 64 hexadecimal digits."""
+    """Return the SHA-256 of a line without its line end, 64 hexadecimal digits."""
     return hashlib.sha256(octets).hexdigest()
 
 
 def sealed_octets(head: str) -> bytes:
-    """Give what the seal signs, from the hash of the last line before it."""
+    """Return the octets that the seal signs, from the hash of the last line before it."""
     return SEALED_PREFIX + head.encode("ascii")
 
 
 def read_lines(octets: bytes, source: str) -> Iterator[tuple[Line, str]]:
-    """Read lines, checking the form and the chain; give each with its `previous`.
+    """Yield each line with its `previous`, checking its form and the chain.
 
     Raises:
         EvidenceBroken: Names the line and what is wrong with it.
@@ -80,8 +98,8 @@ def read_lines(octets: bytes, source: str) -> Iterator[tuple[Line, str]]:
 def as_written(octets: bytes) -> bytes:
     """Return an evidence file as it was written, whatever a transfer made of its line ends.
 
-    Lines have no control characters of their own and are chained without their ends, so that
-    nothing that counts can be changed by it. What is no text is returned as it is.
+    Lines contain no control characters and are chained without their ends, so this can change
+    nothing that the chain covers. Octets that are no text are returned as they are.
     """
     if octets.isascii() and b"\r" not in octets and octets.endswith(b"\n"):
         return octets
@@ -92,7 +110,7 @@ def as_written(octets: bytes) -> bytes:
 
 
 def is_evidence(octets: bytes) -> bool:
-    """Say whether any line is one of an evidence file, be the rest as it may."""
+    """Return True if at least one line has the form of a line of evidence."""
     for number, text in enumerate(octets.split(b"\n"), 1):
         try:
             _line(text, "", number)
@@ -120,7 +138,7 @@ def _is_canonical(line: dict[str, Any], text: bytes) -> bool:
     try:
         return _canonical(line) == text
     except (ValueError, RecursionError):
-        # A number that is none, such as NaN, or nesting without end.
+        # A number that JSON does not have, such as NaN, or nesting too deep to encode.
         return False
 
 

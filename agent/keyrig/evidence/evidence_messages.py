@@ -1,4 +1,4 @@
-"""Checking the messages of an evidence file by the public keys in it."""
+"""Verifying the messages of an evidence file with the public keys in it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _REASON_CHARACTERS = 300
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """Something in a file that does not hold; `line` is where."""
+    """A fault of a file, and its line."""
 
     line: int
     reason: str
@@ -43,13 +43,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """An exchange whose messages hold as far as public keys tell.
+    """An exchange whose messages verify as far as public keys can show.
 
     Args:
         exchange: The exchange.
         header: The command's header.
         command: The command's payload.
-        response: The response's payload; None where no verified one is said to have come.
+        response: The response's payload; None where the file claims no verified one.
         is_maced: The response is protected by a MAC alone, which no public key can check.
         signed_under: The device's certificates (DER) by whose key the response's signature holds.
     """
@@ -64,7 +64,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeenAlert:
-    """An alert whose signature holds."""
+    """An alert whose signature verifies."""
 
     alert: AlertBody
     header: Header
@@ -72,7 +72,7 @@ class SeenAlert:
 
 
 class Messages:
-    """Checks messages, and collects what does not hold.
+    """Verifies messages, and collects what does not verify.
 
     Args:
         file: The evidence.
@@ -96,13 +96,13 @@ class Messages:
 
     @cached_property
     def _requests(self) -> ServiceRequests:
-        # They are XML, whose libraries come with an extra and take 60 ms to load.
-        from keyrig.evidence.evidence_requests import ServiceRequests  # noqa: PLC0415 - as said
+        # Requests are XML, whose libraries come with an extra and take 60 ms to load.
+        from keyrig.evidence.evidence_requests import ServiceRequests  # noqa: PLC0415 - an extra
 
         return ServiceRequests(self._file, self.is_trusted)
 
     def is_trusted(self, certificate: GBCSCertificate) -> bool:
-        """Say whether a certificate leads to a root in the file."""
+        """Return True if a certificate's path leads to a trusted root in the file."""
         if certificate not in self._trusted:
             try:
                 validate_path(
@@ -118,7 +118,7 @@ class Messages:
         return self._trusted[certificate]
 
     def see(self, exchanges: Iterable[ExchangeBody]) -> list[Seen]:
-        """Check exchanges, and give those that hold, in the order in which they were made."""
+        """Return the exchanges that verify, in the order in which they were made."""
         commands = []
         counters: dict[EntityIdentifier, tuple[int, int]] = {}
         for exchange in sorted(exchanges, key=lambda exchange: exchange.id):
@@ -140,7 +140,7 @@ class Messages:
         return seen
 
     def see_alerts(self, alerts: Iterable[AlertBody]) -> list[SeenAlert]:
-        """Check alerts, once the exchanges are, and give those whose signature holds."""
+        """Return the alerts whose signature verifies; `see` must have recorded the keys before."""
         seen = []
         for alert in alerts:
             try:
@@ -158,7 +158,7 @@ class Messages:
     def _command(
         self, exchange: ExchangeBody, counters: dict[EntityIdentifier, tuple[int, int]]
     ) -> Seen:
-        """Check a command; the counters of an originator ascend."""
+        """Return a command that verifies, its counter above the originator's last one."""
         if not exchange.command:
             return self._command_of_dcc(exchange, counters)
         command = Message.parse(exchange.command)
@@ -186,7 +186,7 @@ class Messages:
     def _command_of_dcc(
         self, exchange: ExchangeBody, counters: dict[EntityIdentifier, tuple[int, int]]
     ) -> Seen:
-        """Check the request for a command that the DCC made, and take what it asks for."""
+        """Return a command that the DCC made, derived from the request for it."""
         asked = self._requests.asked_for(exchange)
         request_id = asked.request_id
         name = f"request {request_id}"
@@ -239,7 +239,8 @@ class Messages:
         decoded = decode_payload(response)
         if decoded is None:
             raise WrongEntity(f"{describe(header)} is of no use case that a duty needs")
-        # A device that shows a new certificate and signs by its old key has given up neither.
+        # Only a response signed by the new key gives the old one up: a device that returns the
+        # new certificate and still signs by its old key has not changed keys.
         if asked.message_code == MessageCode.PROVIDE_DEVICE_CERTIFICATE and any(
             signer.der == decoded.value for signer in signers
         ):
@@ -281,7 +282,7 @@ def _ascend(
     line: int,
     name: str,
 ) -> None:
-    """Take an originator's next counter.
+    """Check and record an originator's next counter.
 
     Raises:
         WrongEntity: It is not above the last one.

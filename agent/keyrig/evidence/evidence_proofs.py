@@ -1,4 +1,25 @@
-"""Whether the messages of one duty bear out that it is done."""
+"""Whether the messages of a duty prove that it is done.
+
+Theory of operation. A duty is never proved by what the file says of it, only by messages of the
+device that `evidence_messages` verified: signed under a certificate whose path leads to a trusted
+root, each a response to its command by counter and use case. What must be there:
+
+- new keys: for both usages, a certification request for a key (CS02c), then the certificate for
+  it sent (CS02d), then the same certificate given back (CS02e), in that order; a key that no other
+  certificate of the device in the file has; and the new digitalSignature certificate given back
+  in a response signed by its own key;
+- a replaced certificate (CS02b): a response or a future dated alert, to the same sequence number,
+  with success and the identity of the certificate sent, for every cell that the command names;
+- credentials read (CS02a): the cells of the role hold the expected party or key.
+
+A CS02a response is under a MAC alone, by a key that the device shares with the broker. No public
+key can check it, and a party that has the shared key could have made it: `MACED`, never `SIGNED`.
+
+What a proof does not show: when it happened, since responses carry no time of the device's; that
+the device's private key is nowhere else; that the facts, such as who the supplier is, are true;
+and, without roots named by the reader, that the root is the true one. A duty done in another run
+is `ELSEWHERE`: its messages are in that run's evidence.
+"""
 
 from __future__ import annotations
 
@@ -50,13 +71,13 @@ class Proof(enum.Enum):
     NONE = "not-proved"
 
 
-class Lacking(Exception):  # noqa: N818 - what is missing for a proof, told by its text
-    """Something that a proof needs is not there."""
+class Lacking(Exception):  # noqa: N818 - no error of the program: the reason why a proof fails
+    """A proof fails; the text says what is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """What there is to prove one duty with.
+    """The messages by which one duty may be proved.
 
     Args:
         facts: What the file says of the device.
@@ -75,11 +96,11 @@ class Case:
 
 
 class Prover:
-    """Says whether messages bear a duty out.
+    """Proves duties by their messages.
 
     Args:
         file: The evidence.
-        messages: What knows its certificates.
+        messages: The verifier of its messages and certificates.
     """
 
     def __init__(self, file: EvidenceFile, messages: Messages) -> None:
@@ -94,10 +115,10 @@ class Prover:
         }
 
     def prove(self, step: StepKind, case: Case) -> tuple[Proof, str]:
-        """Say how the messages prove that a step was done, and what they show.
+        """Return how far the messages prove that a step was done, and what they show.
 
         Raises:
-            Lacking: They do not; says what is missing.
+            Lacking: They do not prove it.
         """
         return self._steps[step](case)
 
@@ -109,7 +130,11 @@ class Prover:
         )
 
     def _key(self, case: Case, usage: KeyUsage) -> None:
-        """See that a device asked for a certificate of a new key, was sent it, and holds it."""
+        """Check that a device requested a certificate of a new key, was sent it, and holds it.
+
+        Raises:
+            Lacking: One of these messages is missing.
+        """
         name = usage.gbcs_name
         given = _last_given(case, usage)
         certificate = self._device_certificate(given.response, case.device, usage)
@@ -152,7 +177,7 @@ class Prover:
         return certificate
 
     def _replacement(self, case: Case) -> tuple[Proof, str]:
-        """See that a device says that it carried out a command, in the response or an alert."""
+        """Return the proof of a replacement: a signed response or alert with its outcome."""
         reason = "nothing that the device signed says that it replaced a certificate"
         for each in reversed(case.seen):
             if not isinstance(each.command, UpdateCredentialsCommand):
@@ -167,7 +192,7 @@ class Prover:
         raise Lacking(reason)
 
     def _replaced(self, command: UpdateCredentialsCommand, outcome: ExecutionOutcome) -> str:
-        """Give the cells whose contents a device replaced as a command has it."""
+        """Return the names of the cells that a device replaced as the command says."""
         told = {each.affected_trust_anchor_cell: each for each in outcome.replacement_outcomes}
         cells = []
         for replacement in command.replacements:
@@ -247,7 +272,7 @@ def _last_given(case: Case, usage: KeyUsage) -> Seen:
 
 
 def _last_sent(case: Case, given: Seen, name: str) -> Seen:
-    """Give the exchange by which a device was sent the certificate that it gives back.
+    """Return the exchange in which a device was sent the certificate that it gives back.
 
     Its response may be lost, or be the refusal of a second sending: what the device gives back
     shows that it was executed.
@@ -263,7 +288,7 @@ def _last_sent(case: Case, given: Seen, name: str) -> Seen:
 
 
 def _outcomes(seen: Seen, case: Case) -> Iterator[ExecutionOutcome]:
-    """Give what a device says of the execution of one command."""
+    """Yield each outcome of one command that the device states, in its response or an alert."""
     control = seen.command.authorising_remote_party_control
     told = [getattr(seen.response, "execution_outcome", None)]
     told += [
@@ -287,7 +312,7 @@ def _shown(read: Seen, what: str) -> tuple[Proof, str]:
 
 
 def _cells(case: Case, role: RemotePartyRole) -> tuple[tuple[TrustAnchorCellContents, ...], Seen]:
-    """Give what a device last said of its cells of a role, and where it did."""
+    """Return the last contents of a role's cells that the device stated, and the exchange."""
     for each in reversed(case.seen):
         if each.header.message_code != MessageCode.PROVIDE_CREDENTIALS or each.response is None:
             continue
@@ -298,7 +323,7 @@ def _cells(case: Case, role: RemotePartyRole) -> tuple[tuple[TrustAnchorCellCont
 
 
 def _identity(der: bytes) -> tuple[bytes, bytes | None]:
-    """Give whom and which key a certificate names, as trust anchor cells do."""
+    """Return a certificate's Entity Identifier and key identifier, as in trust anchor cells."""
     try:
         certificate = GBCSCertificate.from_der(der)
         entity = certificate.entity_id or bytes(ENTITY_IDENTIFIER_OCTETS)
@@ -308,7 +333,7 @@ def _identity(der: bytes) -> tuple[bytes, bytes | None]:
 
 
 def _requested_key(response: Any, device: EntityIdentifier, usage: KeyUsage) -> bytes | None:
-    """Give the public key that a certification request asks to certify, if it is one."""
+    """Return the public key of a certification request; None if it is none or does not verify."""
     if not isinstance(response, bytes):
         return None
     try:

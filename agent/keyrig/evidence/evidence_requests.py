@@ -1,4 +1,4 @@
-"""Checking the service requests of an evidence file, and what they show was asked for."""
+"""Verifying the service requests of an evidence file, and the commands that they ask for."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedFor:
-    """A command that the DCC made, as the request for it and the answer to it show.
+    """A command that the DCC made, derived from its request and the answer.
 
     Args:
-        request_id: Of the request.
-        counter: The DCC's counter, as the answer has it; 0 where none came.
+        request_id: The request's identifier.
+        counter: The DCC's originator counter, from the answer; 0 where none came.
         command: The command.
     """
 
@@ -43,17 +43,18 @@ class AskedFor:
 
 
 class ServiceRequests:
-    """Knows the service requests of a file.
+    """Verifies the service requests of a file.
 
     Args:
         file: The evidence.
-        is_trusted: Says whether a certificate leads to a root to trust.
+        is_trusted: True if a certificate's path leads to a trusted root.
     """
 
     def __init__(self, file: EvidenceFile, is_trusted: Callable[[GBCSCertificate], bool]) -> None:
         self._file = file
-        # No root vouches for DCC Boxed's XML-signing certificates, which are self-signed. A
-        # request is the word of whoever made it, who made the file too: by such a key no less.
+        # DCC Boxed's XML-signing certificates are self-signed, so no root certifies them. They
+        # are accepted here: a request states only what its maker asked for, and its maker also
+        # made this file, so a certified key would prove no more.
         self._find = signatures.among(
             each
             for each in file.certificates
@@ -62,7 +63,7 @@ class ServiceRequests:
         )
 
     def asked_for(self, exchange: ExchangeBody) -> AskedFor:
-        """Give the command of an exchange whose command the DCC made itself.
+        """Return the command of an exchange whose command the DCC made itself.
 
         Raises:
             ProtectionMissing: The request is not in the file.
@@ -89,11 +90,11 @@ class ServiceRequests:
         return AskedFor(request_id=request_id, counter=counter, command=command)
 
     def check_signed(self, exchange: ExchangeBody) -> None:
-        """See that what the DCC was given to send is the exchange's command.
+        """Check that a signed pre-command sent to the DCC is the exchange's command.
 
         Raises:
-            WrongEntity: It is another.
-            KeyrigError: As `asked_for`.
+            WrongEntity: It is another command.
+            KeyrigError: The request does not verify or cannot be read.
         """
         for request in self._requests(exchange):
             body = request.body

@@ -1,4 +1,4 @@
-"""By which of its keys a device may have signed a message, as an evidence file has them change."""
+"""The keys by which a device may have signed a message, as its keys change in a file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class DeviceSigners:
-    """Knows which keys devices have given up.
+    """Keeps which signing keys devices have given up.
 
     A device gives its old key up when it first gives the new certificate back (CS02e), after
     that was sent to it (CS02d); between the two it may sign by either. A manufacturer may know
@@ -38,12 +38,12 @@ class DeviceSigners:
         self._given_up: dict[GBCSCertificate, ExchangeBody] = {}
 
     def know_changes(self, sent: Iterable[tuple[int, bytes]]) -> None:
-        """Take which certificates (DER) were sent to devices, each with its exchange's id."""
+        """Record which certificates (DER) were sent to devices, each with its exchange's id."""
         for exchange_id, der in sent:
             self._sent.setdefault(der, exchange_id)
 
     def gives_back(self, exchange: ExchangeBody, response: Any) -> None:
-        """Take what a device answered to CS02e in an exchange."""
+        """Record a device's response to CS02e: its older keys are given up from here on."""
         try:
             given = GBCSCertificate.from_der(response) if isinstance(response, bytes) else None
             if given is None or given.key_usage is not KeyUsage.DIGITAL_SIGNATURE:
@@ -59,11 +59,11 @@ class DeviceSigners:
                 self._given_up.setdefault(certificate, exchange)
 
     def signers(self, message: Message, at: datetime | None = None) -> tuple[GBCSCertificate, ...]:
-        """Give the certificates, one at least, of the key by which a device signed a message.
+        """Return the certificates, at least one, of the key by which a device signed a message.
 
         Args:
             message: A response, or an alert.
-            at: When it came, for one that came unasked; None for one that came just now.
+            at: When an alert was received; None for the response of the exchange being checked.
 
         Raises:
             ProtectionMissing: It is not signed.
@@ -89,7 +89,7 @@ class DeviceSigners:
 def signers_of(
     message: Message, certificates: Iterable[GBCSCertificate]
 ) -> tuple[GBCSCertificate, ...]:
-    """Give those certificates of a message's originator by whose key it is signed.
+    """Return those certificates of a message's originator by whose key it is signed.
 
     Raises:
         ProtectionMissing: It is not signed.

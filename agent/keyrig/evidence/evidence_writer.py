@@ -1,4 +1,4 @@
-"""Writing what a run did as one file that somebody else can check."""
+"""Writing the evidence of a run: one file that others can verify."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def evidence(record: RunRecord, key: EvidenceKey, now: datetime) -> bytes:
-    """Write the evidence of a run.
+    """Return the evidence of a run as a file's octets.
 
     Args:
         record: What the ledger holds of the run.
@@ -58,7 +58,7 @@ def evidence(record: RunRecord, key: EvidenceKey, now: datetime) -> bytes:
 
 
 def _as_written(device: DeviceHistory) -> DeviceHistory:
-    """Return what is known of a device as the file has it, since the reader plans by that."""
+    """Return a device's history as the file has it, since the reader plans by that."""
     planned = ("known", "attempts", "requests", "scheduled", "held_back")
     return replace(device, **{name: _whole(getattr(device, name)) for name in planned})
 

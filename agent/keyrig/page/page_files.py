@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.staticfiles import StaticFiles
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -16,18 +17,18 @@ ASK_FIRST: Final = "no-cache"
 
 
 def page_directory() -> Path:
-    """Give where the page's files are."""
+    """Return the folder of the page's files."""
     return Path(str(resources.files(__package__).joinpath("static")))
 
 
 class PageFiles(StaticFiles):
-    """The files, which need no token; what they show they ask for with one."""
+    """Serves the page's files, which need no token; the page's requests to the API carry one."""
 
     def __init__(self) -> None:
         super().__init__(directory=page_directory())
 
+    @override
     def file_response(self, *args: Any, **kwargs: Any) -> Response:
-        """See `StaticFiles`."""
         response = super().file_response(*args, **kwargs)
         response.headers["Cache-Control"] = ASK_FIRST
         return response

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def cell_parts(
     record: RunRecord, device: DeviceHistory, facts: DeviceFacts, names: PartyNames
 ) -> tuple[CellPart, ...]:
-    """Give the cells that the run read or replaced, in the order of roles and usages."""
+    """Return the cells that the run read or replaced, in the order of roles and usages."""
     seen: dict[TrustAnchorCellIdentifier, list[CellSnapshot]] = {}
     for snapshot in device.cells:
         seen.setdefault(cell_identifier(snapshot.cell), []).append(snapshot)
@@ -64,7 +64,7 @@ def cell_parts(
 def _before_and_after(
     snapshots: list[CellSnapshot], run_id: str
 ) -> tuple[CellSnapshot | None, CellSnapshot] | None:
-    """Give what a cell held before a run and after it; None where the run did not see it."""
+    """Return what a cell held before a run and after it; None where the run did not see it."""
     ours = [place for place, snapshot in enumerate(snapshots) if snapshot.run_id == run_id]
     if not ours:
         return None
@@ -83,7 +83,7 @@ def _change(before: CellSnapshot | None, after: CellSnapshot, *, executed: bool)
 
 
 def _replaced(record: RunRecord, device: DeviceHistory) -> frozenset[TrustAnchorCellIdentifier]:
-    """Give the cells of which a verified message says that a replacement was executed."""
+    """Return the cells of which a verified message says that a replacement was executed."""
     heard = [
         exchange.response
         for exchange in record.exchanges

@@ -20,7 +20,7 @@ _SAID: Final = {
 
 
 def cell_picture(device: DevicePart) -> Markup:
-    """Draw the cells that are known: a row for each role, a column for each usage."""
+    """Return a drawing of the known cells: a row for each role, a column for each usage."""
     heading = element("h3", "Trust anchor cells, before and after")
     if not device.cells:
         return element("div", heading, element("p", "No cell was read or replaced in the run."))
@@ -76,5 +76,5 @@ def _half(when: str, contents: CellContents) -> Markup:
 
 
 def _grouped(identifier: str) -> str:
-    """Write octets in groups of two with hyphens, as Entity Identifiers are read."""
+    """Return octets in hexadecimal pairs with hyphens, as Entity Identifiers are written."""
     return "-".join(identifier[place : place + 4] for place in range(0, len(identifier), 4))

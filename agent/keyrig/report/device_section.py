@@ -1,4 +1,4 @@
-"""What the HTML report says of one device."""
+"""The section of one device in the HTML report."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 
 def device_anchor(device: DevicePart) -> str:
-    """Give the id of a device's section."""
+    """Return the id of a device's section."""
     return f"device-{device.entity_id.lower()}"
 
 
 def device_section(report: Report, device: DevicePart) -> Markup:
-    """Give the section of one device."""
+    """Return the section of one device."""
     anchor = device_anchor(device)
     return element(
         "section",
@@ -189,7 +189,7 @@ def _requests(device: DevicePart) -> Markup | None:
 
 
 def not_begun(device: DevicePart) -> Iterator[tuple[str, NotBegunPart]]:
-    """Give what kept duties of a device from being begun, each with the duties' names."""
+    """Return the reasons why duties of a device were not begun, each with the duties' names."""
     found: dict[tuple[str, str], tuple[list[str], NotBegunPart]] = {}
     for duty in device.duties:
         why = duty.not_begun

@@ -1,4 +1,4 @@
-"""The duties of a device in a report: where they stood as the run ended, and stand now."""
+"""The duties of a device in a report: their states as the run ended, and now."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _TO_DO = frozenset({DutyState.DUE, DutyState.FAILED})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judging:
-    """By what the duties of a device are judged.
+    """What the duties of a device are judged by.
 
     Args:
         rules: The rule set.
         parties: The parties whose duties are carried out.
-        then: What held of the device as the run ended.
-        now: What holds of it as the report is made.
+        then: The facts of the device as the run ended.
+        now: The facts of the device as the report is made.
         ended_at: When the run ended, or the present instant while it is under way.
         made_at: When the report is made.
     """
@@ -50,7 +50,7 @@ class Judging:
 
 
 def duty_parts(record: RunRecord, device: DeviceHistory, judging: Judging) -> tuple[DutyPart, ...]:
-    """Plan the duties of a device as they stood before and after the run, and as they stand."""
+    """Return the duties of a device, planned as before the run, after the run, and now."""
     run = record.run
 
     def planned(
@@ -110,7 +110,7 @@ def duty_parts(record: RunRecord, device: DeviceHistory, judging: Judging) -> tu
 
 
 def counts_of(duties: Iterable[DutyPart]) -> CountsPart:
-    """Count duties by how they stood as the run ended."""
+    """Return the number of duties in each state as the run ended."""
     counted = list(duties)
     due = [duty for duty in counted if duty.was_due]
     done = sum(duty.standing.state is DutyState.DONE for duty in due)

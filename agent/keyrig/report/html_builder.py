@@ -1,4 +1,4 @@
-"""Building HTML and SVG so that nothing that was not made here is ever taken for a tag."""
+"""Building HTML and SVG; all text is escaped, unless it was built here."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ VOID: Final = frozenset({"br", "hr", "link", "meta", "wbr"})
 
 
 class Markup(str):
-    """Text that is markup already; every other text is escaped where it is put in."""
+    """Text that is markup already; every other text is escaped where it is inserted."""
 
     __slots__ = ()
 
 
 def element(name: str, /, *content: object, **attributes: str | float | None) -> Markup:
-    """Make an element.
+    """Return an HTML or SVG element.
 
     Args:
         name: The element's name.
@@ -38,12 +38,12 @@ def element(name: str, /, *content: object, **attributes: str | float | None) ->
 
 
 def joined(*content: object) -> Markup:
-    """Put contents one after the other, as `element` does."""
+    """Return contents joined as in `element`."""
     return Markup("".join(_written(part) for part in content))
 
 
 def escaped(text: str) -> str:
-    """Escape text for an element or a quoted attribute; what cannot be shown is replaced."""
+    """Return text escaped for an element or a quoted attribute, unprintable characters replaced."""
     return html.escape(printable(text, LONGEST_TEXT), quote=True)
 
 

@@ -26,7 +26,7 @@ _SIGNS: Final = {
     DutyState.NOT_OURS: "\N{MINUS SIGN}",
 }
 NONE: Final = "—"
-"""Stands in a table where there is nothing to say."""
+"""The text of an empty cell of a table."""
 
 
 def table(
@@ -36,7 +36,7 @@ def table(
     *,
     class_: str | None = None,
 ) -> Markup:
-    """Make a table; the first of each row is its header.
+    """Return a table; the first cell of each row is its header.
 
     The roles are written out because narrow windows show each row as a block, by which a
     browser would take it for no table.
@@ -68,7 +68,7 @@ def table(
 
 
 def moment(instant: datetime | date | None) -> object:
-    """Give an instant, to the second, or a date, as it is shown; all are UTC."""
+    """Return an instant to the second, or a date, as the report shows it; all are UTC."""
     if instant is None:
         return NONE
     if not isinstance(instant, datetime):
@@ -78,24 +78,24 @@ def moment(instant: datetime | date | None) -> object:
 
 
 def clock_time(instant: datetime | None) -> object:
-    """Give the time of an instant to the millisecond."""
+    """Return the time of an instant to the millisecond."""
     if instant is None:
         return NONE
     return element("time", milliseconds(instant), datetime=instant_text(instant))
 
 
 def milliseconds(instant: datetime) -> str:
-    """Write the time of an instant to the millisecond."""
+    """Return the time of an instant to the millisecond, as text."""
     return instant.astimezone(UTC).strftime("%H:%M:%S.%f")[:-3]
 
 
 def sign(text: str) -> Markup:
-    """Give a sign that says nothing which the words beside it do not."""
+    """Return a symbol that screen readers skip, since the words beside it say the same."""
     return element("span", text, aria_hidden="true", class_="sign")
 
 
 def state(duty: DutyPart) -> Markup:
-    """Give where a duty stood as the run ended."""
+    """Return the state of a duty as the run ended, with its symbol."""
     standing = duty.standing
     late = ", overdue" if standing.overdue else ", late" if standing.done_late else ""
     name = "overdue" if standing.overdue else standing.state.value
@@ -106,12 +106,12 @@ def state(duty: DutyPart) -> Markup:
 
 
 def party(who: Party) -> Markup:
-    """Name an organisation, with its Entity Identifier."""
+    """Return the name of an organisation, with its Entity Identifier."""
     return joined(element("span", who.name, class_="party"), " ", code(who.entity_id))
 
 
 def code(text: str) -> Markup:
-    """Give an identifier, which may be broken between its parts where there is no room."""
+    """Return an identifier that may wrap between its parts."""
     parts = text.split("-")
     broken: list[object] = []
     for number, part in enumerate(parts):
@@ -122,7 +122,7 @@ def code(text: str) -> Markup:
 
 
 def plural(count: int, noun: str) -> str:
-    """Count things in words, such as "1 duty" or "3 duties"."""
+    """Return a number with its noun, such as "1 duty" or "3 duties"."""
     if count == 1:
         return f"1 {noun}"
     return f"{count} {noun[:-1]}ies" if noun.endswith("y") else f"{count} {noun}s"

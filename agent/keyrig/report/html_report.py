@@ -27,7 +27,7 @@ _HATCH: Final = Markup(
 
 
 def html_report(report: Report) -> str:
-    """Give the HTML report: no script, no picture, font or style from anywhere else."""
+    """Return the HTML report: no script, and no image, font or style from anywhere else."""
     title = f"keyrig: {report.run.rig}, run {report.run.id[:8]}"
     head = element(
         "head",
@@ -183,11 +183,11 @@ def _matters(report: Report) -> Iterator[Markup]:
 
 
 def _unreached(device: DevicePart) -> str | None:
-    """Say why a device with duties left was perhaps not reached, as far as the ledger tells."""
+    """Return why a device with duties left was perhaps not reached; None if nothing tells."""
     if not device.summary.left or any(message.verified for message in device.messages):
         return None
     if any(duty.not_begun for duty in device.duties):
-        # What was recorded says more than what can be guessed.
+        # The recorded reason is better than a guess.
         return None
     if not device.messages:
         return "nothing was sent to it; see that its line is there and free"
@@ -195,7 +195,7 @@ def _unreached(device: DevicePart) -> str | None:
 
 
 def _kept_back(device: DevicePart, where: object) -> Iterator[Markup]:
-    """Give what waits for an authority, and what was not begun."""
+    """Yield the requests that wait for an authority, and the duties that were not begun."""
     for request in device.certification_requests:
         yield _matter("waits for the authority", _asked(request), where)
     for names, why in not_begun(device):

@@ -33,7 +33,7 @@ _SKIPPED: Final = frozenset(
 
 
 def junit_report(report: Report) -> str:
-    """Give the JUnit report; its cases are the duties as the run ended, however often tried.
+    """Return the JUnit report; its cases are the duties as the run ended, however often tried.
 
     A duty that is done passes; one that failed or is overdue is a failure; one that was due and
     not done is an error, "not-begun" where what it needs was missing; one that nobody had to do,
@@ -170,5 +170,5 @@ def _lasted(attempt: AttemptPart) -> float:
 
 
 def _seconds(begun: datetime, ended: datetime | None) -> str:
-    """Give a length of time; none where the clock was set back, or no end is known."""
+    """Return a duration as text; None where the clock was set back, or no end is known."""
     return f"{max(0.0, (ended - begun).total_seconds()) if ended else 0.0:.3f}"

@@ -1,4 +1,4 @@
-"""What organisations are called in a report: by what they are to the device, and their own name."""
+"""The names of organisations in a report: their role for the device, and their own name."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ UNKNOWN: Final = "an organisation that is not known here"
 
 
 class PartyNames:
-    """Names organisations for one device.
+    """Names organisations as seen from one device.
 
     Args:
         certificates: The DER of the certificates that the run used; those that cannot be read
@@ -67,7 +67,7 @@ class PartyNames:
                 self._own.setdefault(entity, own)
 
     def party(self, entity: EntityIdentifier, facts: DeviceFacts) -> Party:
-        """Name an organisation as it stands to a device."""
+        """Return an organisation with its role for a device."""
         if entity == _NOBODY:
             return Party(entity_id=str(entity), name=UNNAMED)
         name = self._to_device(facts).get(entity) or self._of_role.get(entity) or UNKNOWN

@@ -1,4 +1,4 @@
-"""Making the document of a run from what the ledger holds of it."""
+"""Building the report of a run from its record in the ledger."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def compose(record: RunRecord, now: datetime) -> parts.Report:
-    """Make the report of a run.
+    """Return the report of a run.
 
     Args:
         record: What the ledger holds of it.
@@ -149,9 +149,9 @@ def _device(
 
 
 def _held(device: DeviceHistory, at: datetime) -> DeviceRecord:
-    """Give what held of a device at an instant, by what was known by then.
+    """Return the facts that held of a device at an instant, by what was recorded by then.
 
-    Where a clock was set back, what is known may all seem to have been learned later.
+    Where a clock was set back, everything may be recorded with a later instant.
     """
     by_then = [fact for fact in device.known if fact.recorded_at <= at]
     if not any(fact.name is FactName.DEVICE_TYPE for fact in by_then):
@@ -167,16 +167,16 @@ def _held(device: DeviceHistory, at: datetime) -> DeviceRecord:
 
 
 def _status_at(device: DeviceHistory, at: datetime) -> SMIStatus | None:
-    """Give the SMI Status that a device held at an instant, by what was known by then."""
+    """Return the SMI Status that a device held at an instant, by what was recorded by then."""
     held = [status.status for status in device.statuses if status.recorded_at <= at]
     return held[-1] if held else None
 
 
 def _told_in(record: RunRecord, device: DeviceHistory, ended_at: datetime) -> list[Event]:
-    """Give the events of a device that the run brought.
+    """Return the events of a device that the run caused.
 
-    A flag carries the instant of the status that it is about, so it is found by standing among
-    the events of the run.
+    A flag carries the instant of the status that it is about, so it is selected by its number,
+    which lies among those of the run's events.
     """
     started_at, run_id = record.run.started_at, record.run.id
     timed = {EventType.NOTICE, EventType.SECURITY_INCIDENT}

@@ -26,12 +26,12 @@ _WRITERS: Final[Mapping[str, Callable[[Report], str]]] = {
 
 
 def report_octets(form: str, record: RunRecord, now: datetime) -> bytes:
-    """Write the report of a run as html, json or junit."""
+    """Return the octets of a run's report as html, json or junit."""
     return _WRITERS[form](compose(record, now)).encode()
 
 
 def sealed_evidence(record: RunRecord, home: Path, now: datetime) -> tuple[bytes, str]:
-    """Write the evidence of a run; give it with the fingerprint of the key that seals it.
+    """Return the evidence of a run, and the fingerprint of the key that seals it.
 
     Raises:
         KeyStoreError: The rig's evidence key cannot be read or made.

@@ -1,7 +1,7 @@
 """The time line of one device: from Commissioning to the deadline, and within the run.
 
-All places are given in per cent of the width, so that a narrow window moves the marks closer
-and leaves the letters as large as they are.
+All positions are in per cent of the width, so that a narrow window moves the marks closer and
+keeps the size of the text.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ _KINDS: Final = {
 }
 _LEVEL: Final = 26
 _APART: Final = 8.0
-"""Marks closer than so many per cent of the width stand one above the other."""
+"""Marks closer than this, in per cent of the width, are drawn one above the other."""
 _LANE: Final = 42
 _SHORTEST: Final = timedelta(milliseconds=20)
 
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """One thing on the time line: when, the kind of its mark, and what it was."""
+    """An event on the time line: its instant, the kind of its mark, and its text."""
 
     at: datetime
     kind: str
@@ -71,7 +71,7 @@ class _Scale:
 
 
 def time_line(report: Report, device: DevicePart) -> Markup:
-    """Draw the time line of a device, with the same in words beneath it."""
+    """Return the time line of a device, with the same in words beneath it."""
     happenings = happenings_of(report, device)
     kinds = list(dict.fromkeys(each.kind for each in happenings))
     return element(
@@ -93,7 +93,7 @@ def time_line(report: Report, device: DevicePart) -> Markup:
 
 
 def happenings_of(report: Report, device: DevicePart) -> list[Happening]:
-    """List what happened to a device, and what is to happen, in the order of time."""
+    """Return what happened to a device, and what is due, in the order of time."""
     found: list[Happening] = []
     begun = device.commissioned_at
     if isinstance(begun, datetime):
@@ -183,7 +183,7 @@ def _mark(number: int, happening: Happening, x: float, *, base: int, level: int)
 
 
 def _status_band(device: DevicePart, scale: _Scale, until: datetime, y: int) -> list[Markup]:
-    """Draw which SMI Status was held when; hatched while Suspended."""
+    """Return the band of the SMI Statuses held over time; hatched while Suspended."""
     history = device.smi_status_history
     if not history:
         return []
@@ -332,7 +332,7 @@ def _scale(instants: Sequence[datetime]) -> _Scale:
 
 
 def _levels(placed: Sequence[float]) -> list[int]:
-    """Give each mark the lowest level on which it does not touch another."""
+    """Return for each mark the lowest level on which it does not touch another."""
     last_at: list[float] = []
     levels = []
     for x in placed:

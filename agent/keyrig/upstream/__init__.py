@@ -1,1 +1,1 @@
-"""Telling upstream systems what is in the outbox, as CloudEvents."""
+"""Publishing the outbox to upstream systems, as CloudEvents."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from keyrig.ledger.outbox import Event
 
 TYPE_PREFIX: Final = "uk.keyrig."
-"""What every type begins with; the event's type and the version of its data follow."""
+"""The prefix of every type; the event's type and the version of its data follow."""
 
 EVENT_CONTENT_TYPE: Final = f"{JSONFormat.CONTENT_TYPE}; charset=utf-8"
 BATCH_CONTENT_TYPE: Final = "application/cloudevents-batch+json; charset=utf-8"
@@ -28,28 +28,28 @@ BATCH_CONTENT_TYPE: Final = "application/cloudevents-batch+json; charset=utf-8"
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """An event, and the CloudEvent in which it is told: JSON in one line, ASCII only."""
+    """An event, and its CloudEvent: JSON in one line, ASCII only."""
 
     event: Event
     octets: bytes
 
 
 def cloud_event_type(kind: EventType) -> str:
-    """Give the CloudEvents type of a type of the outbox."""
+    """Return the CloudEvents type of a type of the outbox."""
     return f"{TYPE_PREFIX}{kind.value}.v{DATA_VERSION}"
 
 
 def cloud_event_source(ledger_identity: uuid.UUID) -> str:
-    """Give the source of a ledger's events; with an event's id it is unique."""
+    """Return the source of a ledger's events; with an event's id it is unique."""
     return ledger_identity.urn
 
 
 def outgoing(event: Event, source: str) -> Outgoing:
-    """Make the CloudEvent of an event; the same octets each time.
+    """Return the CloudEvent of an event; the same octets each time.
 
     Args:
         event: The event.
-        source: Whose event it is, from `cloud_event_source`.
+        source: The ledger's source, from `cloud_event_source`.
 
     Source: CloudEvents 1.0.2, JSON event format; the sequence extension.
     """
@@ -65,14 +65,14 @@ def outgoing(event: Event, source: str) -> Outgoing:
         "sequence": f"{event.number:020d}",
     }
     data = data_of(event.type, event.body)
-    # It refuses what is no CloudEvent; its own JSON writes instants to the microsecond.
+    # Made only to be validated; its own JSON would write instants to the microsecond.
     CloudEvent(attributes, data)
     told = {**attributes, "time": instant_text(event.at), "data": data}
     return Outgoing(event, json.dumps(told).encode("ascii"))
 
 
 def batch_octets(batch: Iterable[Outgoing]) -> bytes:
-    """Make the JSON array of a batch.
+    """Return the JSON array of a batch.
 
     Source: CloudEvents 1.0.2, JSON batch format.
     """

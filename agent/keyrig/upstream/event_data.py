@@ -1,4 +1,4 @@
-"""What the data of each type of event holds, as published in docs/events."""
+"""The data of each type of event, as published in docs/events."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Data(BaseModel):
 
 
 class EvidenceReference(_Data):
-    """Where the evidence is: numbers within the ledger that the event's source names."""
+    """References to the evidence: numbers within the ledger that the event's source names."""
 
     text: Annotated[str, Field(description="The reference as people write it.")]
     run: Annotated[str | None, Field(description="The run's id.")]
@@ -72,7 +72,7 @@ class PermissionData(_Data):
 
 
 class InstructionData(_Data):
-    """What the status is to become, by a decision that somebody else carries out."""
+    """The status that a device must get, by a decision that somebody else carries out."""
 
     status: SMIStatus
     instead_of: Annotated[SMIStatus | None, Field(description="The status before.")]
@@ -149,7 +149,7 @@ DATA_MODELS: Final[dict[EventType, type[_Data]]] = {
 
 
 def data_of(kind: EventType, body: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the data of an event: its body, with references to evidence spelt out."""
+    """Return the data of an event: its body, with references to evidence spelt out."""
     data = dict(body)
     if kind is EventType.DUTY_OUTCOME:
         run, attempt = data.pop("run", None), data.pop("attempt", None)
@@ -166,26 +166,26 @@ def data_of(kind: EventType, body: Mapping[str, Any]) -> dict[str, Any]:
         batch, command = data.pop("batch", None), data.pop("command", None)
         text = "" if exchange is None else f"exchange {exchange}"
         if batch is not None:
-            # Commands that others signed are not in a run, and have numbers of their own.
+            # A delivered command belongs to no run, and has a number of its own.
             text = f"command {command} of delivery {batch}"
         data["evidence"] = _reference(text, run, None, [] if exchange is None else [exchange])
     return data
 
 
 def schema_id(kind: EventType) -> str:
-    """Give the name of the JSON Schema of a type's data."""
+    """Return the name of the JSON Schema of a type's data."""
     return f"urn:keyrig:event:{kind.value}:{DATA_VERSION}"
 
 
 def schema_text(kind: EventType) -> str:
-    """Give the JSON Schema (2020-12) of a type's data, as published in docs/events."""
+    """Return the JSON Schema (2020-12) of a type's data, as published in docs/events."""
     schema = DATA_MODELS[kind].model_json_schema()
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": schema_id(kind)}
     return json.dumps(head | schema, indent=2, ensure_ascii=True) + "\n"
 
 
 def _named_in(text: str) -> tuple[list[int], list[int]]:
-    """Return the exchanges and alerts of an event that was kept before they stood in it."""
+    """Return the exchanges and alerts of an event of a version that did not list them."""
     numbers: dict[str, list[int]] = {"exchange": [], "alert": []}
     for kind, found in _REFERENCE.findall(text):
         numbers[kind] += [int(number) for number in found.split(", ")]

@@ -1,4 +1,28 @@
-"""Publishing the event queue of every upstream, step by step and in threads, until stopped."""
+"""Publishing the event queue of every upstream, step by step and in threads, until stopped.
+
+Theory of operation. What is still to be published is in the queue's rows (`ledger.event_queue`),
+and nowhere in memory. One process publishes to an upstream at a time (`UpstreamLock`), from one
+thread, one batch after the other; the result of a batch is committed before the next.
+
+Order: a batch has the events in the order of the ledger. A target accepts or refuses an event only
+after it accepted every earlier one of its device, and `EventQueue.settle` counts a device's events
+up to the first that was not accepted. So an upstream gets each device's events in order, apart
+from repetitions; events of different devices may overtake each other.
+
+Retry: after a failure that may pass the wait doubles, with jitter, up to `BACK_OFF_MAXIMUM_S`, or
+is what the upstream asked for (Retry-After), up to a day. Where a person must mend something, it
+is tried every `STOPPED_RETRY_S`. A batch that is refused or too large as a whole is halved until
+the event at fault is alone.
+
+Parked: an event that is refused by itself is parked, and the later ones of its device are held
+back, until a person retries or discards it; other devices' events go on. After
+`REFUSED_IN_A_ROW_MAXIMUM` refusals with nothing accepted between them the fault is the upstream's:
+no more are parked, and they wait.
+
+Crash: an event that was acknowledged and not yet committed as such is published again, with the
+same id and octets: at least once. Waits and the count of refusals are in the ledger, so a restart
+neither hurries a retry nor parks more. The lock ends with its process.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +46,7 @@ from keyrig.base.observing import Observer, unobserved
 from keyrig.config.settings import HTTPSUpstream, MQTTUpstream
 from keyrig.ledger.ledger import Ledger
 from keyrig.upstream.cloud_events import cloud_event_source, outgoing
+from keyrig.upstream.ndjson_target import NDJSONTarget
 from keyrig.upstream.upstream_listing import standing_event
 from keyrig.upstream.upstream_target import Answer, Trouble
 
@@ -37,11 +62,11 @@ if TYPE_CHECKING:
     from keyrig.upstream.upstream_target import Target
 
 LOOK_EVERY_S: Final = 2.0
-"""How often a queue is looked at without being woken: other processes add events too."""
+"""How often a queue is polled without a wake-up: other processes add events too."""
 LOOK_SOON_S: Final = 0.2
-"""The same where somebody waits for what another process publishes."""
+"""The same where a caller waits for what another process publishes."""
 BATCH_WITHIN_S: Final = 3600.0
-"""How long a batch may take where nobody waits for it; each target has time-outs of its own."""
+"""The limit of a batch that no caller waits for; each target has time-outs of its own."""
 STOP_WITHIN_S: Final = 5.0
 _DICE: Final = secrets.SystemRandom()
 PROGRESS_EVERY_S: Final = 1.0
@@ -49,13 +74,13 @@ PROGRESS_EVERY_S: Final = 1.0
 BACK_OFF_FIRST_S: Final = 1.0
 BACK_OFF_MAXIMUM_S: Final = 15 * 60.0
 BACK_OFF_LEAST_SHARE: Final = 0.1
-"""The least share of a back-off that the dice may leave of it."""
+"""The least share of a back-off that jitter may leave of it."""
 STOPPED_RETRY_S: Final = 15 * 60.0
-"""How often an upstream is tried that a person must set right first."""
+"""How often an upstream is tried whose fault a person must mend."""
 RETRY_AFTER_MAXIMUM_S: Final = 24 * 3600.0
 """The longest that an upstream can ask to be left alone."""
 REFUSED_IN_A_ROW_MAXIMUM: Final = 10
-"""So many refusals with nothing accepted between them are the upstream's fault, not the events'."""
+"""After this many refusals with nothing accepted the fault is the upstream's, not the events'."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +97,7 @@ class Idle:
 
 @dataclass(frozen=True, slots=True)
 class SetBack:
-    """The upstream is not tried again before so many seconds have passed."""
+    """The upstream is not tried again before `wait_s` seconds have passed."""
 
     wait_s: float
 
@@ -81,29 +106,29 @@ Step = Published | Idle | SetBack
 
 
 def back_off_s(failures: int, dice: Callable[[], float]) -> float:
-    """Return how long to wait after so many failures in a row: exponential, with full jitter.
+    """Return the wait in seconds after a number of failures in a row: exponential, with jitter.
 
     Args:
         failures: How many, from 1.
-        dice: Gives a number in [0, 1).
+        dice: Returns a random number in [0, 1).
     """
     longest = min(BACK_OFF_MAXIMUM_S, BACK_OFF_FIRST_S * 2.0 ** min(failures - 1, 30))
     return longest * max(BACK_OFF_LEAST_SHARE, dice())
 
 
 class QueuePublisher:
-    """Publishes the queue of one upstream, step by step; it never waits by itself.
+    """Publishes the queue of one upstream, step by step, and never sleeps.
 
-    One at a time may exist for an upstream.
+    At most one may exist for an upstream at a time.
 
     Args:
         ledger: Where the events and the queue are.
         name: The upstream's name; registered.
-        target: The way to it.
+        target: The upstream's target.
         since: Events before it are not published.
-        clock: Gives the present instant.
-        monotonic: Gives seconds that never go back.
-        dice: Gives a number in [0, 1), for the back-off.
+        clock: Returns the present instant.
+        monotonic: Returns seconds that never go back.
+        dice: Returns a random number in [0, 1), for the back-off.
     """
 
     def __init__(
@@ -132,7 +157,7 @@ class QueuePublisher:
         self._due_at: float | None = None
 
     def step(self, within_s: float) -> Step:
-        """Publish one batch, unless it is too early; what came of it is in the ledger.
+        """Publish one batch, unless a wait is not over, and record its result in the ledger.
 
         Args:
             within_s: How long it may take at most.
@@ -160,14 +185,15 @@ class QueuePublisher:
         return Published(len(answer.accepted))
 
     def standing(self) -> UpstreamStanding:
-        """Return what the upstream was not told yet, and why."""
+        """Return how many events the upstream has not acknowledged, and its last error."""
         return self.ledger.event_queue.standing(self.name, self.since)
 
     def _wait_s(self) -> float:
-        """Return how long to leave the upstream alone.
+        """Return how many seconds are left of the wait before the next attempt.
 
-        The clock may be set at any time: what another process noted holds by the clock, within
-        the bounds of a wait; what this one noted, also by the seconds that have passed.
+        The clock may be set at any time. A wait that another process recorded is measured by the
+        clock, and ignored if it is longer than any wait can be; one of this process ends also when
+        its seconds have passed by the monotonic clock.
         """
         upstream = self.ledger.event_queue.get(self.name)
         if upstream.retry_at is None:
@@ -199,7 +225,7 @@ class QueuePublisher:
         return wait_s
 
     def _publish(self, events: Sequence[Outgoing], within_s: float) -> Answer:
-        """Publish events, in smaller and smaller parts where they are not taken together.
+        """Publish events; a part that is refused as a whole is halved.
 
         So the event at fault is found, and it alone is refused.
         """
@@ -235,9 +261,10 @@ class QueuePublisher:
         return replace(trouble, accepted=frozenset(accepted), refused=refused)
 
     def _within_bounds(self, found: dict[int, str]) -> Answer | None:
-        """Drop those of some refusals with nothing accepted that are too many in a row.
+        """Count refusals with nothing accepted, and drop from `found` those beyond the maximum.
 
-        Those dropped wait, and are tried again when somebody has mended the upstream.
+        Events that are dropped are not parked: they wait until the upstream was mended. Returns
+        the trouble of an upstream that refuses everything; None within the maximum.
         """
         room = REFUSED_IN_A_ROW_MAXIMUM - self._refused_in_a_row
         beyond = sorted(found)[room:]
@@ -255,18 +282,17 @@ class QueuePublisher:
 class EventPublisher:
     """Publishes the queues of the ledger, each in a thread of its own.
 
-    One process at a time publishes to an upstream; where another does, this one stands by. That
-    is a lock of the operating system, which ends with its process.
+    One process at a time publishes to an upstream; where another holds the lock, this one waits.
 
     Args:
         ledger_path: The ledger's file; it must exist.
         settings: The settings, with the upstreams.
         only: The upstreams; all where None.
-        until: When to give up, of the monotonic clock; never where None.
-        clock: Gives the present instant.
-        monotonic: Gives seconds that never go back.
-        dice: Gives a number in [0, 1), for the back-off.
-        observe: Is told what goes wrong, and that it goes well again; from several threads.
+        until: When to end, by the monotonic clock; never where None.
+        clock: Returns the present instant.
+        monotonic: Returns seconds that never go back.
+        dice: Returns a random number in [0, 1), for the back-off.
+        observe: Called when an upstream fails and when it recovers; from several threads.
 
     Raises:
         LedgerError: The ledger cannot be opened.
@@ -322,12 +348,12 @@ class EventPublisher:
             worker.thread.start()
 
     def wake(self) -> None:
-        """Have the threads look for what is new."""
+        """Wake the threads to look for new events."""
         for worker in self._workers:
             worker.wake()
 
     def stop(self, within_s: float = STOP_WITHIN_S) -> None:
-        """Stop; what is on its way when the time is over is published again by the next."""
+        """Stop; a batch still unacknowledged then is published again by the next publisher."""
         for worker in self._workers:
             worker.stop()
         for worker in self._workers:
@@ -337,18 +363,18 @@ class EventPublisher:
             self._ledger.close()
 
     def standing(self) -> Mapping[str, UpstreamStanding]:
-        """Return of each upstream what it was not told yet, and why."""
+        """Return by upstream how many events it has not acknowledged, and its last error."""
         return {worker.queue.name: worker.queue.standing() for worker in self._workers}
 
     def wait_until_settled(self, until: float, tick: float) -> bool:
         """Wait until nothing is left that can be published in time.
 
         Args:
-            until: When it is too late, of the monotonic clock.
-            tick: When to return in any case.
+            until: The deadline, by the monotonic clock.
+            tick: When to return in any case, by the monotonic clock.
 
         Returns:
-            Whether nothing is left that can be published in time.
+            True if nothing is left that can be published before the deadline.
         """
         return all(worker.wait_until_settled(until, tick) for worker in self._workers)
 
@@ -417,7 +443,7 @@ class _Worker:
             within_s = max(0.0, self._until - self.queue.monotonic())
         try:
             if not self._lock.acquire():
-                # The queue shows how far whoever holds the lock has come.
+                # Another process publishes; the queue shows its progress.
                 waiting = self.queue.ledger.event_queue.standing(
                     self.queue.name, self.queue.since
                 ).waiting
@@ -443,7 +469,7 @@ class _Worker:
                 return wait_s
 
     def _unexpected(self, error: Exception) -> float:
-        """Record a fault of our own where all others are; the thread goes on."""
+        """Record an unexpected error as the upstream's last one; the thread goes on."""
         reason = f"unexpected error: {printable(f'{type(error).__name__}: {error}')}"
         self._report_error(reason)
         now = self.queue.clock()
@@ -459,7 +485,7 @@ class _Worker:
         return STOPPED_RETRY_S
 
     def _rest(self, wait_s: float) -> None:
-        """Wait until there may be something to do: woken, stopped, or time has passed."""
+        """Wait until woken, stopped, or the time has passed."""
         with self._changed:
             self._settled_until = None
             if wait_s and not self._woken:
@@ -488,7 +514,7 @@ class UpstreamLock:
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
-        """Take it, unless another has it; taken already, it stays so.
+        """Acquire the lock; return False if another process holds it, True if held already.
 
         Raises:
             LockUnusable: Its file cannot be opened or made.
@@ -505,7 +531,7 @@ class UpstreamLock:
         return True
 
     def release(self) -> None:
-        """Release it."""
+        """Release the lock, if it is held."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -523,22 +549,21 @@ def open_target(
 
     Args:
         settings: The upstream.
-        home: What relative paths are below.
-        ledger_identity: By what a broker keeps the session where the settings name nothing.
-        clock: Gives the present instant.
-        monotonic: Gives seconds that never go back.
+        home: The folder that relative paths are below.
+        ledger_identity: Names the broker's session where the settings name none.
+        clock: Returns the present instant.
+        monotonic: Returns seconds that never go back.
     """
     if isinstance(settings, HTTPSUpstream):
-        from keyrig.upstream.https_target import HTTPSTarget  # noqa: PLC0415 - httpx is not needed without
+        from keyrig.upstream.https_target import HTTPSTarget  # noqa: PLC0415 - loads httpx
 
         return HTTPSTarget(settings, home, clock=clock, monotonic=monotonic)
     if isinstance(settings, MQTTUpstream):
-        from keyrig.upstream.mqtt_target import MQTTTarget  # noqa: PLC0415 - nor is paho
+        from keyrig.upstream.mqtt_target import MQTTTarget  # noqa: PLC0415 - loads paho
 
         return MQTTTarget(
             settings, home, client_id=f"keyrig-{ledger_identity}", monotonic=monotonic
         )
-    from keyrig.upstream.ndjson_target import NDJSONTarget  # noqa: PLC0415 - as above
 
     path = Path(settings.path).expanduser()
     return NDJSONTarget(home / path, make_folders=not path.is_absolute())
@@ -553,19 +578,19 @@ def report_upstream(
     only: frozenset[str] | None = None,
     insist: bool = False,
 ) -> bool:
-    """Publish for a bounded time, and tell `observe` how far that came.
+    """Publish for a bounded time, and report the progress to `observe`.
 
     Args:
         ledger_path: The ledger's file.
         settings: The settings, with the upstreams.
-        within_s: For how long at most.
-        observe: Is told of each upstream: `UpstreamWaiting` as it goes, `UpstreamStanding`
-            at the end.
+        within_s: How long at most.
+        observe: Called for each upstream with `UpstreamWaiting` meanwhile, and with
+            `UpstreamStanding` at the end.
         only: The upstreams; all where None.
-        insist: Try also those that asked to be left alone for longer.
+        insist: Try also the upstreams that asked for a longer wait.
 
     Returns:
-        Whether nothing is left that one of them was not told.
+        True if no event waits for one of these upstreams.
     """
     names = [name for name in settings.upstream if only is None or name in only]
     if not names:
@@ -586,7 +611,7 @@ def report_upstream(
 
 
 def _make_due(ledger_path: Path, names: list[str], *, insist: bool) -> None:
-    """End waits of our own choice: somebody is here, and the network may be."""
+    """End the waits that no upstream asked for, or all if `insist`: a person is waiting now."""
     with Ledger(ledger_path, create=False) as ledger:
         ledger.event_queue.register(names)
         for name in names:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
+from typing_extensions import override
 
 from gbcs.printable import printable
 from keyrig.base.client_tls import client_context
 from keyrig.base.errors import HTTPUnanswered, SettingsError
 from keyrig.base.http_client import HTTPClient, retry_after_s
 from keyrig.upstream.cloud_events import BATCH_CONTENT_TYPE, batch_octets
-from keyrig.upstream.upstream_target import Answer, Trouble
+from keyrig.upstream.upstream_target import Answer, Target, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from keyrig.upstream.cloud_events import Outgoing
 
 BODY_OCTETS_READ: Final = 4096
-"""How much of an answer is read; only its status and its first words are of interest."""
+"""The octets of a response that are read; only its status and first words are used."""
 REASON_CHARACTERS: Final = 200
 
 _AGAIN: Final = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS}
@@ -44,20 +45,20 @@ _STOPPED: Final = {
     HTTPStatus.UPGRADE_REQUIRED,
     HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
 }
-"""What lies in address, credentials or server, whatever the events are."""
+"""Statuses whose cause is the address, the credentials or the server, not the events."""
 
 
-class HTTPSTarget:
-    """Posts batches; a status of 2xx acknowledges all of a batch.
+class HTTPSTarget(Target):
+    """Posts batches; a status of 2xx acknowledges the whole batch.
 
     Certificates and token are read anew with each connection, and the token once more where
     the one in use is refused. No redirect is followed and no proxy is used.
 
     Args:
         settings: The upstream.
-        home: What relative paths are below.
-        clock: Gives the present instant.
-        monotonic: Gives seconds that never go back.
+        home: The folder that relative paths are below.
+        clock: Returns the present instant.
+        monotonic: Returns seconds that never go back.
     """
 
     def __init__(
@@ -76,12 +77,12 @@ class HTTPSTarget:
         self._authorization: dict[str, SecretStr] = {}
 
     @property
+    @override
     def batch_maximum(self) -> int:
-        """See `Target`."""
         return self._settings.batch_maximum
 
+    @override
     def deliver(self, batch: Sequence[Outgoing], within_s: float) -> Answer:
-        """See `Target`."""
         deadline = self._monotonic() + within_s
         try:
             answer = self._post(batch, deadline)
@@ -100,8 +101,8 @@ class HTTPSTarget:
             self.close()
         return answer
 
+    @override
     def close(self) -> None:
-        """See `Target`."""
         if self._client is not None:
             self._client.close()
             self._client = None

@@ -11,12 +11,13 @@ from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from typing_extensions import override
 
 from gbcs.printable import printable
 from keyrig.base.client_tls import client_context
 from keyrig.base.errors import SettingsError
 from keyrig.upstream.cloud_events import EVENT_CONTENT_TYPE
-from keyrig.upstream.upstream_target import Answer, Trouble
+from keyrig.upstream.upstream_target import Answer, Target, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,10 +33,10 @@ if TYPE_CHECKING:
 
 BATCH_MAXIMUM: Final = 1000
 IN_FLIGHT_MAXIMUM: Final = 100
-"""How many events wait for their acknowledgements at once; the broker may allow fewer."""
+"""The most events in flight; the broker may allow fewer."""
 
 REFUSED_FROM: Final = 0x80
-"""From here on reason codes are failures."""
+"""The first reason code that is a failure."""
 PUBLISH_AT_FAULT: Final = {0x90, 0x99}
 """Topic Name invalid, Payload format invalid: the event's own fault."""
 PUBLISH_STOPPED: Final = {0x87}
@@ -45,17 +46,17 @@ CONNECT_AGAIN: Final = {0x80, 0x83, 0x88, 0x89, 0x97, 0x9F}
 themselves. Every other refusal of a connection needs a person."""
 
 
-class MQTTTarget:
-    """Publishes each event at TOPIC/DEVICE/TYPE; an acknowledgement without failure counts.
+class MQTTTarget(Target):
+    """Publishes each event at TOPIC/DEVICE/TYPE; a PUBACK without an error acknowledges it.
 
-    Of each device one event is on its way at a time, since a broker may refuse an event and
+    One event of each device is in flight at a time, since a broker may refuse an event and
     acknowledge the next. Certificates and password are read anew with each connection.
 
     Args:
         settings: The upstream.
-        home: What relative paths are below.
-        client_id: By what the broker keeps the session, unless the settings say.
-        monotonic: Gives seconds that never go back.
+        home: The folder that relative paths are below.
+        client_id: Names the broker's session, unless the settings name one.
+        monotonic: Returns seconds that never go back.
     """
 
     def __init__(
@@ -73,12 +74,12 @@ class MQTTTarget:
         self._line: _Line | None = None
 
     @property
+    @override
     def batch_maximum(self) -> int:
-        """See `Target`."""
         return BATCH_MAXIMUM
 
+    @override
     def deliver(self, batch: Sequence[Outgoing], within_s: float) -> Answer:
-        """See `Target`."""
         deadline = self._monotonic() + within_s
         try:
             if self._line is None or not self._line.is_up:
@@ -92,12 +93,12 @@ class MQTTTarget:
             return Answer(trouble=Trouble.AGAIN, reason=self._said(error))
         answer = self._line.publish(batch, deadline, self._settings.timeout_s)
         if answer.trouble is not None:
-            # What was not acknowledged is in the outbox, and nowhere else.
+            # Events that were not acknowledged are in the queue alone: drop paho's copies.
             self.close()
         return answer
 
+    @override
     def close(self) -> None:
-        """See `Target`."""
         if self._line is not None:
             self._line.close()
             self._line = None
@@ -142,7 +143,7 @@ class MQTTTarget:
 
 
 class _ClosingSocket(ssl.SSLSocket):
-    """Closes itself where its handshake fails, which paho leaves to the garbage collector."""
+    """A socket that closes when its handshake fails; paho leaves that to the garbage collector."""
 
     def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 - the base's form
         try:
@@ -153,7 +154,7 @@ class _ClosingSocket(ssl.SSLSocket):
 
 
 class _Refused(Exception):  # noqa: N818 - never leaves this module
-    """The broker does not take the connection."""
+    """The broker refuses the connection."""
 
     def __init__(self, trouble: Trouble, reason: str) -> None:
         super().__init__(reason)
@@ -182,16 +183,16 @@ class _Line:
 
     @property
     def is_up(self) -> bool:
-        """Whether it stands, as far as is known."""
+        """True while the connection is up, as far as is known."""
         with self._changed:
             return self._down is None
 
     def open(self, within_s: float) -> None:
-        """Connect.
+        """Connect to the broker.
 
         Raises:
-            OSError: There is no line to the broker.
-            _Refused: The broker does not want it.
+            OSError: The broker cannot be reached.
+            _Refused: The broker refuses the connection.
         """
         properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
         properties.SessionExpiryInterval = self._settings.session_expiry_s
@@ -220,17 +221,17 @@ class _Line:
             raise _Refused(Trouble.AGAIN, f"{self._where}: {down or 'no answer in time'}")
 
     def publish(self, batch: Sequence[Outgoing], deadline: float, patience_s: float) -> Answer:
-        """Publish a batch, and wait until it is settled or gets no further."""
+        """Publish a batch, and wait until it is acknowledged, refused or in trouble."""
         return _Publishing(self, batch).carry_out(deadline, patience_s)
 
     def close(self) -> None:
-        """Disconnect; what is on its way may arrive or not."""
+        """Disconnect; events in flight may arrive or not."""
         self._client.on_disconnect = None
         self._client.disconnect()
         self._client.loop_stop()
 
     def send(self, each: Outgoing) -> int | None:
-        """Send an event, and give the number by which it is acknowledged; None where it cannot."""
+        """Send an event; return its packet identifier, or None where it cannot be sent."""
         event = each.event
         sent = self._client.publish(
             self.topic(event), each.octets, qos=1, retain=False, properties=_publish_properties()
@@ -238,11 +239,11 @@ class _Line:
         return sent.mid if sent.rc == MQTTErrorCode.MQTT_ERR_SUCCESS else None
 
     def topic(self, event: Event) -> str:
-        """Give the topic that an event is published at."""
+        """Return the topic that an event is published at."""
         return f"{self._settings.topic}/{event.device}/{event.type.value}"
 
     def is_too_long(self, each: Outgoing) -> bool:
-        """Say whether the broker does not take a packet of this event's size.
+        """Return True if an event's packet is larger than the broker accepts.
 
         Source: MQTT 5, 2.1.4 and 3.3: fixed header, topic, packet identifier, properties, payload.
         """
@@ -254,18 +255,18 @@ class _Line:
 
     @property
     def in_flight_maximum(self) -> int:
-        """How many events may wait for their acknowledgements."""
+        """The most events that may be in flight."""
         return self._in_flight_maximum
 
     def next_acknowledgement(self, within_s: float) -> tuple[int, ReasonCode] | None:
-        """Give the next number that was acknowledged, and how; None where none comes."""
+        """Return the next acknowledged packet identifier and reason code; None if none comes."""
         with self._changed:
             self._changed.wait_for(lambda: self._acknowledged or self._down is not None, within_s)
             return self._acknowledged.popleft() if self._acknowledged else None
 
     @property
     def why_down(self) -> str:
-        """Say why nothing comes any more."""
+        """The reason for which the connection is down."""
         with self._changed:
             return f"{self._where}: {self._down or 'no acknowledgement in time'}"
 
@@ -332,10 +333,10 @@ class _Publishing:
         self._reason = ""
 
     def carry_out(self, deadline: float, patience_s: float) -> Answer:
-        """Send each device's next event as its last is acknowledged.
+        """Publish the batch: each device's next event when its last one is acknowledged.
 
         Args:
-            deadline: When to give up, of the line's monotonic clock.
+            deadline: When to give up, by the line's monotonic clock.
             patience_s: How long to wait for one acknowledgement.
         """
         line = self._line
@@ -354,7 +355,7 @@ class _Publishing:
         )
 
     def _send_more(self) -> bool:
-        """Send what may be sent; says whether it makes sense to wait."""
+        """Send the events that may be in flight; return False if the connection failed."""
         while self._ready and len(self._in_flight) < self._line.in_flight_maximum:
             if self._trouble is not None:
                 break

@@ -7,9 +7,11 @@ import os
 import stat
 from typing import TYPE_CHECKING, Final
 
+from typing_extensions import override
+
 from gbcs.printable import printable
 from keyrig.base.private_files import PRIVATE_FILE, make_folder
-from keyrig.upstream.upstream_target import Answer, Trouble
+from keyrig.upstream.upstream_target import Answer, Target, Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,16 +21,16 @@ if TYPE_CHECKING:
 
 BATCH_MAXIMUM: Final = 1000
 EVENT_BEGINNING: Final = b'{"specversion": "1.0", "id": "'
-"""What every line of ours begins with; nothing else is ever cut off."""
+"""What every line of this target begins with; no other line is ever cut off."""
 _TAIL_OCTETS: Final = 64 * 1024
 
 
-class NDJSONTarget:
-    """Appends lines, and has them on the disk before they count as told.
+class NDJSONTarget(Target):
+    """Appends lines, and syncs them to the disk before they count as acknowledged.
 
     The file may be renamed or removed by others at any time; the next line goes to a new one.
-    The line that a crash left unfinished is cut off, since its event was not told yet; the end
-    of a line that is not ours is closed instead.
+    An unfinished line that a crash left is cut off, since its event is not acknowledged yet; an
+    unfinished line of another program is ended by a line feed instead.
 
     Args:
         path: The file.
@@ -41,12 +43,12 @@ class NDJSONTarget:
         self._file: int | None = None
 
     @property
+    @override
     def batch_maximum(self) -> int:
-        """See `Target`."""
         return BATCH_MAXIMUM
 
+    @override
     def deliver(self, batch: Sequence[Outgoing], within_s: float) -> Answer:
-        """See `Target`."""
         del within_s
         try:
             is_file = self._append(b"".join(each.octets + b"\n" for each in batch))
@@ -55,15 +57,15 @@ class NDJSONTarget:
             reason = f"{printable(str(self._path))}: {error.strerror}"
             return Answer(trouble=Trouble.AGAIN, reason=reason)
         except ValueError:
-            # A name that no file can have.
+            # Raised for a name that no file can have, such as one with a null character.
             is_file = False
         if not is_file:
             reason = f"{printable(str(self._path))}: no ordinary file; name another in the settings"
             return Answer(trouble=Trouble.STOPPED, reason=reason)
         return Answer(accepted=frozenset(each.event.number for each in batch))
 
+    @override
     def close(self) -> None:
-        """See `Target`."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
@@ -86,15 +88,15 @@ class NDJSONTarget:
         return True
 
     def _opened(self) -> int | None:
-        """Give the file that has the path's name now; None where that is no ordinary file."""
+        """Return the descriptor of the path's present file; None if that is no regular file."""
         if self._file is not None and not _is_at(self._file, self._path):
             self.close()
         if self._file is None:
             if self._make_folders:
                 make_folder(self._path.parent)
-            # Without O_NONBLOCK, a pipe that nobody reads would be waited for.
+            # O_NONBLOCK: opening a pipe without a reader would block.
             flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NONBLOCK
-            # One that is there may be shared with whoever reads it; its mode is theirs to choose.
+            # An existing file keeps its mode: it may be shared with its readers.
             file = os.open(self._path, flags, PRIVATE_FILE)
             self._file = file
             if not stat.S_ISREG(os.fstat(file).st_mode):
@@ -118,7 +120,7 @@ def _write(file: int, octets: bytes) -> None:
 
 
 def _repaired(file: int) -> int:
-    """Make sure that a file ends with a whole line; gives its length in octets."""
+    """Repair a file's unfinished last line; return the file's length in octets."""
     size = os.fstat(file).st_size
     start = max(0, size - _TAIL_OCTETS)
     tail = os.pread(file, size - start, start)

@@ -1,4 +1,4 @@
-"""How upstreams stand, and one event as it is told: what `keyrig outbox` and the API give."""
+"""The state of upstreams, and an event as published: for `keyrig outbox` and the API."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def outbox_document(ledger: Ledger, settings: Settings) -> OutboxDocument:
-    """Return how every upstream of the settings stands."""
+    """Return the state of every upstream of the settings."""
     return OutboxDocument(
         upstreams=tuple(
             UpstreamPart.model_validate(
@@ -47,7 +47,7 @@ def outbox_document(ledger: Ledger, settings: Settings) -> OutboxDocument:
 
 
 def standing_event(name: str, standing: UpstreamStanding) -> events.UpstreamStanding:
-    """Return how an upstream stands."""
+    """Return the event that reports an upstream's state."""
     upstream = standing.upstream
     return events.UpstreamStanding(
         upstream=name,
@@ -74,7 +74,7 @@ def address_of(settings: UpstreamSettings) -> str:
 
 
 def outbox_lines(document: OutboxDocument) -> Iterator[str]:
-    """Return how upstreams stand for people, line by line."""
+    """Return the state of upstreams as text, line by line."""
     if not document.upstreams:
         yield "no upstream in the settings: nobody is told; see docs/upstream.md"
     for upstream in document.upstreams:
@@ -95,7 +95,7 @@ def outbox_lines(document: OutboxDocument) -> Iterator[str]:
 
 
 def event_document(ledger: Ledger, settings: Settings, event: Event) -> EventDocument:
-    """Return an event as it is told, and what came of it at each upstream."""
+    """Return an event as it is published, and its state at each upstream."""
     told = outgoing(event, cloud_event_source(ledger.outbox.identity()))
     return EventDocument(
         event=json.loads(told.octets),

@@ -1,4 +1,4 @@
-"""What an upstream target does, and what it can say to a batch of events."""
+"""The interface of an upstream's target, and its answers to a batch of events."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ class Trouble(enum.Enum):
     """Why events are neither acknowledged nor refused one by one."""
 
     AGAIN = "again"
-    """It may go better later by itself."""
+    """A retry may succeed later."""
     STOPPED = "stopped"
-    """A person must set something right: an address, a credential, a certificate."""
+    """A person must mend something: an address, a credential, a certificate."""
     REFUSED_WHOLE = "refused-whole"
-    """It does not take the batch, without saying which of the events is at fault."""
+    """The batch is refused, without saying which of the events is at fault."""
     TOO_LARGE = "too-large"
-    """It may take fewer at once."""
+    """A smaller batch may be accepted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came of a batch.
+    """The result of a batch.
 
     Args:
         accepted: The numbers of the events that were acknowledged.
-        refused: The numbers of those that were refused for what they are, and why.
-        trouble: Why there are others; None where there are none.
+        refused: The numbers of those that were refused for their content, and why.
+        trouble: Why the other events are neither; None where there are none.
         reason: The trouble in one line; safe to print, without secrets.
-        retry_after_s: How long the target asks to be left alone.
+        retry_after_s: The wait that the target asks for, in seconds.
     """
 
     accepted: frozenset[int] = frozenset()
@@ -45,19 +45,18 @@ class Answer:
 
 
 class Target(Protocol):
-    """Takes events, one batch at a time; used by one thread."""
+    """Publishes events, one batch at a time; used by one thread."""
 
     @property
     def batch_maximum(self) -> int:
-        """How many events it takes at once."""
+        """The most events in a batch."""
         ...
 
     def deliver(self, batch: Sequence[Outgoing], within_s: float) -> Answer:
-        """Tell it the events of a batch, those of each device in order.
+        """Publish the events of a batch, those of each device in order.
 
         An event is accepted or refused only after every earlier one of its device in the
-        batch was accepted. What the other side does, and what the settings lack, is an answer
-        and raises nothing.
+        batch was accepted. Faults of the other side and of the settings are answers, not errors.
 
         Args:
             batch: The events, at least one.
@@ -66,5 +65,5 @@ class Target(Protocol):
         ...
 
     def close(self) -> None:
-        """Let go of connections and files; it may be used again."""
+        """Close connections and files; the target may be used again."""
         ...
