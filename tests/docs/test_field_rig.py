@@ -11,7 +11,7 @@ import pytest
 
 from keyrig.base.error_kinds import ExitCode
 from keyrig.cli import COMMANDS
-from keyrig.config.places import home_directory
+from keyrig.config.places import find_data_folder
 from keyrig.config.rig_file import load_rig
 from keyrig.config.settings import load_settings
 from patience import HANG_S
@@ -49,7 +49,7 @@ def test_unit_starts_a_command_that_there_is_and_agrees_with_the_settings() -> N
         for line in UNIT.read_text(encoding="utf-8").splitlines()
         if line.startswith("Environment=")
     )
-    assert str(home_directory(environment)) == "/var/lib/keyrig"
+    assert str(find_data_folder(environment)) == "/var/lib/keyrig"
     assert environment.keys() == {"KEYRIG_HOME", "KEYRIG_SETTINGS"}
 
 

@@ -20,7 +20,7 @@ from keyrig.api.schedule import Schedule
 from keyrig.api.served_rigs import Rigs
 from keyrig.base.clock import monotonic, utc_now
 from keyrig.base.errors import LedgerError
-from keyrig.config.places import LEDGER_FILE, make_home
+from keyrig.config.places import LEDGER_FILE, make_data_folder
 from keyrig.upstream.event_publisher import EventPublisher
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ class Service:
     """Everything behind the API.
 
     Args:
-        home: The home folder.
+        data_folder: The home folder.
         settings: The settings: those of the server, and the upstreams.
         rig_files: The rigs that are served.
         clock: Returns the present instant.
         seconds: Returns seconds that never go back.
     """
 
-    home: Path
+    data_folder: Path
     settings: Settings
     rig_files: Sequence[Path] = ()
     clock: Callable[[], datetime] = utc_now
@@ -60,9 +60,9 @@ class Service:
     closing: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
-        make_home(self.home)
+        make_data_folder(self.data_folder)
         with ExitStack() as stack:
-            self.ledgers = Ledgers(self.home / LEDGER_FILE)
+            self.ledgers = Ledgers(self.data_folder / LEDGER_FILE)
             stack.callback(self.ledgers.close)
             self.rigs = Rigs(self.rig_files)
             self.documents = Documents()

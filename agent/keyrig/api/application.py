@@ -203,8 +203,8 @@ def _of_http(error: HTTPException) -> RequestRefused:
 
 def openapi_text() -> str:
     """Return the text of docs/openapi.json."""
-    with TemporaryDirectory() as home:
-        service = Service(home=Path(home), settings=Settings(upstream={}))
+    with TemporaryDirectory() as data_folder:
+        service = Service(data_folder=Path(data_folder), settings=Settings(upstream={}))
         try:
             document = openapi_document(application(service))
         finally:

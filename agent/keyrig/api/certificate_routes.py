@@ -71,7 +71,7 @@ def _listed(service: Service, served: ServedRig) -> CertificateList:
     rig = served.usable()
     if not served.places().keystore.exists():
         return CertificateList(rig=served.name, certificates=(), left_out=())
-    store = open_rig_keystore(service.home, rig.pki)
+    store = open_rig_keystore(service.data_folder, rig.pki)
     return CertificateList(
         rig=served.name,
         certificates=tuple(CertificateDocument.of(stored) for stored in store.stored()),

@@ -90,7 +90,7 @@ def _waiting(ledger: Ledger, rig: Rig, now: datetime) -> tuple[WaitingRequest, .
 def _taken(service: Service, served: ServedRig, pem: str) -> CertificatesTaken:
     rig, ledger, now = served.usable(), service.ledgers.writing, service.clock()
     given = _read(pem)
-    issued = IssuedCertificates(open_rig_keystore(service.home, rig.pki))
+    issued = IssuedCertificates(open_rig_keystore(service.data_folder, rig.pki))
     strange = [_of_no_device(rig, each) for each in given]
     of_the_rig = [each for each, why in zip(given, strange, strict=True) if why is None]
     taken = iter(take_in(ledger, of_the_rig, issued, now))

@@ -494,7 +494,7 @@ def _state(
         return operation.result
     if batch.outcome is not None:
         return batch.outcome.value
-    if is_held(lock_of(service.home, batch.rig_name)):
+    if is_held(lock_of(service.data_folder, batch.rig_name)):
         return "running"
     was_sent = any(each.sendings for each in commands)
     return RunResult.INTERRUPTED.value if was_sent else "waiting"
@@ -527,5 +527,5 @@ def _stop(service: Service, delivery_id: str, who: str) -> DeliveryAccepted:
 
 def _withdraw(service: Service, delivery_id: str) -> DeliveryWithdrawn:
     batch = _batch(service, delivery_id)
-    withdrawn = withdraw(service.home, service.ledgers.writing, batch, service.clock())
+    withdrawn = withdraw(service.data_folder, service.ledgers.writing, batch, service.clock())
     return DeliveryWithdrawn(delivery_id=batch.id, withdrawn=withdrawn)

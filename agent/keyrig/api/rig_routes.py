@@ -207,7 +207,7 @@ def _devices(service: Service, served: ServedRig) -> bytes:
                 open_duties=len(mine),
                 next_deadline=min(deadlines, default=None),
                 overdue=any(duty.overdue for duty in mine),
-                held_by=holder_of(service.home, entity_of(planned.entity_id)),
+                held_by=holder_of(service.data_folder, entity_of(planned.entity_id)),
             )
         )
     listed = DeviceList(

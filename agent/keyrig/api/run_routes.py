@@ -385,7 +385,7 @@ def _state(service: Service, operation: Operation | None, run: Run | None) -> st
     if run.outcome is not None:
         return run.outcome.value
     # A run that was killed has no outcome until the next run of its rig closes it.
-    is_under_way = is_held(lock_of(service.home, run.rig_name))
+    is_under_way = is_held(lock_of(service.data_folder, run.rig_name))
     return "running" if is_under_way else RunResult.INTERRUPTED.value
 
 
@@ -414,7 +414,7 @@ def _report(service: Service, run_id: str, form: str) -> bytes:
 def _evidence(service: Service, run_id: str) -> tuple[bytes, str]:
     ledger = service.ledgers.reporting
     _reportable(ledger, run_id)
-    return sealed_evidence(gather(ledger, run_id), service.home, service.clock())
+    return sealed_evidence(gather(ledger, run_id), service.data_folder, service.clock())
 
 
 def _watchable(service: Service, run_id: str) -> Operation:

@@ -75,7 +75,7 @@ def check_settings(settings: ServeSettings) -> None:
         )
 
 
-def listen(settings: ServeSettings, home: Path) -> Listening:
+def listen(settings: ServeSettings, data_folder: Path) -> Listening:
     """Open the socket that the settings name.
 
     Raises:
@@ -83,7 +83,7 @@ def listen(settings: ServeSettings, home: Path) -> Listening:
     """
     check_settings(settings)
     if settings.listen.startswith(UNIX):
-        return _listen_unix(home / settings.listen.removeprefix(UNIX))
+        return _listen_unix(data_folder / settings.listen.removeprefix(UNIX))
     host, _, port = settings.listen.rpartition(":")
     host = host.strip("[]")
     is_secure = settings.tls_certificate is not None
@@ -160,7 +160,7 @@ class Server(uvicorn.Server):
     """
 
     def __init__(self, service: Service, listening: Listening) -> None:
-        settings, home = service.settings.serve, service.home
+        settings, data_folder = service.settings.serve, service.data_folder
         front = Front(
             application(service),
             hosts=listening.hosts,
@@ -177,8 +177,8 @@ class Server(uvicorn.Server):
             lifespan="on",
             ws="none",
             timeout_graceful_shutdown=_GRACE_S,
-            ssl_certfile=None if certificate is None else str(home / certificate),
-            ssl_keyfile=None if key is None else str(home / key),
+            ssl_certfile=None if certificate is None else str(data_folder / certificate),
+            ssl_keyfile=None if key is None else str(data_folder / key),
         )
         super().__init__(config)
         self._service = service
@@ -254,20 +254,22 @@ def notify(state: str) -> None:
 
 
 @contextlib.contextmanager
-def alone(home: Path) -> Iterator[None]:
+def alone(data_folder: Path) -> Iterator[None]:
     """Hold the lock of a home folder's only server; it is released when the process ends.
 
     Raises:
         SettingsError: Another server holds it.
         LockUnusable: The lock's file cannot be opened or made.
     """
-    descriptor = open_lock(home / "serve.lock")
+    descriptor = open_lock(data_folder / "serve.lock")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     except BlockingIOError:
         raise SettingsError(
-            f"home {home}", "another `keyrig serve` works on it", "stop it, or set KEYRIG_HOME"
+            f"home {data_folder}",
+            "another `keyrig serve` works on it",
+            "stop it, or set KEYRIG_HOME",
         ) from None
     finally:
         os.close(descriptor)

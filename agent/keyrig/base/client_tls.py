@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def client_context(
-    home: Path, ca_file: str | None, certificate: str | None = None, key: str | None = None
+    data_folder: Path, ca_file: str | None, certificate: str | None = None, key: str | None = None
 ) -> ssl.SSLContext:
     """Return a client's TLS context, made from the files as they are now.
 
     Args:
-        home: The folder that relative paths start from.
+        data_folder: The folder that relative paths start from.
         ca_file: The authorities, PEM; the system's own where None.
         certificate: The client certificate to present, PEM; none where None.
         key: The private key to it, PEM, without a passphrase.
@@ -25,14 +25,14 @@ def client_context(
     Raises:
         SettingsError: A file is missing, or is not what it should be.
     """
-    authorities = None if ca_file is None else home / ca_file
+    authorities = None if ca_file is None else data_folder / ca_file
     where = f"ca_file {authorities}"
     try:
         context = ssl.create_default_context(cafile=authorities)
         if certificate is not None and key is not None:
-            where = f"client_certificate {home / certificate} with {home / key}"
+            where = f"client_certificate {data_folder / certificate} with {data_folder / key}"
             # Without a password at hand, OpenSSL would ask for one at the terminal.
-            context.load_cert_chain(home / certificate, home / key, password="")
+            context.load_cert_chain(data_folder / certificate, data_folder / key, password="")
     except OSError as error:
         reason = "not usable PEM, or a key with a passphrase"
         if not isinstance(error, ssl.SSLError):

@@ -29,7 +29,7 @@ _HOLDER_OCTETS: Final = 400
 
 @contextmanager
 def holding(
-    home: Path,
+    data_folder: Path,
     devices: Collection[EntityIdentifier],
     *,
     wait_s: float,
@@ -42,7 +42,7 @@ def holding(
     for each other.
 
     Args:
-        home: The home folder; it is made where there is none.
+        data_folder: The home folder; it is made where there is none.
         devices: The devices to reach.
         wait_s: How long to wait for those that another holds, in seconds; 0 for not at all.
         holder: Who holds them, for whoever is refused; an operation's id.
@@ -55,7 +55,7 @@ def holding(
     deadline = monotonic() + wait_s
     with ExitStack() as stack:
         for device in sorted(set(devices), key=lambda each: each.stem):
-            path = _path(home, device)
+            path = _path(data_folder, device)
             descriptor = open_lock(path)
             stack.callback(os.close, descriptor)
             _acquire(descriptor, device, deadline, observe)
@@ -64,13 +64,13 @@ def holding(
         yield
 
 
-def holder_of(home: Path, device: EntityIdentifier) -> str | None:
+def holder_of(data_folder: Path, device: EntityIdentifier) -> str | None:
     """Return who holds a device now, "" where that is not known, None for nobody.
 
     Raises:
         LockUnusable: Its lock's file is there and cannot be opened.
     """
-    path = _path(home, device)
+    path = _path(data_folder, device)
     if not path.exists():
         return None
     descriptor = open_lock(path)
@@ -87,8 +87,8 @@ def holder_of(home: Path, device: EntityIdentifier) -> str | None:
     return None
 
 
-def _path(home: Path, device: EntityIdentifier) -> Path:
-    return home / "devices" / f"{device.stem}.lock"
+def _path(data_folder: Path, device: EntityIdentifier) -> Path:
+    return data_folder / "devices" / f"{device.stem}.lock"
 
 
 def _acquire(descriptor: int, device: EntityIdentifier, deadline: float, observe: Observer) -> None:

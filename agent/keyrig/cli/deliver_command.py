@@ -191,13 +191,13 @@ def _named(name: str) -> str:
 
 def _withdraw(observe: Observer, name: str) -> int:
     from keyrig.base.clock import utc_now
-    from keyrig.config.places import home_directory, ledger_path
+    from keyrig.config.places import find_data_folder, ledger_path
     from keyrig.delivery.field_mode import withdraw
     from keyrig.ledger.ledger import Ledger
 
     with Ledger(ledger_path(), create=False) as ledger:
         batch = ledger.local_commands.named(name)
-        withdrawn = withdraw(home_directory(), ledger, batch, utc_now())
+        withdrawn = withdraw(find_data_folder(), ledger, batch, utc_now())
     observe(events.BatchWithdrawn(batch=batch.id, device=str(batch.device), commands=withdrawn))
     return 0
 
@@ -228,7 +228,7 @@ def _signing(rig: Rig, party: EntityIdentifier | None) -> Callable[[bytes], byte
     from keyrig.keys.xml_signing_keys import xml_signing_key
 
     places = places_of(rig)
-    store = open_rig_keystore(places.home, rig.pki)
+    store = open_rig_keystore(places.data_folder, rig.pki)
     named = load_settings().duis.serials.get(party)
     signer, certificate = xml_signing_key(store, party, named)
     return lambda document: sign(document, signer, certificate)

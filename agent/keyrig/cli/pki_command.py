@@ -74,11 +74,11 @@ def _open(keystore: Path, rig: Path | None, passphrase: Passphrase | None) -> Ke
     source = click.get_current_context().get_parameter_source("keystore")
     if source is not ParameterSource.DEFAULT:
         raise click.UsageError("name either --keystore or --rig")
-    from keyrig.config.places import home_directory
+    from keyrig.config.places import find_data_folder
     from keyrig.config.rig_file import load_rig
     from keyrig.keys.store_opening import open_rig_keystore
 
-    return open_rig_keystore(home_directory(), load_rig(rig).pki, passphrase)
+    return open_rig_keystore(find_data_folder(), load_rig(rig).pki, passphrase)
 
 
 def _print_json(kind: str, **fields: Any) -> None:
@@ -265,10 +265,10 @@ def fetch_command(entity: EntityIdentifier, keystore: Path, *, as_json: bool) ->
     Each must lead to a root that the key store has.
     """
     from keyrig.base.clock import instant_text
-    from keyrig.config.places import home_directory
+    from keyrig.config.places import find_data_folder
     from keyrig.transports.dcc.smki_fetching import fetch_certificates
 
-    fetched = fetch_certificates(keystore, home_directory(), entity, at=_now())
+    fetched = fetch_certificates(keystore, find_data_folder(), entity, at=_now())
     for each in fetched:
         certificate = each.certificate
         row = {
@@ -294,10 +294,10 @@ def fetch_command(entity: EntityIdentifier, keystore: Path, *, as_json: bool) ->
 @json_option
 def bundle_command(keystore: Path, *, as_json: bool) -> None:
     """Fetch DCC Boxed's bundle of organisations' keys, and copy it into the key store."""
-    from keyrig.config.places import home_directory
+    from keyrig.config.places import find_data_folder
     from keyrig.transports.dcc.smki_fetching import fetch_bundle
 
-    report = fetch_bundle(keystore, home_directory(), _ask_passphrase)
+    report = fetch_bundle(keystore, find_data_folder(), _ask_passphrase)
     _print_copy("pki-bundle-imported", keystore, report, as_json=as_json)
 
 

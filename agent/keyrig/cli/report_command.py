@@ -54,11 +54,11 @@ def report(run: str, form: str, output: Path) -> int:
 
 
 def _octets(form: str, record: RunRecord, now: datetime) -> bytes:
-    from keyrig.config.places import home_directory
+    from keyrig.config.places import find_data_folder
     from keyrig.report.report_formats import report_octets, sealed_evidence
 
     if form != "evidence":
         return report_octets(form, record, now)
-    octets, key = sealed_evidence(record, home_directory(), now)
+    octets, key = sealed_evidence(record, find_data_folder(), now)
     click.echo(f"sealed by the rig's key {key}", err=True)
     return octets

@@ -49,18 +49,18 @@ def serve(rigs: tuple[Path, ...], listening: str | None, *, openapi: bool, as_js
     from keyrig.api.server import Server, alone, listen
     from keyrig.cli.watching import watching
     from keyrig.config.needed_extras import require_of_upstreams
-    from keyrig.config.places import home_directory
+    from keyrig.config.places import find_data_folder
 
     # A thread of a run may hold the interpreter's lock for this long while the event loop waits.
     sys.setswitchinterval(SWITCH_S)
-    settings, home = _settings(listening), home_directory().absolute()
+    settings, data_folder = _settings(listening), find_data_folder().absolute()
     require_of_upstreams(settings)
-    files = rigs or tuple(home / Path(path).expanduser() for path in settings.serve.rigs)
-    with watching(as_json=as_json), alone(home):
-        _warn_of_exposure(home)
-        socket = listen(settings.serve, home)
+    files = rigs or tuple(data_folder / Path(path).expanduser() for path in settings.serve.rigs)
+    with watching(as_json=as_json), alone(data_folder):
+        _warn_of_exposure(data_folder)
+        socket = listen(settings.serve, data_folder)
         try:
-            service = Service(home=home, settings=settings, rig_files=files)
+            service = Service(data_folder=data_folder, settings=settings, rig_files=files)
         except BaseException:
             socket.close()
             raise
@@ -76,16 +76,16 @@ def serve(rigs: tuple[Path, ...], listening: str | None, *, openapi: bool, as_js
     return 0
 
 
-def _warn_of_exposure(home: Path) -> None:
+def _warn_of_exposure(data_folder: Path) -> None:
     """Log a warning if others than its owner can reach the home folder's files."""
     from structlog import get_logger
 
     from keyrig.base.private_files import exposure_of
 
-    exposure = exposure_of(home)
+    exposure = exposure_of(data_folder)
     if exposure is not None:
         get_logger(__name__).warning(
-            "others may get at the home", home=str(home), what=str(exposure)
+            "others may get at the home", data_folder=str(data_folder), what=str(exposure)
         )
 
 

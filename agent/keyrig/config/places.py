@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 LEDGER_FILE: Final = "ledger.sqlite"
 
 
-def home_directory(environment: Mapping[str, str] | None = None) -> Path:
+def find_data_folder(environment: Mapping[str, str] | None = None) -> Path:
     """Return the home folder: `KEYRIG_HOME`, or the platform's place for user data.
 
     It need not exist. None takes the process's own environment.
@@ -37,23 +37,23 @@ def home_directory(environment: Mapping[str, str] | None = None) -> Path:
 
 def ledger_path(*, make: bool = False) -> Path:
     """Return the ledger's file; make the home folder for it where `make` is true."""
-    home = home_directory()
+    data_folder = find_data_folder()
     if make:
-        make_home(home)
-    return home / LEDGER_FILE
+        make_data_folder(data_folder)
+    return data_folder / LEDGER_FILE
 
 
-def make_home(home: Path) -> None:
+def make_data_folder(data_folder: Path) -> None:
     """Make the home folder, for its owner alone, where there is none.
 
     Raises:
         SettingsError: It cannot be made.
     """
     try:
-        make_folder(home)
+        make_folder(data_folder)
     except OSError as error:
         raise SettingsError(
-            f"home {home}",
+            f"home {data_folder}",
             f"cannot be made: {error.strerror}",
             "set KEYRIG_HOME to a folder that can be written",
         ) from error
@@ -61,56 +61,56 @@ def make_home(home: Path) -> None:
 
 def default_keystore(environment: Mapping[str, str] | None = None) -> Path:
     """Return the default key store; it need not exist."""
-    return home_directory(environment) / "pki"
+    return find_data_folder(environment) / "pki"
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
     """The places of a rig's files, all below the home folder."""
 
-    home: Path
+    data_folder: Path
     rig: Rig
 
     @property
     def ledger(self) -> Path:
         """The ledger's file."""
-        return self.home / LEDGER_FILE
+        return self.data_folder / LEDGER_FILE
 
     @property
     def emulated(self) -> Path:
         """The memories of the rig's emulated devices."""
-        return self.home / "emulated" / self.rig.name
+        return self.data_folder / "emulated" / self.rig.name
 
     def radio_database(self, name: str) -> Path:
         """Return the database in which zigpy keeps the devices of a radio."""
-        return self.home / "rigs" / f"{self.rig.name}.{name}.zigbee.db"
+        return self.data_folder / "rigs" / f"{self.rig.name}.{name}.zigbee.db"
 
     @property
     def radio_standings(self) -> Path:
         """The file with the states of the rig's radios."""
-        return self.home / "rigs" / f"{self.rig.name}.radios.json"
+        return self.data_folder / "rigs" / f"{self.rig.name}.radios.json"
 
     @property
     def keystore(self) -> Path:
         """The rig's key store."""
-        return self.home / self.rig.pki.keystore
+        return self.data_folder / self.rig.pki.keystore
 
     @property
     def lock(self) -> Path:
         """The lock file held by the agent that drives the rig."""
-        return lock_of(self.home, self.rig.name)
+        return lock_of(self.data_folder, self.rig.name)
 
     @property
     def emulation_lock(self) -> Path:
         """The lock file held while the rig's emulated devices are hosted."""
-        return self.home / "rigs" / f"{self.rig.name}.emulated.lock"
+        return self.data_folder / "rigs" / f"{self.rig.name}.emulated.lock"
 
 
 def places_of(rig: Rig) -> Places:
     """Return the places of a rig's files."""
-    return Places(home_directory(), rig)
+    return Places(find_data_folder(), rig)
 
 
-def lock_of(home: Path, rig_name: str) -> Path:
+def lock_of(data_folder: Path, rig_name: str) -> Path:
     """Return the lock file held by the agent that drives the rig of a name."""
-    return home / "rigs" / f"{rig_name}.lock"
+    return data_folder / "rigs" / f"{rig_name}.lock"

@@ -57,18 +57,18 @@ class SecretPlace(StrictModel):
             return f"environment variable {self.environment}"
         return f"system keyring {self.keyring}"
 
-    def read(self, home: Path, environment: Mapping[str, str] | None = None) -> SecretStr:
+    def read(self, data_folder: Path, environment: Mapping[str, str] | None = None) -> SecretStr:
         """Read the secret, without line ends around it.
 
         Args:
-            home: The folder that a relative path starts from.
+            data_folder: The folder that a relative path starts from.
             environment: The variables; None takes the process's own.
 
         Raises:
             SettingsError: It is not there, is empty, or everyone may read it.
         """
         if self.file is not None:
-            secret = _from_file(home / self.file)
+            secret = _from_file(data_folder / self.file)
         elif self.environment is not None:
             variables = os.environ if environment is None else environment
             if self.environment not in variables:

@@ -26,7 +26,7 @@ from keyrig.base.errors import SettingsError
 from keyrig.base.outside_files import TOML_MAXIMUM_OCTETS, Unreadable, read_text
 from keyrig.base.toml_files import TAG, Concealed, TOMLFault, into_model, parse_toml
 from keyrig.base.toml_values import Entity, Name, StrictModel
-from keyrig.config.places import home_directory
+from keyrig.config.places import find_data_folder
 from keyrig.config.secret_references import SecretReference
 
 if TYPE_CHECKING:
@@ -379,9 +379,9 @@ class SettingsRead:
 
 def settings_path(environment: Mapping[str, str] | None = None) -> Path:
     """Return the settings file; it need not exist."""
-    home = home_directory(environment)
+    data_folder = find_data_folder(environment)
     named = (os.environ if environment is None else environment).get(SETTINGS_VARIABLE)
-    return home / Path(named).expanduser() if named else home / SETTINGS_FILE
+    return data_folder / Path(named).expanduser() if named else data_folder / SETTINGS_FILE
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:

@@ -11,7 +11,7 @@ from keyrig.base.clock import elapsed, monotonic, utc_now
 from keyrig.base.device_locks import holding
 from keyrig.base.errors import SettingsError
 from keyrig.base.observing import Observer, StopAsked, never_stopped, unobserved
-from keyrig.config.places import make_home, places_of
+from keyrig.config.places import make_data_folder, places_of
 from keyrig.config.rig_file import ServiceSettings
 from keyrig.delivery.batch_validation import Expiry, check_batch
 from keyrig.delivery.delivery_run import Field, deliver
@@ -161,7 +161,7 @@ def _with_known_counters(
 def field_ledger(rig: Rig) -> Iterator[Ledger]:
     """Open the ledger, made where there is none."""
     places = places_of(rig)
-    make_home(places.home)
+    make_data_folder(places.data_folder)
     with Ledger(places.ledger) as ledger:
         yield ledger
 
@@ -234,13 +234,13 @@ def carry_out(
             return deliver(delivery, batch, options.rule)
 
 
-def withdraw(home: Path, ledger: Ledger, batch: LocalBatch, now: datetime) -> int:
+def withdraw(data_folder: Path, ledger: Ledger, batch: LocalBatch, now: datetime) -> int:
     """Give up what may still be sent of a batch; give how many commands there were.
 
     Raises:
         DeviceBusy: The device is reached at this moment, so one of them may be under way.
     """
-    with holding(home, [batch.device], wait_s=0, holder="a withdrawal"):
+    with holding(data_folder, [batch.device], wait_s=0, holder="a withdrawal"):
         return ledger.local_commands.withdraw(batch.id, now)
 
 

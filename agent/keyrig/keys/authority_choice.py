@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from keyrig.keys.key_store import KeyStore
 
 
-def authority_of(rig: Rig, home: Path, store: KeyStore) -> CertificateAuthority:
+def authority_of(rig: Rig, data_folder: Path, store: KeyStore) -> CertificateAuthority:
     """Return the certificate authority of a rig; no request is made yet.
 
     Args:
         rig: The rig.
-        home: The folder that relative paths start from.
+        data_folder: The folder that relative paths start from.
         store: The rig's key store, which has the test authority's key where there is one.
     """
     chosen = rig.certified_by
@@ -31,7 +31,7 @@ def authority_of(rig: Rig, home: Path, store: KeyStore) -> CertificateAuthority:
     if chosen.by == "test":
         return TestAuthority(store, os.urandom)
     if chosen.by == "by-hand":
-        return ByHandAuthority(home / (chosen.folder or Path("requests") / rig.name))
+        return ByHandAuthority(data_folder / (chosen.folder or Path("requests") / rig.name))
     return CommandAuthority(
-        chosen.command, timeout_s=chosen.timeout_s, folder=home, monotonic=monotonic
+        chosen.command, timeout_s=chosen.timeout_s, folder=data_folder, monotonic=monotonic
     )

@@ -40,12 +40,12 @@ def open_keystore(path: str | os.PathLike[str], passphrase: Passphrase | None = 
 
 
 def open_rig_keystore(
-    home: Path, settings: PKISettings, passphrase: Passphrase | None = None
+    data_folder: Path, settings: PKISettings, passphrase: Passphrase | None = None
 ) -> KeyStore:
     """Open the key store of a rig: its folder or file, and the tokens that it names.
 
     Args:
-        home: The folder that relative paths start from.
+        data_folder: The folder that relative paths start from.
         settings: The rig's.
         passphrase: Returns the passphrase of an encrypted key; called when it is first used.
 
@@ -53,7 +53,7 @@ def open_rig_keystore(
         KeyStoreError: There is no such folder or file, or a token cannot be used.
         SettingsError: What tokens need is not installed.
     """
-    files = open_keystore(home / settings.keystore, passphrase)
+    files = open_keystore(data_folder / settings.keystore, passphrase)
     if not settings.token:
         return files
     require_extra("pkcs11", f"token {settings.token[0].token} of [[pki.token]]")
@@ -65,7 +65,7 @@ def open_rig_keystore(
             library=token.library,
             label=token.token,
             serial=token.serial,
-            read_pin=lambda: token.pin.read(home).get_secret_value(),
+            read_pin=lambda: token.pin.read(data_folder).get_secret_value(),
             pin_kept_in=str(token.pin),
         )
 

@@ -30,11 +30,11 @@ def report_octets(form: str, record: RunRecord, now: datetime) -> bytes:
     return _WRITERS[form](compose(record, now)).encode()
 
 
-def sealed_evidence(record: RunRecord, home: Path, now: datetime) -> tuple[bytes, str]:
+def sealed_evidence(record: RunRecord, data_folder: Path, now: datetime) -> tuple[bytes, str]:
     """Return the evidence of a run, and the fingerprint of the key that seals it.
 
     Raises:
         KeyStoreError: The rig's evidence key cannot be read or made.
     """
-    key = evidence_key(home / "rigs", record.run.rig_name)
+    key = evidence_key(data_folder / "rigs", record.run.rig_name)
     return evidence(record, key, now), fingerprint(key.public_der)

@@ -92,7 +92,7 @@ def examine(
         only: The devices whose ports to look at; all where empty.
         is_asking: The devices are about to be asked, which opens their ports and radios.
     """
-    yield _home(places.home)
+    yield _home(places.data_folder)
     lacks = tuple(lacks_of_rig(places.rig, only))
     for lack in lacks:
         yield Finding("extras", Health.BAD, str(lack))
@@ -111,18 +111,18 @@ def examine(
         yield from _not_asked(places, only)
 
 
-def _home(home: Path) -> Finding:
-    if not home.exists():
-        return Finding("home", Health.NOTE, f"{home}: made by the first run")
-    if not os.access(home, os.W_OK):
-        return Finding("home", Health.BAD, f"{home}: not writable")
-    exposure = exposure_of(home)
+def _home(data_folder: Path) -> Finding:
+    if not data_folder.exists():
+        return Finding("home", Health.NOTE, f"{data_folder}: made by the first run")
+    if not os.access(data_folder, os.W_OK):
+        return Finding("home", Health.BAD, f"{data_folder}: not writable")
+    exposure = exposure_of(data_folder)
     if exposure is None:
-        return Finding("home", Health.GOOD, f"{home}: writable")
+        return Finding("home", Health.GOOD, f"{data_folder}: writable")
     # Files of secrets are their owner's alone wherever they lie; who may write to the folder
     # could put others in their place.
     health = Health.BAD if exposure.is_writable else Health.NOTE
-    return Finding("home", health, f"{home}: writable, and {exposure}")
+    return Finding("home", health, f"{data_folder}: writable, and {exposure}")
 
 
 def _keys(places: Places, now: datetime) -> Generator[Finding, None, KeyStore | None]:
@@ -132,7 +132,7 @@ def _keys(places: Places, now: datetime) -> Generator[Finding, None, KeyStore | 
         yield Finding("keys", health, f"{places.keystore}: none yet")
         return None
     try:
-        store = open_rig_keystore(places.home, places.rig.pki)
+        store = open_rig_keystore(places.data_folder, places.rig.pki)
         report = check(store, now)
     except (KeyStoreError, SettingsError) as error:
         yield Finding("keys", Health.BAD, str(error))
@@ -262,7 +262,7 @@ def _is_free(places: Places, stack: ExitStack) -> bool:
 
 def _port(places: Places, device: RigDevice) -> Finding:
     link, entity = link_to(device, {}), device.entity_id
-    if holder_of(places.home, entity) is not None:
+    if holder_of(places.data_folder, entity) is not None:
         detail = f"{entity}: {link.name} not opened, for another run holds the device"
         return Finding("port", Health.NOTE, detail)
     try:
@@ -292,7 +292,7 @@ def _dcc_boxed(places: Places) -> Iterator[Finding]:
     from keyrig.transports.dcc.dcc_reachability import check_reachable  # noqa: PLC0415 - for such rigs alone
 
     try:
-        yield Finding("dcc-boxed", Health.GOOD, check_reachable(places.home))
+        yield Finding("dcc-boxed", Health.GOOD, check_reachable(places.data_folder))
     except KeyrigError as error:
         yield Finding("dcc-boxed", Health.BAD, str(error))
 

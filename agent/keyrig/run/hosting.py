@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from keyrig.base.clock import utc_now
 from keyrig.base.errors import SettingsError
 from keyrig.base.observing import Observer, unobserved
-from keyrig.config.places import Places, make_home, places_of
+from keyrig.config.places import Places, make_data_folder, places_of
 from keyrig.run.emulation import emulation_of
 from keyrig.run.rig_locks import held
 from keyrig.run.rig_organisations import keystore_of
@@ -38,7 +38,7 @@ def emulated_rig(
     if not rig.has_emulated_devices:
         raise SettingsError(f"rig {rig.name}", "has no emulated device", "name another rig")
     places = places_of(rig)
-    make_home(places.home)
+    make_data_folder(places.data_folder)
     with hosted_devices(places, observe, clock, line) as devices:
         yield devices
 

@@ -11,7 +11,7 @@ from duis.responses import parse_response
 from gbcs.errors import SecurityError
 from keyrig.base.errors import DCCNotBelieved, SettingsError
 from keyrig.base.observing import unobserved
-from keyrig.config.places import make_home, places_of
+from keyrig.config.places import make_data_folder, places_of
 from keyrig.domain.states import ServiceDocumentKind
 from keyrig.keys.rig_keys import RigKeys
 from keyrig.ledger.ledger import Ledger
@@ -60,14 +60,14 @@ def fetch_inventory(
         KeyStoreError: A key is missing or locked.
     """
     settings, places = dcc_boxed_settings(), places_of(rig)
-    make_home(places.home)
+    make_data_folder(places.data_folder)
     store = keystore_of(places, unobserved, clock())
     told: dict[str, Any] = {"devices": [], "without_duties": []}
     with (
         Ledger(places.ledger) as ledger,
         connected(
             settings,
-            places.home,
+            places.data_folder,
             ledger=ledger,
             keys=RigKeys(store),
             broker=rig.dcc.access_control_broker,

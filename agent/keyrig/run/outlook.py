@@ -34,7 +34,11 @@ def rules_of(places: Places) -> Rules:
         SettingsError: There is no such reading or choice.
     """
     settings = places.rig.rules
-    rules = built_in_rules() if settings.file is None else load_rules(places.home / settings.file)
+    rules = (
+        built_in_rules()
+        if settings.file is None
+        else load_rules(places.data_folder / settings.file)
+    )
     return rules_with(rules, settings.readings, f"rig {places.rig.name}")
 
 

@@ -13,7 +13,7 @@ from keyrig.base.device_locks import holding
 from keyrig.base.errors import RigBusy
 from keyrig.base.lock_files import open_lock, take_lock
 from keyrig.base.observing import Observer, unobserved
-from keyrig.config.places import Places, make_home, places_of
+from keyrig.config.places import Places, make_data_folder, places_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -100,11 +100,11 @@ def reserved(
         DeviceBusy: Another run still holds one of the devices after `wait_s`.
     """
     places = places_of(rig)
-    make_home(places.home)
+    make_data_folder(places.data_folder)
     devices = only or [device.entity_id for device in rig.device]
     with ExitStack() as stack:
         stack.enter_context(held(places.lock, places, observe, wait_s=wait_s))
         stack.enter_context(
-            holding(places.home, devices, wait_s=wait_s, holder=holder, observe=observe)
+            holding(places.data_folder, devices, wait_s=wait_s, holder=holder, observe=observe)
         )
         yield

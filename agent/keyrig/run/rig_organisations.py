@@ -44,7 +44,7 @@ def keystore_of(places: Places, observe: Observer, now: datetime) -> KeyStore:
             )
         observe(events.Preparing(what=f"making a test PKI in {places.keystore}"))
         initialise(places.keystore, now, os.urandom)
-    return open_rig_keystore(places.home, places.rig.pki)
+    return open_rig_keystore(places.data_folder, places.rig.pki)
 
 
 def parties_of(places: Places, store: KeyStore) -> Parties:
@@ -58,7 +58,7 @@ def parties_of(places: Places, store: KeyStore) -> Parties:
     missing = ""
     if path is not None:
         try:
-            recovery = read_certificate(places.home / path)
+            recovery = read_certificate(places.data_folder / path)
         except (KeyStoreError, CertificateRejected, DecodeError) as error:
             raise RigFileInvalid(
                 f"rig {places.rig.name}, recovery_certificate of [pki]",
@@ -104,7 +104,7 @@ def preflight_of(
         store=store,
         keys=keys or RigKeys(store),
         parties=parties or parties_of(places, store),
-        authority=authority or authority_of(places.rig, places.home, store),
+        authority=authority or authority_of(places.rig, places.data_folder, store),
         ledger=ledger,
         through_dcc=[
             device.entity_id

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from keyrig.base.clock import elapsed, monotonic, utc_now
 from keyrig.base.observing import Observer, StopAsked, never_stopped, unobserved
-from keyrig.config.places import Places, make_home, places_of
+from keyrig.config.places import Places, make_data_folder, places_of
 from keyrig.config.rig_file import ServiceSettings
 from keyrig.keys.authority_choice import authority_of
 from keyrig.keys.issued_certificates import IssuedCertificates
@@ -65,7 +65,7 @@ def assembled(
         is_reserved: The caller holds `reserved` already.
     """
     places = places_of(rig)
-    make_home(places.home)
+    make_data_folder(places.data_folder)
     with (
         nullcontext() if is_reserved else reserved(rig, only=only, observe=observe),
         ways_to_devices(places, observe=observe, only=only, clock=clock) as ways,
@@ -76,7 +76,7 @@ def assembled(
             known = facts_of(places, ledger, now=clock())
             parties = parties_of(places, store)
             keys = RigKeys(store)
-            authority = authority_of(rig, places.home, store)
+            authority = authority_of(rig, places.data_folder, store)
             reached: dict[EntityIdentifier, tuple[Link | ConversingLink, float]] = {
                 entity: (way.link, way.timeout_s) for entity, way in ways.items()
             }
@@ -92,7 +92,7 @@ def assembled(
 
                 keys, through_dcc = stack.enter_context(
                     service_links(
-                        places.home,
+                        places.data_folder,
                         store,
                         ledger,
                         by_service,

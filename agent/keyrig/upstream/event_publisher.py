@@ -539,7 +539,7 @@ class UpstreamLock:
 
 def open_target(
     settings: UpstreamSettings,
-    home: Path,
+    data_folder: Path,
     *,
     ledger_identity: uuid.UUID,
     clock: Callable[[], datetime],
@@ -549,7 +549,7 @@ def open_target(
 
     Args:
         settings: The upstream.
-        home: The folder that relative paths are below.
+        data_folder: The folder that relative paths are below.
         ledger_identity: Names the broker's session where the settings name none.
         clock: Returns the present instant.
         monotonic: Returns seconds that never go back.
@@ -557,16 +557,16 @@ def open_target(
     if isinstance(settings, HTTPSUpstream):
         from keyrig.upstream.https_target import HTTPSTarget  # noqa: PLC0415 - loads httpx
 
-        return HTTPSTarget(settings, home, clock=clock, monotonic=monotonic)
+        return HTTPSTarget(settings, data_folder, clock=clock, monotonic=monotonic)
     if isinstance(settings, MQTTUpstream):
         from keyrig.upstream.mqtt_target import MQTTTarget  # noqa: PLC0415 - loads paho
 
         return MQTTTarget(
-            settings, home, client_id=f"keyrig-{ledger_identity}", monotonic=monotonic
+            settings, data_folder, client_id=f"keyrig-{ledger_identity}", monotonic=monotonic
         )
 
     path = Path(settings.path).expanduser()
-    return NDJSONTarget(home / path, make_folders=not path.is_absolute())
+    return NDJSONTarget(data_folder / path, make_folders=not path.is_absolute())
 
 
 def report_upstream(

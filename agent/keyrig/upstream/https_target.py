@@ -56,7 +56,7 @@ class HTTPSTarget(Target):
 
     Args:
         settings: The upstream.
-        home: The folder that relative paths are below.
+        data_folder: The folder that relative paths are below.
         clock: Returns the present instant.
         monotonic: Returns seconds that never go back.
     """
@@ -64,13 +64,13 @@ class HTTPSTarget(Target):
     def __init__(
         self,
         settings: HTTPSUpstream,
-        home: Path,
+        data_folder: Path,
         *,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
     ) -> None:
         self._settings = settings
-        self._home = home
+        self._home = data_folder
         self._clock = clock
         self._monotonic = monotonic
         self._client: HTTPClient | None = None

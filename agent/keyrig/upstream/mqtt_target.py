@@ -54,7 +54,7 @@ class MQTTTarget(Target):
 
     Args:
         settings: The upstream.
-        home: The folder that relative paths are below.
+        data_folder: The folder that relative paths are below.
         client_id: Names the broker's session, unless the settings name one.
         monotonic: Returns seconds that never go back.
     """
@@ -62,13 +62,13 @@ class MQTTTarget(Target):
     def __init__(
         self,
         settings: MQTTUpstream,
-        home: Path,
+        data_folder: Path,
         *,
         client_id: str,
         monotonic: Callable[[], float],
     ) -> None:
         self._settings = settings
-        self._home = home
+        self._home = data_folder
         self._client_id = settings.client_id or client_id
         self._monotonic = monotonic
         self._line: _Line | None = None

@@ -113,7 +113,7 @@ def serving(
     with ExitStack() as stack:
         stack.callback(listening.close)
         service = Service(
-            home=home,
+            data_folder=home,
             settings=Settings(serve=wanted, upstream=upstream or {}),
             rig_files=rigs,
             clock=clock,

@@ -110,7 +110,7 @@ def test_what_holds_no_certificate_is_refused_whole(waiting: Serving, pem: str, 
 
 
 def test_wrong_certificates_are_told_one_by_one_and_change_nothing(waiting: Serving) -> None:
-    home, before = waiting.service.home, listed(waiting)
+    home, before = waiting.service.data_folder, listed(waiting)
     usage = KeyUsage.DIGITAL_SIGNATURE
     other_key = build_certification_request(generate_key(), usage, EntityIdentifier.parse(ESME))
     stranger = "04-E6-76-00-00-00-C4-CC"

@@ -135,7 +135,7 @@ def test_certificate_is_added_when_an_authority_of_the_store_vouches_for_it(
     again = served_hub.client.post(path, json={"pem": own["pem"]})
     assert (again.status_code, again.json()["certificate"]["sha256"]) == (200, own["sha256"])
     assert served_hub.client.get(path).json()["certificates"] == before
-    (served_hub.service.home / "pki" / own["source"].rpartition("/")[2]).unlink()
+    (served_hub.service.data_folder / "pki" / own["source"].rpartition("/")[2]).unlink()
     assert len(served_hub.client.get(path).json()["certificates"]) == len(before) - 1
     assert served_hub.client.post(path, json={"pem": own["pem"]}).status_code == 200
     assert served_hub.client.get(path).json()["certificates"] == before

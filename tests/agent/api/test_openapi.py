@@ -32,7 +32,7 @@ PEM_MARKER = re.compile(rb"PRIVATE KEY")
 
 def deliver_one(served: Serving) -> None:
     """Deliver a command of the DCC's to the home's ESME."""
-    store = open_keystore(served.service.home / "pki")
+    store = open_keystore(served.service.data_folder / "pki")
     # Runs take their counters from the clock.
     counter = int(served.service.clock().timestamp() * 1000)
     command = DCCSide(store, EntityIdentifier.parse(ESME), counter).provide(RemotePartyRole.ROOT)
@@ -223,7 +223,7 @@ def test_answers_are_what_their_schemas_say(shared: Serving, document: dict[str,
 def test_no_get_gives_a_private_key_whatever_it_is_asked_for(
     shared: Serving, document: dict[str, Any]
 ) -> None:
-    home = shared.service.home
+    home = shared.service.data_folder
     keys = [path.read_bytes() for path in home.rglob("*.key")]
     assert len(keys) > 10
     secrets = {
@@ -254,7 +254,7 @@ def test_health_needs_no_token_and_says_little(shared: Serving) -> None:
     answer = shared.client.get("/api/v1/health", headers={"Authorization": ""})
     assert set(answer.json()) == {"live", "ready", "version", "checks"}
     assert RIG not in answer.text
-    assert str(shared.service.home) not in answer.text
+    assert str(shared.service.data_folder) not in answer.text
 
 
 def test_figures_are_prometheus_text(shared: Serving) -> None:

@@ -11,7 +11,7 @@ from keyrig.api.server import alone
 from keyrig.base.device_locks import holder_of, holding
 from keyrig.base.errors import LockUnusable, SettingsError
 from keyrig.base.lock_files import open_lock
-from keyrig.config.places import make_home, places_of
+from keyrig.config.places import make_data_folder, places_of
 from keyrig.config.rig_file import load_rig
 from keyrig.run.rig_locks import held
 from keyrig.upstream.event_publisher import UpstreamLock
@@ -88,4 +88,4 @@ def test_device_is_given_back_though_its_holder_cannot_be_taken_away(
 def test_home_that_cannot_be_made_is_named_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
     with pytest.raises(SettingsError, match="cannot be made: Not a directory; set KEYRIG_HOME"):
-        make_home(tmp_path / "file" / "home")
+        make_data_folder(tmp_path / "file" / "home")

@@ -235,7 +235,7 @@ def test_rig_that_an_agent_drives_is_left_alone(
             "note",
             f"{ESME}: {url} not opened, for an agent drives the rig",
         )
-        with holding(places.home, [EntityIdentifier.parse(ESME)], wait_s=0, holder="x"):
+        with holding(places.data_folder, [EntityIdentifier.parse(ESME)], wait_s=0, holder="x"):
             ((health, detail),) = of(diagnosis(capsys, rig, code=4), "port")
         assert health == "note"
         assert "another run holds the device" in detail

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from keyrig.cli import run_cli
-from keyrig.config.places import default_keystore, home_directory
+from keyrig.config.places import default_keystore, find_data_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -132,7 +132,7 @@ def test_help_loads_no_cryptography() -> None:
 
 def test_home_is_the_named_folder_or_the_platforms(tmp_path: Path) -> None:
     environment = {"KEYRIG_HOME": str(tmp_path)}
-    assert home_directory(environment) == tmp_path
+    assert find_data_folder(environment) == tmp_path
     assert default_keystore(environment) == tmp_path / "pki"
-    assert home_directory({}).name == "keyrig"
-    assert home_directory({"KEYRIG_HOME": ""}).name == "keyrig"
+    assert find_data_folder({}).name == "keyrig"
+    assert find_data_folder({"KEYRIG_HOME": ""}).name == "keyrig"

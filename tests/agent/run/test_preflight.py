@@ -107,7 +107,7 @@ def needs_of(
     with mock.patch.dict(os.environ, KEYRIG_HOME=str(home.agent)):
         places = places_of(parse_rig(text, "rig.toml"))
         outlook = outlook_of(places, now=at)
-        store = open_rig_keystore(places.home, places.rig.pki)
+        store = open_rig_keystore(places.data_folder, places.rig.pki)
         ledger = Ledger(places.ledger, create=False) if places.ledger.exists() else None
         try:
             preflight = preflight_of(places, store, ledger)

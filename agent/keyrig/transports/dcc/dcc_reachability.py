@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def check_reachable(home: Path) -> str:
+def check_reachable(data_folder: Path) -> str:
     """Check that the DUIS and SMKI services and the receiver's port can be used.
 
     Args:
-        home: The folder that relative paths in the settings start from.
+        data_folder: The folder that relative paths in the settings start from.
 
     Returns:
         The finding, in one line.
@@ -27,7 +27,7 @@ def check_reachable(home: Path) -> str:
         ReceiverUnusable: The receiver's port cannot be opened.
     """
     settings = dcc_boxed_settings()
-    with duis_client(settings, home) as duis, smki_client(settings, home) as smki:
+    with duis_client(settings, data_folder) as duis, smki_client(settings, data_folder) as smki:
         duis.get("/")
         smki.get("/")
     with Receiver(settings.receive, settings.receive_path, _refuse) as receiver:

@@ -64,46 +64,46 @@ def dcc_boxed_settings() -> DCCBoxedSettings:
     return settings
 
 
-def duis_client(settings: DCCBoxedSettings, home: Path) -> HTTPClient:
+def duis_client(settings: DCCBoxedSettings, data_folder: Path) -> HTTPClient:
     """Return the client of the DUIS services; relative paths in the settings are below `home`.
 
     Raises:
         SettingsError: A secret or a file that the settings name cannot be read.
     """
-    return _client(settings, settings.duis_port, home, tls=settings.tls)
+    return _client(settings, settings.duis_port, data_folder, tls=settings.tls)
 
 
-def smki_client(settings: DCCBoxedSettings, home: Path) -> HTTPClient:
+def smki_client(settings: DCCBoxedSettings, data_folder: Path) -> HTTPClient:
     """Return the client of the SMKI services, with their key; else as `duis_client`.
 
     Raises:
         SettingsError: As `duis_client`.
     """
-    return _client(settings, settings.smki_port, home, tls=settings.tls, is_smki=True)
+    return _client(settings, settings.smki_port, data_folder, tls=settings.tls, is_smki=True)
 
 
-def bundle_client(settings: DCCBoxedSettings, home: Path) -> HTTPClient:
+def bundle_client(settings: DCCBoxedSettings, data_folder: Path) -> HTTPClient:
     """Return the client of the key bundle, which is served without TLS; else as `duis_client`.
 
     Raises:
         SettingsError: As `duis_client`.
     """
-    return _client(settings, settings.bundle_port, home, tls=False)
+    return _client(settings, settings.bundle_port, data_folder, tls=False)
 
 
 def _client(
-    settings: DCCBoxedSettings, port: int, home: Path, *, tls: bool, is_smki: bool = False
+    settings: DCCBoxedSettings, port: int, data_folder: Path, *, tls: bool, is_smki: bool = False
 ) -> HTTPClient:
     host = f"[{settings.address}]" if ":" in settings.address else settings.address
     parameters = {}
     if is_smki and settings.smki_api_key is not None:
-        parameters[API_KEY_PARAMETER] = settings.smki_api_key.read(home)
+        parameters[API_KEY_PARAMETER] = settings.smki_api_key.read(data_folder)
     return HTTPClient(
         f"{'https' if tls else 'http'}://{host}:{port}",
         timeout_s=settings.request_timeout_s,
-        headers={name: secret.read(home) for name, secret in settings.headers.items()},
+        headers={name: secret.read(data_folder) for name, secret in settings.headers.items()},
         parameters=parameters,
-        ssl_context=client_context(home, settings.ca_file) if tls else None,
+        ssl_context=client_context(data_folder, settings.ca_file) if tls else None,
         unanswered=DCCUnreachable,
     )
 
@@ -111,7 +111,7 @@ def _client(
 @contextmanager
 def connected(
     settings: DCCBoxedSettings,
-    home: Path,
+    data_folder: Path,
     *,
     ledger: Ledger,
     keys: RigKeys,
@@ -122,7 +122,7 @@ def connected(
 
     Args:
         settings: The settings of DCC Boxed.
-        home: The folder that relative paths in them start from.
+        data_folder: The folder that relative paths in them start from.
         ledger: Records the documents.
         keys: Signs for parties, and has the known certificates.
         broker: The access control broker, whose certificate may sign answers.
@@ -135,11 +135,11 @@ def connected(
     known = keys.organisation_certificates()
     verifier = ResponseVerifier(
         certificates=response_certificates(
-            None if folder is None else home / folder, broker, known
+            None if folder is None else data_folder / folder, broker, known
         ),
         unverified=Unverified(settings.unverified_responses),
     )
-    with duis_client(settings, home) as http:
+    with duis_client(settings, data_folder) as http:
         yield DCCService(
             client=DUISClient(http),
             signer=RequestSigner(keys, settings.signer, load_settings().duis.serials),

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def service_links(
-    home: Path,
+    data_folder: Path,
     store: KeyStore,
     ledger: Ledger,
     devices: Mapping[RigDevice, DeviceFacts],
@@ -50,7 +50,7 @@ def service_links(
     """Open the DCC's interface for the devices that are reached through it.
 
     Args:
-        home: The folder that relative paths in the settings start from.
+        data_folder: The folder that relative paths in the settings start from.
         store: The key store.
         ledger: Records the documents.
         devices: The devices, each with its facts.
@@ -68,7 +68,7 @@ def service_links(
     settings = dcc_boxed_settings()
     is_device = {device.entity_id for device in devices}
     with ExitStack() as stack:
-        smki = stack.enter_context(smki_client(settings, home))
+        smki = stack.enter_context(smki_client(settings, data_folder))
         lookup = CertificateLookup(SMKI(smki), store)
 
         def look_up(entity: EntityIdentifier, key_usage: KeyUsage) -> GBCSCertificate:
@@ -77,7 +77,7 @@ def service_links(
         keys = RigKeys(store, look_up)
         broker = parties.access_control_broker
         service = stack.enter_context(
-            connected(settings, home, ledger=ledger, keys=keys, broker=broker, clock=clock)
+            connected(settings, data_folder, ledger=ledger, keys=keys, broker=broker, clock=clock)
         )
         receiver = stack.enter_context(
             Receiver(settings.receive, settings.receive_path, service.inbox.take)

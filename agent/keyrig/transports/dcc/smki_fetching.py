@@ -43,13 +43,13 @@ class Fetched:
 
 
 def fetch_certificates(
-    keystore: Path, home: Path, entity: EntityIdentifier, *, at: datetime
+    keystore: Path, data_folder: Path, entity: EntityIdentifier, *, at: datetime
 ) -> tuple[Fetched, ...]:
     """Look up a party's certificates in use, and add them to a key store that is a folder.
 
     Args:
         keystore: The key store; it has the authorities that are trusted.
-        home: The folder that relative paths in the settings start from.
+        data_folder: The folder that relative paths in the settings start from.
         entity: An organisation or a device.
         at: When the certificates must be valid.
 
@@ -61,7 +61,7 @@ def fetch_certificates(
         KeyStoreError: The key store cannot be opened or written.
     """
     store = open_keystore(keystore)
-    with smki_client(dcc_boxed_settings(), home) as http:
+    with smki_client(dcc_boxed_settings(), data_folder) as http:
         lookup = CertificateLookup(SMKI(http), store)
         is_device = False
         found = lookup.in_use(entity, is_device=False, at=at)
@@ -85,14 +85,16 @@ def fetch_certificates(
     return tuple(fetched)
 
 
-def fetch_bundle(keystore: Path, home: Path, passphrase: Passphrase | None = None) -> CopyReport:
+def fetch_bundle(
+    keystore: Path, data_folder: Path, passphrase: Passphrase | None = None
+) -> CopyReport:
     """Fetch the bundle of organisations' keys, and copy it into a key store.
 
     It is held in memory alone; private keys are written for their owner alone.
 
     Args:
         keystore: The folder to copy into; made when it does not exist.
-        home: The folder that relative paths in the settings start from.
+        data_folder: The folder that relative paths in the settings start from.
         passphrase: Returns the passphrase of an encrypted key; the copy stays encrypted.
 
     Raises:
@@ -103,7 +105,7 @@ def fetch_bundle(keystore: Path, home: Path, passphrase: Passphrase | None = Non
     """
     settings = dcc_boxed_settings()
     where = f"http://{settings.address}:{settings.bundle_port}{BUNDLE_PATH}"
-    with bundle_client(settings, home) as http:
+    with bundle_client(settings, data_folder) as http:
         answer = http.get(BUNDLE_PATH)
     if answer.status != _OK:
         raise CertificateLookupFailed(where, f"the server answers HTTP {answer.status}")
