@@ -78,7 +78,7 @@ def test_suspension_is_told_as_an_instruction_that_nobody_but_the_dcc_can_carry_
             "instead_of": "Commissioned",
             "clause": "H5.34(a)",
             "reason": "failed",
-            "since": "2026-11-20T12:00:00+00:00",
+            "since": "2026-11-20T12:00:00.000Z",
             "state": "waiting",
             "channel": NOT_SET_BY_USERS,
         },
