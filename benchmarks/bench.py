@@ -25,8 +25,8 @@ import radio_bench
 import serve_bench
 import start_up_bench
 import upstream_bench
-from gbcs.entity import EntityIdentifier
-from gbcs.keys import SharedSecrets
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.key_holders import SharedSecrets
 from gbcs.message import CRAFlag, Message
 from gbcs.protection import protect, verify_mac, verify_signature
 from gbcs.roles import KeyUsage

@@ -20,8 +20,14 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gbcs.entity import EntityIdentifier
-from gbcs.issuing import Issuance, Issuer, device_certificate, issuing_certificate, root_certificate
+from gbcs.certificate_issuing import (
+    Issuance,
+    Issuer,
+    device_certificate,
+    issuing_certificate,
+    root_certificate,
+)
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import CRAFlag, Header, Message, OtherInformation, compose_pre_command
 from gbcs.protection import protect
 from gbcs.roles import CellUsage, KeyUsage
@@ -35,7 +41,7 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
     from keyrig.keys.key_store import KeyStore
 
 ROUNDS = 25

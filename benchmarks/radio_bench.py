@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import DeviceType
 from keyrig.config.rig_file import EmulatedAir
 from keyrig.transports.zigbee.hub_radio import Hub
@@ -30,8 +30,8 @@ from meterstub.radio.radio_packets import (
     APS_SECURITY_OCTETS,
     NETWORK_OCTETS,
 )
-from zse.assumptions import APS_BLOCK_OCTETS as BLOCK_OCTETS
 from zse.install_code import link_key_of
+from zse.smart_energy_assumptions import APS_BLOCK_OCTETS as BLOCK_OCTETS
 
 DEVICE: Final = EntityIdentifier.parse("00-DB-12-34-56-78-90-A0")
 CODE: Final = bytes(range(16))

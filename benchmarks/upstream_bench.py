@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import insert
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from keyrig.base.clock import monotonic, utc_now
 from keyrig.config.settings import HTTPSUpstream, MQTTUpstream, NDJSONUpstream
 from keyrig.domain.states import EventType

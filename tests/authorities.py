@@ -14,9 +14,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gbcs.certificates import GBCSCertificate
-from gbcs.entity import EntityIdentifier
-from gbcs.issuing import (
+from gbcs.certificate_issuing import (
     Issuance,
     Issuer,
     device_certificate,
@@ -24,6 +22,8 @@ from gbcs.issuing import (
     organisation_certificate,
     root_certificate,
 )
+from gbcs.certificate_profiles import GBCSCertificate
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import KeyUsage, RemotePartyRole
 
 if TYPE_CHECKING:

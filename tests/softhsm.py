@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gbcs.keys import public_octets
+from gbcs.key_holders import public_octets
 from programs import needed_program
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
 
 LIBRARIES = (
     "/usr/lib/softhsm/libsofthsm2.so",

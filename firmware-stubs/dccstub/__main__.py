@@ -16,7 +16,7 @@ from dccstub.running_stand_in import Running
 from dccstub.stand_in import DCCBoxed
 from dccstub.stand_in_inventory import InventoryDevice
 from dccstub.stand_in_options import StandInOptions
-from gbcs.errors import KeyrigError
+from gbcs.protocol_errors import KeyrigError
 from meterstub.device_memory import DeviceMemory, FileStorage
 from meterstub.emulated_device import EmulatedDevice
 

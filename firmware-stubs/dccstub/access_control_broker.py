@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from gbcs import protection, use_cases
-from gbcs.errors import SecurityError, WrongEntity
-from gbcs.keys import SharedSecrets
+from gbcs.key_holders import SharedSecrets
 from gbcs.message import CRAFlag, Message
+from gbcs.protocol_errors import SecurityError, WrongEntity
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import SIGNED
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from dccstub.certificate_directory import Directory
     from dccstub.key_folder import KeyFolder
     from dccstub.stand_in_options import DCCParties
-    from gbcs.certificates import GBCSCertificate
-    from gbcs.entity import EntityIdentifier
+    from gbcs.certificate_profiles import GBCSCertificate
+    from gbcs.entity_identifier import EntityIdentifier
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Final
 from dccstub.access_control_broker import payload_of
 from dccstub.command_dispatch import sets_clock
 from dccstub.stand_in_options import CREDENTIALS_UPDATED_ALERT, CertificateHashForm
-from duis.alerts import (
+from duis.alert_messages import (
     Certificates,
     DCCAlertMessage,
     RemotePartySeqNumberChange,
     SecurityCredentialsUpdated,
 )
-from duis.smki import CertificateStatus
-from duis.values import CertificateType, SMIStatus
-from gbcs.certificates import GBCSCertificate
+from duis.duis_enumerations import CertificateType, SMIStatus
+from duis.smki_documents import CertificateStatus
+from gbcs.certificate_profiles import GBCSCertificate
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import (
     StatusCode,
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from dccstub.certificate_directory import Directory
     from dccstub.stand_in_inventory import InventoryDevice
     from dccstub.stand_in_options import StandInOptions
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.message import Message
     from gbcs.security_credentials import (
         ExecutionOutcome,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from dccstub.access_control_broker import payload_of
 from dccstub.stand_in_faults import Fault
 from dccstub.stand_in_options import FutureDatedAlertForm
-from duis.alerts import DeviceAlertMessage
-from duis.responses import FutureDatedDeviceAlertMessage, ResponseMessage
+from duis.alert_messages import DeviceAlertMessage
+from duis.response_documents import FutureDatedDeviceAlertMessage, ResponseMessage
 from gbcs.security_credentials import (
     NEVER,
     UpdateCredentialsAlert,
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from dccstub.stand_in_faults import Faults
     from dccstub.stand_in_inventory import InventoryDevice
     from dccstub.stand_in_options import StandInOptions
-    from duis.alerts import DCCAlertMessage
-    from duis.responses import ResponseBody
-    from gbcs.entity import EntityIdentifier
+    from duis.alert_messages import DCCAlertMessage
+    from duis.response_documents import ResponseBody
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.message import Message
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from duis.smki import CertificateStatus
+from duis.smki_documents import CertificateStatus
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from dccstub.key_folder import KeyFolder
-    from gbcs.certificates import GBCSCertificate
-    from gbcs.entity import EntityIdentifier
+    from gbcs.certificate_profiles import GBCSCertificate
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.roles import KeyUsage
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 from dccstub.stand_in_faults import Fault
 from dccstub.stand_in_options import COMMISSION_MESSAGE_CODES
 from gbcs import protection
-from gbcs.errors import DecodeError, KeyrigError, SecurityError
 from gbcs.message import Message, compose_pre_command
+from gbcs.protocol_errors import DecodeError, KeyrigError, SecurityError
 from gbcs.roles import KeyUsage, RemotePartyRole
 from gbcs.security_credentials import TrustAnchorCellIdentifier
 from meterstub.device_state import accept_counter, verify_counter
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dccstub.stand_in_faults import Faults
     from dccstub.stand_in_inventory import Inventory, InventoryDevice
     from dccstub.stand_in_options import StandInOptions
-    from duis.header import RequestIdentifier
+    from duis.document_headers import RequestIdentifier
     from meterstub.emulated_device import EmulatedDevice
 
 

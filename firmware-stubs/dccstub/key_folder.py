@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gbcs.certificates import CertificateProfile, GBCSCertificate
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import DecodeError, KeyrigError
+from gbcs.certificate_profiles import CertificateProfile, GBCSCertificate
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.protocol_errors import DecodeError, KeyrigError
 from gbcs.roles import CellUsage
 from meterstub.key_pair import KeyPair
 
@@ -39,7 +39,7 @@ _EPOCH: Final = (2020, 1, 1, 0, 0, 0)
 """ZIP keeps a time with each file; the same keys give the same octets."""
 
 
-class KeyFolderUnusable(KeyrigError):  # noqa: N818 - as its siblings in gbcs.errors
+class KeyFolderUnusable(KeyrigError):  # noqa: N818 - as its siblings in gbcs.protocol_errors
     """A folder of keys cannot be read, lacks a key, or has one that is not its certificate's."""
 
 

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from dccstub import stand_in_options as codes
 from dccstub.stand_in_options import Refused
-from gbcs.errors import DecodeError, SecurityError
 from gbcs.message import Message
+from gbcs.protocol_errors import DecodeError, SecurityError
 
 if TYPE_CHECKING:
     from dccstub.access_control_broker import Broker
     from dccstub.command_dispatch import Job
-    from duis.header import RequestIdentifier
-    from duis.requests import ReturnLocalCommandResponse
+    from duis.document_headers import RequestIdentifier
+    from duis.request_documents import ReturnLocalCommandResponse
 
 
 class LocalDelivery:

@@ -9,20 +9,20 @@ from dccstub import stand_in_options as codes
 from dccstub.access_control_broker import payload_of, verify_signed_pre_command
 from dccstub.stand_in_faults import Fault, other_payload
 from dccstub.stand_in_options import Refused
-from duis.credentials import UpdateSecurityCredentialsKRP
-from duis.requests import CommissionDeviceSynchroniseClock, SignedPreCommand
+from duis.credential_requests import UpdateSecurityCredentialsKRP
+from duis.request_documents import CommissionDeviceSynchroniseClock, SignedPreCommand
 from gbcs import use_cases
-from gbcs.errors import DecodeError, SecurityError
+from gbcs.protocol_errors import DecodeError, SecurityError
 from gbcs.roles import KeyUsage
 
 if TYPE_CHECKING:
     from dccstub.certificate_directory import Directory
     from dccstub.stand_in_faults import Faults
     from dccstub.stand_in_inventory import Inventory
-    from duis.header import RequestIdentifier
-    from duis.requests import Request
-    from gbcs.certificates import GBCSCertificate
-    from gbcs.entity import EntityIdentifier
+    from duis.document_headers import RequestIdentifier
+    from duis.request_documents import Request
+    from gbcs.certificate_profiles import GBCSCertificate
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.message import Message
 
 

@@ -11,11 +11,11 @@ from dccstub import stand_in_options as codes
 from dccstub.stand_in_faults import Fault
 from dccstub.stand_in_options import Refused
 from dccstub.web_services import LOCAL
-from duis.credentials import (
+from duis.credential_requests import (
     RequestHandoverOfDCCControlledDevice,
     UpdateSecurityCredentialsKRP,
 )
-from duis.requests import (
+from duis.request_documents import (
     CommissionDeviceSynchroniseClock,
     DecommissionDevice,
     UpdateInventory,
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from dccstub.stand_in_faults import Faults
     from dccstub.stand_in_inventory import Inventory, InventoryDevice
     from dccstub.stand_in_options import StandInOptions
-    from duis.header import RequestIdentifier
-    from duis.requests import Request
-    from gbcs.entity import EntityIdentifier
+    from duis.document_headers import RequestIdentifier
+    from duis.request_documents import Request
+    from gbcs.entity_identifier import EntityIdentifier
 
 _SUPPLIER: Final = frozenset({RemotePartyRole.SUPPLIER})
 _SUPPLIER_OR_OPERATOR: Final = _SUPPLIER | {RemotePartyRole.NETWORK_OPERATOR}

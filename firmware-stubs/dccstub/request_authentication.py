@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Final
 from dccstub import stand_in_options as codes
 from dccstub.request_admission import ROLES
 from dccstub.stand_in_options import Refused
-from duis import signatures
-from duis.documents import read_document
-from duis.elements import Document
-from duis.errors import DocumentInvalid
-from duis.header import RequestHeader
-from duis.requests import Request, parse_request
+from duis import xml_signatures
+from duis.document_errors import DocumentInvalid
+from duis.document_headers import RequestHeader
+from duis.request_documents import Request, parse_request
 from duis.service_references import COMMAND_VARIANTS, Referenced
-from gbcs.errors import SecurityError
+from duis.xml_documents import read_document
+from duis.xml_elements import Document
+from gbcs.protocol_errors import SecurityError
 
 if TYPE_CHECKING:
     from dccstub.key_folder import KeyFolder
@@ -54,13 +54,13 @@ class Authentication:
                 may know; or its header alone says that it cannot be carried out.
         """
         every = [each.certificate for each in self._keys.held if each.signs_xml]
-        covered = signatures.verify(octets, signatures.among(every), SOURCE)
+        covered = xml_signatures.verify(octets, xml_signatures.among(every), SOURCE)
         parts = read_document(covered, SOURCE, "Request")
         header = _HEADER.read(parts.header, Document(SOURCE))
         originator = header.request_id.originator
         try:
-            signatures.verify(
-                octets, signatures.among(self._keys.signs_xml_for(originator)), SOURCE
+            xml_signatures.verify(
+                octets, xml_signatures.among(self._keys.signs_xml_for(originator)), SOURCE
             )
         except SecurityError as error:
             raise RefusedByHeader(header, "E1", str(error)) from error

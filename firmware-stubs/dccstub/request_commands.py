@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dccstub import stand_in_options as codes
 from dccstub.stand_in_options import COMMISSION_MESSAGE_CODES, Refused
-from duis.credentials import (
+from duis.credential_requests import (
     RequestHandoverOfDCCControlledDevice,
     UpdateSecurityCredentialsCoS,
     UpdateSecurityCredentialsKRP,
 )
-from duis.requests import (
+from duis.duis_enumerations import CANCELLED
+from duis.request_documents import (
     CommissionDeviceSynchroniseClock,
     IssueSecurityCredentials,
     RetrieveDeviceSecurityCredentialsDevice,
     RetrieveDeviceSecurityCredentialsKRP,
     UpdateSecurityCredentialsDevice,
 )
-from duis.values import CANCELLED
 from gbcs import use_cases
-from gbcs.certificates import GBCSCertificate
+from gbcs.certificate_profiles import GBCSCertificate
 from gbcs.der import GeneralizedTime, Integer, element, sequence
 from gbcs.der import Structure as DERStructure
-from gbcs.errors import CertificateRejected, DecodeError, KeyrigError
 from gbcs.message import CRAFlag, Header, Message, OtherInformation, compose_pre_command
+from gbcs.protocol_errors import CertificateRejected, DecodeError, KeyrigError
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import (
     NEVER,
@@ -53,13 +53,13 @@ if TYPE_CHECKING:
 
     from dccstub.access_control_broker import Broker
     from dccstub.stand_in_options import DCCParties
-    from duis.credentials import (
+    from duis.credential_requests import (
         CertificationPathCertificates,
         ReplacementCertificates,
         SupplierOrNetworkOperatorCertificates,
     )
-    from duis.requests import Request
-    from gbcs.entity import EntityIdentifier
+    from duis.request_documents import Request
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.roles import DeviceType
 
     AnyCertificates = ReplacementCertificates | SupplierOrNetworkOperatorCertificates
@@ -72,7 +72,7 @@ _MODES: Final[Mapping[RemotePartyRole, CredentialsReplacementMode]] = {
 }
 
 
-class RequestNotTransformable(KeyrigError):  # noqa: N818 - as its siblings in gbcs.errors
+class RequestNotTransformable(KeyrigError):  # noqa: N818 - as its siblings in gbcs.protocol_errors
     """A request's content does not make a command: its certificates are none or not its role's."""
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from dccstub.delivery_queue import Delivery
     from dccstub.stand_in import DCCBoxed
-    from duis.values import SMIStatus
-    from gbcs.entity import EntityIdentifier
+    from duis.duis_enumerations import SMIStatus
+    from gbcs.entity_identifier import EntityIdentifier
 
 RECEIVE_PATH: Final = "/smartdcc/duis"
 """Where DCC Boxed posts to unless told otherwise."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dccstub.stand_in_options import GBCS_VERSION
-from duis import signatures
-from duis.header import RequestIdentifier, ResponseHeader
-from duis.responses import LocalCommand, PreCommand, Response, build_response
+from duis import xml_signatures
+from duis.document_headers import RequestIdentifier, ResponseHeader
+from duis.response_documents import LocalCommand, PreCommand, Response, build_response
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from dccstub.key_folder import KeyFolder
     from dccstub.stand_in_faults import Faults
     from dccstub.stand_in_options import StandInOptions
-    from duis.alerts import DCCAlertMessage, DeviceAlertMessage
-    from duis.header import RequestHeader
-    from duis.responses import ResponseBody
-    from gbcs.entity import EntityIdentifier
+    from duis.alert_messages import DCCAlertMessage, DeviceAlertMessage
+    from duis.document_headers import RequestHeader
+    from duis.response_documents import ResponseBody
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.message import Message
 
 
@@ -102,5 +102,5 @@ class Composer:
         return self._signed(Response(header=header, body=body))
 
     def _signed(self, response: Response) -> bytes:
-        octets = signatures.sign(build_response(response), self._key, self._certificate)
+        octets = xml_signatures.sign(build_response(response), self._key, self._certificate)
         return self._faults.on_document(octets)

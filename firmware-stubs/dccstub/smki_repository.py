@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from dccstub.certificate_directory import status_at
 from dccstub.web_services import XML, HTTPReply
-from duis.errors import DocumentInvalid
-from duis.smki import (
+from duis.document_errors import DocumentInvalid
+from duis.smki_documents import (
     CertificateDataRequest,
     CertificateDataResponse,
     CertificateResponse,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from dccstub.certificate_directory import Directory, Entry
-    from duis.smki import SMKIDocument
+    from duis.smki_documents import SMKIDocument
 
 SEARCH_PATH: Final = "/services/certificatesearch"
 RETRIEVE_PATH: Final = "/services/retrievecertificate"

@@ -24,13 +24,18 @@ from dccstub.stand_in_faults import Fault, Faults
 from dccstub.stand_in_inventory import Inventory, carry_out_on_inventory
 from dccstub.stand_in_options import Refused, StandInOptions
 from dccstub.web_services import LOCAL, SERVICE_OF, TEXT, XML, HTTPReply
-from duis.alerts import DCCAlertMessage, DeviceRestored, DeviceStatusChangeEvent, DeviceSuspended
-from duis.errors import DocumentInvalid
-from duis.requests import ReturnLocalCommandResponse, SignedPreCommand
+from duis.alert_messages import (
+    DCCAlertMessage,
+    DeviceRestored,
+    DeviceStatusChangeEvent,
+    DeviceSuspended,
+)
+from duis.document_errors import DocumentInvalid
+from duis.duis_enumerations import CANCELLED, SMIStatus
+from duis.request_documents import ReturnLocalCommandResponse, SignedPreCommand
 from duis.service_references import CommandVariant
-from duis.values import CANCELLED, SMIStatus
-from gbcs.certificates import GBCSCertificate
-from gbcs.errors import SecurityError
+from gbcs.certificate_profiles import GBCSCertificate
+from gbcs.protocol_errors import SecurityError
 from meterstub.emulated_device import utc_now
 
 if TYPE_CHECKING:
@@ -40,8 +45,8 @@ if TYPE_CHECKING:
     from dccstub.key_folder import KeyFolder
     from dccstub.stand_in_inventory import InventoryDevice
     from dccstub.web_services import WebService
-    from duis.requests import Request
-    from gbcs.entity import EntityIdentifier
+    from duis.request_documents import Request
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.message import Message
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from dccstub import stand_in_options as codes
 from dccstub.stand_in_options import Refused
-from duis.alerts import (
+from duis.alert_messages import (
     CHFDecommissioning,
     DCCAlertMessage,
     DeviceRemovedFromInventory,
@@ -15,18 +15,18 @@ from duis.alerts import (
     MeterDecommissioningOrWithdrawal,
     MeterMPxNs,
 )
-from duis.inventory import DEVICES_MAXIMUM, Device, DSPInventory
-from duis.requests import DecommissionDevice, ReadInventory, UpdateInventory
-from duis.values import ListedDeviceType, SMIStatus
+from duis.dsp_inventory import DEVICES_MAXIMUM, Device, DSPInventory
+from duis.duis_enumerations import ListedDeviceType, SMIStatus
+from duis.request_documents import DecommissionDevice, ReadInventory, UpdateInventory
 from gbcs.roles import DeviceType
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from datetime import date
 
-    from duis.alerts import StatusChange
-    from duis.requests import PropertyFilter
-    from gbcs.entity import EntityIdentifier
+    from duis.alert_messages import StatusChange
+    from duis.request_documents import PropertyFilter
+    from gbcs.entity_identifier import EntityIdentifier
     from meterstub.emulated_device import EmulatedDevice
 
 

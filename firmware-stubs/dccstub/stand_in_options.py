@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from duis.values import SMIStatus
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import KeyrigError
+from duis.duis_enumerations import SMIStatus
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.protocol_errors import KeyrigError
 from gbcs.roles import DeviceType
 
 if TYPE_CHECKING:

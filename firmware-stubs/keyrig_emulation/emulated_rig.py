@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from gbcs.certificates import GBCSCertificate
+from gbcs.certificate_profiles import GBCSCertificate
 from gbcs.certification_request import CertificationRequest
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from keyrig.base import events
@@ -18,7 +18,7 @@ from keyrig.keys.key_store import Authority, KeyStore, StoredCertificate
 from keyrig.keys.lab_pki import TestCertificationAuthority
 from keyrig.keys.store_copying import add_certificate
 from keyrig_emulation.commissioning_mark import commissioned_at, mark_commissioned
-from meterlink.hdlc.address import HDLCAddress
+from meterlink.hdlc.hdlc_address import HDLCAddress
 from meterstub.device_factory import manufacture
 from meterstub.device_faults import Faults
 from meterstub.device_memory import DeviceMemory, FileStorage
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.security_credentials import TrustAnchorCellIdentifier
     from keyrig.base.observing import Observer
     from keyrig.config.rig_file import DCCParties, RadioSettings, Rig, RigDevice

@@ -15,9 +15,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from gbcs.errors import KeyrigError
+from gbcs.protocol_errors import KeyrigError
 from gbcs.roles import KeyUsage
-from meterlink.hdlc.address import HDLCAddress
+from meterlink.hdlc.hdlc_address import HDLCAddress
 from meterstub.device_faults import Faults
 from meterstub.device_folder import DeviceFolder
 from meterstub.devices_file import DevicesFile, DevicesInvalid, devices_of, read_devices

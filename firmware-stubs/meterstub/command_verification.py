@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from gbcs import protection, use_cases
-from gbcs.errors import CounterReplayed, DecodeError, SecurityError
 from gbcs.message import CRAFlag, Message, OtherInformation
+from gbcs.protocol_errors import CounterReplayed, DecodeError, SecurityError
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import (
     CredentialsReplacementMode,
@@ -23,7 +23,7 @@ from meterstub.device_state import verify_counter
 from meterstub.trust_anchor_cells import BROKER_KEY_AGREEMENT_CELL
 
 if TYPE_CHECKING:
-    from gbcs.keys import SharedSecrets
+    from gbcs.key_holders import SharedSecrets
     from meterstub.device_state import DeviceState
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gbcs.certificates import GBCSCertificate
+from gbcs.certificate_profiles import GBCSCertificate
 from meterstub.trust_anchor_cells import subject_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.roles import DeviceType, KeyUsage, RemotePartyRole
     from gbcs.security_credentials import CredentialsReplacementMode, TrustAnchorCellIdentifier
     from meterstub.device_state import DeviceState, LogEntry

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gbcs.certificates import CertificateProfile, GBCSCertificate, check_profile
+from gbcs.certificate_profiles import CertificateProfile, GBCSCertificate, check_profile
 from gbcs.certification_request import build_certification_request
-from gbcs.errors import LocalProtocolError
-from gbcs.keys import public_octets
+from gbcs.key_holders import public_octets
+from gbcs.protocol_errors import LocalProtocolError
 from gbcs.roles import DeviceType, KeyUsage
 from meterstub.device_state import ContingencyKey, DeviceState
 from meterstub.key_pair import KeyPair, generate_key
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.security_credentials import TrustAnchorCellIdentifier
 
 _OWN_USAGES: Final = (KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT)

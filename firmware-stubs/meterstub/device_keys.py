@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from gbcs.certificates import CertificateProfile, GBCSCertificate, check_profile
+from gbcs.certificate_profiles import CertificateProfile, GBCSCertificate, check_profile
 from gbcs.certification_request import build_certification_request
-from gbcs.errors import CertificateRejected, DecodeError
-from gbcs.keys import public_octets
+from gbcs.key_holders import public_octets
+from gbcs.protocol_errors import CertificateRejected, DecodeError
 from gbcs.roles import KeyUsage
 from gbcs.security_credentials import (
     IssueCredentialsResponseCode,

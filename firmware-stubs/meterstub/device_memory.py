@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from typing_extensions import override
 
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import KeyrigError
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.protocol_errors import KeyrigError
 from gbcs.roles import CellUsage, DeviceType, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import CredentialsReplacementMode, TrustAnchorCellIdentifier
 from meterstub.device_state import ContingencyKey, DeviceState, FutureDatedCommand, LogEntry

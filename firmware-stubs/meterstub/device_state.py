@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from gbcs.certificates import GBCSCertificate
-from gbcs.errors import CounterReplayed
-from gbcs.keys import public_octets
+from gbcs.certificate_profiles import GBCSCertificate
+from gbcs.key_holders import public_octets
+from gbcs.protocol_errors import CounterReplayed
 from gbcs.security_credentials import SEQ_NUMBER_MAXIMUM
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.roles import DeviceType, KeyUsage, RemotePartyRole
     from gbcs.security_credentials import CredentialsReplacementMode, TrustAnchorCellIdentifier
     from meterstub.key_pair import KeyPair

@@ -18,9 +18,9 @@ from pydantic import (
     model_validator,
 )
 
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import KeyrigError
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.printable import printable
+from gbcs.protocol_errors import KeyrigError
 from gbcs.roles import DeviceType
 from meterstub.device_faults import Faults
 from meterstub.device_options import DeviceOptions

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from gbcs import cosem_time, protection, use_cases
 from gbcs.der import encode_length
-from gbcs.errors import LocalProtocolError
-from gbcs.keys import SharedSecrets
+from gbcs.key_holders import SharedSecrets
 from gbcs.message import Message, compose_pre_command
+from gbcs.protocol_errors import LocalProtocolError
 from gbcs.roles import KeyUsage
 from gbcs.security_credentials import ProvideCredentialsCommand, UpdateCredentialsCommand
 from gbcs.use_cases import MessageCode
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.roles import DeviceType
     from meterstub.device_state import DeviceState
 

@@ -25,7 +25,7 @@ def generate_key() -> ec.EllipticCurvePrivateKey:
 
 
 class KeyPair:
-    """One key pair of a device; meets `gbcs.keys.Signer` and `gbcs.keys.KeyAgreer`.
+    """One key pair of a device; meets `gbcs.key_holders.Signer` and `gbcs.key_holders.KeyAgreer`.
 
     Args:
         private_key: On P-256.

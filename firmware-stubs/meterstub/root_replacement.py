@@ -11,10 +11,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gbcs.certificates import CertificateProfile, GBCSCertificate, check_profile
-from gbcs.errors import CertificateRejected
-from gbcs.keys import public_octets
+from gbcs.certificate_profiles import CertificateProfile, GBCSCertificate, check_profile
+from gbcs.key_holders import public_octets
 from gbcs.path_validation import NO_TRUST_ANCHOR
+from gbcs.protocol_errors import CertificateRejected
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

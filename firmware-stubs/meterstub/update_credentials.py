@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gbcs.certificates import GBCSCertificate
-from gbcs.errors import CertificateRejected, DecodeError
+from gbcs.certificate_profiles import GBCSCertificate
 from gbcs.path_validation import NO_TRUST_ANCHOR, validate_path
+from gbcs.protocol_errors import CertificateRejected, DecodeError
 from gbcs.security_credentials import (
     CredentialsReplacementMode,
     ExecutionOutcome,

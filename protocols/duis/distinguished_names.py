@@ -15,7 +15,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Self
 
-from gbcs.errors import DecodeError
+from gbcs.protocol_errors import DecodeError
 from gbcs.x509_der import BIT_STRING, elements
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import enum
 import re
 from typing import Final
 
-from duis.text_types import TextType, require_type
+from duis.simple_types import TextType, require_type
 
 _FORM: Final = re.compile("[IWE][0-9]{1,6}")
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from lxml import etree
 
-from duis.elements import Document, Structure, local_name, name_beside
-from duis.text_types import TextType
+from duis.simple_types import TextType
+from duis.xml_elements import Document, Structure, local_name, name_beside
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lxml import etree
 
-from duis.errors import DocumentInvalid
+from duis.document_errors import DocumentInvalid
 from gbcs.printable import printable
 
 if TYPE_CHECKING:

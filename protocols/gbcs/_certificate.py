@@ -15,17 +15,17 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from gbcs.entity import ENTITY_IDENTIFIER_OCTETS, EntityIdentifier
-from gbcs.errors import CertificateRejected, DecodeError
-from gbcs.extensions import (
+from gbcs.entity_identifier import ENTITY_IDENTIFIER_OCTETS, EntityIdentifier
+from gbcs.printable import printable
+from gbcs.protocol_errors import CertificateRejected, DecodeError
+from gbcs.roles import KeyUsage, OrganisationRole, RemotePartyRole, XMLSigningRole
+from gbcs.x509_der import cause_of, unreadable
+from gbcs.x509_extensions import (
     entity_in_alternative_name,
     extensions_in,
     key_usage_in,
     unreadable_extensions,
 )
-from gbcs.printable import printable
-from gbcs.roles import KeyUsage, OrganisationRole, RemotePartyRole, XMLSigningRole
-from gbcs.x509_der import cause_of, unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,9 +13,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import SignatureAlgorithmOID
 
-from gbcs.certificates import END_ENTITY_KEY_USAGES
-from gbcs.errors import CertificateRejected, DecodeError
-from gbcs.extensions import (
+from gbcs.certificate_profiles import END_ENTITY_KEY_USAGES
+from gbcs.protocol_errors import CertificateRejected, DecodeError
+from gbcs.x509_der import cause_of, unreadable
+from gbcs.x509_extensions import (
     check_encoding,
     device_alternative_name,
     entity_in_alternative_name,
@@ -25,10 +26,9 @@ from gbcs.extensions import (
     unreadable_extensions,
     x509_key_usage,
 )
-from gbcs.x509_der import cause_of, unreadable
 
 if TYPE_CHECKING:
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.roles import KeyUsage
 
 _EXTENSIONS = frozenset({x509.KeyUsage.oid, x509.SubjectAlternativeName.oid})

@@ -8,8 +8,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from gbcs.errors import DecodeError, LocalProtocolError
-from gbcs.headers import DATE_TIME_OCTETS
+from gbcs.message_headers import DATE_TIME_OCTETS
+from gbcs.protocol_errors import DecodeError, LocalProtocolError
 
 _LAYER: Final = "COSEM date-time"
 _NOT_SPECIFIED: Final = 0xFF

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, dataclass_
 
 from typing_extensions import override
 
-from gbcs.errors import DecodeError, LocalProtocolError
+from gbcs.protocol_errors import DecodeError, LocalProtocolError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,9 +9,8 @@ import enum
 from dataclasses import dataclass, field
 from typing import Final
 
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import DecodeError, LocalProtocolError
-from gbcs.headers import (
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.message_headers import (
     DATE_TIME_OCTETS,
     GENERAL_CIPHERING,
     GENERAL_SIGNING,
@@ -25,6 +24,7 @@ from gbcs.headers import (
     write_mac_header,
 )
 from gbcs.octet_cursor import OctetCursor, with_length
+from gbcs.protocol_errors import DecodeError, LocalProtocolError
 
 COUNTER_MAXIMUM: Final = 2**64 - 1
 PRE_COMMAND_MAXIMUM_OCTETS: Final = MESSAGE_MAXIMUM_OCTETS - (

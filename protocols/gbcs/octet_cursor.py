@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from gbcs.der import encode_length
-from gbcs.errors import DecodeError
+from gbcs.protocol_errors import DecodeError
 
 LENGTH_OCTETS_MAXIMUM: Final = 2
 """A length is one octet, or one and this many at most; 65,535 octets are more than any message."""

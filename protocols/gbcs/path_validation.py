@@ -11,16 +11,16 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from gbcs.certificates import AUTHORITY_KEY_USAGES, GBCSCertificate, check_profile
-from gbcs.errors import CertificateRejected
-from gbcs.extensions import has_unused_bits
+from gbcs.certificate_profiles import AUTHORITY_KEY_USAGES, GBCSCertificate, check_profile
+from gbcs.protocol_errors import CertificateRejected
 from gbcs.roles import KeyUsage
+from gbcs.x509_extensions import has_unused_bits
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.roles import RemotePartyRole
 
 NO_TRUST_ANCHOR: Final = "no-trust-anchor"

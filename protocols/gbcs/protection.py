@@ -15,16 +15,21 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.concatkdf import ConcatKDFHash
 
-from gbcs.errors import LocalProtocolError, MACMismatch, ProtectionMissing, SignatureMismatch
-from gbcs.headers import MAC_OCTETS, SECURITY_HEADER
 from gbcs.message import TRANSACTION_ID_OCTETS, CRAFlag, Header, Message, compose_protected
+from gbcs.message_headers import MAC_OCTETS, SECURITY_HEADER
+from gbcs.protocol_errors import (
+    LocalProtocolError,
+    MACMismatch,
+    ProtectionMissing,
+    SignatureMismatch,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gbcs._certificate import GBCSCertificate
-    from gbcs.entity import EntityIdentifier
-    from gbcs.keys import Signer
+    from gbcs.entity_identifier import EntityIdentifier
+    from gbcs.key_holders import Signer
 
 AES_GCM_128: Final = bytes.fromhex("60857406080300")
 """AlgorithmID of the key derivation's OtherInfo."""

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives import hashes
 
-from gbcs.entity import EntityIdentifier
-from gbcs.issuing import (
+from gbcs.certificate_issuing import (
     SERIAL_OCTETS,
     Issuance,
     Issuer,
@@ -22,6 +21,7 @@ from gbcs.issuing import (
     root_certificate,
     serial_of,
 )
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import KeyUsage, RemotePartyRole, XMLSigningRole
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
     from gbcs.certification_request import CertificationRequest
 
 AUTHORITY_VALIDITY: Final = timedelta(days=9131)
@@ -148,7 +148,7 @@ class Credential:
 
 
 class _Signer:
-    """Signs certificates with an authority's private key; a `gbcs.issuing.CertificateSigner`."""
+    """A `CertificateSigner` with an authority's private key."""
 
     def __init__(self, private_key: ec.EllipticCurvePrivateKey) -> None:
         self._private_key = private_key

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from gbcs import security_credentials as payloads
 from gbcs.der import Codec, Decoded, decode
-from gbcs.errors import DecodeError, LocalProtocolError
 from gbcs.message import CRAFlag, Header, Message, compose_pre_command
+from gbcs.protocol_errors import DecodeError, LocalProtocolError
 from gbcs.roles import KeyUsage
 from gbcs.security_credentials import (
     CredentialsReplacementMode,

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from gbcs.der import MAXIMUM_DEPTH, tlv
-from gbcs.errors import DecodeError
 from gbcs.printable import printable
+from gbcs.protocol_errors import DecodeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,10 +14,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from gbcs.errors import LocalProtocolError, RemoteProtocolError, SequenceError
-from meterlink.events import NEED_DATA, NeedData
-from zse import assumptions
-from zse.block import (
+from gbcs.protocol_errors import LocalProtocolError, RemoteProtocolError, SequenceError
+from meterlink.link_events import NEED_DATA, NeedData
+from zse import smart_energy_assumptions
+from zse.routed_block import (
     WINDOW_MAXIMUM,
     Block,
     RoutingHeader,
@@ -53,14 +53,14 @@ class BlockTransferLimits:
         transfers: Messages put together at once.
     """
 
-    block_octets: int = assumptions.BLOCK_DATA_OCTETS
-    window: int = assumptions.BLOCK_WINDOW
-    timeout_s: float = assumptions.BLOCK_TIMEOUT_S
-    attempts: int = assumptions.BLOCK_ATTEMPTS
-    receive_timeout_s: float = assumptions.BLOCK_RECEIVE_TIMEOUT_S
-    number_maximum: int = assumptions.BLOCK_NUMBER_MAXIMUM
-    message_octets: int = assumptions.BLOCK_MESSAGE_OCTETS_LIMIT
-    transfers: int = assumptions.BLOCK_TRANSFERS_LIMIT
+    block_octets: int = smart_energy_assumptions.BLOCK_DATA_OCTETS
+    window: int = smart_energy_assumptions.BLOCK_WINDOW
+    timeout_s: float = smart_energy_assumptions.BLOCK_TIMEOUT_S
+    attempts: int = smart_energy_assumptions.BLOCK_ATTEMPTS
+    receive_timeout_s: float = smart_energy_assumptions.BLOCK_RECEIVE_TIMEOUT_S
+    number_maximum: int = smart_energy_assumptions.BLOCK_NUMBER_MAXIMUM
+    message_octets: int = smart_energy_assumptions.BLOCK_MESSAGE_OCTETS_LIMIT
+    transfers: int = smart_energy_assumptions.BLOCK_TRANSFERS_LIMIT
 
     def __post_init__(self) -> None:
         """Raise an error for limits that cannot be."""
@@ -145,7 +145,7 @@ BlockEvent = MessageAssembled | MessageDelivered | MessageGivenUp | AssemblyAban
 
 def needs_block_transfer(octets: bytes) -> bool:
     """True if a message is too long to travel whole."""
-    return len(octets) > assumptions.BLOCK_TRANSFER_THRESHOLD_OCTETS
+    return len(octets) > smart_energy_assumptions.BLOCK_TRANSFER_THRESHOLD_OCTETS
 
 
 # Theory of operation.
@@ -327,7 +327,7 @@ class _Receiving:
             number=self._acknowledgements & 0xFFFF or 1,
             acknowledged=self._in_sequence,
             data=b"",
-            is_last=assumptions.ACKNOWLEDGEMENT_IS_LAST,
+            is_last=smart_energy_assumptions.ACKNOWLEDGEMENT_IS_LAST,
             streaming=False,
             window=self._limits.window,
         )
@@ -383,8 +383,10 @@ class BlockTransfer:
                 f"a message of {len(octets)} octets is too long for blocks of "
                 f"{self._limits.block_octets}"
             )
-        if len(self._sending) >= assumptions.TUNNEL_QUEUE_LIMIT:
-            raise LocalProtocolError(f"{assumptions.TUNNEL_QUEUE_LIMIT} messages wait already")
+        if len(self._sending) >= smart_energy_assumptions.TUNNEL_QUEUE_LIMIT:
+            raise LocalProtocolError(
+                f"{smart_energy_assumptions.TUNNEL_QUEUE_LIMIT} messages wait already"
+            )
         self._sending.append(sending)
 
     def withdraw(self, octets: bytes) -> bool:
@@ -416,7 +418,7 @@ class BlockTransfer:
         for receiving in self._receiving.values():
             if receiving.owes_acknowledgement:
                 routing = receiving.routing
-                if assumptions.ACKNOWLEDGEMENT_SWAPS_PARTIES:
+                if smart_energy_assumptions.ACKNOWLEDGEMENT_SWAPS_PARTIES:
                     routing = routing.swapped()
                 found.append(encode_routed_block(routing, receiving.acknowledgement()))
         if self._sending:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 
-from gbcs.errors import LocalProtocolError
+from gbcs.protocol_errors import LocalProtocolError
 
 _BLOCK_OCTETS: Final = 16
 CODE_OCTETS: Final = 16

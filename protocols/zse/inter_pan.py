@@ -1,7 +1,7 @@
 """Inter-PAN messages: what two nodes say to each other that share no network.
 
 Source: ZSE 1.4, annex B (stub NWK and stub APS headers); the security of the payload, and what a
-handheld terminal says to a hub, are assumed (`zse.assumptions`).
+handheld terminal says to a hub, are assumed (`zse.smart_energy_assumptions`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Final
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 
-from gbcs.errors import DecodeError
-from zse import assumptions
-from zse.clusters import SMART_ENERGY_PROFILE
+from gbcs.protocol_errors import DecodeError
+from zse import smart_energy_assumptions
+from zse.smart_energy_enumerations import SMART_ENERGY_PROFILE
 
 LAYER: Final = "inter-PAN"
 FRAME_CONTROL: Final = 0xCC21
@@ -85,7 +85,7 @@ class InterPanFrame:
             key: The link key, 16 octets.
             counter: The sender's frame counter; never the same twice under one key.
         """
-        control = assumptions.INTER_PAN_SECURITY_CONTROL
+        control = smart_energy_assumptions.INTER_PAN_SECURITY_CONTROL
         auxiliary = bytes((control,)) + counter.to_bytes(4, "little")
         secured = replace(self, is_secured=True)
         body = AESCCM(key, tag_length=INTEGRITY_OCTETS).encrypt(
@@ -147,7 +147,7 @@ def decode_inter_pan(octets: bytes) -> InterPanFrame:
 
 def registration(entity: bytes, install_code: bytes) -> bytes:
     """Return the message in which a handheld terminal states its identifier and install code."""
-    return bytes((assumptions.REGISTRATION_REQUEST,)) + entity + install_code
+    return bytes((smart_energy_assumptions.REGISTRATION_REQUEST,)) + entity + install_code
 
 
 def read_registration(payload: bytes) -> tuple[bytes, bytes]:
@@ -156,6 +156,6 @@ def read_registration(payload: bytes) -> tuple[bytes, bytes]:
     Raises:
         DecodeError: It is no such message.
     """
-    if len(payload) != 1 + 8 + 16 or payload[0] != assumptions.REGISTRATION_REQUEST:
+    if len(payload) != 1 + 8 + 16 or payload[0] != smart_energy_assumptions.REGISTRATION_REQUEST:
         raise DecodeError("no registration of a handheld terminal", layer=LAYER)
     return payload[1:9], payload[9:]

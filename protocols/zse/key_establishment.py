@@ -14,11 +14,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from gbcs.errors import RemoteProtocolError, SequenceError
-from meterlink.events import NEED_DATA, NeedData
-from zse import assumptions
-from zse.clusters import KeyEstablishmentStatus, KeyEstablishmentSuite
-from zse.commands import (
+from gbcs.protocol_errors import RemoteProtocolError, SequenceError
+from meterlink.link_events import NEED_DATA, NeedData
+from zse import smart_energy_assumptions
+from zse.smart_energy_commands import (
     Command,
     ConfirmKeyDataRequest,
     ConfirmKeyDataResponse,
@@ -30,7 +29,8 @@ from zse.commands import (
     TerminateByInitiator,
     TerminateByResponder,
 )
-from zse.frames import Frame, Outgoing
+from zse.smart_energy_enumerations import KeyEstablishmentStatus, KeyEstablishmentSuite
+from zse.zcl_frames import Frame, Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,8 +44,8 @@ IDENTITY_OCTETS: Final = 74
 EPHEMERAL_DATA_OCTETS: Final = 37
 """A compressed point on sect283k1."""
 MAC_OCTETS: Final = 16
-ISSUER_OFFSET: Final = assumptions.IDENTITY_ISSUER_OFFSET
-SUBJECT_OFFSET: Final = assumptions.IDENTITY_SUBJECT_OFFSET
+ISSUER_OFFSET: Final = smart_energy_assumptions.IDENTITY_ISSUER_OFFSET
+SUBJECT_OFFSET: Final = smart_energy_assumptions.IDENTITY_SUBJECT_OFFSET
 ADDRESS_OCTETS: Final = 8
 _STATUS_NAMES: Final = {int(each): each.name for each in KeyEstablishmentStatus}
 
@@ -238,7 +238,7 @@ class _Machine:
         exchange = self._exchange
         if exchange is None or exchange.deadline is None or now < exchange.deadline:
             return
-        if assumptions.TERMINATES_ON_TIMEOUT:
+        if smart_energy_assumptions.TERMINATES_ON_TIMEOUT:
             self._send_terminate(exchange.partner, KeyEstablishmentStatus.Bad_Message)
         self._fail(FailureReason.NO_ANSWER, None, now)
 
@@ -283,7 +283,7 @@ class _Machine:
 
     def _send_terminate(self, partner: int, status: int) -> None:
         kind = TerminateByInitiator if self._is_initiator else TerminateByResponder
-        command = kind(int(status), assumptions.TERMINATE_WAIT_TIME_S, int(SUITE))
+        command = kind(int(status), smart_energy_assumptions.TERMINATE_WAIT_TIME_S, int(SUITE))
         sequence = self._exchange.sequence if self._exchange else 0
         self._output.append(Outgoing(command, sequence, partner))
 
@@ -307,7 +307,9 @@ class _Machine:
     ) -> None:
         exchange, self._exchange = self._exchange, None
         assert exchange is not None
-        wait_until = now + (assumptions.FAILURE_WAIT_TIME_S if wait_s is None else wait_s)
+        wait_until = now + (
+            smart_energy_assumptions.FAILURE_WAIT_TIME_S if wait_s is None else wait_s
+        )
         self._events.append(
             KeyEstablishmentFailed(exchange.partner, reason, status, wait_until, is_by_partner)
         )
@@ -370,8 +372,8 @@ class Initiator(_Machine):
         self._send(
             InitiateKeyEstablishmentRequest(
                 int(SUITE),
-                assumptions.EPHEMERAL_DATA_GENERATE_TIME_S,
-                assumptions.CONFIRM_KEY_GENERATE_TIME_S,
+                smart_energy_assumptions.EPHEMERAL_DATA_GENERATE_TIME_S,
+                smart_energy_assumptions.CONFIRM_KEY_GENERATE_TIME_S,
                 self._identity,
             )
         )
@@ -446,7 +448,7 @@ class Initiator(_Machine):
 
     @staticmethod
     def _due(now: float, partner_time_s: int) -> float:
-        return now + partner_time_s + assumptions.KEY_ESTABLISHMENT_MARGIN_S
+        return now + partner_time_s + smart_energy_assumptions.KEY_ESTABLISHMENT_MARGIN_S
 
 
 class Responder(_Machine):
@@ -511,7 +513,7 @@ class Responder(_Machine):
         exchange.macs = (initiator_mac, responder_mac)
         self._begin_waiting(
             _Awaits.CONFIRMATION,
-            now + exchange.confirm_time_s + assumptions.KEY_ESTABLISHMENT_MARGIN_S,
+            now + exchange.confirm_time_s + smart_energy_assumptions.KEY_ESTABLISHMENT_MARGIN_S,
         )
         self._confirm(now)
 
@@ -523,7 +525,7 @@ class Responder(_Machine):
             # It is told to come back; the exchange under way goes on.
             terminate = TerminateByResponder(
                 int(KeyEstablishmentStatus.No_Resources),
-                assumptions.TERMINATE_WAIT_TIME_S,
+                smart_energy_assumptions.TERMINATE_WAIT_TIME_S,
                 int(SUITE),
             )
             self._output.append(Outgoing(terminate, sequence, partner))
@@ -533,7 +535,9 @@ class Responder(_Machine):
         exchange = self._exchange = _Exchange(
             partner,
             _Awaits.EPHEMERAL,
-            now + command.ephemeral_data_generate_time + assumptions.KEY_ESTABLISHMENT_MARGIN_S,
+            now
+            + command.ephemeral_data_generate_time
+            + smart_energy_assumptions.KEY_ESTABLISHMENT_MARGIN_S,
             sequence,
         )
         fault = self._fault_of_identity(command.key_establishment_suite, command.identity, partner)
@@ -546,8 +550,8 @@ class Responder(_Machine):
         self._answer(
             InitiateKeyEstablishmentResponse(
                 int(SUITE),
-                assumptions.EPHEMERAL_DATA_GENERATE_TIME_S,
-                assumptions.CONFIRM_KEY_GENERATE_TIME_S,
+                smart_energy_assumptions.EPHEMERAL_DATA_GENERATE_TIME_S,
+                smart_energy_assumptions.CONFIRM_KEY_GENERATE_TIME_S,
                 self._identity,
             )
         )

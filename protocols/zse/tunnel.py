@@ -11,9 +11,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Final
 
-from gbcs.errors import LocalProtocolError, RemoteProtocolError
-from zse import assumptions
-from zse.clusters import TransferDataStatus, TunnelProtocol
+from gbcs.protocol_errors import LocalProtocolError, RemoteProtocolError
+from zse import smart_energy_assumptions
+from zse.smart_energy_enumerations import TransferDataStatus, TunnelProtocol
 
 LAYER: Final = "ZSE tunnel"
 CLAUSE: Final = "GBCS 10.2.2"
@@ -253,7 +253,10 @@ class DataSender:
     """
 
     def __init__(
-        self, *, address: int | None = None, timeout_s: float = assumptions.RESPONSE_TIMEOUT_S
+        self,
+        *,
+        address: int | None = None,
+        timeout_s: float = smart_energy_assumptions.RESPONSE_TIMEOUT_S,
     ) -> None:
         self._address = address
         self._timeout_s = timeout_s
@@ -285,8 +288,10 @@ class DataSender:
             LocalProtocolError: It does not fit a tunnel, or too much waits.
         """
         check_data(octets)
-        if len(self._waiting) >= assumptions.TUNNEL_QUEUE_LIMIT:
-            raise LocalProtocolError(f"{assumptions.TUNNEL_QUEUE_LIMIT} messages wait already")
+        if len(self._waiting) >= smart_energy_assumptions.TUNNEL_QUEUE_LIMIT:
+            raise LocalProtocolError(
+                f"{smart_energy_assumptions.TUNNEL_QUEUE_LIMIT} messages wait already"
+            )
         self._waiting.append(_Waiting(bytes(octets)))
 
     def drop_longer_than(self, maximum_octets: int) -> list[TunnelEvent]:
@@ -330,7 +335,7 @@ class DataSender:
         if self._on_its_way is None:
             return None
         self._on_its_way = None
-        if self._waiting[0].attempts >= assumptions.TRANSFER_ATTEMPTS:
+        if self._waiting[0].attempts >= smart_energy_assumptions.TRANSFER_ATTEMPTS:
             return self._fail(FailureReason.NO_TUNNEL)
         return None
 

@@ -10,11 +10,10 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gbcs.errors import SequenceError
-from meterlink.events import NEED_DATA, NeedData
-from zse import assumptions
-from zse.clusters import TransferDataStatus, TunnelStatus
-from zse.commands import (
+from gbcs.protocol_errors import SequenceError
+from meterlink.link_events import NEED_DATA, NeedData
+from zse import smart_energy_assumptions
+from zse.smart_energy_commands import (
     TUNNELING,
     CloseTunnel,
     Command,
@@ -28,7 +27,7 @@ from zse.commands import (
     TransferDataToClient,
     TunnelClosureNotification,
 )
-from zse.frames import Frame, Outgoing, Unknown
+from zse.smart_energy_enumerations import TransferDataStatus, TunnelStatus
 from zse.tunnel import (
     BUSY_RETRY_S,
     CLAUSE,
@@ -50,6 +49,7 @@ from zse.tunnel import (
     TunnelRefused,
     TunnelUnanswered,
 )
+from zse.zcl_frames import Frame, Outgoing, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -80,11 +80,11 @@ class ClientTimers:
     Source: GBCS 10.2.2.1 for `busy_retry_s` and `reopen_after_s`; the rest is assumed.
     """
 
-    response_timeout_s: float = assumptions.RESPONSE_TIMEOUT_S
+    response_timeout_s: float = smart_energy_assumptions.RESPONSE_TIMEOUT_S
     busy_retry_s: float = BUSY_RETRY_S
     reopen_after_s: float | None = REOPEN_AFTER_S
-    no_answer_retry_s: float = assumptions.NO_ANSWER_RETRY_S
-    exhausted_retry_s: float = assumptions.EXHAUSTED_RETRY_S
+    no_answer_retry_s: float = smart_energy_assumptions.NO_ANSWER_RETRY_S
+    exhausted_retry_s: float = smart_energy_assumptions.EXHAUSTED_RETRY_S
 
 
 _DEFAULT_TIMERS: Final = ClientTimers()
@@ -367,7 +367,7 @@ class TunnelClient:
         self._events.append(TunnelClosed(self._tunnel_id, reason))
         if reason in {CloseReason.NO_SUCH_TUNNEL, CloseReason.WRONG_DEVICE, CloseReason.NOTIFIED}:
             self._possibly_active.discard(self._tunnel_id)
-            self._wants_tunnel = assumptions.REOPENS_AT_ONCE
+            self._wants_tunnel = smart_energy_assumptions.REOPENS_AT_ONCE
         self._tunnel_id = None
 
     def _receive_default_response(

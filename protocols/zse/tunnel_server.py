@@ -9,11 +9,10 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from gbcs.errors import SequenceError
-from meterlink.events import NEED_DATA, NeedData
-from zse import assumptions
-from zse.clusters import TransferDataStatus, TunnelStatus
-from zse.commands import (
+from gbcs.protocol_errors import SequenceError
+from meterlink.link_events import NEED_DATA, NeedData
+from zse import smart_energy_assumptions
+from zse.smart_energy_commands import (
     NO_TUNNEL,
     TUNNELING,
     CloseTunnel,
@@ -30,7 +29,7 @@ from zse.commands import (
     TransferDataToClient,
     TunnelClosureNotification,
 )
-from zse.frames import Frame, Outgoing, Unknown
+from zse.smart_energy_enumerations import TransferDataStatus, TunnelStatus
 from zse.tunnel import (
     CLAUSE,
     LAYER,
@@ -48,6 +47,7 @@ from zse.tunnel import (
     TunnelOpened,
     TunnelParameters,
 )
+from zse.zcl_frames import Frame, Outgoing, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,11 +67,11 @@ class ServerLimits:
     Source: ZSE 1.4, annex D.6 (CloseTunnelTimeout); the rest is assumed.
     """
 
-    tunnels: int = assumptions.SERVER_TUNNELS
-    reuses_tunnel: bool = assumptions.SERVER_REUSES_TUNNEL
-    close_tunnel_timeout_s: float = assumptions.CLOSE_TUNNEL_TIMEOUT_S
-    notifies_closure: bool = assumptions.SERVER_NOTIFIES_CLOSURE
-    response_timeout_s: float = assumptions.RESPONSE_TIMEOUT_S
+    tunnels: int = smart_energy_assumptions.SERVER_TUNNELS
+    reuses_tunnel: bool = smart_energy_assumptions.SERVER_REUSES_TUNNEL
+    close_tunnel_timeout_s: float = smart_energy_assumptions.CLOSE_TUNNEL_TIMEOUT_S
+    notifies_closure: bool = smart_energy_assumptions.SERVER_NOTIFIES_CLOSURE
+    response_timeout_s: float = smart_energy_assumptions.RESPONSE_TIMEOUT_S
 
 
 _DEFAULT_LIMITS: Final = ServerLimits()

@@ -9,7 +9,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gbcs.certification_request import CertificationRequest
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from homes.recorded import SUPPLIER
 from keyrig.base.clock import utc_now
 from keyrig.keys.lab_pki import TestCertificationAuthority, initialise

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from campaigns.trials import Base, Trial, interruptions, make_base_of, try_interruption
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from homes.points import Action, Cut, PointKind
 from homes.virtual_home import Home
 

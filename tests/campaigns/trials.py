@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import KeyrigError
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.protocol_errors import KeyrigError
 from homes.points import Action, Cut, Interruption, Point, PointKind, Trip
 from homes.virtual_home import NEXT_RUN_AT, RUN_AT, Home, carry_out
 from homes.virtual_lines import WireLog

@@ -11,7 +11,7 @@ import pytest
 from authorities import DEVICE, DURING, Authorities
 from gbcs import protection, use_cases
 from gbcs.certification_request import CertificationRequest
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import CRAFlag, Header, Message, OtherInformation, compose_pre_command
 from gbcs.roles import CellUsage, DeviceType, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import (
@@ -45,8 +45,8 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    from gbcs.certificates import GBCSCertificate
-    from gbcs.issuing import Issuer
+    from gbcs.certificate_issuing import Issuer
+    from gbcs.certificate_profiles import GBCSCertificate
 
 Role = RemotePartyRole
 Mode = CredentialsReplacementMode

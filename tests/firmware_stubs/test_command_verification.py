@@ -19,7 +19,7 @@ from firmware_stubs.support import (
     remembered,
 )
 from gbcs import use_cases
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import CRAFlag, Message, OtherInformation, compose_pre_command
 from gbcs.roles import DeviceType
 from gbcs.security_credentials import (

@@ -17,8 +17,8 @@ from firmware_stubs.support import (
     cell,
 )
 from gbcs.certification_request import CertificationRequest
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import CertificateRejected, DecodeError, LocalProtocolError
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.protocol_errors import CertificateRejected, DecodeError, LocalProtocolError
 from gbcs.roles import DeviceType
 from meterstub.device_factory import manufacture
 from meterstub.trust_anchor_cells import CELLS

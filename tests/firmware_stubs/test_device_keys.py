@@ -9,17 +9,17 @@ from cryptography import x509
 from authorities import Remake
 from firmware_stubs.support import DS, KA, Bench, Role, remembered
 from gbcs import protection
-from gbcs.certificates import GBCSCertificate
+from gbcs.certificate_profiles import GBCSCertificate
 from gbcs.certification_request import CertificationRequest
-from gbcs.entity import EntityIdentifier
-from gbcs.extensions import x509_key_usage
-from gbcs.keys import public_octets
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.key_holders import public_octets
 from gbcs.roles import DeviceType, KeyUsage
 from gbcs.security_credentials import (
     IssueCredentialsResponseCode,
     ProvideDeviceCertificateResponseCode,
     UpdateDeviceCertificateResponseCode,
 )
+from gbcs.x509_extensions import x509_key_usage
 from meterstub.command_execution import EventCode
 from meterstub.device_faults import FaultKind
 from meterstub.device_options import DeviceOptions, SigningKey

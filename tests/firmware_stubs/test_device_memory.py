@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from firmware_stubs.support import DS, SUPPLIER_CELLS, Bench, without_power
-from gbcs.certificates import GBCSCertificate
-from gbcs.keys import public_octets
+from gbcs.certificate_profiles import GBCSCertificate
+from gbcs.key_holders import public_octets
 from gbcs.security_credentials import UpdateDeviceCertificateResponseCode
 from meterstub.device_memory import (
     DeviceMemory,

@@ -17,7 +17,7 @@ from firmware_stubs.support import (
     cell,
 )
 from gbcs import protection, use_cases
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import CRAFlag, Message
 from gbcs.security_credentials import NEVER, StatusCode
 from gbcs.use_cases import MessageCode

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from gbcs import protection, use_cases
-from gbcs.certificates import GBCSCertificate
-from gbcs.entity import EntityIdentifier
+from gbcs.certificate_profiles import GBCSCertificate
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import CRAFlag, Header, Message, OtherInformation
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import ProvideCredentialsCommand, TrustAnchorCellIdentifier

@@ -36,7 +36,7 @@ from firmware_stubs.support import DS, KA, SettableClock
 from gbcs import protection, use_cases
 from gbcs.certification_request import CertificationRequest
 from gbcs.cosem_time import encode_date_time
-from gbcs.keys import public_octets
+from gbcs.key_holders import public_octets
 from gbcs.message import Header, Message, compose_pre_command
 from gbcs.roles import CellUsage, DeviceType, RemotePartyRole
 from gbcs.security_credentials import (
@@ -53,7 +53,7 @@ from meterstub.key_pair import KeyPair, generate_key
 from meterstub.trust_anchor_cells import CELLS, ROOT_CELL
 
 if TYPE_CHECKING:
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
 
 pytestmark = [
     pytest.mark.reference,

@@ -21,7 +21,7 @@ from firmware_stubs.support import (
     cell,
 )
 from gbcs import cosem_time
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import DeviceType
 from gbcs.security_credentials import (
     RemotePartySeqNumberChange,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from agent.observed import Observed
 from dccstub import DCCBoxed, Faults, InventoryDevice, KeyFolder, Running, StandInOptions
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import DeviceType
 from keyrig.base import events
 from keyrig.base.clock import monotonic

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from agent.observed import Observed
 from authorities import DEVICE
-from duis.header import RequestIdentifier
+from duis.document_headers import RequestIdentifier
 from firmware_stubs.support import BROKER_CELL, SUPPLIER_CELLS, Bench, SettableClock
-from gbcs.certificates import GBCSCertificate
+from gbcs.certificate_profiles import GBCSCertificate
 from gbcs.roles import KeyUsage
 from keyrig.base.errors import LinkTimeout
 from keyrig.delivery.batch_reading import GivenCommand
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.domain.run_results import RunResult
     from keyrig.ledger.local_commands import LocalBatch, LocalCommand
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from agent.observed import Observed
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import CRAFlag, Header, OtherInformation, compose_pre_command
 from keyrig.transports.zigbee.hub_radio import Hub
 from keyrig.transports.zigbee.radio_role import RoleSettings

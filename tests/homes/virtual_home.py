@@ -27,7 +27,7 @@ from .virtual_lines import Line, VirtualLink, VirtualTime, WireLog, World
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.config.rig_file import Rig, RigDevice
     from keyrig.domain.run_results import RunResult
     from keyrig.run.bench import Bench

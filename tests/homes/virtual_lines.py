@@ -14,12 +14,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from gbcs.errors import RemoteProtocolError
+from gbcs.protocol_errors import RemoteProtocolError
 from homes.points import Action, Interruption, PointKind, Trip
 from keyrig.base.errors import LinkClosed, LinkTimeout, PortMissing
 from keyrig.session.link import LinkStatistics
 from keyrig.transports.line.hdlc_link import CLIENT_SAP, SERVER_LOGICAL
-from meterlink.events import (
+from meterlink.gfi_connection import GFIConnection
+from meterlink.hdlc import HDLCAddress, LinkState, PrimaryStation, SecondaryStation
+from meterlink.link_events import (
     NEED_DATA,
     Connected,
     Disconnected,
@@ -28,8 +30,6 @@ from meterlink.events import (
     MessageConnection,
     MessageReceived,
 )
-from meterlink.gfi import GFIConnection
-from meterlink.hdlc import HDLCAddress, LinkState, PrimaryStation, SecondaryStation
 from meterstub.device_faults import Faults
 from meterstub.device_memory import DeviceMemory, FileStorage, PowerLost, WriteStep
 from meterstub.device_options import DeviceOptions

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import DeviceType, KeyUsage, RemotePartyRole
 from meterstub.device_factory import manufacture
 from meterstub.device_faults import Faults

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gbcs.certificates import GBCSCertificate
+from gbcs.certificate_profiles import GBCSCertificate
 from gbcs.certification_request import CertificationRequest, build_certification_request
-from gbcs.entity import EntityIdentifier
-from gbcs.keys import public_octets
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.key_holders import public_octets
 from gbcs.roles import KeyUsage
 from homes.strangers_home import CHANGING, ESME, MET, proved, states
 from meterstub.key_pair import generate_key

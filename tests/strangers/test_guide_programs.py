@@ -12,13 +12,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from authorities import new_key
-from gbcs.certificates import CertificateProfile, GBCSCertificate, check_profile
+from gbcs.certificate_profiles import CertificateProfile, GBCSCertificate, check_profile
 from gbcs.certification_request import build_certification_request
-from gbcs.entity import EntityIdentifier
-from gbcs.extensions import subject_key_identifier_of
-from gbcs.keys import public_octets
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.key_holders import public_octets
 from gbcs.path_validation import validate_path
 from gbcs.roles import KeyUsage
+from gbcs.x509_extensions import subject_key_identifier_of
 from patience import HANG_S
 from programs import needed_program
 from strangers.enrolment import Enrolment, enrolment_server

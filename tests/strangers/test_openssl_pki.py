@@ -10,11 +10,8 @@ import pytest
 from cryptography.x509.oid import NameOID
 
 from authorities import MemorySigner, new_key
-from gbcs import assumptions
-from gbcs.certificates import GBCSCertificate, check_profile
-from gbcs.certification_request import build_certification_request
-from gbcs.entity import EntityIdentifier
-from gbcs.issuing import (
+from gbcs import certificate_assumptions
+from gbcs.certificate_issuing import (
     Issuance,
     Issuer,
     device_certificate,
@@ -22,7 +19,10 @@ from gbcs.issuing import (
     organisation_certificate,
     root_certificate,
 )
-from gbcs.keys import public_octets
+from gbcs.certificate_profiles import GBCSCertificate, check_profile
+from gbcs.certification_request import build_certification_request
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.key_holders import public_octets
 from gbcs.path_validation import validate_path
 from gbcs.roles import KeyUsage, XMLSigningRole
 from strangers.openssl_pki import DEVICE_POLICY, ORGANISATION_POLICY, ORGANISATIONS
@@ -61,8 +61,10 @@ class Twin:
     """Issues by the product's own hand what openssl issued, over the same keys."""
 
     def __init__(self, pki: OpenSSLPKI, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(assumptions, "TEST_CERTIFICATE_POLICY", ORGANISATION_POLICY)
-        monkeypatch.setattr(assumptions, "TEST_DEVICE_CERTIFICATE_POLICY", DEVICE_POLICY)
+        monkeypatch.setattr(certificate_assumptions, "TEST_CERTIFICATE_POLICY", ORGANISATION_POLICY)
+        monkeypatch.setattr(
+            certificate_assumptions, "TEST_DEVICE_CERTIFICATE_POLICY", DEVICE_POLICY
+        )
         self.pki = pki
 
     def issuer(self, stem: str) -> Issuer:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from authorities import REFERENCE_KEYSTORE, needs
-from gbcs.certificates import GBCSCertificate
-from gbcs.entity import EntityIdentifier
+from gbcs.certificate_profiles import GBCSCertificate
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import CRAFlag, Message
 from gbcs.protection import verify_mac
 from gbcs.roles import KeyUsage
@@ -23,8 +23,8 @@ from gbcs.security_credentials import ProvideCredentialsCommand
 from gbcs.use_cases import MessageCode, decode_payload
 from homes.strangers_home import Done, keyrig
 from keyrig.keys.folder_store import FolderKeyStore
-from meterlink.events import NEED_DATA, MessageReceived
-from meterlink.gfi import GFIConnection
+from meterlink.gfi_connection import GFIConnection
+from meterlink.link_events import NEED_DATA, MessageReceived
 from strangers.openssl_pki import openssl
 
 if TYPE_CHECKING:

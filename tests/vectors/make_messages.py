@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from gbcs.cosem_time import encode_date_time
-from gbcs.entity import EntityIdentifier
-from gbcs.keys import public_octets
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.key_holders import public_octets
 from gbcs.message import CRAFlag, Header, OtherInformation
 from gbcs.protection import protect
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole

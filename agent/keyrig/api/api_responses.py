@@ -20,7 +20,7 @@ from keyrig.base.errors import DeviceBusy, LedgerLocked, LedgerRefused, RigFileI
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from gbcs.errors import KeyrigError
+    from gbcs.protocol_errors import KeyrigError
 
 JSON: Final = "application/json"
 

@@ -18,8 +18,8 @@ from starlette.middleware import Middleware
 from starlette.responses import FileResponse, Response
 from starlette.routing import Match
 
-from gbcs.errors import KeyrigError
 from gbcs.printable import printable
+from gbcs.protocol_errors import KeyrigError
 from keyrig.api.access import TokenDemanded
 from keyrig.api.api_responses import DocumentResponse, invalid
 from keyrig.api.api_service import Service

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Body
 
-from gbcs.errors import CertificateRejected
 from gbcs.path_validation import validate_path
+from gbcs.protocol_errors import CertificateRejected
 from gbcs.roles import CellUsage
 from keyrig.api.access import KEYS, READ
 from keyrig.api.api_documents import CertificateAdded, CertificateList
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from fastapi import APIRouter
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
     from keyrig.api.api_service import Service
     from keyrig.api.served_rigs import ServedRig
     from keyrig.keys.key_store import KeyStore

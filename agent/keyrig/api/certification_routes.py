@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Body
 
-from gbcs.errors import CertificateRejected
+from gbcs.protocol_errors import CertificateRejected
 from keyrig.api.access import KEYS, READ
 from keyrig.api.api_documents import CertificatesTaken, WaitingRequestList
 from keyrig.api.api_responses import problems

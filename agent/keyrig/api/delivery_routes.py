@@ -11,8 +11,8 @@ from fastapi import Body, Header, Path, Query
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response  # noqa: TC002 - FastAPI reads the annotations
 
-from duis.errors import DocumentInvalid
-from gbcs.errors import SecurityError
+from duis.document_errors import DocumentInvalid
+from gbcs.protocol_errors import SecurityError
 from keyrig.api.access import READ, RUN, ReadToken, RunToken
 from keyrig.api.api_documents import (
     RUN_EXAMPLE,
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 
     from fastapi import APIRouter
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.api.api_service import Service
     from keyrig.base.observing import Observer, StopAsked
     from keyrig.config.rig_file import Rig

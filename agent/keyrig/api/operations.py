@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Protocol
 
 import structlog
 
-from gbcs.errors import KeyrigError
+from gbcs.protocol_errors import KeyrigError
 from keyrig.api.problem_documents import (
     Problem,
     RequestRefused,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.api.event_log import EventLog
     from keyrig.base.observing import Observer, StopAsked
     from keyrig.config.rig_file import Rig

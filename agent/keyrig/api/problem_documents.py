@@ -14,8 +14,8 @@ from pydantic import (
 )
 from starlette.responses import Response
 
-from gbcs.errors import KeyrigError
 from gbcs.printable import printable
+from gbcs.protocol_errors import KeyrigError
 from keyrig.base.error_kinds import KINDS, kind_of, mend_of
 from keyrig.base.errors import DeviceBusy, LedgerLocked, RigBusy
 

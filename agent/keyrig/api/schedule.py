@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from gbcs.errors import KeyrigError
+from gbcs.protocol_errors import KeyrigError
 from keyrig.api.operations import SCHEDULE, Operations, RunOrder
 from keyrig.base.error_kinds import kind_of
 from keyrig.duties.plan import DutyState

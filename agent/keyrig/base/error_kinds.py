@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gbcs.errors import KeyrigError
+    from gbcs.protocol_errors import KeyrigError
 
 
 class ExitCode(enum.IntEnum):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from gbcs.errors import KeyrigError
+from gbcs.protocol_errors import KeyrigError
 
 
 class AgentError(KeyrigError):

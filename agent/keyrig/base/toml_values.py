@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 
 
 def _entity(value: Any) -> EntityIdentifier:

@@ -133,7 +133,7 @@ def run_cli(arguments: list[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except Exception as error:
-        from gbcs.errors import KeyrigError
+        from gbcs.protocol_errors import KeyrigError
 
         if not isinstance(error, KeyrigError):
             raise

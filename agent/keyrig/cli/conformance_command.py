@@ -39,7 +39,7 @@ _WRONG_SHOWN = 200
 @json_option
 def conformance(directory: Path, keystore: Path, acb: str, *, as_json: bool) -> None:
     """Check every .HEX file below DIR: signature, MAC, and the payload encoded again."""
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.keys.store_opening import open_keystore
     from keyrig.session.conformance import Summary, Verifier, check_file, message_files
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.base.observing import Observer
     from keyrig.config.rig_file import Rig
     from keyrig.delivery.field_mode import Handover
@@ -221,7 +221,7 @@ def _signing(rig: Rig, party: EntityIdentifier | None) -> Callable[[bytes], byte
     """Return the function that signs XML documents with `party`'s private key; None without."""
     if party is None:
         return None
-    from duis.signatures import sign
+    from duis.xml_signatures import sign
     from keyrig.config.places import places_of
     from keyrig.config.settings import load_settings
     from keyrig.keys.store_opening import open_rig_keystore

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
-    from gbcs.certificates import GBCSCertificate
-    from gbcs.entity import EntityIdentifier
+    from gbcs.certificate_profiles import GBCSCertificate
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.config.places import Places
     from keyrig.run.asking import Asked, HeldCell
     from keyrig.run.doctor import Finding
@@ -107,7 +107,7 @@ def _ask(
     told: Callable[[Asked], None],
     as_json: bool,
 ) -> None:
-    from gbcs.errors import KeyrigError
+    from gbcs.protocol_errors import KeyrigError
     from keyrig.base.error_kinds import ExitCode, kind_of
     from keyrig.cli.watching import watching
     from keyrig.run.asking import ask, askable, notice

@@ -72,7 +72,7 @@ def _read(source: str) -> bytes:
 
 
 def _verifier(keystore: Path, acb: str) -> Verifier:
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.keys.store_opening import open_keystore
     from keyrig.session.conformance import Verifier
 

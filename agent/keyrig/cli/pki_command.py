@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.documents.certificate_document import CertificateDocument
     from keyrig.keys.key_store import KeyStore
     from keyrig.keys.lab_pki import CopyReport

@@ -13,7 +13,7 @@ from keyrig.cli.shared_options import EntityType, json_option
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
 
 SCHEMA = 1
 F = TypeVar("F", bound="Callable[..., Any]")

@@ -22,7 +22,7 @@ from keyrig.domain.run_results import RunResult
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.base.observing import Observer
     from keyrig.config.places import Places
 

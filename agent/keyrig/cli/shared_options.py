@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
@@ -47,7 +47,7 @@ def parse_devices(texts: tuple[str, ...], option: str = "--device") -> tuple[Ent
     Raises:
         click.BadParameter: One is none.
     """
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
 
     try:
         return tuple(EntityIdentifier.parse(text) for text in texts)
@@ -64,7 +64,7 @@ class EntityType(click.ParamType["EntityIdentifier"]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> EntityIdentifier:
         """Return the Entity Identifier of a value, or fail as usage that is wrong."""
-        from gbcs.entity import EntityIdentifier
+        from gbcs.entity_identifier import EntityIdentifier
 
         try:
             return EntityIdentifier.parse(value)

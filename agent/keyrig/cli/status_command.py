@@ -11,7 +11,7 @@ from keyrig.cli.shared_options import device_option, json_option, parse_devices,
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
 
 
 @click.command()

@@ -42,8 +42,8 @@ class _Root(click.ParamType["str"]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if _FINGERPRINT.fullmatch(_plain(value)):
             return _plain(value)
-        from gbcs.certificates import GBCSCertificate
-        from gbcs.errors import DecodeError
+        from gbcs.certificate_profiles import GBCSCertificate
+        from gbcs.protocol_errors import DecodeError
         from keyrig.base.outside_files import Unreadable, pem_of, read_octets
 
         try:

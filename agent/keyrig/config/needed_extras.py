@@ -11,7 +11,7 @@ from keyrig.config.settings import HTTPSUpstream, MQTTUpstream
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.base.errors import SettingsError
     from keyrig.config.rig_file import Rig
     from keyrig.config.settings import Settings

@@ -13,8 +13,8 @@ from pydantic import (
     model_validator,
 )
 
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import LocalProtocolError
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.protocol_errors import LocalProtocolError
 from gbcs.roles import DeviceType
 from keyrig.base.errors import RigFileInvalid, SettingsError
 from keyrig.base.installed_emulation import installed_emulation

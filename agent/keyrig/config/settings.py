@@ -20,7 +20,7 @@ from pydantic import (
     model_validator,
 )
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.printable import printable
 from keyrig.base.errors import SettingsError
 from keyrig.base.outside_files import TOML_MAXIMUM_OCTETS, Unreadable, read_text

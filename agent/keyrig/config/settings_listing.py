@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 from pydantic import AwareDatetime, BaseModel
 from pydantic_core import PydanticUndefined
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from keyrig.base.clock import instant_text
 from keyrig.config.secret_references import SecretPlace
 from keyrig.config.settings import Settings

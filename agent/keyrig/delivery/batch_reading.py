@@ -6,8 +6,14 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from duis.errors import DocumentInvalid
-from duis.responses import LocalCommand, PreCommand, Response, ResponseMessage, parse_response
+from duis.document_errors import DocumentInvalid
+from duis.response_documents import (
+    LocalCommand,
+    PreCommand,
+    Response,
+    ResponseMessage,
+    parse_response,
+)
 from gbcs.printable import printable
 from keyrig.base.errors import SettingsError
 from keyrig.base.outside_files import Unreadable, read_octets, text_of, without_padding
@@ -18,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from duis.header import RequestIdentifier
+    from duis.document_headers import RequestIdentifier
 
 FILE_MAXIMUM_OCTETS: Final = 1 << 20
 """A message has 65,535 octets at most; in base64 within XML, or as digits, that is far less."""

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from duis.signatures import among
-from duis.signatures import verify as verify_document
-from gbcs.errors import (
+from duis.xml_signatures import among
+from duis.xml_signatures import verify as verify_document
+from gbcs.message import CRAFlag, Message
+from gbcs.protection import signed_under
+from gbcs.protocol_errors import (
     CertificateRejected,
     DecodeError,
     ProtectionMissing,
     SignatureMismatch,
 )
-from gbcs.message import CRAFlag, Message
-from gbcs.protection import signed_under
 from gbcs.use_cases import Protection, command_protection, decode_payload, use_case_name
 from keyrig.base.errors import SettingsError
 from keyrig.delivery.batch_reading import command_in_response
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from duis.distinguished_names import DistinguishedName
-    from gbcs.certificates import GBCSCertificate
-    from gbcs.entity import EntityIdentifier
+    from gbcs.certificate_profiles import GBCSCertificate
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.delivery.batch_reading import GivenCommand
     from keyrig.delivery.public_certificates import PublicCertificates
 

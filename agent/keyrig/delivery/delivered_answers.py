@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gbcs.certificates import GBCSCertificate
-from gbcs.errors import DecodeError
+from gbcs.certificate_profiles import GBCSCertificate
 from gbcs.protection import signed_under
+from gbcs.protocol_errors import DecodeError
 from gbcs.roles import KeyUsage
 from gbcs.security_credentials import (
     IssueCredentialsResponseCode,

@@ -19,10 +19,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from duis.header import RequestIdentifier
-from gbcs.errors import LocalProtocolError
+from duis.document_headers import RequestIdentifier
 from gbcs.message import Message
 from gbcs.printable import printable
+from gbcs.protocol_errors import LocalProtocolError
 from gbcs.use_cases import use_case_name
 from keyrig.base import events
 from keyrig.base.clock import second_text
@@ -39,7 +39,7 @@ from keyrig.session.line_exchange import LineExchange
 from keyrig.session.session_context import Surroundings
 
 if TYPE_CHECKING:
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.message import Header
     from keyrig.delivery.delivered_answers import Judgement
     from keyrig.delivery.public_certificates import PublicCertificates

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gbcs.certificates import GBCSCertificate
-from gbcs.errors import DecodeError
+from gbcs.certificate_profiles import GBCSCertificate
+from gbcs.protocol_errors import DecodeError
 from gbcs.security_credentials import UpdateDeviceCertificateResponseCode
 from gbcs.use_cases import MessageCode
 from keyrig.delivery.batch_validation import is_trusted

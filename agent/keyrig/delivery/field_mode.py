@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.config.rig_file import Rig, RigDevice
     from keyrig.delivery.batch_reading import GivenCommand
     from keyrig.domain.run_results import RunResult

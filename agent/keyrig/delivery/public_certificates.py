@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-from gbcs.certificates import CertificateProfile, GBCSCertificate
-from gbcs.errors import CertificateRejected
+from gbcs.certificate_profiles import CertificateProfile, GBCSCertificate
 from gbcs.path_validation import validate_path
+from gbcs.protocol_errors import CertificateRejected
 from gbcs.roles import KeyUsage
 from keyrig.base.errors import SettingsError
 from keyrig.keys.folder_store import read_certificate
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
 
 _OWN_KEYS = (KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from duis.header import RequestIdentifier
-from duis.requests import ReturnLocalCommandResponse, build_request, request_of
+from duis.document_headers import RequestIdentifier
+from duis.request_documents import ReturnLocalCommandResponse, build_request, request_of
 from keyrig.base.errors import SettingsError
 from keyrig.base.private_files import SHARED_FOLDER, make_folder
 from keyrig.base.whole_files import write_whole
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.config.rig_file import Rig, RigDevice
     from keyrig.ledger.local_commands import LocalCommand
 

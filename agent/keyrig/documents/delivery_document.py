@@ -23,7 +23,7 @@ from keyrig.domain.states import BatchRule, LocalCommandState, Verification
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.ledger.local_commands import LocalBatch, LocalCommand, NewLocalCommand
 
 BATCH_EXAMPLE: Final = "3f9c1e0a52fe4b1c8e94ad0a7bb2b8b2"

@@ -20,7 +20,7 @@ from pydantic import (
 )
 from pydantic.json_schema import models_json_schema
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from keyrig.base.clock import instant_text
 from keyrig.documents.document_model import Document, NotBegunPart
 from keyrig.domain.clock_trust import ClockFault

@@ -14,7 +14,7 @@ from keyrig.domain.known_facts import FactName, plain_value, standing_facts
 from keyrig.domain.smi_status import SMIStatus
 
 if TYPE_CHECKING:
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.ledger.ledger import Ledger
 
 

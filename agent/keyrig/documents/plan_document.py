@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.domain.smi_status import Standing
     from keyrig.duties.explain import Explanation
     from keyrig.duties.plan import Duty, Plan

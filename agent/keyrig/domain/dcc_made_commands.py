@@ -8,14 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from duis.credentials import (
+from duis.credential_requests import (
     ReplacementCertificates,
     RequestHandoverOfDCCControlledDevice,
     UpdateSecurityCredentialsCoS,
 )
-from duis.requests import RetrieveDeviceSecurityCredentialsKRP
-from duis.values import CANCELLED
-from gbcs.errors import LocalProtocolError
+from duis.duis_enumerations import CANCELLED
+from duis.request_documents import RetrieveDeviceSecurityCredentialsKRP
+from gbcs.protocol_errors import LocalProtocolError
 from gbcs.roles import KeyUsage, RemotePartyRole
 from gbcs.security_credentials import (
     NEVER,
@@ -34,8 +34,8 @@ from gbcs.use_cases import MessageCode
 from keyrig.domain.service_requests import MODES, PLACES
 
 if TYPE_CHECKING:
-    from duis.requests import RequestBody
-    from gbcs.entity import EntityIdentifier
+    from duis.request_documents import RequestBody
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.domain.service_requests import Users
 
 

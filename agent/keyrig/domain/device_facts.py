@@ -13,8 +13,8 @@ from keyrig.base.error_kinds import kind_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gbcs.entity import EntityIdentifier
-    from gbcs.errors import KeyrigError
+    from gbcs.entity_identifier import EntityIdentifier
+    from gbcs.protocol_errors import KeyrigError
     from gbcs.roles import DeviceType
 
 SCHEDULED_GRACE: Final = timedelta(hours=1)

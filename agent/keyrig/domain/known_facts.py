@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import DeviceType
 from keyrig.domain.device_facts import DCC, DeviceFacts, Fuel, aware_utc
 

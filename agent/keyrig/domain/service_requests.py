@@ -25,7 +25,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from duis.credentials import (
+from duis.credential_requests import (
     CertificationPathCertificates,
     ReplacementCertificates,
     ReplacementCertificatesKRP,
@@ -34,13 +34,13 @@ from duis.credentials import (
     UpdateSecurityCredentialsCoS,
     UpdateSecurityCredentialsKRP,
 )
-from duis.requests import (
+from duis.duis_enumerations import CANCELLED
+from duis.request_documents import (
     IssueSecurityCredentials,
     RetrieveDeviceSecurityCredentialsDevice,
     RetrieveDeviceSecurityCredentialsKRP,
     UpdateSecurityCredentialsDevice,
 )
-from duis.values import CANCELLED
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import (
     NEVER,
@@ -57,8 +57,8 @@ from keyrig.base.errors import NoServiceRequest
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from duis.requests import RequestBody
-    from gbcs.entity import EntityIdentifier
+    from duis.request_documents import RequestBody
+    from gbcs.entity_identifier import EntityIdentifier
 
 MODES: Final = {
     RemotePartyRole.SUPPLIER: CredentialsReplacementMode.SUPPLIER_BY_SUPPLIER,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from duis.values import SMIStatus
+from duis.duis_enumerations import SMIStatus
 from keyrig.base.clock import instant_text
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
 
 __all__ = [
     "NOT_SET_BY_USERS",

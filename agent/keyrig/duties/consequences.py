@@ -13,7 +13,7 @@ from keyrig.duties.rules import Manner, Notify, StepKind
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.roles import DeviceType
     from keyrig.domain.device_facts import DeviceFacts
     from keyrig.domain.smi_status import Standing, Suspension

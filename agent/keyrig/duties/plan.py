@@ -16,7 +16,7 @@ from keyrig.duties.rules import Actor, Exemption, Owed, StepKind
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.domain.device_facts import AttemptFact, DeviceFacts, LedgerFacts, NotBegun
     from keyrig.duties.rules import Requirement, Rules
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.documents.evidence_document import AttemptBody, DutyBody
     from keyrig.domain.device_facts import DeviceFacts
     from keyrig.duties.plan import Duty

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from cryptography.exceptions import InvalidSignature
 from pydantic import ValidationError
 
-from gbcs.certificates import GBCSCertificate
-from gbcs.errors import KeyrigError
+from gbcs.certificate_profiles import GBCSCertificate
+from gbcs.protocol_errors import KeyrigError
 from keyrig.base.errors import EvidenceBroken
 from keyrig.documents.evidence_document import (
     BODIES,
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.domain.device_facts import AttemptFact
     from keyrig.domain.known_facts import KnownFact
     from keyrig.duties.rules import Rules

@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from gbcs.certificates import CertificateProfile, GBCSCertificate
-from gbcs.errors import (
+from gbcs.certificate_profiles import CertificateProfile, GBCSCertificate
+from gbcs.message import CRAFlag, Header, Message, OtherInformation
+from gbcs.path_validation import validate_path
+from gbcs.printable import printable
+from gbcs.protection import describe
+from gbcs.protocol_errors import (
     CertificateRejected,
     KeyrigError,
     ProtectionMissing,
     WrongEntity,
 )
-from gbcs.message import CRAFlag, Header, Message, OtherInformation
-from gbcs.path_validation import validate_path
-from gbcs.printable import printable
-from gbcs.protection import describe
 from gbcs.use_cases import MessageCode, command_protection, decode_payload, response_protection
 from keyrig.domain.states import ExchangeOutcome
 from keyrig.evidence.evidence_key import fingerprint
@@ -25,7 +25,7 @@ from keyrig.evidence.evidence_signers import DeviceSigners, signers_of
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.documents.evidence_document import AlertBody, ExchangeBody
     from keyrig.evidence.evidence_file import EvidenceFile
     from keyrig.evidence.evidence_requests import ServiceRequests

@@ -27,11 +27,11 @@ import enum
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from gbcs.certificates import GBCSCertificate
+from gbcs.certificate_profiles import GBCSCertificate
 from gbcs.certification_request import CertificationRequest
-from gbcs.entity import ENTITY_IDENTIFIER_OCTETS, EntityIdentifier
-from gbcs.errors import CertificateRejected, DecodeError
-from gbcs.keys import public_octets
+from gbcs.entity_identifier import ENTITY_IDENTIFIER_OCTETS, EntityIdentifier
+from gbcs.key_holders import public_octets
+from gbcs.protocol_errors import CertificateRejected, DecodeError
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import (
     ExecutionOutcome,

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from duis import signatures
-from duis.requests import SignedPreCommand, parse_request
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import DecodeError, ProtectionMissing, WrongEntity
+from duis import xml_signatures
+from duis.request_documents import SignedPreCommand, parse_request
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import Message
 from gbcs.path_validation import is_self_signed
+from gbcs.protocol_errors import DecodeError, ProtectionMissing, WrongEntity
 from gbcs.roles import KeyUsage
 from keyrig.domain.dcc_made_commands import asked_command
 from keyrig.domain.service_requests import Users
@@ -19,9 +19,9 @@ from keyrig.domain.states import ServiceDocumentKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from duis.header import RequestIdentifier
-    from duis.requests import Request
-    from gbcs.certificates import GBCSCertificate
+    from duis.document_headers import RequestIdentifier
+    from duis.request_documents import Request
+    from gbcs.certificate_profiles import GBCSCertificate
     from keyrig.documents.evidence_document import ExchangeBody
     from keyrig.domain.dcc_made_commands import AskedCommand
     from keyrig.evidence.evidence_file import EvidenceFile
@@ -55,7 +55,7 @@ class ServiceRequests:
         # DCC Boxed's XML-signing certificates are self-signed, so no root certifies them. They
         # are accepted here: a request states only what its maker asked for, and its maker also
         # made this file, so a certified key would prove no more.
-        self._find = signatures.among(
+        self._find = xml_signatures.among(
             each
             for each in file.certificates
             if each.key_usage == KeyUsage.DIGITAL_SIGNATURE
@@ -106,7 +106,7 @@ class ServiceRequests:
             if filed.exchange != exchange.id or filed.kind is not ServiceDocumentKind.REQUEST:
                 continue
             source = f"the service request of line {filed.line}"
-            octets = signatures.verify(filed.document, self._find, source)
+            octets = xml_signatures.verify(filed.document, self._find, source)
             request = parse_request(octets, source)
             if request.header.request_id.target != exchange.device:
                 raise WrongEntity(f"{source} is not for device {exchange.device}")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gbcs.certificates import GBCSCertificate
-from gbcs.errors import CertificateRejected, DecodeError, SignatureMismatch
+from gbcs.certificate_profiles import GBCSCertificate
 from gbcs.protection import describe, signed_under
+from gbcs.protocol_errors import CertificateRejected, DecodeError, SignatureMismatch
 from gbcs.roles import KeyUsage
 
 if TYPE_CHECKING:

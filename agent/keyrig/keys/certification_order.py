@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
 
 USE_NAMES: Final = {KeyUsage.DIGITAL_SIGNATURE: "ds", KeyUsage.KEY_AGREEMENT: "ka"}
 """The short names of a device's key usages, as in the names of files."""
@@ -42,14 +42,14 @@ class CertificationOrder:
     @cached_property
     def public_octets(self) -> bytes:
         """The uncompressed point of the key to be certified."""
-        from gbcs.keys import public_octets  # noqa: PLC0415 - slow to load
+        from gbcs.key_holders import public_octets  # noqa: PLC0415 - slow to load
 
         return public_octets(self._public_key)
 
     @cached_property
     def key_identifier(self) -> bytes:
         """The identifier of the key to be certified, 8 octets."""
-        from gbcs.extensions import subject_key_identifier_of  # noqa: PLC0415 - slow to load
+        from gbcs.x509_extensions import subject_key_identifier_of  # noqa: PLC0415 - slow to load
 
         return subject_key_identifier_of(self._public_key)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 from cryptography.hazmat.primitives.serialization import Encoding
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import CertificateRejected
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.protocol_errors import CertificateRejected
 from gbcs.roles import CellUsage, KeyUsage
 from keyrig.base.errors import KeyStoreError
 from keyrig.base.outside_files import Unreadable, parse_json, pem_of, read_octets
@@ -20,7 +20,7 @@ from keyrig.keys.pem_keys import PEMKey
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
     from keyrig.keys.pem_keys import Passphrase
 
 TOP_UP_NAME: Final = re.compile(

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from gbcs.certificates import CertificateProfile, GBCSCertificate
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import CertificateRejected, DecodeError
+from gbcs.certificate_profiles import CertificateProfile, GBCSCertificate
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.protocol_errors import CertificateRejected, DecodeError
 from gbcs.roles import CellUsage, KeyUsage
 from keyrig.base.errors import KeyStoreError
 from keyrig.base.outside_files import Unreadable, pem_of, read_octets

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final, Self
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_der_private_key, pkcs7
 
-from gbcs.certificates import GBCSCertificate
-from gbcs.errors import DecodeError
+from gbcs.certificate_profiles import GBCSCertificate
 from gbcs.printable import printable
+from gbcs.protocol_errors import DecodeError
 from keyrig.base.errors import FileInvalid
 from keyrig.base.outside_files import Unreadable, pem_of, read_octets
 from keyrig.base.zip_files import ZIP_BEGINS, zip_entries

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gbcs.certificates import CertificateProfile, check_profile
-from gbcs.errors import CertificateRejected
-from gbcs.keys import public_octets
+from gbcs.certificate_profiles import CertificateProfile, check_profile
+from gbcs.key_holders import public_octets
 from gbcs.path_validation import validate_path
+from gbcs.protocol_errors import CertificateRejected
 from gbcs.roles import CellUsage
 from keyrig.base.errors import AuthorityMistaken
 from keyrig.keys.key_store import Authority, StoredCertificate
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
     from keyrig.keys.certification_order import CertificationOrder
     from keyrig.keys.given_certificates import GivenCertificate
     from keyrig.keys.key_store import KeyStore

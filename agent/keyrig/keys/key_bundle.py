@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from gbcs.certificates import CertificateProfile, GBCSCertificate
-from gbcs.errors import CertificateRejected
+from gbcs.certificate_profiles import CertificateProfile, GBCSCertificate
 from gbcs.printable import printable
+from gbcs.protocol_errors import CertificateRejected
 from gbcs.roles import CellUsage, KeyUsage
 from keyrig.base.errors import KeyStoreError
 from keyrig.base.outside_files import Unreadable, pem_of

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from typing_extensions import override
 
-from gbcs.certificates import CertificateProfile
-from gbcs.errors import CertificateRejected
-from gbcs.issuing import Issuer
+from gbcs.certificate_issuing import Issuer
+from gbcs.certificate_profiles import CertificateProfile
+from gbcs.protocol_errors import CertificateRejected
 from gbcs.roles import CellUsage, KeyUsage
 from keyrig.base.clock import second_text
 from keyrig.base.errors import KeyMissing, KeyStoreError
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
-    from gbcs.certificates import GBCSCertificate
-    from gbcs.entity import EntityIdentifier
-    from gbcs.issuing import CertificateSigner
-    from gbcs.keys import KeyAgreer, Signer
+    from gbcs.certificate_issuing import CertificateSigner
+    from gbcs.certificate_profiles import GBCSCertificate
+    from gbcs.entity_identifier import EntityIdentifier
+    from gbcs.key_holders import KeyAgreer, Signer
     from gbcs.roles import RemotePartyRole
 
     Use = tuple[EntityIdentifier, KeyUsage, CellUsage, bool]

@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from gbcs.certificates import GBCSCertificate
-    from gbcs.entity import EntityIdentifier
-    from gbcs.issuing import Issuer
+    from gbcs.certificate_issuing import Issuer
+    from gbcs.certificate_profiles import GBCSCertificate
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.roles import KeyUsage
     from keyrig.keys.key_store import KeyStore
 

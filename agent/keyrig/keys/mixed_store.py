@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from gbcs.certificates import GBCSCertificate
-from gbcs.errors import CertificateRejected, DecodeError
+from gbcs.certificate_profiles import GBCSCertificate
 from gbcs.printable import printable
+from gbcs.protocol_errors import CertificateRejected, DecodeError
 from gbcs.roles import CellUsage, KeyUsage
 from keyrig.base.errors import KeyStoreError
 from keyrig.keys.dcc_boxed_store import TOP_UP_NAME

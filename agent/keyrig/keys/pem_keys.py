@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-from gbcs.keys import public_octets
+from gbcs.key_holders import public_octets
 from gbcs.roles import KeyUsage
 from keyrig.base.errors import KeyLocked, KeyStoreError
 from keyrig.base.outside_files import pem_of
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from cryptography import x509
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
 
     Passphrase: TypeAlias = Callable[[str], bytes | None]
     """Called with the name of a key; returns its passphrase, or None."""

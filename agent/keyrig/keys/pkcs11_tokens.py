@@ -15,11 +15,11 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass, TokenFlag
 
-from gbcs.errors import CertificateRejected
-from gbcs.extensions import KEY_IDENTIFIER_OCTETS
-from gbcs.keys import public_octets
+from gbcs.key_holders import public_octets
 from gbcs.printable import printable
+from gbcs.protocol_errors import CertificateRejected
 from gbcs.roles import KeyUsage
+from gbcs.x509_extensions import KEY_IDENTIFIER_OCTETS
 from keyrig.base.errors import KeyStoreError, SettingsError, TokenLost, TokenUnusable
 from keyrig.keys.key_store import require_use
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from pkcs11._pkcs11 import lib as Module  # noqa: N812 - it is a class
 
-    from gbcs.certificates import GBCSCertificate
-    from gbcs.issuing import CertificateSigner
+    from gbcs.certificate_issuing import CertificateSigner
+    from gbcs.certificate_profiles import GBCSCertificate
 
 T = TypeVar("T")
 

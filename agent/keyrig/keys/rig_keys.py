@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gbcs.certificates import CertificateProfile, GBCSCertificate
+from gbcs.certificate_profiles import CertificateProfile, GBCSCertificate
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from keyrig.base.errors import KeyMissing
 from keyrig.keys.xml_signing_keys import xml_signing_key
@@ -12,8 +12,8 @@ from keyrig.keys.xml_signing_keys import xml_signing_key
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gbcs.entity import EntityIdentifier
-    from gbcs.keys import KeyAgreer, Signer
+    from gbcs.entity_identifier import EntityIdentifier
+    from gbcs.key_holders import KeyAgreer, Signer
     from keyrig.keys.key_store import KeyStore
 
     LookUp = Callable[[EntityIdentifier, KeyUsage], GBCSCertificate]

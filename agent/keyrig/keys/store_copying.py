@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from gbcs.certificates import check_profile
-from gbcs.errors import CertificateRejected
+from gbcs.certificate_profiles import check_profile
+from gbcs.protocol_errors import CertificateRejected
 from keyrig.base.errors import KeyLocked, KeyStoreError
 from keyrig.base.private_files import make_folder
 from keyrig.keys.dcc_boxed_store import DCCBoxedDocument

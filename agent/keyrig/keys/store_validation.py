@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from gbcs.certificates import check_profile
-from gbcs.errors import CertificateRejected
+from gbcs.certificate_profiles import check_profile
 from gbcs.path_validation import NO_TRUST_ANCHOR, is_self_signed, validate_path
+from gbcs.protocol_errors import CertificateRejected
 from keyrig.base.errors import KeyStoreError
 from keyrig.keys.folder_store import KEY_SUFFIX
 from keyrig.keys.key_store import Authority
@@ -15,7 +15,7 @@ from keyrig.keys.key_store import Authority
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
     from keyrig.keys.key_store import KeyStore
 
 

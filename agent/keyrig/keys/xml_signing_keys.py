@@ -10,9 +10,9 @@ from keyrig.base.errors import KeyStoreError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gbcs.certificates import GBCSCertificate
-    from gbcs.entity import EntityIdentifier
-    from gbcs.keys import Signer
+    from gbcs.certificate_profiles import GBCSCertificate
+    from gbcs.entity_identifier import EntityIdentifier
+    from gbcs.key_holders import Signer
     from keyrig.keys.key_store import KeyStore, StoredCertificate
 
 SETTING: Final = "duis.signing_certificates"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import BigInteger, Enum, Integer, String
 from sqlalchemy.types import TypeDecorator
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from keyrig.domain.device_facts import aware_utc
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import RowMapping
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.ledger.database import Database
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.domain.device_facts import DeviceFacts, LedgerFacts
     from keyrig.duties.plan import Plan
     from keyrig.duties.rules import Rules

@@ -27,7 +27,7 @@ from keyrig.domain.device_facts import aware_utc
 from keyrig.ledger.schema import originator_counters
 
 if TYPE_CHECKING:
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.ledger.clock_record import ClockRecord
     from keyrig.ledger.database import Database
 

@@ -6,9 +6,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from gbcs.certificates import subject_key_identifier_of
+from gbcs.certificate_profiles import subject_key_identifier_of
 from gbcs.certification_request import CertificationRequest
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import KeyUsage
 from keyrig.domain.device_facts import AttemptFact, LedgerFacts
 from keyrig.domain.key_changes import KeyChangeState

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import ColumnElement
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.ledger.database import Database
 
 _LEDGER_COUNTER_MAXIMUM: Final = 2**63 - 1

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.duties.rules import Permission
     from keyrig.ledger.database import Database
     from keyrig.ledger.outbox import Outbox

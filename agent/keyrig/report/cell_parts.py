@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gbcs.errors import DecodeError
 from gbcs.message import Message
+from gbcs.protocol_errors import DecodeError
 from gbcs.security_credentials import (
     StatusCode,
     TrustAnchorCellIdentifier,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gbcs.certificates import GBCSCertificate
-from gbcs.entity import ENTITY_IDENTIFIER_OCTETS
-from gbcs.errors import ProtocolError, SecurityError
+from gbcs.certificate_profiles import GBCSCertificate
+from gbcs.entity_identifier import ENTITY_IDENTIFIER_OCTETS
+from gbcs.protocol_errors import ProtocolError, SecurityError
 from gbcs.roles import RemotePartyRole
 from keyrig.documents.report_document import Party
 from keyrig.domain.device_facts import Fuel
@@ -14,7 +14,7 @@ from keyrig.domain.device_facts import Fuel
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.domain.device_facts import DeviceFacts
 
 _BY_ROLE: Final = {

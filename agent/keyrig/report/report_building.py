@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.use_cases import use_case_name
 from keyrig.base.errors import LedgerRefused
 from keyrig.documents import report_document as parts

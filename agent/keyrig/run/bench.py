@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from datetime import datetime
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
     from keyrig.domain.device_facts import DeviceFacts
     from keyrig.domain.known_facts import KnownFact
     from keyrig.duties.rules import Actor, Rules

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.base.observing import Observer
     from keyrig.domain.device_facts import DeviceFacts, Outcome
     from keyrig.domain.key_changes import KeyChange

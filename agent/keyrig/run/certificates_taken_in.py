@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gbcs.certification_request import CertificationRequest
-from gbcs.errors import CertificateRejected
-from gbcs.keys import public_octets
+from gbcs.key_holders import public_octets
 from gbcs.printable import printable
+from gbcs.protocol_errors import CertificateRejected
 from keyrig.domain.key_changes import KeyChange, KeyChangeState
 from keyrig.run.certification_requests import record_issued, remove_left_files
 from keyrig.run.waiting_requests import AWAITING, order_of, waiting_requests
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import datetime
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
     from keyrig.keys.given_certificates import GivenCertificate
     from keyrig.keys.issued_certificates import IssuedCertificates
     from keyrig.ledger.ledger import Ledger

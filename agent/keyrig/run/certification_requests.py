@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
     from keyrig.domain.key_changes import KeyChange
     from keyrig.keys.certificate_authority import CertificateAuthority
     from keyrig.keys.issued_certificates import IssuedCertificates

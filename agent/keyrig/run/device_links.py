@@ -13,13 +13,13 @@ from keyrig.run.hosting import hosted_devices
 from keyrig.run.radio_standings import RadioStandings
 from keyrig.transports.line.gfi_link import GFILink
 from keyrig.transports.line.hdlc_link import HDLCLink
-from meterlink.hdlc.address import HDLCAddress
+from meterlink.hdlc.hdlc_address import HDLCAddress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator, Mapping
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.base.observing import Observer
     from keyrig.config.places import Places
     from keyrig.config.rig_file import Rig, RigDevice

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gbcs.certificates import GBCSCertificate
-from gbcs.errors import KeyrigError, SecurityError
-from gbcs.keys import public_octets
+from gbcs.certificate_profiles import GBCSCertificate
+from gbcs.key_holders import public_octets
 from gbcs.printable import printable
+from gbcs.protocol_errors import KeyrigError, SecurityError
 from keyrig.base import events
 from keyrig.base.error_kinds import mend_of
 from keyrig.base.errors import (
@@ -45,7 +45,7 @@ from keyrig.session.steps.scripts import SCRIPTS
 from keyrig.session.steps.step_context import StepContext
 
 if TYPE_CHECKING:
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.security_credentials import TrustAnchorCellIdentifier
     from keyrig.domain.key_changes import KeyChange
     from keyrig.domain.trust_anchor import Cell

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
-from gbcs.errors import KeyrigError
+from gbcs.protocol_errors import KeyrigError
 from keyrig.base.clock import monotonic, second_text
 from keyrig.base.device_locks import holder_of
 from keyrig.base.errors import KeyStoreError, RadioError, RigError, RigFileInvalid, SettingsError
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.config.places import Places
     from keyrig.config.rig_file import RadioSettings, RigDevice
     from keyrig.keys.key_store import KeyStore

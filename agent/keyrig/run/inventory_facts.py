@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from duis.errors import DocumentInvalid
+from duis.document_errors import DocumentInvalid
 from duis.response_codes import Outcome
-from duis.responses import DSPInventory, parse_response
+from duis.response_documents import DSPInventory, parse_response
 from gbcs.printable import printable
 from keyrig.base.outside_files import without_padding
 from keyrig.domain.known_facts import FactName, KnownFact, last_words, plausible_commissioning
@@ -20,8 +20,8 @@ from keyrig.run.outside_facts import learn, learn_status
 if TYPE_CHECKING:
     from datetime import date, datetime
 
-    from duis.inventory import Device
-    from gbcs.entity import EntityIdentifier
+    from duis.dsp_inventory import Device
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.roles import DeviceType
     from keyrig.ledger.ledger import Ledger
 

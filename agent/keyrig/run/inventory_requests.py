@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from duis.header import RequestIdentifier
-from duis.requests import ReadInventory, build_request, request_of
+from duis.document_headers import RequestIdentifier
+from duis.request_documents import ReadInventory, build_request, request_of
 from duis.response_codes import Outcome
-from duis.responses import parse_response
-from gbcs.errors import SecurityError
+from duis.response_documents import parse_response
+from gbcs.protocol_errors import SecurityError
 from keyrig.base.errors import DCCNotBelieved, SettingsError
 from keyrig.base.observing import unobserved
 from keyrig.config.places import make_data_folder, places_of
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.config.rig_file import Rig
     from keyrig.run.inventory_facts import Inventory
     from keyrig.transports.dcc.dcc_service import DCCService

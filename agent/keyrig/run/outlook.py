@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.config.places import Places
     from keyrig.run.waiting_requests import WaitingRequest
 

@@ -22,9 +22,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
-from gbcs.certificates import CertificateProfile
-from gbcs.errors import CertificateRejected
+from gbcs.certificate_profiles import CertificateProfile
 from gbcs.path_validation import validate_path
+from gbcs.protocol_errors import CertificateRejected
 from gbcs.roles import CellUsage, DeviceType, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import TrustAnchorCellIdentifier
 from keyrig.base.clock import second_text
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
     from datetime import datetime
 
-    from gbcs.certificates import GBCSCertificate
-    from gbcs.entity import EntityIdentifier
-    from gbcs.errors import KeyrigError
+    from gbcs.certificate_profiles import GBCSCertificate
+    from gbcs.entity_identifier import EntityIdentifier
+    from gbcs.protocol_errors import KeyrigError
     from keyrig.domain.device_facts import DeviceFacts
     from keyrig.domain.key_changes import KeyChange
     from keyrig.domain.trust_anchor import Cell

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from gbcs.errors import CertificateRejected, DecodeError
+from gbcs.protocol_errors import CertificateRejected, DecodeError
 from gbcs.roles import KeyUsage
 from keyrig.base import events
 from keyrig.base.errors import KeyMissing, KeyStoreError, RigFileInvalid
@@ -21,7 +21,7 @@ from keyrig.session.steps.step_context import Parties
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
     from keyrig.base.observing import Observer
     from keyrig.config.places import Places
     from keyrig.keys.certificate_authority import CertificateAuthority

@@ -33,8 +33,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gbcs.errors import SecurityError
 from gbcs.message import Message
+from gbcs.protocol_errors import SecurityError
 from gbcs.security_credentials import StatusCode
 from gbcs.use_cases import decode_payload
 from keyrig.base import events
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.security_credentials import UpdateCredentialsAlert
     from keyrig.domain.device_facts import DeviceFacts
     from keyrig.run.bench import Bench, Tally

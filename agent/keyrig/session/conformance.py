@@ -6,20 +6,20 @@ import enum
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from gbcs.certificates import END_ENTITY_KEY_USAGES, CertificateProfile
+from gbcs.certificate_profiles import END_ENTITY_KEY_USAGES, CertificateProfile
 from gbcs.der import encode, with_minimal_lengths
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import (
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.key_holders import SharedSecrets
+from gbcs.message import CRAFlag, Message
+from gbcs.printable import printable
+from gbcs.protection import describe, verify_mac, verify_signature
+from gbcs.protocol_errors import (
     CertificateRejected,
     DecodeError,
     LocalProtocolError,
     MACMismatch,
     SignatureMismatch,
 )
-from gbcs.keys import SharedSecrets
-from gbcs.message import CRAFlag, Message
-from gbcs.printable import printable
-from gbcs.protection import describe, verify_mac, verify_signature
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import decode_payload, payload_codec, use_case_name
 from keyrig.base.errors import KeyMissing, KeyStoreError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
     from keyrig.keys.key_store import KeyStore, StoredCertificate
 
 SCHEMA: Final = 1

@@ -24,9 +24,9 @@ from keyrig.session.steps.effects import NoResponse
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from gbcs.certificates import GBCSCertificate
-    from gbcs.entity import EntityIdentifier
-    from gbcs.keys import Signer
+    from gbcs.certificate_profiles import GBCSCertificate
+    from gbcs.entity_identifier import EntityIdentifier
+    from gbcs.key_holders import Signer
     from keyrig.session.link import Link
     from keyrig.session.session_context import OnAlert, SessionContext
     from keyrig.session.steps.effects import Answer, Ask

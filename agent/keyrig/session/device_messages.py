@@ -30,8 +30,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from gbcs.certificates import GBCSCertificate
-from gbcs.errors import (
+from gbcs.certificate_profiles import GBCSCertificate
+from gbcs.message import CRAFlag
+from gbcs.printable import printable
+from gbcs.protection import describe, signed_under, verify_mac
+from gbcs.protocol_errors import (
     DecodeError,
     MACMismatch,
     ProtectionMissing,
@@ -40,9 +43,6 @@ from gbcs.errors import (
     SignatureMismatch,
     WrongEntity,
 )
-from gbcs.message import CRAFlag
-from gbcs.printable import printable
-from gbcs.protection import describe, signed_under, verify_mac
 from gbcs.roles import KeyUsage
 from gbcs.use_cases import MessageCode, decode_payload, response_protection
 from keyrig.base import events
@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.message import Message
     from gbcs.security_credentials import UpdateCredentialsAlert
     from keyrig.session.session_context import OnAlert, SessionContext, Surroundings

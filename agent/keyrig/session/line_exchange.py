@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gbcs.errors import DecodeError, RemoteProtocolError
 from gbcs.message import CRAFlag, Message
 from gbcs.protection import describe
+from gbcs.protocol_errors import DecodeError, RemoteProtocolError
 from keyrig.base.errors import LinkTimeout, WrongDevice
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from gbcs.certificates import GBCSCertificate
+from gbcs.certificate_profiles import GBCSCertificate
 from gbcs.certification_request import CertificationRequest
 from gbcs.cosem_time import decode_date_time
-from gbcs.errors import CertificateRejected, DecodeError
 from gbcs.message import CRAFlag, Message
 from gbcs.printable import printable
+from gbcs.protocol_errors import CertificateRejected, DecodeError
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.use_cases import MessageCode, decode_payload, use_case_name
 from keyrig.base.clock import instant_text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias, runtime_checkable
 
-from gbcs.keys import SharedSecrets
+from gbcs.key_holders import SharedSecrets
 from keyrig.base.errors import RunStopped
 from keyrig.base.observing import Observer, StopAsked, never_stopped, unobserved
 from keyrig.session.transcript import NoTranscript, Transcript
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
-    from gbcs.keys import KeyAgreer, Signer
+    from gbcs.entity_identifier import EntityIdentifier
+    from gbcs.key_holders import KeyAgreer, Signer
     from gbcs.security_credentials import UpdateCredentialsAlert
     from keyrig.ledger.ledger import Ledger
     from keyrig.session.steps.effects import Answer, Ask

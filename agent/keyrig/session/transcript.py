@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
 
 
 class Transcript(Protocol):

@@ -36,8 +36,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
-from gbcs.errors import KeyrigError
 from gbcs.printable import printable
+from gbcs.protocol_errors import KeyrigError
 from keyrig.base import events
 from keyrig.base.clock import monotonic as read_monotonic
 from keyrig.base.clock import utc_now
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.config.settings import Settings, UpstreamSettings
     from keyrig.ledger.event_queue import UpstreamStanding
     from keyrig.upstream.cloud_events import Outgoing

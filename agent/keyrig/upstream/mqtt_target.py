@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from paho.mqtt.client import ConnectFlags, DisconnectFlags
     from paho.mqtt.reasoncodes import ReasonCode
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.config.settings import MQTTUpstream
     from keyrig.ledger.outbox import Event
     from keyrig.upstream.cloud_events import Outgoing

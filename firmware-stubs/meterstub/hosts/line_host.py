@@ -11,11 +11,11 @@ import time  # noqa: TID251 - a host is the edge where an emulated device meets 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, Protocol, Self, TypeAlias
 
-from gbcs.errors import KeyrigError, LocalProtocolError, RemoteProtocolError
-from meterlink.events import NEED_DATA, SEND_QUEUE_LIMIT, MessageConnection, MessageReceived
-from meterlink.gfi import GFIConnection
+from gbcs.protocol_errors import KeyrigError, LocalProtocolError, RemoteProtocolError
+from meterlink.gfi_connection import GFIConnection
 from meterlink.hdlc import HDLCAddress, LinkParameters, SecondaryStation, Timers
-from meterlink.hdlc.connection import WIDE_PARAMETERS
+from meterlink.hdlc.hdlc_connection import WIDE_PARAMETERS
+from meterlink.link_events import NEED_DATA, SEND_QUEUE_LIMIT, MessageConnection, MessageReceived
 
 if TYPE_CHECKING:
     from collections.abc import Callable

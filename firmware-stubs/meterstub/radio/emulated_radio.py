@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 import bellows.types as t
 from typing_extensions import override
 
-from gbcs.errors import LocalProtocolError
-from meterlink.events import NEED_DATA, NeedData, Statistics
+from gbcs.protocol_errors import LocalProtocolError
+from meterlink.link_events import NEED_DATA, NeedData, Statistics
 from meterstub.radio import ezsp_keys, ezsp_messages, ezsp_network, ezsp_setup
 from meterstub.radio.ash import ASHConnection, FrameReceived, HostReset, ResetCode
 from meterstub.radio.ezsp_frames import EZSPCodec, EZSPCommand, FrameUnreadable
@@ -35,7 +35,7 @@ from meterstub.radio.zigbee_stack import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from meterlink.events import Event
+    from meterlink.link_events import Event
     from meterstub.radio.ezsp_handlers import Handler
     from meterstub.radio.radio_air import Air
     from meterstub.radio.radio_memory import NetworkMemory

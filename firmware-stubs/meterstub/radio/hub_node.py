@@ -4,7 +4,7 @@ It takes a handheld terminal's identifier and install code by inter-PAN for an h
 power-on, lets it join, and relays GBCS messages between it and the devices of the home, which
 are behind the hub here and not on the air.
 
-Source: GBCS 10.4 as far as it is known; the rest is in `zse.assumptions`.
+Source: GBCS 10.4 as far as it is known; the rest is in `zse.smart_energy_assumptions`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import DecodeError, ProtocolError
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import Message
-from meterlink.events import NeedData
+from gbcs.protocol_errors import DecodeError, ProtocolError
+from meterlink.link_events import NeedData
 from meterstub.radio import zdo_answers
 from meterstub.radio.aps_blocks import LongMessages
 from meterstub.radio.emulated_key_establishment import (
@@ -36,12 +36,8 @@ from meterstub.radio.zigbee_stack import (
     Stack,
     StackOwner,
 )
-from zse import assumptions, tunnel
-from zse.block import is_block
+from zse import smart_energy_assumptions, tunnel
 from zse.block_transfer import BlockTransfer, MessageAssembled, needs_block_transfer
-from zse.clusters import SMART_ENERGY_PROFILE
-from zse.commands import KEY_ESTABLISHMENT, TUNNELING, TransferDataToClient
-from zse.frames import Frame, Outgoing, decode_frame
 from zse.install_code import link_key_of
 from zse.inter_pan import InterPanFrame, decode_inter_pan, read_registration
 from zse.key_establishment import (
@@ -50,7 +46,11 @@ from zse.key_establishment import (
     Responder,
     SecretNeeded,
 )
+from zse.routed_block import is_block
+from zse.smart_energy_commands import KEY_ESTABLISHMENT, TUNNELING, TransferDataToClient
+from zse.smart_energy_enumerations import SMART_ENERGY_PROFILE
 from zse.tunnel_server import TunnelServer
+from zse.zcl_frames import Frame, Outgoing, decode_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -128,7 +128,7 @@ class EmulatedHub(StackOwner):
         self._stations = dict(stations)
         self._random_octets = random_octets
         self._channel = channel
-        self.window_s = assumptions.INTER_PAN_WINDOW_S
+        self.window_s = smart_energy_assumptions.INTER_PAN_WINDOW_S
         self._powered_at = 0.0
         self._temporary_keys: dict[int, bytes] = {}
         self._inter_pan_keys = _Keys(eui64, random_octets)
@@ -266,7 +266,7 @@ class EmulatedHub(StackOwner):
                 self._temporary_keys[source] = key
             for outgoing in self._inter_pan_keys.machine.frames_to_send(now):
                 self._answer_inter_pan(frame, outgoing.encode(), None, now)
-        elif frame.cluster == assumptions.REGISTRATION_CLUSTER and frame.is_secured:
+        elif frame.cluster == smart_energy_assumptions.REGISTRATION_CLUSTER and frame.is_secured:
             key = self._temporary_keys.get(source)
             if key is None:
                 self.refused.append("a registration without keys")
@@ -275,7 +275,7 @@ class EmulatedHub(StackOwner):
             self.registered.append(EntityIdentifier(entity))
             self.stack.expect(int.from_bytes(entity, "big"), link_key_of(code), now)
             self.stack.permits_until = now + JOIN_TIMEOUT_S
-            answer = bytes((assumptions.REGISTRATION_RESPONSE, 0))
+            answer = bytes((smart_energy_assumptions.REGISTRATION_RESPONSE, 0))
             self._answer_inter_pan(frame, answer, key, now)
 
     def _answer_inter_pan(

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
-from meterlink.events import NeedData
+from meterlink.link_events import NeedData
 from meterstub.radio.zigbee_node import BASIC, EmulatedNode
 from zse import tunnel
-from zse.commands import KEY_ESTABLISHMENT, METERING, TUNNELING, TransferDataToClient
+from zse.smart_energy_commands import KEY_ESTABLISHMENT, METERING, TUNNELING, TransferDataToClient
 from zse.tunnel_server import ServerLimits, TunnelServer
 
 if TYPE_CHECKING:
-    from zse.frames import Frame, Outgoing
+    from zse.zcl_frames import Frame, Outgoing
 
 HUB: Final = 0
 """The tunnel server's name for its one client."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from meterlink.events import NeedData
+from meterlink.link_events import NeedData
 from meterstub.radio.emulated_key_establishment import (
     EmulatedSecret,
     emulated_ephemeral_data,
@@ -21,7 +21,7 @@ from zse.key_establishment import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from zse.frames import Frame, Outgoing
+    from zse.zcl_frames import Frame, Outgoing
 
 SEED_OCTETS: Final = 16
 

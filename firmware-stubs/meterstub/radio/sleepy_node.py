@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
-from meterlink.events import NeedData
+from meterlink.link_events import NeedData
 from meterstub.radio.zigbee_node import BASIC, EmulatedNode
 from meterstub.radio.zigbee_stack import Incoming, NetworkStatus, NodeType
-from zse import sleepy, tunnel
-from zse.commands import (
+from zse import sleepy_exchange, tunnel
+from zse.smart_energy_commands import (
     KEY_ESTABLISHMENT,
     METERING,
     MIRROR_REFUSED,
@@ -25,8 +25,8 @@ from zse.commands import (
     RequestMirrorResponse,
     TransferData,
 )
-from zse.frames import Frame, Outgoing
 from zse.tunnel_client import TunnelClient, TunnelState
+from zse.zcl_frames import Frame, Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +50,7 @@ class SleepyNode(EmulatedNode):
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self.tunnel = TunnelClient(next_sequence=self._next_sequence)
-        self.exchange = sleepy.SleepyMeter()
+        self.exchange = sleepy_exchange.SleepyMeter()
         self.wakes = 0
         self._mirror: int | None = None
         self._awake_until = 0.0
@@ -181,9 +181,9 @@ class SleepyNode(EmulatedNode):
         elif isinstance(event, tunnel.DataFailed):
             self.exchange.handle_settled(now, is_delivered=False)
         exchanged = self.exchange.next_event()
-        if isinstance(exchanged, sleepy.MessageReceived):
+        if isinstance(exchanged, sleepy_exchange.MessageReceived):
             self.take_data(exchanged.octets, now)
-        elif isinstance(exchanged, sleepy.MessageGivenUp):
+        elif isinstance(exchanged, sleepy_exchange.MessageGivenUp):
             self.exchange.send_message(exchanged.octets)
         return not isinstance(event, NeedData) or not isinstance(exchanged, NeedData)
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 import zigpy.zdo.types as zdo_types
 from typing_extensions import override
 
-from gbcs.errors import DecodeError, RemoteProtocolError
-from meterlink.events import NeedData
+from gbcs.protocol_errors import DecodeError, RemoteProtocolError
+from meterlink.link_events import NeedData
 from meterstub.device_memory import PowerLost
 from meterstub.radio import zdo_answers
 from meterstub.radio.aps_blocks import LongMessages
@@ -29,15 +29,15 @@ from meterstub.radio.zigbee_stack import (
     Stack,
     StackOwner,
 )
-from zse.block import is_block
 from zse.block_transfer import (
     BlockTransfer,
     MessageAssembled,
     needs_block_transfer,
 )
-from zse.clusters import SMART_ENERGY_PROFILE
-from zse.commands import KEY_ESTABLISHMENT, METERING, TUNNELING
-from zse.frames import Frame, Outgoing, decode_frame
+from zse.routed_block import is_block
+from zse.smart_energy_commands import KEY_ESTABLISHMENT, METERING, TUNNELING
+from zse.smart_energy_enumerations import SMART_ENERGY_PROFILE
+from zse.zcl_frames import Frame, Outgoing, decode_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable

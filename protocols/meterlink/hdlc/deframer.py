@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from gbcs.errors import DecodeError, FramingError, LocalProtocolError, RemoteProtocolError
-from meterlink.hdlc.address import address_octets
-from meterlink.hdlc.frames import (
+from gbcs.protocol_errors import DecodeError, FramingError, LocalProtocolError, RemoteProtocolError
+from meterlink.hdlc.hdlc_address import address_octets
+from meterlink.hdlc.hdlc_frames import (
     FLAG,
     FRAME_OCTETS_LIMIT,
     LAYER,
@@ -17,7 +17,7 @@ from meterlink.hdlc.frames import (
 )
 
 if TYPE_CHECKING:
-    from meterlink.hdlc.frames import Frame
+    from meterlink.hdlc.hdlc_frames import Frame
 
 RECEIVE_BUFFER_LIMIT: Final = 4 * (FRAME_OCTETS_LIMIT + 2)
 """Octets held at most; an incomplete frame needs a quarter of it."""

@@ -16,7 +16,7 @@ from agent.certifying import (
     pem_of,
 )
 from gbcs.certification_request import build_certification_request
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import KeyUsage
 from homes.recorded import by_hand_rig
 from keyrig.domain.api_tokens import Scope

@@ -8,9 +8,9 @@ import pytest
 
 from agent.api.serving import ESME, HUB, RIG, Serving, events_of, serving
 from agent.delivery.dcc_side import DCCSide
-from duis.requests import ReturnLocalCommandResponse, parse_request
+from duis.request_documents import ReturnLocalCommandResponse, parse_request
 from duis_schemas import assert_valid
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import Message
 from gbcs.roles import RemotePartyRole
 from keyrig.base.device_locks import holding

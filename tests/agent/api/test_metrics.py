@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from keyrig.api.metrics import Figures
 from keyrig.domain.smi_status import SMIStatus
 from keyrig.ledger.ledger import Ledger

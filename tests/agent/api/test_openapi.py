@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from agent.api.serving import ESME, RIG, Serving, events_of, serving
 from agent.delivery.dcc_side import DCCSide
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import RemotePartyRole
 from keyrig.api.application import application, openapi_text
 from keyrig.api.openapi import OPENAPI_PATH

@@ -11,8 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.api.serving import ESME, RIG, Serving, serving
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import KeyrigError, MACMismatch
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.protocol_errors import KeyrigError, MACMismatch
 from keyrig.api.problem_documents import MEDIA_TYPE, Problem, problem_of, unforeseen
 from keyrig.base.errors import (
     ClockWrong,

@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from agent.api.serving import ESME, HUB, RIG, Serving, events_of, serving
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from keyrig.base.device_locks import holding
 from keyrig.cli import run_cli
 from keyrig.evidence.evidence_check import check

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.api.serving import ESME, HUB, RIG, Serving, serving
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from homes.recorded import BY_HAND, BY_TEST
 from keyrig.api.schedule import LONGEST_WAIT_S, Schedule
 from keyrig.base.device_locks import holding

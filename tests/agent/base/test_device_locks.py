@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.observed import Observed
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from keyrig.base import events
 from keyrig.base.device_locks import holder_of, holding
 from keyrig.base.errors import DeviceBusy
@@ -23,7 +23,7 @@ HUB = EntityIdentifier.parse("00-DB-12-34-56-78-90-A2")
 HOLDS_UNTIL_KILLED = """
 import sys
 from pathlib import Path
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from keyrig.base.device_locks import holding
 with holding(Path(sys.argv[1]), [EntityIdentifier.parse(sys.argv[2])], wait_s=0, holder="other"):
     print("held", flush=True)

@@ -17,8 +17,8 @@ import keyrig
 import meterlink
 import meterstub
 import zse
-from duis.errors import DocumentInvalid
-from gbcs.errors import CertificateRejected, DecodeError, KeyrigError, LocalProtocolError
+from duis.document_errors import DocumentInvalid
+from gbcs.protocol_errors import CertificateRejected, DecodeError, KeyrigError, LocalProtocolError
 from keyrig.base import errors
 from keyrig.base.error_kinds import KINDS, ExitCode, Fault, kind_of, mend_of
 from keyrig.domain.device_facts import Cause, cause_of

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 
 from agent.made_events import AT, AT_TEXT, every_event, made
-from duis.values import SMIStatus
+from duis.duis_enumerations import SMIStatus
 from gbcs.roles import DeviceType
 from keyrig.base import events
 from keyrig.domain.clock_trust import ClockFault

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from keyrig.api.server import alone
 from keyrig.base.device_locks import holder_of, holding
 from keyrig.base.errors import LockUnusable, SettingsError

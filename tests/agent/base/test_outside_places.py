@@ -17,7 +17,7 @@ from agent.run.test_inventory_facts import HUB_ENTRY, answer
 from authorities import DEVICE, SUPPLIER, Authorities, new_key
 from effort import at_most
 from gbcs.certification_request import build_certification_request
-from gbcs.errors import KeyrigError
+from gbcs.protocol_errors import KeyrigError
 from gbcs.roles import KeyUsage
 from keyrig.base.errors import FileInvalid
 from keyrig.base.outside_files import read_octets

@@ -13,12 +13,12 @@ import pytest
 from agent import published_events
 from agent.delivery.dcc_side import DCCSide
 from authorities import Authorities
-from duis.header import RequestIdentifier, ResponseHeader
-from duis.requests import ReturnLocalCommandResponse, parse_request
-from duis.responses import LocalCommand, Response, build_response
-from duis.signatures import among, verify
+from duis.document_headers import RequestIdentifier, ResponseHeader
+from duis.request_documents import ReturnLocalCommandResponse, parse_request
+from duis.response_documents import LocalCommand, Response, build_response
+from duis.xml_signatures import among, verify
 from duis_schemas import assert_valid
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import Message
 from gbcs.roles import KeyUsage, RemotePartyRole
 from keyrig.base.clock import utc_now

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from keyrig.base.device_locks import holding
 from keyrig.base.errors import RigBusy

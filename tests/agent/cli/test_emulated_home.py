@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.published_events import assert_valid
-from gbcs.certificates import GBCSCertificate
+from gbcs.certificate_profiles import GBCSCertificate
 from gbcs.message import CRAFlag, Message
 from gbcs.protection import verify_signature
 from gbcs.roles import KeyUsage
@@ -125,7 +125,7 @@ def test_transcript_has_every_message_and_each_verifies_by_certificates_alone(
 
 
 def verifies(message: Message, certificate: GBCSCertificate) -> bool:
-    from gbcs.errors import SignatureMismatch  # noqa: PLC0415 - beside its one use
+    from gbcs.protocol_errors import SignatureMismatch  # noqa: PLC0415 - beside its one use
 
     try:
         verify_signature(message, certificate.public_key)

@@ -17,7 +17,7 @@ from gbcs.use_cases import MessageCode, compose
 from keyrig.keys.lab_pki import ACCESS_CONTROL_BROKER
 
 if TYPE_CHECKING:
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.keys.key_store import KeyStore
 
 BROKER = ACCESS_CONTROL_BROKER.entity_id

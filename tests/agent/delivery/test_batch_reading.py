@@ -7,9 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from authorities import REFERENCE_MESSAGES, needs
-from duis.errors import DocumentInvalid
-from duis.header import RequestIdentifier, ResponseHeader
-from duis.responses import LocalCommand, PreCommand, Response, ResponseMessage, build_response
+from duis.document_errors import DocumentInvalid
+from duis.document_headers import RequestIdentifier, ResponseHeader
+from duis.response_documents import (
+    LocalCommand,
+    PreCommand,
+    Response,
+    ResponseMessage,
+    build_response,
+)
 from keyrig.base.errors import SettingsError
 from keyrig.delivery.batch_reading import (
     COMMANDS_MAXIMUM,

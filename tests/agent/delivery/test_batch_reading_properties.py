@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from authorities import DEVICE
-from duis.errors import DocumentInvalid
-from gbcs.errors import SecurityError
+from duis.document_errors import DocumentInvalid
+from gbcs.protocol_errors import SecurityError
 from homes.delivery_site import NOON, WEEK
 from keyrig.base.errors import SettingsError
 from keyrig.delivery.batch_reading import commands_in

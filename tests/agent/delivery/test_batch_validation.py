@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from authorities import DEVICE, Authorities
-from duis.header import RequestIdentifier, ResponseHeader
-from duis.responses import LocalCommand, Response, build_response
-from duis.signatures import sign
+from duis.document_headers import RequestIdentifier, ResponseHeader
+from duis.response_documents import LocalCommand, Response, build_response
+from duis.xml_signatures import sign
 from firmware_stubs.support import Role, cell
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import ProtectionMissing, SecurityError, SignatureMismatch
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import Message, compose_pre_command, compose_protected
+from gbcs.protocol_errors import ProtectionMissing, SecurityError, SignatureMismatch
 from homes.delivery_site import DS, KA, NOON, WEEK, Site
 from keyrig.base.errors import SettingsError
 from keyrig.delivery.batch_reading import GivenCommand, commands_in
@@ -22,7 +22,7 @@ from keyrig.delivery.public_certificates import PublicCertificates
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
     from keyrig.ledger.local_commands import NewLocalCommand
     from meterstub.key_pair import KeyPair
 

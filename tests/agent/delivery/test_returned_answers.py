@@ -7,11 +7,11 @@ import pytest
 from lxml import etree
 
 from authorities import DEVICE, needs
-from duis.header import RequestIdentifier
-from duis.requests import ReturnLocalCommandResponse, parse_request
+from duis.document_headers import RequestIdentifier
+from duis.request_documents import ReturnLocalCommandResponse, parse_request
 from duis_schemas import TEMPLATES, assert_valid
 from firmware_stubs.support import Role
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import Message
 from homes.delivery_site import NOON, Site
 from keyrig.base.errors import SettingsError

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 from authorities import DEVICE
 from dccstub.web_services import WebService
-from duis import signatures
-from duis.requests import RetrieveDeviceSecurityCredentialsKRP
+from duis import xml_signatures
+from duis.request_documents import RetrieveDeviceSecurityCredentialsKRP
 from duis.service_references import CommandVariant
 from firmware_stubs.dccstub.bench import BROKER, SUPPLIER, StandInBench
 from firmware_stubs.support import DS
-from gbcs.certificates import GBCSCertificate
+from gbcs.certificate_profiles import GBCSCertificate
 from gbcs.roles import RemotePartyRole
 from homes.delivery_site import BATCHES, WEEK, DirectLink
 from keyrig.delivery.batch_reading import commands_in
@@ -79,7 +79,7 @@ def test_commands_of_the_dcc_are_delivered_and_their_answers_taken_back(tmp_path
                     organisations_of_dcc=frozenset({BROKER}),
                     supplier=None,
                     directory=answers,
-                    sign=lambda document: signatures.sign(
+                    sign=lambda document: xml_signatures.sign(
                         document, supplier.pair, supplier.certificate
                     ),
                 ),

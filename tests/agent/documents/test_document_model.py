@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator, FormatChecker
 from pydantic import Field
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from keyrig.documents.certificate_document import CertificateDocument
 from keyrig.documents.certification_document import TakenCertificate, WaitingRequestDocument
 from keyrig.documents.delivery_document import DeliveredCommand

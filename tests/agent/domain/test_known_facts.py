@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import DeviceType
 from keyrig.domain.device_facts import Fuel
 from keyrig.domain.known_facts import (

@@ -8,12 +8,12 @@ import pytest
 from lxml import etree
 
 from authorities import REFERENCE_MESSAGES, SHARED, needs
-from duis.documents import SIGNATURE
-from duis.requests import build_request, parse_request, request_of
-from duis.values import CANCELLED
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import LocalProtocolError
+from duis.duis_enumerations import CANCELLED
+from duis.request_documents import build_request, parse_request, request_of
+from duis.xml_documents import SIGNATURE
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import Message
+from gbcs.protocol_errors import LocalProtocolError
 from gbcs.roles import KeyUsage, RemotePartyRole
 from gbcs.security_credentials import (
     NEVER,

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import DeviceType, KeyUsage
 from keyrig.base.errors import LedgerRefused
 from keyrig.domain.device_facts import Outcome

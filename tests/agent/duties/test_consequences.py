@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import DeviceType, KeyUsage
 from keyrig.domain.device_facts import DeviceFacts, Outcome
 from keyrig.domain.smi_status import SMIStatus, Standing, Suspension

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import DeviceType
 from keyrig.domain.device_facts import AttemptFact, DeviceFacts, LedgerFacts, Outcome
 from keyrig.duties.plan import Duty, DutyState, plan

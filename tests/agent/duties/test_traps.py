@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import DeviceType, KeyUsage
 from keyrig.base.errors import LedgerRefused
 from keyrig.domain.device_facts import DCC, DeviceFacts, Outcome

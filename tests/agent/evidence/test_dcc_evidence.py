@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.report.forging import bodies, changed, forged, of_kind, reasons, verdict_of
-from duis.requests import parse_request
+from duis.request_documents import parse_request
 from homes.boxed_home import ESME, NOW, BoxedHome
 from keyrig.domain.run_results import RunResult
 from keyrig.evidence.evidence_check import Proof

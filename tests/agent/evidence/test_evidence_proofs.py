@@ -26,7 +26,7 @@ from agent.report.forging import (
     reasons,
     verdict_of,
 )
-from gbcs.certificates import GBCSCertificate
+from gbcs.certificate_profiles import GBCSCertificate
 from gbcs.message import Message
 from gbcs.protection import add_mac
 from gbcs.roles import KeyUsage, RemotePartyRole

@@ -340,7 +340,7 @@ def test_certificate_of_no_known_root_proves_nothing(octets: bytes) -> None:
 
 
 def is_root(der: bytes) -> bool:
-    from gbcs.certificates import CertificateProfile, GBCSCertificate  # noqa: PLC0415
+    from gbcs.certificate_profiles import CertificateProfile, GBCSCertificate  # noqa: PLC0415
 
     return GBCSCertificate.from_der(der).profile is CertificateProfile.ROOT
 

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import (
 from jsonschema import Draft202012Validator
 
 from authorities import DURING, SUPPLIER, Authorities, new_key
-from gbcs.keys import public_octets
+from gbcs.key_holders import public_octets
 from gbcs.roles import CellUsage, KeyUsage
 from keyrig.base.errors import KeyMissing, KeyStoreError
 from keyrig.keys.dcc_boxed_store import DCCBoxedKeyStore

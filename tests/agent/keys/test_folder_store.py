@@ -21,8 +21,8 @@ from authorities import (
     needs,
     new_key,
 )
-from gbcs.entity import EntityIdentifier
-from gbcs.keys import public_octets
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.key_holders import public_octets
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from keyrig.base.errors import KeyMissing, KeyStoreError
 from keyrig.keys.folder_store import FolderKeyStore, write_certificate, write_private_key
@@ -32,7 +32,7 @@ from keyrig.keys.store_opening import open_keystore
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
 
 SIGNS = KeyUsage.DIGITAL_SIGNATURE
 AGREES = KeyUsage.KEY_AGREEMENT

@@ -22,9 +22,9 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from authorities import DEVICE, DURING, REFERENCE_KEYSTORE, SUPPLIER, Remake, needs, new_key
-from gbcs.certificates import GBCSCertificate
+from gbcs.certificate_profiles import GBCSCertificate
 from gbcs.certification_request import CertificationRequestRejected, build_certification_request
-from gbcs.keys import public_octets
+from gbcs.key_holders import public_octets
 from gbcs.path_validation import validate_path
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from keyrig.base.errors import KeyMissing, KeyStoreError

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from authorities import SUPPLIER, Authorities, new_key
-from gbcs.certificates import CertificateProfile, GBCSCertificate
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import CertificateRejected
+from gbcs.certificate_profiles import CertificateProfile, GBCSCertificate
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.protocol_errors import CertificateRejected
 from gbcs.roles import CellUsage, KeyUsage
 from keyrig.base.errors import KeyMissing
 from keyrig.keys.key_store import Authority, IndexedKeyStore, StoredCertificate

@@ -18,13 +18,13 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from authorities import Authorities, new_key
-from gbcs.keys import public_octets
+from gbcs.key_holders import public_octets
 from gbcs.roles import KeyUsage
 from keyrig.base.errors import KeyLocked, KeyStoreError
 from keyrig.keys.pem_keys import PEMKey, PEMSigner
 
 if TYPE_CHECKING:
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
 
 
 @pytest.fixture(scope="module")

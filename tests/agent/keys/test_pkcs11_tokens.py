@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from authorities import DURING, SUPPLIER, Authorities, new_key
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import CellUsage, KeyUsage
 from keyrig.base.errors import KeyMissing, KeyStoreError, TokenLost, TokenUnusable
 from keyrig.config.rig_file import PKISettings, TokenSettings
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
     from keyrig.keys.key_store import KeyStore
 
 SIGNS = KeyUsage.DIGITAL_SIGNATURE

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import KeyUsage, RemotePartyRole, XMLSigningRole
 from keyrig.keys.store_copying import import_
 from keyrig.keys.store_opening import open_keystore

@@ -16,7 +16,7 @@ from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
 from authorities import DURING, START, SUPPLIER, Authorities, Remake, new_key
-from gbcs.keys import public_octets
+from gbcs.key_holders import public_octets
 from gbcs.roles import KeyUsage, RemotePartyRole, XMLSigningRole
 from keyrig.base.errors import KeyMissing, KeyStoreError
 from keyrig.keys.folder_store import FileStem, certificate_in, file_stem
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
     from keyrig.keys.key_store import KeyStore
 
 AUTHORITIES = Authorities()

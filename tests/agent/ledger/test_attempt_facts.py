@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from keyrig.domain.device_facts import AttemptFact, Outcome
 from keyrig.domain.trust_anchor import Cell

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from keyrig.base.errors import LedgerRefused
 from keyrig.domain.states import EventType
 from keyrig.ledger.event_queue import EventState

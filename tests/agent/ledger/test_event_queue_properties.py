@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import func, select
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from keyrig.domain.states import EventType
 from keyrig.ledger.event_queue import EventState
 from keyrig.ledger.ledger import Ledger

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import DeviceType
 from keyrig.domain.device_facts import Cause, DeviceFacts, NotBegun, Outcome
 from keyrig.domain.smi_status import SMIStatus

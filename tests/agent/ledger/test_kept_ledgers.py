@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.ledger.kept_ledgers import VERSIONS, said_of, write_kept_ledger
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import KeyUsage
 from keyrig.base.errors import LedgerLocked
 from keyrig.ledger.database import Database

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import KeyUsage
 from keyrig.base.errors import LedgerRefused, SettingsError
 from keyrig.domain.run_results import RunResult

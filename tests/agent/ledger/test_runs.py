@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from keyrig.base.errors import LedgerRefused
 from keyrig.domain.device_facts import Outcome
 from keyrig.domain.run_results import RunResult

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sqlalchemy import select
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from keyrig.domain.smi_status import (
     NOT_SET_BY_USERS,
     SET_BY_USERS,

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import DeviceType, KeyUsage
 from keyrig.domain.device_facts import DeviceFacts, Outcome
 from keyrig.domain.smi_status import SMIStatus

@@ -14,7 +14,7 @@ from agent.page.looking import (
     assert_is_told,
     assert_reads_well,
 )
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from keyrig.domain.api_tokens import Scope
 
 if TYPE_CHECKING:

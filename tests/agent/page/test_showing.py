@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from selenium.webdriver.support.select import Select
 
 from agent.api.serving import ESME, HUB, RIG, serving
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from keyrig.base.device_locks import holding
 from keyrig.base.events import OperationFinished
 from keyrig.config.rig_file import emulated_home_text

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from agent.report.documents import RAN, RUN
 from agent.report.html_reading import read_page
 from agent.report.reading import device_of, duties_of, report_of
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from homes.recorded import ESME, HUB, SWITCH
 from keyrig.base.errors import LedgerRefused
 from keyrig.documents.report_document import CellChange, Direction, schema_text

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from authorities import needs
-from duis.documents import NAMESPACE
-from duis.errors import DocumentInvalid
+from duis.document_errors import DocumentInvalid
+from duis.xml_documents import NAMESPACE
 from duis_schemas import DUIS, assert_valid
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import DeviceType
 from keyrig.base.errors import LedgerRefused
 from keyrig.domain.smi_status import SMIStatus

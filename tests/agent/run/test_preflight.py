@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from agent.observed import Observed
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import RemotePartyRole
 from homes.virtual_home import NEXT_RUN_AT, RUN_AT, Home, carry_out
 from keyrig.base import events

@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import KeyUsage
 from homes.virtual_home import RUN_AT, Home, carry_out
 from homes.virtual_lines import Line

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from agent.observed import Observed
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import Message
 from gbcs.security_credentials import NEVER, CredentialsReplacementMode
 from gbcs.use_cases import decode_payload

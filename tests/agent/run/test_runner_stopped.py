@@ -9,7 +9,7 @@ import pytest
 
 from agent.observed import Observed
 from campaigns.invariants import broken_after_interruption, broken_after_recovery
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from homes.virtual_home import NEXT_RUN_AT, RUN_AT, Home, carry_out
 from homes.virtual_lines import WireLog
 from keyrig.base import events

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from authorities import Authorities
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import MACMismatch, ProtectionMissing, SignatureMismatch
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import CRAFlag, Header, Message, OtherInformation, compose_pre_command
 from gbcs.protection import protect
+from gbcs.protocol_errors import MACMismatch, ProtectionMissing, SignatureMismatch
 from gbcs.roles import KeyUsage, RemotePartyRole, XMLSigningRole
 from keyrig.base.errors import KeyLocked, KeyMissing
 from keyrig.cli.conformance_command import conformance

@@ -10,8 +10,8 @@ import pytest
 
 from agent.observed import Observed
 from authorities import DEVICE
-from gbcs.errors import RemoteProtocolError
 from gbcs.message import Message
+from gbcs.protocol_errors import RemoteProtocolError
 from gbcs.security_credentials import KeyUsageCommand
 from gbcs.use_cases import compose
 from homes.delivery_site import DS, NOON, Site
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.message import Header
 
 TOLD = events.CommandSent(device=str(DEVICE), what="it", counter=11, octets=1, timeout_s=5)

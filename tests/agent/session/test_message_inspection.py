@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 import vectors.independent
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import CRAFlag, Header, OtherInformation, compose_pre_command
 from gbcs.roles import KeyUsage, RemotePartyRole
 from gbcs.security_credentials import (

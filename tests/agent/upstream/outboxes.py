@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from keyrig.domain.states import EventType
 from keyrig.ledger.outbox import Event, event_identifier
 from keyrig.upstream.cloud_events import outgoing

@@ -13,16 +13,16 @@ from dccstub import DCCBoxed, Faults, InventoryDevice, KeyFolder, StandInOptions
 from dccstub.key_folder import HeldCertificate
 from dccstub.stand_in_options import DCCParties
 from dccstub.web_services import SERVICE_OF, WebService
-from duis import signatures
-from duis.credentials import (
+from duis import xml_signatures
+from duis.credential_requests import (
     CertificationPathCertificates,
     ReplacementCertificatesKRP,
     SupplierOrNetworkOperatorCertificates,
     UpdateSecurityCredentialsKRP,
 )
-from duis.header import RequestIdentifier
-from duis.requests import SignedPreCommand, build_request, request_of
-from duis.responses import PreCommand, Response, ResponseMessage, parse_response
+from duis.document_headers import RequestIdentifier
+from duis.request_documents import SignedPreCommand, build_request, request_of
+from duis.response_documents import PreCommand, Response, ResponseMessage, parse_response
 from duis.service_references import CommandVariant
 from firmware_stubs.support import DS, ENTITIES, KA, PKI, TOP_UP, Credential, SettableClock, cell
 from gbcs import protection, use_cases
@@ -35,8 +35,8 @@ from meterstub.trust_anchor_cells import CELLS, ROOT_CELL
 
 if TYPE_CHECKING:
     from dccstub.web_services import HTTPReply
-    from duis.requests import RequestBody
-    from gbcs.entity import EntityIdentifier
+    from duis.request_documents import RequestBody
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.security_credentials import TrustAnchorCellIdentifier
     from meterstub.device_options import DeviceOptions
 
@@ -158,15 +158,15 @@ class StandInBench:
     ) -> bytes:
         document = build_request(request_of(body, request_id, variant, reference))
         credential = self.credential(by)
-        return signatures.sign(document, credential.pair, credential.certificate)
+        return xml_signatures.sign(document, credential.pair, credential.certificate)
 
     def post(self, octets: bytes, service: WebService) -> HTTPReply:
         return self.boxed.receive(service, octets)
 
     def read(self, octets: bytes) -> Response:
         """Read what the DSP signed, and see that it did."""
-        find = signatures.among([self.credential(Role.ACCESS_CONTROL_BROKER).certificate])
-        return parse_response(signatures.verify(octets, find, "response"), "response")
+        find = xml_signatures.among([self.credential(Role.ACCESS_CONTROL_BROKER).certificate])
+        return parse_response(xml_signatures.verify(octets, find, "response"), "response")
 
     def ask(
         self,

@@ -9,22 +9,22 @@ import pytest
 from authorities import DEVICE
 from dccstub import Fault
 from dccstub.stand_in_options import CertificateHashForm, FutureDatedAlertForm
-from duis.alerts import DCCAlertMessage, DeviceAlertMessage, SecurityCredentialsUpdated
-from duis.requests import (
+from duis.alert_messages import DCCAlertMessage, DeviceAlertMessage, SecurityCredentialsUpdated
+from duis.duis_enumerations import CANCELLED, CertificateType, SMIStatus
+from duis.request_documents import (
     CommissionDeviceSynchroniseClock,
     IssueSecurityCredentials,
     RetrieveDeviceSecurityCredentialsDevice,
     SignedPreCommand,
     UpdateSecurityCredentialsDevice,
 )
-from duis.responses import FutureDatedDeviceAlertMessage
+from duis.response_documents import FutureDatedDeviceAlertMessage
 from duis.service_references import CommandVariant
-from duis.smki import CertificateStatus
-from duis.values import CANCELLED, CertificateType, SMIStatus
+from duis.smki_documents import CertificateStatus
 from firmware_stubs.dccstub.bench import Role, StandInBench
 from firmware_stubs.support import DS, KA, cell
 from gbcs import protection
-from gbcs.certificates import GBCSCertificate
+from gbcs.certificate_profiles import GBCSCertificate
 from gbcs.message import Message
 from gbcs.roles import DeviceType, KeyUsage
 from gbcs.security_credentials import StatusCode, UpdateDeviceCertificateResponseCode

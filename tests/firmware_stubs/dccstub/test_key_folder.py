@@ -12,7 +12,7 @@ from dccstub import DCCBoxed, StandInOptions
 from dccstub.key_folder import HeldCertificate, KeyFolder, KeyFolderUnusable, key_bundle
 from firmware_stubs.dccstub.bench import BROKER, PARTIES, SUPPLIER, Role, StandInBench
 from firmware_stubs.support import DS, cell
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import CellUsage, XMLSigningRole
 from meterstub.key_pair import KeyPair
 

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from authorities import DEVICE
 from dccstub.__main__ import emulated_devices, main
 from dccstub.smki_repository import SEARCH_PATH
-from duis.smki import CertificateSearchRequest, build_smki
+from duis.smki_documents import CertificateSearchRequest, build_smki
 from firmware_stubs.dccstub.bench import BROKER, StandInBench
 from firmware_stubs.support import DS
 from meterstub.device_memory import DeviceMemory, FileStorage, MemoryDamaged

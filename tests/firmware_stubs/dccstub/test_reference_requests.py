@@ -20,8 +20,8 @@ from authorities import REFERENCE_KEYSTORE, SHARED, Authorities, needs
 from dccstub import DCCBoxed, InventoryDevice, KeyFolder
 from dccstub.access_control_broker import payload_of
 from dccstub.web_services import SERVICE_OF
-from duis import signatures
-from duis.credentials import (
+from duis import xml_signatures
+from duis.credential_requests import (
     CertificationPathCertificates,
     ReplacementCertificates,
     ReplacementCertificatesKRP,
@@ -30,17 +30,23 @@ from duis.credentials import (
     UpdateSecurityCredentialsCoS,
     UpdateSecurityCredentialsKRP,
 )
-from duis.header import RequestIdentifier
-from duis.requests import SignedPreCommand, build_request, parse_request, request_of
-from duis.responses import DSPInventory, PreCommand, Response, ResponseMessage, parse_response
+from duis.document_headers import RequestIdentifier
+from duis.duis_enumerations import CANCELLED
+from duis.request_documents import SignedPreCommand, build_request, parse_request, request_of
+from duis.response_documents import (
+    DSPInventory,
+    PreCommand,
+    Response,
+    ResponseMessage,
+    parse_response,
+)
 from duis.service_references import CommandVariant
-from duis.values import CANCELLED
 from firmware_stubs.support import DS, KA, SettableClock
 from firmware_stubs.test_reference_messages import CASES, Case, device_for, key, read
 from gbcs import protection
-from gbcs.certificates import GBCSCertificate
-from gbcs.entity import EntityIdentifier
-from gbcs.keys import public_octets
+from gbcs.certificate_profiles import GBCSCertificate
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.key_holders import public_octets
 from gbcs.message import Message
 from gbcs.roles import DeviceType, RemotePartyRole
 from gbcs.security_credentials import StatusCode, UpdateCredentialsCommand
@@ -48,7 +54,7 @@ from meterstub.device_memory import DeviceMemory, VolatileStorage
 from meterstub.emulated_device import EmulatedDevice
 
 if TYPE_CHECKING:
-    from duis.requests import Request
+    from duis.request_documents import Request
 
 TEMPLATES = SHARED / "duis" / "templates"
 pytestmark = [pytest.mark.reference, needs(TEMPLATES), needs(REFERENCE_KEYSTORE)]
@@ -117,14 +123,14 @@ class ReferenceBench:
 
     def ask(self, request: Request, by: EntityIdentifier = SUPPLIER) -> Response:
         signer, certificate = self.keys.xml_signing(by)
-        document = signatures.sign(build_request(request), signer, certificate)
+        document = xml_signatures.sign(build_request(request), signer, certificate)
         reply = self.boxed.receive(SERVICE_OF[request.header.command_variant], document)
         assert reply.status == 200, reply.body
         return self.read(reply.body)
 
     def read(self, octets: bytes) -> Response:
-        find = signatures.among([self.keys.certificate(BROKER, "ds")])
-        return parse_response(signatures.verify(octets, find, "response"), "response")
+        find = xml_signatures.among([self.keys.certificate(BROKER, "ds")])
+        return parse_response(xml_signatures.verify(octets, find, "response"), "response")
 
     def transform(self, request: Request, by: EntityIdentifier = SUPPLIER) -> Message:
         response = self.ask(request, by)

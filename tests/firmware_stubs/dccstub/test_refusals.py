@@ -9,8 +9,9 @@ from authorities import DEVICE
 from dccstub import Fault
 from dccstub.stand_in_faults import ENTITY_BOMB_OCTETS
 from dccstub.web_services import SERVICE_OF, WebService
-from duis.header import RequestIdentifier
-from duis.requests import (
+from duis.document_headers import RequestIdentifier
+from duis.duis_enumerations import SMIStatus
+from duis.request_documents import (
     CommissionDeviceSynchroniseClock,
     DecommissionDevice,
     IssueSecurityCredentials,
@@ -21,11 +22,10 @@ from duis.requests import (
     request_of,
 )
 from duis.service_references import CommandVariant
-from duis.values import SMIStatus
 from firmware_stubs.dccstub.bench import BROKER, OPERATOR, SUPPLIER, Role, StandInBench
 from firmware_stubs.dccstub.test_request_commands import change_of_supplier, handover
 from firmware_stubs.support import DS, ENTITIES, KA, cell
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import DeviceType, RemotePartyRole
 
 READ = RetrieveDeviceSecurityCredentialsKRP(remote_party_roles=(RemotePartyRole.SUPPLIER,))
@@ -103,10 +103,10 @@ def test_command_variant_that_the_request_never_has_is_refused_by_e12() -> None:
 
 
 def sign(bench: StandInBench, document: bytes) -> bytes:
-    from duis import signatures  # noqa: PLC0415 - used here alone
+    from duis import xml_signatures  # noqa: PLC0415 - used here alone
 
     credential = bench.credential(Role.SUPPLIER)
-    return signatures.sign(document, credential.pair, credential.certificate)
+    return xml_signatures.sign(document, credential.pair, credential.certificate)
 
 
 @pytest.mark.parametrize(

@@ -6,20 +6,20 @@ from typing import Any
 import pytest
 
 from authorities import DEVICE
-from duis.alerts import DCCAlertMessage, SecurityCredentialsUpdated
-from duis.credentials import (
+from duis.alert_messages import DCCAlertMessage, SecurityCredentialsUpdated
+from duis.credential_requests import (
     ReplacementCertificates,
     RequestHandoverOfDCCControlledDevice,
     UpdateSecurityCredentialsCoS,
 )
-from duis.requests import (
+from duis.duis_enumerations import CANCELLED
+from duis.request_documents import (
     RetrieveDeviceSecurityCredentialsKRP,
     ReturnLocalCommandResponse,
 )
-from duis.responses import LocalCommand, ResponseMessage
+from duis.response_documents import LocalCommand, ResponseMessage
 from duis.service_references import CommandVariant
-from duis.smki import CertificateStatus
-from duis.values import CANCELLED
+from duis.smki_documents import CertificateStatus
 from firmware_stubs.dccstub.bench import BROKER, COS, OPERATOR, SUPPLIER, Role, StandInBench
 from firmware_stubs.support import DS, KA, TOP_UP, cell
 from gbcs.message import Message

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dccstub.web_services import WebService
-from duis.requests import (
+from duis.request_documents import (
     IssueSecurityCredentials,
     ReadInventory,
     RetrieveDeviceSecurityCredentialsKRP,

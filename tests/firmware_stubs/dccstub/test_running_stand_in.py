@@ -17,10 +17,15 @@ from dccstub.http_listeners import BODY_MAXIMUM_OCTETS, Listener
 from dccstub.key_folder import BUNDLE_PATH
 from dccstub.smki_repository import SEARCH_PATH
 from dccstub.web_services import HTTPReply, WebService
-from duis.alerts import DCCAlertMessage, DeviceStatusChangeEvent, DeviceSuspended
-from duis.requests import RetrieveDeviceSecurityCredentialsKRP
-from duis.smki import CertificateSearchRequest, CertificateSearchResponse, build_smki, parse_smki
-from duis.values import SMIStatus
+from duis.alert_messages import DCCAlertMessage, DeviceStatusChangeEvent, DeviceSuspended
+from duis.duis_enumerations import SMIStatus
+from duis.request_documents import RetrieveDeviceSecurityCredentialsKRP
+from duis.smki_documents import (
+    CertificateSearchRequest,
+    CertificateSearchResponse,
+    build_smki,
+    parse_smki,
+)
 from firmware_stubs.dccstub.bench import StandInBench
 from gbcs.roles import RemotePartyRole
 from patience import HANG_S

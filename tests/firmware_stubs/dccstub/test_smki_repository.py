@@ -7,7 +7,7 @@ import pytest
 from authorities import DEVICE
 from dccstub.smki_repository import RETRIEVE_PATH, SEARCH_PATH
 from dccstub.web_services import XML, HTTPReply
-from duis.smki import (
+from duis.smki_documents import (
     CertificateDataRequest,
     CertificateDataResponse,
     CertificateSearchRequest,
@@ -18,7 +18,7 @@ from duis.smki import (
 )
 from firmware_stubs.dccstub.bench import SUPPLIER, Role, StandInBench
 from firmware_stubs.support import DS, KA
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import KeyUsage
 
 NOBODY = EntityIdentifier.parse("90b3d51f30ffffff")

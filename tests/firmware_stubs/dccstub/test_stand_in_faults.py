@@ -8,15 +8,15 @@ from dccstub import Fault, Faults
 from dccstub.delivery_queue import Deliveries
 from dccstub.stand_in_options import StandInOptions
 from dccstub.web_services import WebService
-from duis import signatures
-from duis.errors import DocumentInvalid
-from duis.requests import RetrieveDeviceSecurityCredentialsKRP
-from duis.responses import parse_response
+from duis import xml_signatures
+from duis.document_errors import DocumentInvalid
+from duis.request_documents import RetrieveDeviceSecurityCredentialsKRP
+from duis.response_documents import parse_response
 from firmware_stubs.dccstub.bench import Role, StandInBench
 from firmware_stubs.support import SettableClock
 from gbcs import protection
-from gbcs.errors import MACMismatch, SignatureMismatch
 from gbcs.message import Message
+from gbcs.protocol_errors import MACMismatch, SignatureMismatch
 from gbcs.roles import RemotePartyRole
 
 READ = RetrieveDeviceSecurityCredentialsKRP(remote_party_roles=(RemotePartyRole.SUPPLIER,))
@@ -113,7 +113,7 @@ def test_synchronous_replies_have_faults_too() -> None:
     certificate = bench.credential(Role.ACCESS_CONTROL_BROKER).certificate
     reply = bench.post(bench.signed(READ, bench.next_id()), WebService.SEND_COMMAND)
     with pytest.raises(SignatureMismatch):
-        signatures.verify(reply.body, signatures.among([certificate]), "reply")
+        xml_signatures.verify(reply.body, xml_signatures.among([certificate]), "reply")
 
 
 def test_document_is_given_up_after_its_last_attempt() -> None:

@@ -6,15 +6,16 @@ from typing import Any
 import pytest
 
 from authorities import DEVICE
-from duis.alerts import (
+from duis.alert_messages import (
     CHFDecommissioning,
     DCCAlertMessage,
     DeviceRemovedFromInventory,
     DeviceStatusChangeEvent,
     MeterDecommissioningOrWithdrawal,
 )
-from duis.inventory import DSPInventory
-from duis.requests import (
+from duis.dsp_inventory import DSPInventory
+from duis.duis_enumerations import ListedDeviceType, SMIStatus
+from duis.request_documents import (
     DecommissionDevice,
     PropertyFilter,
     ReadInventory,
@@ -22,9 +23,8 @@ from duis.requests import (
     UpdateInventory,
     UpdateMPxN,
 )
-from duis.values import ListedDeviceType, SMIStatus
 from firmware_stubs.dccstub.bench import BROKER, StandInBench
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import DeviceType
 
 NOBODY = EntityIdentifier.parse("00db1234567890ff")

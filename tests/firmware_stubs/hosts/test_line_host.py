@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import serial
 
-from gbcs.errors import LocalProtocolError
-from meterlink.gfi import encode_line
+from gbcs.protocol_errors import LocalProtocolError
+from meterlink.gfi_connection import encode_line
 from meterlink.hdlc import HDLCAddress, LinkParameters
-from meterlink.hdlc.frames import Frame, FrameKind, decode_frame, encode_frame
+from meterlink.hdlc.hdlc_frames import Frame, FrameKind, decode_frame, encode_frame
 from meterstub.hosts import Framing, HostFailed, LineHost, PtyHost, Station, TCPHost
 from meterstub.hosts.line_host import LineOptions
 from patience import HANG_S

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Final
 
-from duis.alerts import (
+from duis.alert_messages import (
     AssociatedType1Device,
     Certificates,
     CHFDecommissioning,
@@ -25,7 +25,7 @@ from duis.alerts import (
     SecurityCredentialsUpdated,
     StatusChange,
 )
-from duis.credentials import (
+from duis.credential_requests import (
     CertificationPathCertificates,
     ReplacementCertificates,
     ReplacementCertificatesKRP,
@@ -34,9 +34,18 @@ from duis.credentials import (
     UpdateSecurityCredentialsCoS,
     UpdateSecurityCredentialsKRP,
 )
-from duis.header import CommandVariant, RequestHeader, RequestIdentifier, ResponseHeader
-from duis.inventory import Device, DSPInventory
-from duis.requests import (
+from duis.document_headers import CommandVariant, RequestHeader, RequestIdentifier, ResponseHeader
+from duis.dsp_inventory import Device, DSPInventory
+from duis.duis_enumerations import (
+    CANCELLED,
+    CertificateType,
+    Connectivity,
+    CSPRegion,
+    ListedDeviceType,
+    ProductListStatus,
+    SMIStatus,
+)
+from duis.request_documents import (
     CommissionDeviceSynchroniseClock,
     DecommissionDevice,
     IssueSecurityCredentials,
@@ -54,7 +63,7 @@ from duis.requests import (
     UpdateSecurityCredentialsDevice,
     request_of,
 )
-from duis.responses import (
+from duis.response_documents import (
     FutureDatedDeviceAlertMessage,
     LocalCommand,
     PreCommand,
@@ -62,16 +71,7 @@ from duis.responses import (
     ResponseBody,
     ResponseMessage,
 )
-from duis.values import (
-    CANCELLED,
-    CertificateType,
-    Connectivity,
-    CSPRegion,
-    ListedDeviceType,
-    ProductListStatus,
-    SMIStatus,
-)
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import KeyUsage, RemotePartyRole
 
 SUPPLIER: Final = EntityIdentifier.parse("90b3d51f30010000")

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from hypothesis import strategies as st
 
-from duis.elements import Empty, OneOf, Part, Simple, Structure, parts_of
-from duis.header import REQUEST_ID, RequestIdentifier
+from duis.document_headers import REQUEST_ID, RequestIdentifier
 from duis.response_codes import CODES, ResponseCode
 from duis.service_references import COMMAND_VARIANTS, ServiceReferenceVariant
-from duis.text_types import (
+from duis.simple_types import (
     AlertCode,
     Boolean,
     Day,
@@ -23,7 +22,8 @@ from duis.text_types import (
     Octets,
     String,
 )
-from gbcs.entity import EntityIdentifier
+from duis.xml_elements import Empty, OneOf, Part, Simple, Structure, parts_of
+from gbcs.entity_identifier import EntityIdentifier
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from duis.alerts import (
+from duis.alert_messages import (
     Certificates,
     CommandFailure,
     DCCAlertMessage,
@@ -16,7 +16,7 @@ from duis.alerts import (
     DeviceSuspended,
     SecurityCredentialsUpdated,
 )
-from duis.credentials import (
+from duis.credential_requests import (
     CertificationPathCertificates,
     ReplacementCertificates,
     ReplacementCertificatesKRP,
@@ -25,10 +25,10 @@ from duis.credentials import (
     UpdateSecurityCredentialsCoS,
     UpdateSecurityCredentialsKRP,
 )
-from duis.elements import Unmodelled
-from duis.header import CommandVariant, RequestHeader, RequestIdentifier, ResponseHeader
-from duis.inventory import Device, DSPInventory
-from duis.requests import (
+from duis.document_headers import CommandVariant, RequestHeader, RequestIdentifier, ResponseHeader
+from duis.dsp_inventory import Device, DSPInventory
+from duis.duis_enumerations import CANCELLED, CertificateType, ListedDeviceType, SMIStatus
+from duis.request_documents import (
     CommissionDeviceSynchroniseClock,
     DecommissionDevice,
     IssueSecurityCredentials,
@@ -44,7 +44,7 @@ from duis.requests import (
     build_request,
     parse_request,
 )
-from duis.responses import (
+from duis.response_documents import (
     FutureDatedDeviceAlertMessage,
     LocalCommand,
     PreCommand,
@@ -54,10 +54,10 @@ from duis.responses import (
     build_response,
     parse_response,
 )
-from duis.values import CANCELLED, CertificateType, ListedDeviceType, SMIStatus
+from duis.xml_elements import Unmodelled
 from duis_schemas import assert_valid
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import LocalProtocolError
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.protocol_errors import LocalProtocolError
 from gbcs.roles import DeviceType, KeyUsage, RemotePartyRole
 
 if TYPE_CHECKING:

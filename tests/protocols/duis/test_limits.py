@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from duis.alerts import (
+from duis.alert_messages import (
     AssociatedType1Device,
     Certificates,
     CommandFailure,
@@ -20,10 +20,11 @@ from duis.alerts import (
     RecoveryCompleteACBCredentials,
     SecurityCredentialsUpdated,
 )
-from duis.credentials import CertificationPathCertificates, ReplacementCertificates
-from duis.header import CommandVariant, RequestHeader, RequestIdentifier
-from duis.inventory import DSPInventory
-from duis.requests import (
+from duis.credential_requests import CertificationPathCertificates, ReplacementCertificates
+from duis.document_headers import CommandVariant, RequestHeader, RequestIdentifier
+from duis.dsp_inventory import DSPInventory
+from duis.duis_enumerations import CertificateType, ListedDeviceType, SMIStatus
+from duis.request_documents import (
     CommissionDeviceSynchroniseClock,
     DecommissionDevice,
     IssueSecurityCredentials,
@@ -40,15 +41,14 @@ from duis.requests import (
     build_request,
     request_of,
 )
-from duis.responses import (
+from duis.response_documents import (
     FutureDatedDeviceAlertMessage,
     LocalCommand,
     PreCommand,
     Response,
     build_response,
 )
-from duis.values import CertificateType, ListedDeviceType, SMIStatus
-from gbcs.errors import LocalProtocolError
+from gbcs.protocol_errors import LocalProtocolError
 from gbcs.roles import KeyUsage, RemotePartyRole
 
 from .examples import (

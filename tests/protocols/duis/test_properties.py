@@ -7,12 +7,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from duis.alerts import DCCAlertMessage, DeviceAlertMessage
-from duis.errors import DocumentInvalid
-from duis.header import ResponseHeader
-from duis.inventory import DSPInventory
-from duis.requests import RequestBody, build_request, parse_request, request_of
-from duis.responses import (
+from duis.alert_messages import DCCAlertMessage, DeviceAlertMessage
+from duis.document_errors import DocumentInvalid
+from duis.document_headers import ResponseHeader
+from duis.dsp_inventory import DSPInventory
+from duis.request_documents import RequestBody, build_request, parse_request, request_of
+from duis.response_documents import (
     FutureDatedDeviceAlertMessage,
     LocalCommand,
     PreCommand,
@@ -22,14 +22,14 @@ from duis.responses import (
     parse_response,
 )
 from duis.service_references import COMMAND_VARIANTS
-from duis.signatures import verify
-from duis.smki import CertificateSearchResponse, build_smki, parse_smki
+from duis.smki_documents import CertificateSearchResponse, build_smki, parse_smki
+from duis.xml_signatures import verify
 from duis_schemas import assert_valid
-from gbcs.errors import SecurityError
+from gbcs.protocol_errors import SecurityError
 
 from .examples import REQUESTS, RESPONSES
 from .strategies import IDENTIFIERS, instances
-from .test_signatures import KNOWN, SIGNED
+from .test_xml_signatures import KNOWN, SIGNED
 
 LAWS = settings(
     max_examples=80,

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from authorities import needs
-from duis.alerts import DCC_ALERT_CODES
+from duis.alert_messages import DCC_ALERT_CODES
 from duis.response_codes import CODES, MEANINGS, Outcome, meaning_of, outcome_of
 from duis.service_references import COMMAND_VARIANTS, CommandVariant, service_reference_of
 from duis_schemas import DUIS

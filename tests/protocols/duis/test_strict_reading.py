@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 from lxml import etree
 
-from duis.errors import DocumentInvalid
-from duis.requests import (
+from duis.document_errors import DocumentInvalid
+from duis.request_documents import (
     CommissionDeviceSynchroniseClock,
     UpdateInventory,
     build_request,
@@ -16,7 +16,7 @@ from duis.requests import (
     request_of,
 )
 from duis.response_codes import Outcome
-from duis.responses import parse_response
+from duis.response_documents import parse_response
 from duis_schemas import DUIS, assert_valid, duis_schema
 
 from .examples import METER, TO_DCC

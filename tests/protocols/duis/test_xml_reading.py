@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 from lxml import etree
 
-from duis.errors import DocumentInvalid
+from duis.document_errors import DocumentInvalid
 from duis.xml_reading import (
     ATTRIBUTES_MAXIMUM,
     DEPTH_MAXIMUM,

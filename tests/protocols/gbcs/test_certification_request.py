@@ -17,10 +17,10 @@ from gbcs.certification_request import (
     CertificationRequestRejected,
     build_certification_request,
 )
-from gbcs.errors import CertificateRejected, DecodeError, KeyrigError
-from gbcs.extensions import device_alternative_name, x509_key_usage
-from gbcs.keys import public_octets
+from gbcs.key_holders import public_octets
+from gbcs.protocol_errors import CertificateRejected, DecodeError, KeyrigError
 from gbcs.roles import KeyUsage
+from gbcs.x509_extensions import device_alternative_name, x509_key_usage
 
 SIGNS = KeyUsage.DIGITAL_SIGNATURE
 AGREES = KeyUsage.KEY_AGREEMENT

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gbcs.cosem_time import decode_date_time, encode_date_time
-from gbcs.errors import DecodeError, LocalProtocolError
+from gbcs.protocol_errors import DecodeError, LocalProtocolError
 
 REFERENCE = bytes.fromhex("07DF0101FF000000008000FF")
 

@@ -26,7 +26,7 @@ from gbcs.der import (
     sequence,
     with_minimal_lengths,
 )
-from gbcs.errors import DecodeError, LocalProtocolError
+from gbcs.protocol_errors import DecodeError, LocalProtocolError
 
 
 class Colour(enum.IntEnum):

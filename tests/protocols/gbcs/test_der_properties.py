@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gbcs.der import Encoded, decode, with_minimal_lengths
-from gbcs.errors import DecodeError
+from gbcs.protocol_errors import DecodeError
 from vectors.payload_strategies import DOCUMENTS, PAYLOADS
 
 LAWS = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])

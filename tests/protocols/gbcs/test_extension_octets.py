@@ -9,14 +9,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from authorities import DEVICE, new_key
-from gbcs import assumptions
-from gbcs.certificates import GBCSCertificate, check_profile
+from gbcs import certificate_assumptions
+from gbcs.certificate_profiles import GBCSCertificate, check_profile
 from gbcs.certification_request import (
     CertificationRequest,
     CertificationRequestRejected,
     build_certification_request,
 )
-from gbcs.errors import CertificateRejected, DecodeError
+from gbcs.protocol_errors import CertificateRejected, DecodeError
 from gbcs.roles import KeyUsage
 from gbcs.x509_der import elements, require_der
 from vectors.x509_rewriting import (
@@ -167,7 +167,7 @@ def test_what_der_allows_passes(written: bytes) -> None:
 def test_qualifiers_are_refused_where_they_are_not_accepted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(assumptions, "POLICY_QUALIFIERS_ACCEPTED", False)
+    monkeypatch.setattr(certificate_assumptions, "POLICY_QUALIFIERS_ACCEPTED", False)
     with pytest.raises(CertificateRejected, match="a policy has qualifiers") as caught:
         check_profile(CERTIFICATE)
     assert caught.value.rule == "certificate-policies"

@@ -2,9 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import DecodeError, LocalProtocolError
-from gbcs.headers import MESSAGE_MAXIMUM_OCTETS
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import (
     PRE_COMMAND_MAXIMUM_OCTETS,
     CRAFlag,
@@ -14,7 +12,9 @@ from gbcs.message import (
     compose_pre_command,
     compose_protected,
 )
+from gbcs.message_headers import MESSAGE_MAXIMUM_OCTETS
 from gbcs.protection import add_mac
+from gbcs.protocol_errors import DecodeError, LocalProtocolError
 from gbcs.use_cases import decode_payload, use_case_name
 from vectors.reference import message_files, needs_reference, read_octets
 

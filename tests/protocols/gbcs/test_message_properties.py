@@ -4,8 +4,7 @@ from typing import Any
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import DecodeError
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import (
     CRAFlag,
     Header,
@@ -14,6 +13,7 @@ from gbcs.message import (
     compose_pre_command,
     compose_protected,
 )
+from gbcs.protocol_errors import DecodeError
 from gbcs.use_cases import USE_CASES, decode_payload
 
 LAWS = settings(max_examples=100, deadline=None)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbcs.errors import DecodeError
 from gbcs.octet_cursor import OctetCursor, with_length
+from gbcs.protocol_errors import DecodeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable

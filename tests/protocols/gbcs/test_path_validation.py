@@ -23,13 +23,13 @@ from authorities import (
     needs,
     new_key,
 )
-from gbcs.certificates import GBCSCertificate
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import CertificateRejected, KeyrigError
-from gbcs.extensions import subject_key_identifier_of, x509_key_usage
-from gbcs.issuing import Issuer
+from gbcs.certificate_issuing import Issuer
+from gbcs.certificate_profiles import GBCSCertificate
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.path_validation import NO_TRUST_ANCHOR, validate_path
+from gbcs.protocol_errors import CertificateRejected, KeyrigError
 from gbcs.roles import KeyUsage, RemotePartyRole
+from gbcs.x509_extensions import subject_key_identifier_of, x509_key_usage
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric import ec

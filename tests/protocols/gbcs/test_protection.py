@@ -8,14 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from authorities import Authorities, new_key
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import (
-    DecodeError,
-    LocalProtocolError,
-    MACMismatch,
-    ProtectionMissing,
-    SignatureMismatch,
-)
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import CRAFlag, Header, Message, OtherInformation, compose_pre_command
 from gbcs.protection import (
     add_mac,
@@ -25,6 +18,13 @@ from gbcs.protection import (
     signed_under,
     verify_mac,
     verify_signature,
+)
+from gbcs.protocol_errors import (
+    DecodeError,
+    LocalProtocolError,
+    MACMismatch,
+    ProtectionMissing,
+    SignatureMismatch,
 )
 from gbcs.use_cases import compose, decode_payload
 from vectors import asn1, independent

@@ -8,9 +8,9 @@ from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
 from authorities import DURING, SUPPLIER, Authorities, Remake, new_key
-from gbcs.certificates import CertificateProfile, GBCSCertificate, check_profile
-from gbcs.errors import CertificateRejected
+from gbcs.certificate_profiles import CertificateProfile, GBCSCertificate, check_profile
 from gbcs.path_validation import is_self_signed, validate_path
+from gbcs.protocol_errors import CertificateRejected
 from gbcs.roles import KeyUsage, RemotePartyRole, XMLSigningRole
 
 AUTHORITIES = Authorities()

@@ -5,8 +5,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gbcs.der import decode, with_minimal_lengths
-from gbcs.errors import DecodeError
 from gbcs.message import Message
+from gbcs.protocol_errors import DecodeError
 from gbcs.roles import KeyUsage, RemotePartyRole
 from gbcs.security_credentials import (
     PROVIDE_CREDENTIALS_COMMAND,

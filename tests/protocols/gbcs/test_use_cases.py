@@ -3,9 +3,9 @@ from typing import Any
 
 import pytest
 
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import DecodeError, LocalProtocolError
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import CRAFlag, Header, Message, OtherInformation, compose_pre_command
+from gbcs.protocol_errors import DecodeError, LocalProtocolError
 from gbcs.roles import KeyUsage, RemotePartyRole
 from gbcs.security_credentials import (
     AuthorisingRemotePartyControl,

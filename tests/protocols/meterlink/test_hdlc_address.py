@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbcs.errors import DecodeError, FramingError
-from meterlink.hdlc.address import HDLCAddress, address_octets
+from gbcs.protocol_errors import DecodeError, FramingError
+from meterlink.hdlc.hdlc_address import HDLCAddress, address_octets
 
 
 @pytest.mark.parametrize(

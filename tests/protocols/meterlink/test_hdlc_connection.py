@@ -7,8 +7,18 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from gbcs.errors import LocalProtocolError, RemoteProtocolError
-from meterlink.events import (
+from gbcs.protocol_errors import LocalProtocolError, RemoteProtocolError
+from meterlink.hdlc import (
+    HDLCAddress,
+    HDLCConnection,
+    LinkParameters,
+    LinkState,
+    PrimaryStation,
+    SecondaryStation,
+    Timers,
+)
+from meterlink.hdlc.hdlc_frames import Frame, FrameKind, decode_frame, encode_frame
+from meterlink.link_events import (
     NEED_DATA,
     Connected,
     Damaged,
@@ -19,16 +29,6 @@ from meterlink.events import (
     MessageReceived,
     Refused,
 )
-from meterlink.hdlc import (
-    HDLCAddress,
-    HDLCConnection,
-    LinkParameters,
-    LinkState,
-    PrimaryStation,
-    SecondaryStation,
-    Timers,
-)
-from meterlink.hdlc.frames import Frame, FrameKind, decode_frame, encode_frame
 
 CLIENT = HDLCAddress.client(16)
 SERVER = HDLCAddress.server(1)

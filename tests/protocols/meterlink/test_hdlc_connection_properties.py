@@ -5,10 +5,10 @@ import contextlib
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbcs.errors import LocalProtocolError, RemoteProtocolError
-from meterlink.events import NEED_DATA
+from gbcs.protocol_errors import LocalProtocolError, RemoteProtocolError
 from meterlink.hdlc import HDLCAddress, HDLCConnection, LinkState, PrimaryStation, SecondaryStation
-from meterlink.hdlc.frames import Frame, FrameKind, encode_frame
+from meterlink.hdlc.hdlc_frames import Frame, FrameKind, encode_frame
+from meterlink.link_events import NEED_DATA
 
 CLIENT = HDLCAddress.client(16)
 SERVER = HDLCAddress.server(1)

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbcs.errors import ChecksumError, DecodeError, FramingError, LocalProtocolError
-from gbcs.errors import RemoteProtocolError as RemoteError
-from meterlink.hdlc.address import HDLCAddress
+from gbcs.protocol_errors import ChecksumError, DecodeError, FramingError, LocalProtocolError
+from gbcs.protocol_errors import RemoteProtocolError as RemoteError
 from meterlink.hdlc.deframer import RECEIVE_BUFFER_LIMIT, Deframer
 from meterlink.hdlc.fcs import fcs16
-from meterlink.hdlc.frames import Frame, FrameKind, encode_frame
+from meterlink.hdlc.hdlc_address import HDLCAddress
+from meterlink.hdlc.hdlc_frames import Frame, FrameKind, encode_frame
 
 CLIENT = HDLCAddress.client(16)
 SERVER = HDLCAddress.server(1)

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbcs.errors import ChecksumError, DecodeError, FramingError, RemoteProtocolError
-from meterlink.hdlc.address import HDLCAddress
+from gbcs.protocol_errors import ChecksumError, DecodeError, FramingError, RemoteProtocolError
 from meterlink.hdlc.fcs import fcs16
-from meterlink.hdlc.frames import (
+from meterlink.hdlc.hdlc_address import HDLCAddress
+from meterlink.hdlc.hdlc_frames import (
     Frame,
     FrameKind,
     Rejection,

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbcs.errors import DecodeError
-from meterlink.hdlc.parameters import LinkParameters, decode_parameters, encode_parameters
+from gbcs.protocol_errors import DecodeError
+from meterlink.hdlc.hdlc_parameters import LinkParameters, decode_parameters, encode_parameters
 
 sizes = st.integers(8, 2030)
 windows = st.integers(1, 7)

@@ -11,9 +11,9 @@ from gurux_dlms import GXByteBuffer, GXDLMSClient, GXReplyData
 from gurux_dlms.enums import Authentication, InterfaceType
 from gurux_dlms.GXDLMS import GXDLMS
 
-from meterlink.events import NEED_DATA, Connected, MessageReceived
 from meterlink.hdlc import HDLCAddress, LinkParameters, PrimaryStation, SecondaryStation
-from meterlink.hdlc.frames import Frame, FrameKind, decode_frame, encode_frame
+from meterlink.hdlc.hdlc_frames import Frame, FrameKind, decode_frame, encode_frame
+from meterlink.link_events import NEED_DATA, Connected, MessageReceived
 
 pytestmark = pytest.mark.peer
 

@@ -7,18 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import LocalProtocolError
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import CRAFlag, Header, OtherInformation, compose_pre_command
-from meterlink.events import NEED_DATA, NeedData
+from gbcs.protocol_errors import LocalProtocolError
+from meterlink.link_events import NEED_DATA, NeedData
 from vectors.reference import MESSAGES, needs_reference, read_octets
-from zse.block import (
-    Block,
-    RoutingHeader,
-    decode_routed_block,
-    encode_routed_block,
-    is_block,
-)
 from zse.block_transfer import (
     AssemblyAbandoned,
     BlockEvent,
@@ -30,6 +23,13 @@ from zse.block_transfer import (
     MessageDelivered,
     MessageGivenUp,
     needs_block_transfer,
+)
+from zse.routed_block import (
+    Block,
+    RoutingHeader,
+    decode_routed_block,
+    encode_routed_block,
+    is_block,
 )
 
 PARTY = EntityIdentifier.parse("90-B3-D5-1F-30-00-00-02")

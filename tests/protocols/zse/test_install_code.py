@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zigpy.util import aes_mmo_hash
 
-from gbcs.errors import LocalProtocolError
+from gbcs.protocol_errors import LocalProtocolError
 from zse.install_code import check_sum, link_key_of, matyas_meyer_oseas
 
 CODE = bytes.fromhex("83FED3407A939723A5C639B26916D505")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbcs.errors import DecodeError
+from gbcs.protocol_errors import DecodeError
 from zse.inter_pan import (
     AUXILIARY_OCTETS,
     INTEGRITY_OCTETS,

@@ -8,25 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbcs.errors import DecodeError
-from meterlink.events import NEED_DATA
-from zse import assumptions
-from zse.clusters import KeyEstablishmentStatus as Status
-from zse.commands import (
-    KEY_ESTABLISHMENT,
-    Command,
-    ConfirmKeyDataRequest,
-    ConfirmKeyDataResponse,
-    DefaultResponse,
-    Direction,
-    EphemeralDataRequest,
-    EphemeralDataResponse,
-    InitiateKeyEstablishmentRequest,
-    InitiateKeyEstablishmentResponse,
-    TerminateByInitiator,
-    TerminateByResponder,
-)
-from zse.frames import Frame, Outgoing, decode_frame
+from gbcs.protocol_errors import DecodeError
+from meterlink.link_events import NEED_DATA
+from zse import smart_energy_assumptions
 from zse.key_establishment import (
     EphemeralKeyNeeded,
     FailureReason,
@@ -40,12 +24,28 @@ from zse.key_establishment import (
     issuer_of,
     subject_of,
 )
+from zse.smart_energy_commands import (
+    KEY_ESTABLISHMENT,
+    Command,
+    ConfirmKeyDataRequest,
+    ConfirmKeyDataResponse,
+    DefaultResponse,
+    Direction,
+    EphemeralDataRequest,
+    EphemeralDataResponse,
+    InitiateKeyEstablishmentRequest,
+    InitiateKeyEstablishmentResponse,
+    TerminateByInitiator,
+    TerminateByResponder,
+)
+from zse.smart_energy_enumerations import KeyEstablishmentStatus as Status
+from zse.zcl_frames import Frame, Outgoing, decode_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 METER, HUB, OTHER, ISSUER = 0x00DB1234567890A0, 0x00DB1234567890AF, 0x11, 0x7465737453454341
-MARGIN_S = assumptions.KEY_ESTABLISHMENT_MARGIN_S
+MARGIN_S = smart_energy_assumptions.KEY_ESTABLISHMENT_MARGIN_S
 MACS = (b"I" * 16, b"R" * 16)
 EPHEMERAL = {METER: b"\x02" + b"m" * 36, HUB: b"\x03" + b"h" * 36}
 
@@ -182,12 +182,14 @@ def test_a_responder_refuses_what_it_must(
         METER,
         FailureReason.TERMINATED,
         status,
-        10.0 + assumptions.FAILURE_WAIT_TIME_S,
+        10.0 + smart_energy_assumptions.FAILURE_WAIT_TIME_S,
         is_by_partner=False,
     )
     (outgoing,) = hub.frames_to_send(10.0)
     assert outgoing.sequence == 5
-    assert outgoing.command == TerminateByResponder(status, assumptions.TERMINATE_WAIT_TIME_S, 2)
+    assert outgoing.command == TerminateByResponder(
+        status, smart_energy_assumptions.TERMINATE_WAIT_TIME_S, 2
+    )
 
 
 ANSWER = InitiateKeyEstablishmentResponse(2, 20, 20, identity(HUB))
@@ -323,7 +325,7 @@ def test_silence_ends_it_at_the_time_the_partner_named_and_not_before() -> None:
             HUB,
             FailureReason.NO_ANSWER,
             None,
-            due + assumptions.FAILURE_WAIT_TIME_S,
+            due + smart_energy_assumptions.FAILURE_WAIT_TIME_S,
             is_by_partner=False,
         )
     ]

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbcs.errors import DecodeError, LocalProtocolError
-from zse.commands import (
+from gbcs.protocol_errors import DecodeError, LocalProtocolError
+from zse.smart_energy_commands import (
     TUNNELING,
     CloseTunnel,
     Command,
@@ -19,7 +19,6 @@ from zse.commands import (
     TransferDataToClient,
     TunnelClosureNotification,
 )
-from zse.frames import Outgoing, decode_frame
 from zse.tunnel import (
     CloseReason,
     DataDelivered,
@@ -33,6 +32,7 @@ from zse.tunnel import (
     TunnelUnanswered,
 )
 from zse.tunnel_client import ClientTimers, TunnelClient, TunnelState
+from zse.zcl_frames import Outgoing, decode_frame
 
 from .tunnelling import drain, frame, sequences
 

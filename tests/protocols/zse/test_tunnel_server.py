@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gbcs.errors import DecodeError, LocalProtocolError
-from zse.commands import (
+from gbcs.protocol_errors import DecodeError, LocalProtocolError
+from zse.smart_energy_commands import (
     TUNNELING,
     CloseTunnel,
     Command,
@@ -21,7 +21,6 @@ from zse.commands import (
     TransferDataToClient,
     TunnelClosureNotification,
 )
-from zse.frames import Outgoing, decode_frame
 from zse.tunnel import (
     CloseReason,
     DataDelivered,
@@ -34,6 +33,7 @@ from zse.tunnel import (
 )
 from zse.tunnel_client import TunnelClient
 from zse.tunnel_server import ServerLimits, TunnelServer
+from zse.zcl_frames import Outgoing, decode_frame
 
 from .tunnelling import HUB, OTHER, drain, exchange, frame, sequences
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import zigpy.types as t
 
-from gbcs.errors import DecodeError
 from gbcs.octet_cursor import OctetCursor
+from gbcs.protocol_errors import DecodeError
 from zse.zcl_fields import (
     BOOLEAN,
     OCTETS,

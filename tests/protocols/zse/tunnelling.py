@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING
 
-from meterlink.events import NEED_DATA, NeedData
-from zse.commands import TUNNELING, Command, DefaultResponse
-from zse.frames import Frame, Outgoing, decode_frame
+from meterlink.link_events import NEED_DATA, NeedData
+from zse.smart_energy_commands import TUNNELING, Command, DefaultResponse
+from zse.zcl_frames import Frame, Outgoing, decode_frame
 
 if TYPE_CHECKING:
     from collections.abc import Callable

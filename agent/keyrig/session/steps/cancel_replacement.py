@@ -9,7 +9,7 @@ from gbcs.security_credentials import NEVER, UpdateCredentialsCommand
 from keyrig.session.steps.effects import StepFailed, StepResult, ask
 
 if TYPE_CHECKING:
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.session.steps.effects import Script
     from keyrig.session.steps.step_context import StepContext
 

@@ -10,13 +10,13 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from gbcs.errors import KeyrigError
+from gbcs.protocol_errors import KeyrigError
 from gbcs.use_cases import use_case_name
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.roles import KeyUsage
     from keyrig.domain.key_changes import KeyChange, KeyChangeState
     from keyrig.domain.trust_anchor import Cell
@@ -60,7 +60,7 @@ class Ask:
         agreement_certificate: The device's key agreement certificate (DER) under which alone the
             command is MACed; None for each that the device may use, one after another.
 
-    Answer: an `Answer`. Errors thrown: `NoResponse`, `gbcs.errors.SecurityError`.
+    Answer: an `Answer`. Errors thrown: `NoResponse`, `gbcs.protocol_errors.SecurityError`.
     """
 
     message_code: int

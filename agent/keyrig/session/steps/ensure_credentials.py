@@ -21,7 +21,7 @@ from keyrig.session.steps.signatories import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.domain.trust_anchor import Cell
     from keyrig.session.steps.effects import Script
     from keyrig.session.steps.step_context import StepContext

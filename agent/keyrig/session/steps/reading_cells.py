@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import (
     ProvideCredentialsCommand,
@@ -20,7 +20,7 @@ from keyrig.session.steps.effects import Effect, RecordCells, StepFailed, ask
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
     from keyrig.session.steps.step_context import StepContext
 
 

@@ -29,8 +29,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from gbcs.certification_request import CertificationRequest
-from gbcs.errors import CertificateRejected, DecodeError
-from gbcs.keys import public_octets
+from gbcs.key_holders import public_octets
+from gbcs.protocol_errors import CertificateRejected, DecodeError
 from gbcs.roles import KeyUsage, RemotePartyRole
 from gbcs.security_credentials import (
     IssueCredentialsResponseCode,

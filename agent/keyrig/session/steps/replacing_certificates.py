@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.security_credentials import (
     AuthorisingRemotePartyControl,
     CredentialsReplacementMode,
@@ -23,7 +23,7 @@ from keyrig.session.steps.effects import Effect, RecordCells, ReserveCounter, St
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
     from keyrig.session.steps.signatories import ReplacementAuthority
     from keyrig.session.steps.step_context import StepContext
 

@@ -22,7 +22,7 @@ from gbcs.security_credentials import CredentialsReplacementMode, TrustAnchorCel
 from keyrig.session.steps.effects import StepFailed
 
 if TYPE_CHECKING:
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.session.steps.step_context import StepContext
 
 _SIGNING = KeyUsage.DIGITAL_SIGNATURE

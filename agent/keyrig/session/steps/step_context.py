@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from gbcs.certificates import GBCSCertificate
-    from gbcs.entity import EntityIdentifier
+    from gbcs.certificate_profiles import GBCSCertificate
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.security_credentials import TrustAnchorCellIdentifier
     from keyrig.domain.device_facts import DeviceFacts
     from keyrig.domain.key_changes import KeyChange

@@ -24,11 +24,11 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from duis.alerts import CommandFailure, DCCAlertMessage, DeviceAlertMessage
-from duis.responses import FutureDatedDeviceAlertMessage, parse_response
-from gbcs.errors import DecodeError, ProtocolError, SecurityError, WrongEntity
+from duis.alert_messages import CommandFailure, DCCAlertMessage, DeviceAlertMessage
+from duis.response_documents import FutureDatedDeviceAlertMessage, parse_response
 from gbcs.message import Message
 from gbcs.printable import printable
+from gbcs.protocol_errors import DecodeError, ProtocolError, SecurityError, WrongEntity
 from gbcs.roles import KeyUsage
 from keyrig.domain.states import ServiceDocumentKind
 from keyrig.ledger.service_documents import About
@@ -37,9 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from duis.header import RequestIdentifier
-    from duis.responses import Response
-    from gbcs.entity import EntityIdentifier
+    from duis.document_headers import RequestIdentifier
+    from duis.response_documents import Response
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.ledger.ledger import Ledger
     from keyrig.transports.dcc.duis_signing import ResponseVerifier
 

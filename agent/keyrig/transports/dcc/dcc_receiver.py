@@ -18,8 +18,8 @@ import structlog
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from gbcs.errors import ProtocolError, SecurityError
 from gbcs.printable import printable
+from gbcs.protocol_errors import ProtocolError, SecurityError
 from keyrig.base.errors import LedgerError, ReceiverUnusable
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.config.settings import DCCBoxedSettings
     from keyrig.keys.rig_keys import RigKeys
     from keyrig.ledger.ledger import Ledger

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from duis.alerts import DCCAlertMessage
-from duis.responses import parse_response
+from duis.alert_messages import DCCAlertMessage
+from duis.response_documents import parse_response
 from keyrig.base import events
 from keyrig.config.rig_file import ServiceSettings
 from keyrig.domain.service_requests import Users
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from gbcs.certificates import GBCSCertificate
-    from gbcs.entity import EntityIdentifier
+    from gbcs.certificate_profiles import GBCSCertificate
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.roles import KeyUsage
     from keyrig.base.observing import Observer
     from keyrig.config.rig_file import RigDevice

@@ -6,8 +6,8 @@ import enum
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-from duis import signatures
-from gbcs.errors import SecurityError
+from duis import xml_signatures
+from gbcs.protocol_errors import SecurityError
 from gbcs.roles import KeyUsage, XMLSigningRole
 from keyrig.base.errors import KeyStoreError, SettingsError
 from keyrig.keys.folder_store import read_certificate
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from gbcs.certificates import GBCSCertificate
-    from gbcs.entity import EntityIdentifier
-    from gbcs.keys import Signer
+    from gbcs.certificate_profiles import GBCSCertificate
+    from gbcs.entity_identifier import EntityIdentifier
+    from gbcs.key_holders import Signer
 
 
 class SigningKeys(Protocol):
@@ -54,7 +54,7 @@ class RequestSigner:
         """
         by = self.instead or party
         signer, certificate = self.keys.xml_signer(by, self.named.get(by))
-        return signatures.sign(document, signer, certificate)
+        return xml_signatures.sign(document, signer, certificate)
 
 
 class Unverified(enum.Enum):
@@ -105,7 +105,7 @@ class ResponseVerifier:
             SecurityError: It is not signed by any of the certificates, and is refused for it.
             DocumentInvalid: It is hostile, or not XML.
         """
-        find = signatures.among(self.certificates)
+        find = xml_signatures.among(self.certificates)
         found: list[GBCSCertificate] = []
 
         def found_by(*named: object) -> GBCSCertificate | None:
@@ -114,7 +114,7 @@ class ResponseVerifier:
             return certificate
 
         try:
-            octets = signatures.verify(document, found_by, source)
+            octets = xml_signatures.verify(document, found_by, source)
         except SecurityError:
             if self.unverified is Unverified.REFUSE:
                 raise

@@ -32,13 +32,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from duis.requests import SignedPreCommand, build_request, request_of
+from duis.request_documents import SignedPreCommand, build_request, request_of
 from duis.response_codes import Outcome
-from duis.responses import PreCommand, parse_response
-from gbcs.errors import DecodeError, ProtocolError, SecurityError
+from duis.response_documents import PreCommand, parse_response
 from gbcs.message import Message
 from gbcs.printable import printable
 from gbcs.protection import describe
+from gbcs.protocol_errors import DecodeError, ProtocolError, SecurityError
 from keyrig.base.errors import DCCNotBelieved, DCCUnreachable, ServiceRefused
 from keyrig.domain.states import ExchangeOutcome, ServiceDocumentKind
 from keyrig.ledger.service_documents import About
@@ -46,8 +46,8 @@ from keyrig.transports.dcc.dcc_refusals import is_no_response, refused
 from keyrig.transports.dcc.duis_client import WebService
 
 if TYPE_CHECKING:
-    from duis.header import RequestIdentifier
-    from duis.responses import Response
+    from duis.document_headers import RequestIdentifier
+    from duis.response_documents import Response
     from keyrig.domain.service_requests import ServiceRequest
     from keyrig.session.device_messages import DeviceMessages, Sent
     from keyrig.session.session_context import SessionContext

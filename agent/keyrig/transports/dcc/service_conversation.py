@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from duis.alerts import DCCAlertMessage
-from duis.header import RequestIdentifier
-from duis.requests import build_request, request_of
+from duis.alert_messages import DCCAlertMessage
+from duis.document_headers import RequestIdentifier
+from duis.request_documents import build_request, request_of
 from duis.response_codes import Outcome
-from duis.responses import ResponseMessage, parse_response
-from gbcs.errors import CounterReplayed, DecodeError
+from duis.response_documents import ResponseMessage, parse_response
 from gbcs.message import Message
 from gbcs.printable import printable
 from gbcs.protection import describe
+from gbcs.protocol_errors import CounterReplayed, DecodeError
 from gbcs.use_cases import command_protection
 from keyrig.base import events
 from keyrig.base.errors import RunStopped
@@ -26,7 +26,7 @@ from keyrig.transports.dcc.dcc_refusals import is_no_response, refused
 from keyrig.transports.dcc.pending_requests import NoAnswer, PendingRequest, ServiceRequests
 
 if TYPE_CHECKING:
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.base.observing import Observer
     from keyrig.domain.service_requests import ServiceRequest, Users
     from keyrig.ledger.service_documents import ServiceDocument

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from keyrig.transports.dcc.service_conversation import ServiceConversation
 
 if TYPE_CHECKING:
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.domain.service_requests import Users
     from keyrig.session.session_context import OnAlert, SessionContext
     from keyrig.transports.dcc.dcc_service import DCCService

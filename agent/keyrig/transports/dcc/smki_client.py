@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from duis.errors import DocumentInvalid
-from duis.smki import (
+from duis.document_errors import DocumentInvalid
+from duis.smki_documents import (
     CertificateDataRequest,
     CertificateDataResponse,
     CertificateSearchRequest,
@@ -16,14 +16,14 @@ from duis.smki import (
     build_smki,
     parse_smki,
 )
-from gbcs.certificates import GBCSCertificate
-from gbcs.errors import CertificateRejected, DecodeError
+from gbcs.certificate_profiles import GBCSCertificate
 from gbcs.printable import printable
+from gbcs.protocol_errors import CertificateRejected, DecodeError
 from keyrig.base.errors import CertificateLookupFailed
 
 if TYPE_CHECKING:
-    from duis.smki import Result, SMKIDocument
-    from gbcs.entity import EntityIdentifier
+    from duis.smki_documents import Result, SMKIDocument
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.base.http_client import HTTPClient
 
 SEARCH_PATH: Final = "/services/certificatesearch"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from duis.smki import CertificateStatus
-from gbcs.certificates import CertificateProfile
-from gbcs.errors import CertificateRejected
+from duis.smki_documents import CertificateStatus
+from gbcs.certificate_profiles import CertificateProfile
 from gbcs.path_validation import is_self_signed, validate_path
+from gbcs.protocol_errors import CertificateRejected
 from gbcs.roles import CellUsage, KeyUsage
 from keyrig.base.errors import CertificateLookupFailed, KeyMissing
 from keyrig.keys.key_store import StoredCertificate
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from gbcs.certificates import GBCSCertificate
-    from gbcs.entity import EntityIdentifier
+    from gbcs.certificate_profiles import GBCSCertificate
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.keys.key_store import KeyStore
     from keyrig.transports.dcc.smki_client import SMKI
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from keyrig.transports.line.pumped_link import SEND_TIMEOUT_S, PumpedLink
 from keyrig.transports.line.serial_port import Port
-from meterlink.gfi import GFIConnection
+from meterlink.gfi_connection import GFIConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable

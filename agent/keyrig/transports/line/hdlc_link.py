@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from keyrig.transports.line.pumped_link import CLOSE_TIMEOUT_S, SEND_TIMEOUT_S, PumpedLink
 from keyrig.transports.line.serial_port import Port
 from meterlink.hdlc import HDLCAddress, LinkParameters, LinkState, PrimaryStation, Timers
-from meterlink.hdlc.connection import WIDE_PARAMETERS
+from meterlink.hdlc.hdlc_connection import WIDE_PARAMETERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -28,10 +28,10 @@ import time  # noqa: TID251 - the edge of the program, where time is read
 from collections import deque
 from typing import TYPE_CHECKING, Final, Generic, Self, TypeVar
 
-from gbcs.errors import KeyrigError, RemoteProtocolError
+from gbcs.protocol_errors import KeyrigError, RemoteProtocolError
 from keyrig.base.errors import LinkClosed, LinkTimeout
 from keyrig.session.link import LinkStatistics
-from meterlink.events import (
+from meterlink.link_events import (
     NEED_DATA,
     Connected,
     Disconnected,

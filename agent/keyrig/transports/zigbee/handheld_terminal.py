@@ -1,8 +1,9 @@
 """The radio as a handheld terminal, which joins a hub's network and has the hub relay messages.
 
 zigpy and bellows' controller know coordinators only, so this goes through bellows' EZSP layer.
-What GBCS says of it is known in outline; what had to be assumed is in `zse.assumptions`, except
-that the handheld terminal is the tunnel's client, which this module is built on.
+What GBCS says of it is known in outline; what had to be assumed is in
+`zse.smart_energy_assumptions`, except that the handheld terminal is the tunnel's client, which this
+module is built on.
 
 Source: GBCS 10.4 (informative text); ZSE 1.4, annexes B and C.
 """
@@ -21,20 +22,17 @@ import bellows.types as t
 from bellows.ezsp import EZSP
 from typing_extensions import override
 
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import DecodeError
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import Message
+from gbcs.protocol_errors import DecodeError
 from keyrig.base import events
 from keyrig.base.errors import NodeUnreachable, RadioError, RadioRefused
 from keyrig.base.observing import Observer, unobserved
 from keyrig.transports.zigbee.radio_role import FAULTS, RadioRole, RoleSettings, dashed, reason_of
 from keyrig.transports.zigbee.smart_energy_ezsp import ENDPOINT, SmartEnergyRadio
 from keyrig.transports.zigbee.tunnel_session import MainsSession, Reached
-from meterlink.events import NeedData
-from zse import assumptions
-from zse.clusters import SMART_ENERGY_PROFILE
-from zse.commands import KEY_ESTABLISHMENT, TUNNELING
-from zse.frames import Frame, Outgoing, decode_frame
+from meterlink.link_events import NeedData
+from zse import smart_energy_assumptions
 from zse.install_code import link_key_of
 from zse.inter_pan import InterPanFrame, decode_inter_pan, registration
 from zse.key_establishment import (
@@ -44,6 +42,9 @@ from zse.key_establishment import (
     KeyEstablishmentFailed,
     SecretNeeded,
 )
+from zse.smart_energy_commands import KEY_ESTABLISHMENT, TUNNELING
+from zse.smart_energy_enumerations import SMART_ENERGY_PROFILE
+from zse.zcl_frames import Frame, Outgoing, decode_frame
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -210,7 +211,7 @@ class Handheld(RadioRole):
         await self._register(ezsp, network)
         self._tell_state(self._hub, "joining")
         await self._join(ezsp, network)
-        if assumptions.INTER_PAN_IS_KEYED_ANEW:
+        if smart_energy_assumptions.INTER_PAN_IS_KEYED_ANEW:
             self._hub_endpoint = await self._find_endpoint()
             await self._establish(self._send_keys, self._keys)
         self._observe(events.KeysEstablished(device=dashed(self._hub)))
@@ -262,13 +263,15 @@ class Handheld(RadioRole):
             sorting.cancel()
         key = await self._link_key(ezsp)
         octets = registration(self._own.to_bytes(8, "big"), self._joining.install_code)
-        await self._send_inter_pan(pan_id, assumptions.REGISTRATION_CLUSTER, octets, key)
+        await self._send_inter_pan(
+            pan_id, smart_energy_assumptions.REGISTRATION_CLUSTER, octets, key
+        )
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 answer = (await self._inter_pan.get()).opened(key).payload
         except TimeoutError:
             raise self._unreachable("it does not answer the registration") from None
-        if answer != bytes((assumptions.REGISTRATION_RESPONSE, 0)):
+        if answer != bytes((smart_energy_assumptions.REGISTRATION_RESPONSE, 0)):
             raise self._unreachable(f"it refuses the registration ({answer.hex()})")
 
     async def _sort_inter_pan(self, replies: asyncio.Queue[Frame]) -> None:
@@ -321,7 +324,7 @@ class Handheld(RadioRole):
             nwkUpdateId=0,
             channels=t.Channels.from_channel_list([int(network.channel)]),
         )
-        sleeps = assumptions.HANDHELD_NODE_TYPE_SLEEPS
+        sleeps = smart_energy_assumptions.HANDHELD_NODE_TYPE_SLEEPS
         kind = t.EmberNodeType.SLEEPY_END_DEVICE if sleeps else t.EmberNodeType.ROUTER
         with ezsp.wait_for_stack_status(t.sl_Status.NETWORK_UP) as up:
             (status,) = await ezsp.joinNetwork(nodeType=kind, parameters=parameters)

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import zigpy.exceptions
 from typing_extensions import override
 
-from gbcs.errors import DecodeError
+from gbcs.protocol_errors import DecodeError
 from keyrig.base import events
 from keyrig.base.errors import (
     NodeUnreachable,
@@ -61,10 +61,7 @@ from keyrig.transports.zigbee.zigpy_application import (
     PacketListener,
     SmartEnergyApplication,
 )
-from meterlink.events import NeedData
-from zse.clusters import KeyEstablishmentStatus
-from zse.commands import KEY_ESTABLISHMENT, TUNNELING
-from zse.frames import Outgoing, decode_frame
+from meterlink.link_events import NeedData
 from zse.key_establishment import (
     EphemeralKeyNeeded,
     KeyEstablished,
@@ -73,6 +70,9 @@ from zse.key_establishment import (
     Responder,
     SecretNeeded,
 )
+from zse.smart_energy_commands import KEY_ESTABLISHMENT, TUNNELING
+from zse.smart_energy_enumerations import KeyEstablishmentStatus
+from zse.zcl_frames import Outgoing, decode_frame
 
 if TYPE_CHECKING:
     from keyrig.transports.zigbee.tunnel_session import Reached

@@ -17,7 +17,7 @@ from bellows.ash import AshException, NcpFailure
 from bellows.exception import EzspError
 from zigpy.exceptions import ZigbeeException
 
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from keyrig.base import events
 from keyrig.base.errors import RadioError, RadioLost, RadioUnusable
 from keyrig.base.observing import Observer, unobserved

@@ -18,8 +18,8 @@ import zigpy.exceptions
 from bellows.exception import EzspError
 
 from keyrig.base.errors import RadioLacksSmartEnergy, RadioRefused
-from zse import assumptions
-from zse.clusters import SMART_ENERGY_PROFILE
+from zse import smart_energy_assumptions
+from zse.smart_energy_enumerations import SMART_ENERGY_PROFILE
 
 if TYPE_CHECKING:
     from bellows.ezsp import EZSP
@@ -91,7 +91,7 @@ class SmartEnergyRadio:
             longest -= ENCRYPTION_OCTETS
         parts = [octets]
         if len(octets) > longest:
-            size = assumptions.APS_BLOCK_OCTETS
+            size = smart_energy_assumptions.APS_BLOCK_OCTETS
             parts = [octets[at : at + size] for at in range(0, len(octets), size)]
             options |= t.EmberApsOption.APS_OPTION_FRAGMENT
         async with self._locks.setdefault(node_id, asyncio.Lock()):

@@ -34,11 +34,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 from typing_extensions import override
 
 from keyrig.base.errors import NodeUnreachable
-from meterlink.events import NeedData
-from zse import block_transfer, sleepy, tunnel
-from zse.block import is_block
+from meterlink.link_events import NeedData
+from zse import block_transfer, sleepy_exchange, tunnel
 from zse.block_transfer import BlockTransfer, BlockTransferLimits, needs_block_transfer
-from zse.commands import (
+from zse.routed_block import is_block
+from zse.smart_energy_commands import (
     METERING,
     TUNNELING,
     ConfigureMirror,
@@ -51,9 +51,9 @@ from zse.commands import (
     TransferData,
     TransferDataToClient,
 )
-from zse.frames import Frame, General, Outgoing
 from zse.tunnel_client import TunnelClient
 from zse.tunnel_server import TunnelServer
+from zse.zcl_frames import Frame, General, Outgoing
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -380,7 +380,7 @@ class SleepySession(Session):
         self._tunnel = TunnelServer(
             next_sequence=next_sequence, first_tunnel_id=int(self._clock() * 1000) & 0x7FFF
         )
-        self._exchange = sleepy.SleepyHub()
+        self._exchange = sleepy_exchange.SleepyHub()
         self.wakes = 0
 
     @override
@@ -429,11 +429,11 @@ class SleepySession(Session):
             self._exchange.receive_data(octets)
         exchanged = self._exchange.next_event()
         match exchanged:
-            case sleepy.MessageReceived(message):
+            case sleepy_exchange.MessageReceived(message):
                 self._take_data(message, now)
-            case sleepy.MessageDelivered(message):
+            case sleepy_exchange.MessageDelivered(message):
                 self._settle(message)
-            case sleepy.MessageGivenUp(message, reason):
+            case sleepy_exchange.MessageGivenUp(message, reason):
                 self._settle(message, reason.value)
             case _:
                 pass

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from gbcs.errors import LocalProtocolError
+from gbcs.protocol_errors import LocalProtocolError
 from keyrig.base import events
 from keyrig.base.errors import LinkClosed
 from keyrig.base.observing import Observer, unobserved
 from keyrig.session.link import Link, LinkStatistics
 
 if TYPE_CHECKING:
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.transports.zigbee.radio_thread import Radio
     from keyrig.transports.zigbee.tunnel_session import Reached
 

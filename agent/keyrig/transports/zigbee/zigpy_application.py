@@ -23,8 +23,8 @@ from zigpy.zcl.clusters.general import Basic
 
 from keyrig.base.errors import RadioRefused
 from keyrig.transports.zigbee.smart_energy_ezsp import ENDPOINT, SmartEnergyRadio
-from zse.clusters import SMART_ENERGY_PROFILE
-from zse.commands import KEY_ESTABLISHMENT, METERING, TUNNELING
+from zse.smart_energy_commands import KEY_ESTABLISHMENT, METERING, TUNNELING
+from zse.smart_energy_enumerations import SMART_ENERGY_PROFILE
 
 ENERGY_SERVICE_INTERFACE: Final = 0x0500
 """The device identifier of a hub in the profile. Source: ZSE 1.4, 5.4."""

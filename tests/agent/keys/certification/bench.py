@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from gbcs.certificate_issuing import device_certificate
 from gbcs.certification_request import build_certification_request
-from gbcs.entity import EntityIdentifier
-from gbcs.issuing import device_certificate
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import KeyUsage
 from keyrig.keys.certification_order import CertificationOrder, Later
 from keyrig.keys.given_certificates import GivenCertificate
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric import ec
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
     from keyrig.domain.key_changes import KeyChange
     from keyrig.keys.certificate_authority import CertificateAuthority
     from keyrig.ledger.ledger import Ledger

@@ -22,7 +22,7 @@ from .bench import DEVICE, DS, KA, NOW, OTHER
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from gbcs.roles import KeyUsage
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from authorities import Authorities, Remake
-from gbcs.issuing import Issuance, Issuer, device_certificate, issuing_certificate
+from gbcs.certificate_issuing import Issuance, Issuer, device_certificate, issuing_certificate
 from gbcs.roles import KeyUsage
 from keyrig.base.errors import KeyStoreError
 from keyrig.domain.key_changes import KeyChangeState
@@ -26,7 +26,7 @@ from .bench import DEVICE, DS, KA, LATER, NOW, OTHER, given
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
     from keyrig.run.certificates_taken_in import TakenIn
 
     from .bench import CertificationBench

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
 
 # One more than there are, so that the last case ends by itself and every write is covered.
 ASKING, TAKING, GIVING_UP = 35, 32, 12

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from authorities import DEVICE, SUPPLIER, Authorities
 from gbcs.certification_request import build_certification_request
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.roles import CellUsage, DeviceType, KeyUsage, RemotePartyRole
 from gbcs.security_credentials import (
     RemotePartyDetails,
@@ -36,7 +36,7 @@ from keyrig.session.steps.reading_cells import cell_identifier
 from keyrig.session.steps.step_context import Parties, StepContext
 
 if TYPE_CHECKING:
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
     from keyrig.domain.trust_anchor import Cell
     from keyrig.session.steps.effects import Effect, Script, StepResult
 

@@ -23,7 +23,7 @@ from keyrig.session.steps.confirm_recovery_certificate import confirm_recovery_c
 from keyrig.session.steps.effects import StepFailed
 
 if TYPE_CHECKING:
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
 
 ASKED = ["0008 by broker, repeatable", "record"]
 

@@ -20,7 +20,7 @@ from agent.session.steps.driving import (
 )
 from authorities import SUPPLIER
 from gbcs.certification_request import build_certification_request
-from gbcs.keys import public_octets
+from gbcs.key_holders import public_octets
 from gbcs.security_credentials import UpdateDeviceCertificateResponseCode as Code
 from keyrig.domain.key_changes import KeyChangeState
 from keyrig.session.steps.effects import Answer, StepFailed

@@ -28,7 +28,7 @@ from keyrig.session.steps.signatories import (
 )
 
 if TYPE_CHECKING:
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
 
 HOME_DEVICES = [each for each in DeviceType if each is not DeviceType.CHF]
 

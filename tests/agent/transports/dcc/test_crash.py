@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gbcs.entity import EntityIdentifier
+    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.base.events import CommandSent
 
 

@@ -6,30 +6,30 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from authorities import DEVICE, DURING, SUPPLIER, Authorities, new_key
-from duis import signatures
-from duis.alerts import (
+from duis import xml_signatures
+from duis.alert_messages import (
     CommandFailure,
     DCCAlertMessage,
     DeviceAlertMessage,
     DeviceStatusChangeEvent,
     DeviceSuspended,
 )
-from duis.errors import DocumentInvalid
-from duis.header import RequestIdentifier, ResponseHeader
-from duis.responses import Response, ResponseMessage, build_response
-from gbcs.errors import (
-    CertificateRejected,
-    DecodeError,
-    ProtectionMissing,
-    SignatureMismatch,
-    WrongEntity,
-)
+from duis.document_errors import DocumentInvalid
+from duis.document_headers import RequestIdentifier, ResponseHeader
+from duis.response_documents import Response, ResponseMessage, build_response
 from gbcs.message import (
     CRAFlag,
     Header,
     OtherInformation,
     compose_pre_command,
     compose_protected,
+)
+from gbcs.protocol_errors import (
+    CertificateRejected,
+    DecodeError,
+    ProtectionMissing,
+    SignatureMismatch,
+    WrongEntity,
 )
 from keyrig.domain.states import ServiceDocumentKind
 from keyrig.keys.pem_keys import PEMSigner
@@ -98,7 +98,7 @@ class DCC:
             service_reference_variant=None if is_alert else "6.24.1",
         )
         document = build_response(response)
-        return signatures.sign(document, self.signer, self.certificate) if signed else document
+        return xml_signatures.sign(document, self.signer, self.certificate) if signed else document
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from gbcs.errors import SignatureMismatch
+from gbcs.protocol_errors import SignatureMismatch
 from keyrig.base.errors import LedgerLocked, ReceiverUnusable
 from keyrig.transports.dcc import dcc_receiver as receiving
 from keyrig.transports.dcc.dcc_receiver import DOCUMENT_MAXIMUM_OCTETS, Receiver

@@ -12,13 +12,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from lxml import etree
 
 from authorities import START, SUPPLIER, Authorities, Remake, new_key
-from duis.documents import SIGNATURE_NAMESPACE
-from duis.header import RequestIdentifier
-from duis.requests import DecommissionDevice, build_request, request_of
-from duis.signatures import among, sign, verify
-from gbcs.certificates import GBCSCertificate, subject_key_identifier_of
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import CertificateRejected
+from duis.document_headers import RequestIdentifier
+from duis.request_documents import DecommissionDevice, build_request, request_of
+from duis.xml_documents import SIGNATURE_NAMESPACE
+from duis.xml_signatures import among, sign, verify
+from gbcs.certificate_profiles import GBCSCertificate, subject_key_identifier_of
+from gbcs.entity_identifier import EntityIdentifier
+from gbcs.protocol_errors import CertificateRejected
 from gbcs.roles import CellUsage, KeyUsage, RemotePartyRole, XMLSigningRole
 from homes import boxed_home
 from homes.boxed_home import ESME, NOW, BoxedHome

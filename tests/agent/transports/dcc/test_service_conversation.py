@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from authorities import DEVICE, DURING, SUPPLIER, Authorities, new_key
-from duis import signatures
-from duis.alerts import CommandFailure, DCCAlertMessage
-from duis.header import RequestIdentifier, ResponseHeader
-from duis.requests import parse_request
-from duis.responses import PreCommand, Response, ResponseMessage, build_response
-from gbcs.entity import EntityIdentifier
-from gbcs.errors import CounterReplayed
+from duis import xml_signatures
+from duis.alert_messages import CommandFailure, DCCAlertMessage
+from duis.document_headers import RequestIdentifier, ResponseHeader
+from duis.request_documents import parse_request
+from duis.response_documents import PreCommand, Response, ResponseMessage, build_response
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import CRAFlag, Header, Message, OtherInformation, compose_protected
+from gbcs.protocol_errors import CounterReplayed
 from gbcs.roles import KeyUsage, RemotePartyRole
 from gbcs.security_credentials import (
     KeyUsageCommand,
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from gbcs.certificates import GBCSCertificate
-    from gbcs.keys import KeyAgreer, Signer
+    from gbcs.certificate_profiles import GBCSCertificate
+    from gbcs.key_holders import KeyAgreer, Signer
 
 BROKER = EntityIdentifier.parse("90b3d51f30000002")
 COS = EntityIdentifier.parse("90b3d51f30000004")
@@ -163,7 +163,7 @@ class Scripted:
         return answer
 
     def signed(self, response: Response) -> bytes:
-        return signatures.sign(build_response(response), self._signer, self._certificate)
+        return xml_signatures.sign(build_response(response), self._signer, self._certificate)
 
     def response(self, request_id: RequestIdentifier, code: str = "I0", body: Any = None) -> bytes:
         header = ResponseHeader(

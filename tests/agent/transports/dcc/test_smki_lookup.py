@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from authorities import DEVICE, DURING, SUPPLIER, Authorities, Remake, new_key
-from duis.smki import (
+from duis.smki_documents import (
     CertificateDataRequest,
     CertificateDataResponse,
     CertificateResponse,
@@ -27,7 +27,7 @@ from keyrig.transports.dcc.smki_client import SMKI
 from keyrig.transports.dcc.smki_lookup import CertificateLookup
 
 if TYPE_CHECKING:
-    from gbcs.certificates import GBCSCertificate
+    from gbcs.certificate_profiles import GBCSCertificate
 
 DS, KA = KeyUsage.DIGITAL_SIGNATURE, KeyUsage.KEY_AGREEMENT
 XML = {"content-type": "application/xml"}

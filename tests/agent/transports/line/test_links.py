@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from gbcs.errors import LocalProtocolError
+from gbcs.protocol_errors import LocalProtocolError
 from keyrig.base.errors import LinkClosed, LinkTimeout, PortBusy
 from keyrig.session.link import Link, LinkStatistics
 from keyrig.transports.line.gfi_link import GFILink

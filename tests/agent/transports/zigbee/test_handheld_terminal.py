@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from agent.observed import Observed
-from gbcs.entity import EntityIdentifier
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.message import CRAFlag, Header, OtherInformation, compose_pre_command
 from homes.radio_home import CODE, ESME, PARTY, QUICK_RECONNECT, RADIO, Device
 from keyrig.base import events
@@ -29,7 +29,7 @@ from meterstub.radio.radio_air import Air, Conditions
 from meterstub.radio.radio_faults import RadioFault, RadioFaultKind
 from meterstub.radio.radio_memory import NetworkMemory
 from patience import HANG_S
-from zse import assumptions
+from zse import smart_energy_assumptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -133,7 +133,7 @@ def test_a_hub_that_was_powered_on_too_long_ago_is_named() -> None:
 
 
 def test_the_window_is_an_hour() -> None:
-    assert assumptions.INTER_PAN_WINDOW_S == 60 * 60
+    assert smart_energy_assumptions.INTER_PAN_WINDOW_S == 60 * 60
 
 
 def test_another_hub_is_not_joined() -> None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from gbcs.errors import LocalProtocolError
 from gbcs.message import CRAFlag
+from gbcs.protocol_errors import LocalProtocolError
 from homes.radio_home import CODE, ESME, GSME, KEY, STRANGER, RadioHome, message
 from keyrig.base import events
 from keyrig.base.errors import (
