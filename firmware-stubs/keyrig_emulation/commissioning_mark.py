@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from keyrig.base.errors import SettingsError
 from keyrig.base.outside_files import Unreadable, read_text
-from keyrig.base.private_files import PRIVATE_FILE
-from keyrig.base.whole_files import write_whole
+from keyrig.base.private_files import PRIVATE_FILE, write_whole
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,7 +18,7 @@ from gbcs.protocol_errors import RemoteProtocolError
 from homes.points import Action, Interruption, PointKind, Trip
 from keyrig.base.errors import LinkClosed, LinkTimeout, PortMissing
 from keyrig.session.link import LinkStatistics
-from keyrig.transports.line.hdlc_link import CLIENT_SAP, SERVER_LOGICAL
+from keyrig.transports.line.line_links import CLIENT_SAP, SERVER_LOGICAL
 from meterlink.gfi_connection import GFIConnection
 from meterlink.hdlc import HDLCAddress, LinkState, PrimaryStation, SecondaryStation
 from meterlink.link_events import (

@@ -29,7 +29,7 @@ from keyrig.api.api_responses import (
     problems,
 )
 from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream, stream_example
-from keyrig.api.json_bodies import document_router
+from keyrig.api.json_bodies import document_router, utc_of
 from keyrig.api.problem_documents import RequestRefused
 from keyrig.api.request_bodies import (
     DELIVERY_EXAMPLE,
@@ -40,7 +40,6 @@ from keyrig.api.request_bodies import (
     ResumeRequest,
     entity_of,
 )
-from keyrig.api.request_instants import utc_of
 from keyrig.api.rig_routes import served_rig
 from keyrig.base.error_kinds import mend_of
 from keyrig.base.errors import LedgerRefused, SettingsError

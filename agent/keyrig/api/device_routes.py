@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from keyrig.api.access import READ, RUN, RunToken
 from keyrig.api.api_documents import FactRecorded, StatusRecorded
 from keyrig.api.api_responses import invalid, problems
-from keyrig.api.json_bodies import document_router
+from keyrig.api.json_bodies import document_router, utc_of
 from keyrig.api.problem_documents import RequestRefused
 from keyrig.api.request_bodies import (
     FACT_EXAMPLE,
@@ -21,7 +21,6 @@ from keyrig.api.request_bodies import (
     StatusSaid,
     entity_of,
 )
-from keyrig.api.request_instants import utc_of
 from keyrig.api.rig_routes import DevicePath  # noqa: TC001 - FastAPI evaluates annotations
 from keyrig.base.clock import instant_text
 from keyrig.documents.fact_document import DeviceFactsDocument, InventoryDocument

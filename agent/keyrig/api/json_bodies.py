@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from typing_extensions import override
 
-from keyrig.api.api_responses import DocumentResponse
+from keyrig.api.api_responses import DocumentResponse, invalid
 from keyrig.base.outside_files import Unreadable, parse_json
 
 if TYPE_CHECKING:
@@ -64,3 +65,15 @@ class JSONRoute(APIRoute):
             return await handle(_Request(request.scope, request.receive))
 
         return handle_bounded
+
+
+def utc_of(instant: datetime | None, where: str) -> datetime | None:
+    """Return an instant converted to UTC.
+
+    Raises:
+        RequestRefused: It is outside the years that can be represented.
+    """
+    try:
+        return None if instant is None else instant.astimezone(UTC)
+    except OverflowError:
+        raise invalid(where, "no such year") from None

@@ -27,7 +27,7 @@ from keyrig.api.api_responses import (
     run_unknown,
 )
 from keyrig.api.event_stream import STREAM_FORM, EventStream, event_stream, stream_example
-from keyrig.api.json_bodies import document_router
+from keyrig.api.json_bodies import document_router, utc_of
 from keyrig.api.operations import RunOrder
 from keyrig.api.problem_documents import RequestRefused
 from keyrig.api.request_bodies import (
@@ -37,7 +37,6 @@ from keyrig.api.request_bodies import (
     RunRequest,
     entity_of,
 )
-from keyrig.api.request_instants import utc_of
 from keyrig.api.rig_routes import RigText, served_rig
 from keyrig.base.clock import instant_text
 from keyrig.base.errors import LedgerRefused

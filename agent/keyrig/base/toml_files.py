@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-from typing import TYPE_CHECKING, Any, Final, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, ValidationError
 
+from gbcs.entity_identifier import EntityIdentifier
 from gbcs.printable import printable
 from keyrig.base.outside_files import KEY_PARTS_MAXIMUM, Unreadable
 from keyrig.base.outside_files import parse_toml as parse_bounded
@@ -213,3 +214,29 @@ def _within_arrays(names: list[str], counts: dict[str, int]) -> Location:
 
 def _split(dotted: str) -> list[str]:
     return [part.strip().strip('"') for part in dotted.split(".")]
+
+
+def _entity(value: Any) -> EntityIdentifier:
+    if isinstance(value, EntityIdentifier):
+        return value
+    if not isinstance(value, str):
+        # pydantic takes a ValueError, and nothing else, for a fault of the value.
+        raise ValueError("an Entity Identifier has the form 00-DB-12-34-56-78-90-A0")  # noqa: TRY004 - see above
+    return EntityIdentifier.parse(value)
+
+
+Entity = Annotated[
+    EntityIdentifier,
+    BeforeValidator(_entity),
+    PlainSerializer(str),
+    Field(json_schema_extra={"type": "string"}),
+]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class StrictModel(BaseModel):
+    """A table of a TOML file: no unknown keys, not changed once read."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, arbitrary_types_allowed=True, defer_build=True
+    )

@@ -26,8 +26,7 @@ CHECK_INTERVAL_S = 0.5
 @json_option
 def emulate(rig: Path | None, write_rig: Path | None, *, tcp: bool, as_json: bool) -> int:
     """Host the emulated devices of RIG until stopped, for other programs to use."""
-    from keyrig.base.private_files import PRIVATE_FILE
-    from keyrig.base.whole_files import write_whole
+    from keyrig.base.private_files import PRIVATE_FILE, write_whole
     from keyrig.cli.watching import watching
     from keyrig.config.rig_file import LineSettings, load_rig
     from keyrig.run.hosting import emulated_rig

@@ -38,7 +38,7 @@ def report(run: str, form: str, output: Path) -> int:
     run goes on.
     """
     from keyrig.base.clock import utc_now
-    from keyrig.base.whole_files import write_whole
+    from keyrig.base.private_files import write_whole
     from keyrig.config.places import ledger_path
     from keyrig.ledger.ledger import Ledger
     from keyrig.ledger.run_record import gather

@@ -19,8 +19,16 @@ from gbcs.roles import DeviceType
 from keyrig.base.errors import RigFileInvalid, SettingsError
 from keyrig.base.installed_emulation import installed_emulation
 from keyrig.base.outside_files import TOML_MAXIMUM_OCTETS, Unreadable, read_text
-from keyrig.base.toml_files import TAG, Concealed, Misplaced, TOMLFault, read_toml
-from keyrig.base.toml_values import Entity, Name, StrictModel
+from keyrig.base.toml_files import (
+    TAG,
+    Concealed,
+    Entity,
+    Misplaced,
+    Name,
+    StrictModel,
+    TOMLFault,
+    read_toml,
+)
 from keyrig.config.port_urls import require_port_url
 from keyrig.config.secret_references import SecretReference
 from keyrig.domain.device_facts import Fuel

@@ -10,8 +10,7 @@ from pydantic import BeforeValidator, Field, SecretStr, model_validator
 
 from keyrig.base.errors import SettingsError
 from keyrig.base.outside_files import Unreadable, text_of
-from keyrig.base.toml_files import Concealed
-from keyrig.base.toml_values import StrictModel
+from keyrig.base.toml_files import Concealed, StrictModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -24,8 +24,16 @@ from gbcs.entity_identifier import EntityIdentifier
 from gbcs.printable import printable
 from keyrig.base.errors import SettingsError
 from keyrig.base.outside_files import TOML_MAXIMUM_OCTETS, Unreadable, read_text
-from keyrig.base.toml_files import TAG, Concealed, TOMLFault, into_model, parse_toml
-from keyrig.base.toml_values import Entity, Name, StrictModel
+from keyrig.base.toml_files import (
+    TAG,
+    Concealed,
+    Entity,
+    Name,
+    StrictModel,
+    TOMLFault,
+    into_model,
+    parse_toml,
+)
 from keyrig.config.places import find_data_folder
 from keyrig.config.secret_references import SecretReference
 

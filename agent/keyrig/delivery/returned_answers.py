@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from duis.document_headers import RequestIdentifier
 from duis.request_documents import ReturnLocalCommandResponse, build_request, request_of
 from keyrig.base.errors import SettingsError
-from keyrig.base.private_files import SHARED_FOLDER, make_folder
-from keyrig.base.whole_files import write_whole
+from keyrig.base.private_files import SHARED_FOLDER, make_folder, write_whole
 from keyrig.domain.known_facts import FactName
 
 if TYPE_CHECKING:

@@ -13,8 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from keyrig.base.clock import monotonic
 from keyrig.base.errors import AuthorityUnavailable, LockUnusable, SettingsError
 from keyrig.base.lock_files import open_lock, take_lock
-from keyrig.base.private_files import SHARED_FOLDER, make_folder
-from keyrig.base.whole_files import write_whole
+from keyrig.base.private_files import SHARED_FOLDER, make_folder, write_whole
 from keyrig.keys.certification_order import REQUEST_PEM, Later, request_file
 
 if TYPE_CHECKING:

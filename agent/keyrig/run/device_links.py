@@ -11,8 +11,7 @@ from keyrig.config.needed_extras import require_of_rig
 from keyrig.config.rig_file import LineSettings, ServiceSettings, ZigBeeSettings
 from keyrig.run.hosting import hosted_devices
 from keyrig.run.radio_standings import RadioStandings
-from keyrig.transports.line.gfi_link import GFILink
-from keyrig.transports.line.hdlc_link import HDLCLink
+from keyrig.transports.line.line_links import GFILink, HDLCLink
 from meterlink.hdlc.hdlc_address import HDLCAddress
 
 if TYPE_CHECKING:

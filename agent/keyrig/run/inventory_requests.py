@@ -19,9 +19,9 @@ from keyrig.ledger.service_documents import About
 from keyrig.run.inventory_facts import read_inventory, take_in
 from keyrig.run.outlook import facts_of
 from keyrig.run.rig_organisations import keystore_of
-from keyrig.transports.dcc.dcc_refusals import refused
 from keyrig.transports.dcc.dcc_service import connected, dcc_boxed_settings
 from keyrig.transports.dcc.duis_client import WebService
+from keyrig.transports.dcc.pending_requests import refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection

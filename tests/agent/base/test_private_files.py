@@ -21,8 +21,8 @@ from keyrig.base.private_files import (
     make_folder,
     make_private_database,
     open_private,
+    write_whole,
 )
-from keyrig.base.whole_files import write_whole
 from keyrig.config.settings import ServeSettings
 from keyrig.ledger.ledger import Ledger
 from keyrig.session.transcript import TranscriptFile

@@ -22,8 +22,13 @@ from keyrig.session.conversation import composed_command, protect_checked
 from keyrig.session.device_messages import DeviceMessages, Sent
 from keyrig.session.steps.effects import NoResponse
 from keyrig.transports.dcc.dcc_inbox import described
-from keyrig.transports.dcc.dcc_refusals import is_no_response, refused
-from keyrig.transports.dcc.pending_requests import NoAnswer, PendingRequest, ServiceRequests
+from keyrig.transports.dcc.pending_requests import (
+    NoAnswer,
+    PendingRequest,
+    ServiceRequests,
+    is_no_response,
+    refused,
+)
 
 if TYPE_CHECKING:
     from gbcs.entity_identifier import EntityIdentifier

@@ -11,8 +11,7 @@ import pytest
 from gbcs.protocol_errors import LocalProtocolError
 from keyrig.base.errors import LinkClosed, LinkTimeout, PortBusy
 from keyrig.session.link import Link, LinkStatistics
-from keyrig.transports.line.gfi_link import GFILink
-from keyrig.transports.line.hdlc_link import HDLCLink
+from keyrig.transports.line.line_links import GFILink, HDLCLink
 from meterlink.hdlc import HDLCAddress, LinkParameters, Timers
 from meterstub.hosts import Framing, LineHost, PtyHost, Station, TCPHost
 from meterstub.hosts.line_host import LineOptions

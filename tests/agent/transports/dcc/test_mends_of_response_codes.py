@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from keyrig.base.error_kinds import ExitCode, kind_of
-from keyrig.transports.dcc.dcc_refusals import is_no_response, refused
+from keyrig.transports.dcc.pending_requests import is_no_response, refused
 
 
 @pytest.mark.parametrize(
