@@ -110,6 +110,9 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
+    # A command loads tens of thousands of objects that stay: looking for garbage among them each
+    # 700 takes a tenth of a short one.
+    gc.set_threshold(20_000, 20, 20)
     code = run_cli(arguments)
     # Without this the interpreter's exit collects garbage among all that was loaded, which takes
     # a quarter of a short command.

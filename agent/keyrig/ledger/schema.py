@@ -181,7 +181,6 @@ Index(
     key_changes.c.key_usage,
     unique=True,
     sqlite_where=key_changes.c.ended.is_(False),
-    postgresql_where=key_changes.c.ended.is_(False),
 )
 
 key_change_moves = Table(
@@ -248,7 +247,6 @@ Index(
     suspensions.c.device,
     unique=True,
     sqlite_where=suspensions.c.until.is_(None),
-    postgresql_where=suspensions.c.until.is_(None),
 )
 
 failed_steps = Table(
@@ -280,7 +278,6 @@ Index(
     status_instructions.c.device,
     unique=True,
     sqlite_where=status_instructions.c.ended_at.is_(None),
-    postgresql_where=status_instructions.c.ended_at.is_(None),
 )
 
 events = Table(
@@ -333,7 +330,6 @@ Index(
     event_queue.c.device,
     event_queue.c.number,
     sqlite_where=event_queue.c.parked_at.is_not(None),
-    postgresql_where=event_queue.c.parked_at.is_not(None),
 )
 
 discarded_events = Table(
@@ -564,3 +560,16 @@ service_documents = Table(
     Column("detail", Text, nullable=False, default=""),
 )
 """Documents to and from the DCC, octet by octet."""
+
+
+def complete_for_postgresql() -> None:
+    """Give each partial index its condition on PostgreSQL too, before tables are made there.
+
+    Named where the index is, it would load that dialect and its drivers in every command, for
+    some 25 ms.
+    """
+    for table in metadata.sorted_tables:
+        for index in table.indexes:
+            condition = index.dialect_options["sqlite"]["where"]
+            if condition is not None:
+                index.dialect_options["postgresql"]["where"] = condition

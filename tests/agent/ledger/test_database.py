@@ -29,6 +29,7 @@ from keyrig.ledger.schema import (
     APPLICATION_ID,
     SCHEMA_VERSION,
     attempts,
+    complete_for_postgresql,
     ledger_schema,
     metadata,
 )
@@ -308,6 +309,7 @@ def test_threads_take_turns(database: Database) -> None:
 
 
 def test_every_table_can_be_made_in_postgresql() -> None:
+    complete_for_postgresql()
     dialect = postgresql.dialect()  # type: ignore[no-untyped-call] # untyped upstream
     made = [str(CreateTable(table).compile(dialect=dialect)) for table in metadata.sorted_tables]
     made += [
