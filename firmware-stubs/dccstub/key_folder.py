@@ -39,7 +39,7 @@ _EPOCH: Final = (2020, 1, 1, 0, 0, 0)
 """ZIP keeps a time with each file; the same keys give the same octets."""
 
 
-class KeyFolderUnusable(KeyrigError):  # noqa: N818 - as its siblings in gbcs.protocol_errors
+class KeyFolderUnusable(KeyrigError):
     """A folder of keys cannot be read, lacks a key, or has one that is not its certificate's."""
 
 

@@ -72,7 +72,7 @@ _MODES: Final[Mapping[RemotePartyRole, CredentialsReplacementMode]] = {
 }
 
 
-class RequestNotTransformable(KeyrigError):  # noqa: N818 - as its siblings in gbcs.protocol_errors
+class RequestNotTransformable(KeyrigError):
     """A request's content does not make a command: its certificates are none or not its role's."""
 
 

@@ -52,7 +52,7 @@ LOCAL_RESPONSE_UNVERIFIED: Final = "E081303"
 """The three that 8.13 has. DUIS has all these codes; their meanings are not confirmed."""
 
 
-class Refused(KeyrigError):  # noqa: N818 - the field's word; the base says it is an error
+class Refused(KeyrigError):
     """A request is refused.
 
     Args:

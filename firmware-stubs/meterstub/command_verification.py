@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(eq=False)
-class CommandRefused(SecurityError):  # noqa: N818 - as the project's other security errors
+class CommandRefused(SecurityError):
     """A command failed a check that comes before its content.
 
     Args:

@@ -45,7 +45,7 @@ _USES: Final = {KeyUsage.DIGITAL_SIGNATURE: "ds", KeyUsage.KEY_AGREEMENT: "ka"}
 _PARTIES: Final = {party.role: party.entity_id for party in reversed(TEST_PARTIES)}
 
 
-class DeviceFolderUnusable(KeyrigError):  # noqa: N818 - as the project's other errors
+class DeviceFolderUnusable(KeyrigError):
     """A folder of emulated devices is in use, or cannot be used as it is."""
 
 

@@ -62,7 +62,7 @@ def issue_credentials(
 
 
 @dataclass
-class _Refused(Exception):  # noqa: N818 - an answer, caught within the module
+class _Refused(Exception):
     """The certificate is not taken."""
 
     code: UpdateDeviceCertificateResponseCode

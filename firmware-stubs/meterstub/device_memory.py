@@ -28,15 +28,15 @@ VERSION: Final = 1
 _OWNER_ONLY: Final = 0o600
 
 
-class MemoryDamaged(KeyrigError):  # noqa: N818 - as the project's other errors, the fact's word
+class MemoryDamaged(KeyrigError):
     """A device's memory is damaged, of another format or version, or contradicts itself."""
 
 
-class MemoryUnwritable(KeyrigError):  # noqa: N818 - as above
+class MemoryUnwritable(KeyrigError):
     """A device's memory could not be read or written; nothing was changed."""
 
 
-class PowerLost(KeyrigError):  # noqa: N818 - as above
+class PowerLost(KeyrigError):
     """The device lost its power; what its memory then holds is what a new one starts from."""
 
 

@@ -28,7 +28,7 @@ from meterstub.device_options import DeviceOptions
 TOML_OCTETS_LIMIT: Final = 1 << 20
 
 
-class DevicesInvalid(KeyrigError):  # noqa: N818 - as the project's other errors
+class DevicesInvalid(KeyrigError):
     """What is said of the devices to be hosted cannot be used."""
 
 

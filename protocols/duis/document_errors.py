@@ -11,7 +11,7 @@ FIELD_SHOWN_CHARACTERS = 200
 
 
 @dataclass(eq=False, kw_only=True)
-class DocumentInvalid(RemoteProtocolError):  # noqa: N818 - as its siblings in gbcs.protocol_errors
+class DocumentInvalid(RemoteProtocolError):
     """A document from outside cannot be read, or is not what it should be.
 
     Args:

@@ -31,7 +31,7 @@ TEXT_MAXIMUM_CHARACTERS: Final = 1024 * 1024
 ENCODINGS: Final = frozenset({"UTF-8", "UTF-16", "UTF-16LE", "UTF-16BE", "US-ASCII", "ASCII"})
 
 
-class _Refused(Exception):  # noqa: N818 - never leaves this module
+class _Refused(Exception):
     """The first reading found something that is not allowed."""
 
 

@@ -125,28 +125,28 @@ class SecurityError(KeyrigError):
     code = "security-incident"
 
 
-class MACMismatch(SecurityError):  # noqa: N818 - the field's word; the base says it is an error
+class MACMismatch(SecurityError):
     """A message's MAC is not the one its octets and the keys give."""
 
 
-class SignatureMismatch(SecurityError):  # noqa: N818 - as above
+class SignatureMismatch(SecurityError):
     """A message's or certificate's signature does not verify."""
 
 
-class ProtectionMissing(SecurityError):  # noqa: N818 - as above
+class ProtectionMissing(SecurityError):
     """A message lacks a protection that its use case demands."""
 
 
-class CounterReplayed(SecurityError):  # noqa: N818 - as above
+class CounterReplayed(SecurityError):
     """A counter is not greater than the last one accepted."""
 
 
-class WrongEntity(SecurityError):  # noqa: N818 - as above
+class WrongEntity(SecurityError):
     """A message names another originator, recipient, use case or counter than was awaited."""
 
 
 @dataclass(eq=False)
-class CertificateRejected(SecurityError):  # noqa: N818 - as above
+class CertificateRejected(SecurityError):
     """A certificate breaks a rule of its profile or of path validation.
 
     Args:

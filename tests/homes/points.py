@@ -117,7 +117,7 @@ class Interruption:
         return ", ".join(parts)
 
 
-class WrongPoint(AssertionError):  # noqa: N818 - the campaign's own fault
+class WrongPoint(AssertionError):
     """A run does not pass the points of the run that counted them."""
 
 

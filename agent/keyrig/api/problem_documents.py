@@ -64,7 +64,7 @@ class Problem(BaseModel):
         return {name: value for name, value in dump(self).items() if value is not None}
 
 
-class RequestRefused(KeyrigError):  # noqa: N818 - as its siblings in keyrig.base.errors
+class RequestRefused(KeyrigError):
     """A request of the API is refused; the code says why.
 
     Args:

@@ -34,7 +34,7 @@ class LinkError(AgentError):
     mend = "check the line and the device, and run again"
 
 
-class LinkClosed(LinkError):  # noqa: N818 - the state's word; the base says it is an error
+class LinkClosed(LinkError):
     """The link is not open any more: closed here, refused by the device, or its port went away."""
 
     mend = "open the link again to go on"
@@ -43,7 +43,7 @@ class LinkClosed(LinkError):  # noqa: N818 - the state's word; the base says it 
         super().__init__(where, reason)
 
 
-class LinkTimeout(LinkError):  # noqa: N818 - as above
+class LinkTimeout(LinkError):
     """Nothing came in time.
 
     Args:
@@ -66,28 +66,28 @@ class RadioError(LinkError):
     mend = "see `keyrig radio list`, and run again"
 
 
-class RadioLost(RadioError):  # noqa: N818 - as above
+class RadioLost(RadioError):
     """The radio went away or started anew by itself."""
 
     form = "the radio is lost ({})"
     mend = "plug it in again, and run again where it does not come back by itself"
 
 
-class RadioUnusable(RadioError):  # noqa: N818 - as above
+class RadioUnusable(RadioError):
     """The radio cannot be started."""
 
     form = "the radio does not start ({})"
     mend = "see that it is an EZSP radio that no other program uses, and `keyrig radio list`"
 
 
-class RadioRefused(RadioError):  # noqa: N818 - as above
+class RadioRefused(RadioError):
     """The radio refused a command; the reason is which, and with what status."""
 
     form = "the radio refuses {}"
     mend = "restart it and try again"
 
 
-class RadioLacksSmartEnergy(RadioError):  # noqa: N818 - as above
+class RadioLacksSmartEnergy(RadioError):
     """The radio has no Smart Energy security; `status` is what it answered."""
 
     form = "the radio has no Smart Energy key establishment or no certificate ({})"
@@ -98,13 +98,13 @@ class RadioLacksSmartEnergy(RadioError):  # noqa: N818 - as above
         self.status = status
 
 
-class NodeUnreachable(RadioError):  # noqa: N818 - as above
+class NodeUnreachable(RadioError):
     """A device is not in the radio's network, or does not answer there."""
 
     mend = "check its power, its range and its install code"
 
 
-class HTTPUnanswered(LinkError):  # noqa: N818 - as above
+class HTTPUnanswered(LinkError):
     """A request over HTTP has no answer.
 
     Args:
@@ -134,7 +134,7 @@ class LedgerError(AgentError):
     mend = "see `keyrig doctor`, and restore it from a copy where it is damaged"
 
 
-class LedgerLocked(LedgerError):  # noqa: N818 - as above
+class LedgerLocked(LedgerError):
     """Another agent holds the ledger.
 
     Args:
@@ -149,20 +149,20 @@ class LedgerLocked(LedgerError):  # noqa: N818 - as above
         super().__init__(where, f"locked by {holder}" if holder else "locked")
 
 
-class LedgerCorrupt(LedgerError):  # noqa: N818 - as above
+class LedgerCorrupt(LedgerError):
     """The ledger's content contradicts itself."""
 
     mend = "restore it from a copy before any duty is carried out"
 
 
-class LedgerForeign(LedgerError):  # noqa: N818 - as above
+class LedgerForeign(LedgerError):
     """The file or database is no ledger of this program."""
 
     form = "not this version's ledger: {}"
     mend = "name another file"
 
 
-class LedgerTooNew(LedgerError):  # noqa: N818 - as above
+class LedgerTooNew(LedgerError):
     """A newer version of this program wrote the ledger.
 
     Args:
@@ -177,7 +177,7 @@ class LedgerTooNew(LedgerError):  # noqa: N818 - as above
         super().__init__(where, f"tables of version {found}, known up to {known}")
 
 
-class LedgerRefused(LedgerError):  # noqa: N818 - as above
+class LedgerRefused(LedgerError):
     """What was asked does not fit what the ledger holds; nothing was changed."""
 
     code = "refused"
@@ -191,7 +191,7 @@ class RigError(AgentError):
     mend = "correct the rig file, or what it names"
 
 
-class RigFileInvalid(RigError):  # noqa: N818 - as above
+class RigFileInvalid(RigError):
     """A rig file cannot be used."""
 
     code = "rig-file-invalid"
@@ -213,14 +213,14 @@ class EmulationMissing(RigFileInvalid):
         )
 
 
-class DeviceUnavailable(RigError):  # noqa: N818 - as above
+class DeviceUnavailable(RigError):
     """A device does not answer, or its port cannot be used."""
 
     code = "device-unavailable"
     mend = "check that it is powered and connected"
 
 
-class WrongDevice(RigError):  # noqa: N818 - as above
+class WrongDevice(RigError):
     """Another device answers than the rig file names.
 
     Args:
@@ -236,7 +236,7 @@ class WrongDevice(RigError):  # noqa: N818 - as above
         super().__init__(where, f"device {found} answers where {expected} is expected")
 
 
-class PortBusy(RigError):  # noqa: N818 - as above
+class PortBusy(RigError):
     """Another program has the port open."""
 
     code = "port-busy"
@@ -246,7 +246,7 @@ class PortBusy(RigError):  # noqa: N818 - as above
         super().__init__(where, "in use by another program")
 
 
-class RigBusy(RigError):  # noqa: N818 - as above
+class RigBusy(RigError):
     """Another agent drives the rig.
 
     Args:
@@ -263,7 +263,7 @@ class RigBusy(RigError):  # noqa: N818 - as above
         self.holder = holder
 
 
-class DeviceBusy(RigError):  # noqa: N818 - as above
+class DeviceBusy(RigError):
     """Another run holds the device.
 
     Args:
@@ -281,7 +281,7 @@ class DeviceBusy(RigError):  # noqa: N818 - as above
         self.holder = holder
 
 
-class RunStopped(AgentError):  # noqa: N818 - as above
+class RunStopped(AgentError):
     """Somebody asked the run to stop, and it stood between two commands."""
 
     code = "stopped"
@@ -291,7 +291,7 @@ class RunStopped(AgentError):  # noqa: N818 - as above
         super().__init__("the run", f"stopped by {who}")
 
 
-class ServiceRefused(RigError):  # noqa: N818 - as above
+class ServiceRefused(RigError):
     """The DCC refuses a service request, which is no failure of the device.
 
     Args:
@@ -308,13 +308,13 @@ class ServiceRefused(RigError):  # noqa: N818 - as above
         self.response_code = response_code
 
 
-class DCCNotBelieved(RigError):  # noqa: N818 - as above
+class DCCNotBelieved(RigError):
     """What the DCC answers cannot be believed, which is no failure of the device."""
 
     code = "dcc-not-believed"
 
 
-class ReceiverUnusable(RigError):  # noqa: N818 - as above
+class ReceiverUnusable(RigError):
     """The DCC's answers cannot be received at the address where they are to be."""
 
     code = "receiver-unusable"
@@ -322,33 +322,33 @@ class ReceiverUnusable(RigError):  # noqa: N818 - as above
     mend = "correct dcc_boxed.receive in the settings, or close the program that has the port"
 
 
-class NoServiceRequest(RigError):  # noqa: N818 - as above
+class NoServiceRequest(RigError):
     """No User can ask the DCC for a command."""
 
     code = "no-service-request"
     mend = "reach the device by a line, or leave its duty to the DCC"
 
 
-class LockUnusable(RigError):  # noqa: N818 - as above
+class LockUnusable(RigError):
     """The file by whose lock a process has something for itself cannot be used."""
 
     form = "the lock cannot be used: {}"
     mend = "make room on the disk, and see that the folder may be written"
 
 
-class ClockWrong(RigError):  # noqa: N818 - as above
+class ClockWrong(RigError):
     """The rig's clock cannot be believed, and what is sent by it cannot be taken back."""
 
     code = "clock-wrong"
 
 
-class RecoveryUntrusted(RigError):  # noqa: N818 - as above
+class RecoveryUntrusted(RigError):
     """What stands for the Recovery Certificate is none, or leads to no root of the key store."""
 
     code = "recovery-untrusted"
 
 
-class PortMissing(RigError):  # noqa: N818 - as above
+class PortMissing(RigError):
     """There is no such port."""
 
     code = "port-missing"
@@ -365,7 +365,7 @@ class KeyStoreError(AgentError):
     mend = "see `keyrig pki check`"
 
 
-class KeyMissing(KeyStoreError):  # noqa: N818 - as above
+class KeyMissing(KeyStoreError):
     """The key store has no such key or certificate: its party, Entity Identifier and use."""
 
     code = "key-missing"
@@ -373,13 +373,13 @@ class KeyMissing(KeyStoreError):  # noqa: N818 - as above
     mend = "add it with `keyrig pki`"
 
 
-class CertificateLookupFailed(KeyStoreError):  # noqa: N818 - as above
+class CertificateLookupFailed(KeyStoreError):
     """A certificate could not be looked up, or is not fit to be used."""
 
     mend = "import it from a file with `keyrig pki import`"
 
 
-class KeyLocked(KeyStoreError):  # noqa: N818 - as above
+class KeyLocked(KeyStoreError):
     """A key is there and cannot be unlocked."""
 
     code = "key-locked"
@@ -387,11 +387,11 @@ class KeyLocked(KeyStoreError):  # noqa: N818 - as above
     mend = "give its passphrase or PIN"
 
 
-class TokenUnusable(KeyStoreError):  # noqa: N818 - as above
+class TokenUnusable(KeyStoreError):
     """A PKCS#11 token cannot be used, or a key in it; never the device's fault."""
 
 
-class TokenLost(KeyStoreError):  # noqa: N818 - as above
+class TokenLost(KeyStoreError):
     """A PKCS#11 token is not there, or went away in the midst; never the device's fault."""
 
     form = "the token is not there ({})"
@@ -404,19 +404,19 @@ class AuthorityError(AgentError):
     code = "authority-unusable"
 
 
-class AuthorityMissing(AuthorityError):  # noqa: N818 - as above
+class AuthorityMissing(AuthorityError):
     """The rig file names no certificate authority, and a device's key is to be certified."""
 
 
-class AuthorityUnavailable(AuthorityError):  # noqa: N818 - as above
+class AuthorityUnavailable(AuthorityError):
     """The authority cannot be asked: its program, folder or key does not work."""
 
 
-class AuthorityRefused(AuthorityError):  # noqa: N818 - as above
+class AuthorityRefused(AuthorityError):
     """The authority says no to a request."""
 
 
-class AuthorityMistaken(AuthorityError):  # noqa: N818 - as above
+class AuthorityMistaken(AuthorityError):
     """The authority gave a certificate that is not the one that was asked for."""
 
 
@@ -426,19 +426,19 @@ class SettingsError(AgentError):
     code = "settings-invalid"
 
 
-class RulesInvalid(SettingsError):  # noqa: N818 - as above
+class RulesInvalid(SettingsError):
     """A rule set of duties cannot be read or breaks its own form."""
 
     code = "rules-invalid"
 
 
-class FileInvalid(SettingsError):  # noqa: N818 - as above
+class FileInvalid(SettingsError):
     """A file that was named cannot be read, or is not one of its kind."""
 
     code = "document-invalid"
 
 
-class EvidenceBroken(AgentError):  # noqa: N818 - as above
+class EvidenceBroken(AgentError):
     """An evidence file does not hold together.
 
     Args:

@@ -45,7 +45,7 @@ _INTEGERS: Final = range(-(1 << 63), 1 << 64)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
-class Unreadable(ValueError):  # noqa: N818 - it describes the input, and is caught where the file's name is known
+class Unreadable(ValueError):
     """Input that cannot be used; neither its text nor a secret is quoted.
 
     Args:

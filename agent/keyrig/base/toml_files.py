@@ -26,7 +26,7 @@ _KEY: Final = re.compile(r"^\s*((?:[A-Za-z0-9_-]+|\"[^\"]*\")(?:\s*\.\s*[A-Za-z0
 _NESTED_KEY: Final = re.compile(r"[{,]\s*([A-Za-z0-9_-]+)\s*=")
 
 
-class TOMLFault(ValueError):  # noqa: N818 - a fault of the file, which its reader turns into an error
+class TOMLFault(ValueError):
     """A fault in a TOML file: where it is, what is wrong, and what to write instead.
 
     Args:
@@ -44,7 +44,7 @@ class TOMLFault(ValueError):  # noqa: N818 - a fault of the file, which its read
         self.location = location
 
 
-class Misplaced(ValueError):  # noqa: N818 - pydantic takes any ValueError; users never see it
+class Misplaced(ValueError):
     """A fault that a model's own check found, with its location below the model."""
 
     def __init__(self, location: Location, reason: str) -> None:
@@ -52,7 +52,7 @@ class Misplaced(ValueError):  # noqa: N818 - pydantic takes any ValueError; user
         self.location = location
 
 
-class Concealed(ValueError):  # noqa: N818 - pydantic takes any ValueError; users never see it
+class Concealed(ValueError):
     """A fault of a value that must not be shown."""
 
 

@@ -21,7 +21,7 @@ _TIMEOUT_MAXIMUM_S: Final = 60
 _PORT_MAXIMUM: Final = 0xFFFF
 
 
-class PortURLUnusable(ValueError):  # noqa: N818 - the state's word; the base says it is an error
+class PortURLUnusable(ValueError):
     """No port can be reached by a URL, whatever is plugged in or listens.
 
     Args:

@@ -71,7 +71,7 @@ class Proof(enum.Enum):
     NONE = "not-proved"
 
 
-class Lacking(Exception):  # noqa: N818 - no error of the program: the reason why a proof fails
+class Lacking(Exception):
     """A proof fails; the text says what is missing."""
 
 

@@ -153,7 +153,7 @@ class _ClosingSocket(ssl.SSLSocket):
             raise
 
 
-class _Refused(Exception):  # noqa: N818 - never leaves this module
+class _Refused(Exception):
     """The broker refuses the connection."""
 
     def __init__(self, trouble: Trouble, reason: str) -> None:

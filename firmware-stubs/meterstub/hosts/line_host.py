@@ -36,7 +36,7 @@ OUTPUT_LIMIT: Final = 4 * 65_536
 """Octets that wait for a line nobody reads; beyond it the oldest output is lost, as on a UART."""
 
 
-class HostFailed(KeyrigError):  # noqa: N818 - the state's word; the base says it is an error
+class HostFailed(KeyrigError):
     """A host's thread ended by an exception, which is this error's cause."""
 
 

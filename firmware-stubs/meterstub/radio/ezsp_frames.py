@@ -21,7 +21,7 @@ ASYNCHRONOUS_CALLBACK: Final = 0x90
 FRAME_FORMAT: Final = 0x01
 
 
-class FrameUnreadable(Exception):  # noqa: N818 - the state's word
+class FrameUnreadable(Exception):
     """A frame from the host has no such form.
 
     Attributes:

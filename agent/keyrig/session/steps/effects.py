@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from keyrig.domain.trust_anchor import Cell
 
 
-class StepFailed(KeyrigError):  # noqa: N818 - reads as what it says
+class StepFailed(KeyrigError):
     """A step could not be completed; the message is the reason, in one line."""
 
     code = "step-failed"
 
 
-class NoResponse(KeyrigError):  # noqa: N818 - as above
+class NoResponse(KeyrigError):
     """A device gave no response to a command that it may have executed.
 
     Args:

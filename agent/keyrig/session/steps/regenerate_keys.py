@@ -73,7 +73,7 @@ _UNASKED = (KeyChangeState.CSR_RECEIVED, KeyChangeState.WAITING_FOR_AUTHORITY)
 _UNDER_WAY = (KeyChangeState.STORING, KeyChangeState.STORED)
 
 
-class _PendingKeyLost(Exception):  # noqa: N818 - not an error of anybody's
+class _PendingKeyLost(Exception):
     """The device no longer has the key pair that a certificate was issued for."""
 
 

@@ -79,7 +79,7 @@ class PendingRequest:
     signed: Message | None
 
 
-class NoAnswer(Exception):  # noqa: N818 - an outcome, for which nobody is at fault
+class NoAnswer(Exception):
     """No response will come; the text says why."""
 
 
