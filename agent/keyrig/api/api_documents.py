@@ -68,7 +68,7 @@ class Check(Document):
 
 
 class Live(Document):
-    """Whether the server answers."""
+    """True if the server answers."""
 
     live: bool = Field(description="It answers.", examples=[True])
     ready: bool = Field(description="It can carry out runs.", examples=[True])

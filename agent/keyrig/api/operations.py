@@ -65,7 +65,7 @@ class Order(Protocol):
         ...
 
     def document(self) -> dict[str, Any]:
-        """Give it as plain JSON."""
+        """Return it as plain JSON."""
         ...
 
     def begin(self, ledger: Ledger, operation_id: str) -> None:
@@ -106,7 +106,7 @@ class RunOrder:
     step: ClassVar[str] = "run"
 
     def document(self) -> dict[str, Any]:
-        """Give it as plain JSON."""
+        """Return it as plain JSON."""
         return {
             "devices": [str(device) for device in self.devices],
             "execute_at": instant_text(self.execute_at) if self.execute_at else None,
@@ -116,7 +116,7 @@ class RunOrder:
         }
 
     def begin(self, ledger: Ledger, operation_id: str) -> None:
-        """See `Order`; the run records itself."""
+        """Do nothing: the run records itself when it is carried out."""
 
     def carry_out(
         self,
@@ -126,7 +126,7 @@ class RunOrder:
         clock: Callable[[], datetime],
         should_stop: StopAsked,
     ) -> RunResult:
-        """See `Order`."""
+        """Carry the run out, and return how it ended."""
         with assembled(
             self.rig,
             observe=observe,
@@ -255,15 +255,15 @@ class Operations:
                     raise RigBusy(order.rig.name, operation_id)
 
     def is_running(self, operation_id: str) -> bool:
-        """Say whether an operation is under way in this server."""
+        """Return True if an operation is under way in this server."""
         return operation_id in self._running
 
     def count(self) -> int:
-        """Give how many operations are under way."""
+        """Return how many operations are under way."""
         return len(self._running)
 
     def on_rig(self, rig_name: str) -> str | None:
-        """Give the operation on a rig that is under way in this server, or None."""
+        """Return the operation on a rig that is under way in this server, or None."""
         with self._lock:
             return next(
                 (
@@ -328,7 +328,7 @@ class Operations:
 
     @contextmanager
     def _turn(self, rig: Rig) -> Iterator[None]:
-        """Let a few emulate devices at a time: what computes for itself holds up answers.
+        """Hold one of the few places for runs that emulate devices: their computing delays answers.
 
         Who has waited long goes on in any case, since one that has its turn may wait itself.
         """
@@ -363,7 +363,7 @@ class Operations:
 
 
 def _reached(order: Order) -> frozenset[EntityIdentifier]:
-    """Give the devices that an operation reaches."""
+    """Return the devices that an operation reaches."""
     return frozenset(order.devices or (device.entity_id for device in order.rig.device))
 
 

@@ -116,7 +116,7 @@ def _is_xml(octets: bytes) -> bool:
 
 
 def command_in_response(octets: bytes, source: str) -> GivenCommand:
-    """Give the local command of a DUIS response; its signature is not looked at.
+    """Return the local command of a DUIS response; its signature is not looked at.
 
     Raises:
         DocumentInvalid: It is none, or brings something else.
@@ -135,7 +135,7 @@ def command_in_response(octets: bytes, source: str) -> GivenCommand:
 
 
 def _what_instead(response: Response) -> str:
-    """Say what a DUIS response brings that is no local command."""
+    """Return what a DUIS response brings that is no local command."""
     code, meaning = response.header.response_code, response.header.meaning
     match response.body:
         case PreCommand():
@@ -162,7 +162,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _natural(name: str) -> list[tuple[bool, int, str]]:
-    """Give what names sort by, so that 10 comes after 9."""
+    """Return what names sort by, so that 10 comes after 9."""
     parts = _DIGITS.split(name.lower())
     return [
         (True, int(part), "") if part.isdecimal() else (False, 0, part) for part in parts if part

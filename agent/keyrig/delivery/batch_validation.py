@@ -48,7 +48,7 @@ class Expiry:
     valid_for: timedelta
 
     def of(self, given: GivenCommand, now: datetime) -> datetime:
-        """Give until when a command may be sent.
+        """Return until when a command may be sent.
 
         A DUIS response that claims a time to come counts from now.
         """
@@ -106,7 +106,7 @@ def check_batch(
 
 
 def payload_of(command: Message) -> Any:
-    """Give a command's payload; None where its use case is not one that is decoded.
+    """Return a command's payload; None where its use case is not one that is decoded.
 
     Raises:
         DecodeError: It is not what its use case has.
@@ -145,7 +145,7 @@ def _command(given: GivenCommand, device: EntityIdentifier) -> Message:
 def _check_protection(
     given: GivenCommand, message: Message, certificates: PublicCertificates
 ) -> str:
-    """See that a command is protected as its use case demands; say what could be checked."""
+    """Check that a command is protected as its use case demands; return what could be checked."""
     try:
         payload = payload_of(message)
     except DecodeError as error:
@@ -220,7 +220,7 @@ def _check_document(given: GivenCommand, certificates: PublicCertificates) -> st
 
 
 def _request_remark(given: GivenCommand, message: Message) -> str:
-    """Say where a RequestID names another counter than its command; the DCC has the last word."""
+    """Return a remark where a RequestID names another counter than its command; the DCC decides."""
     request, header = given.request_id, message.header
     if request is None or request.originator != header.originator:
         return ""
@@ -230,7 +230,7 @@ def _request_remark(given: GivenCommand, message: Message) -> str:
 
 
 def _check_order(commands: Sequence[NewLocalCommand]) -> None:
-    """See that none stands twice and that each originator's counters rise.
+    """Check that none stands twice and that each originator's counters rise.
 
     Source: GBCS v0.8.1, 4.3.1.5 (a device takes no counter below the last accepted).
     """
@@ -259,7 +259,7 @@ def _check_order(commands: Sequence[NewLocalCommand]) -> None:
 def is_trusted(
     command: Message, certificates: PublicCertificates, certificate: GBCSCertificate
 ) -> bool:
-    """Say whether the certificate that a CS02d brings may count as the device's.
+    """Return True if the certificate that a CS02d brings may count as the device's.
 
     Its sender vouches for it where the command's signature verified; an authority does where
     its certificate is here.

@@ -51,7 +51,7 @@ def judge(
     certificates: PublicCertificates,
     record: DeviceRecord,
 ) -> Judgement:
-    """Say what an answer is worth.
+    """Judge what an answer is worth.
 
     Args:
         request: The command that was delivered.
@@ -78,13 +78,13 @@ def judge(
 def verify_alert(
     alert: Message, *, certificates: PublicCertificates, record: DeviceRecord
 ) -> tuple[Verification, str]:
-    """Say how far an alert can be believed, and why not further."""
+    """Return how far an alert can be believed, and why not further."""
     needed = Protection(signature=alert.mac is None, mac=False)
     return _verify(alert, needed, _known(certificates, record))
 
 
 def certificate_brought(request: Message) -> GBCSCertificate | None:
-    """Give the certificate that a CS02d brings its device, where it is one for that device."""
+    """Return the certificate that a CS02d brings its device, where it is one for that device."""
     if request.header.message_code != MessageCode.UPDATE_DEVICE_CERTIFICATE:
         return None
     try:
@@ -99,7 +99,7 @@ def _device_certificates(
     certificates: PublicCertificates,
     record: DeviceRecord,
 ) -> tuple[GBCSCertificate, ...]:
-    """Give the certificates by which the device may sign now.
+    """Return the certificates by which the device may sign now.
 
     Which key signs the answer to a CS02d is not confirmed, so the one that it brings counts
     too, if somebody that is known vouches for it.
@@ -151,7 +151,7 @@ def _verify(
 
 
 def _read(answer: Message) -> tuple[Any, str]:
-    """Give what an answer says, and the refusal in it, or ""."""
+    """Return what an answer says, and the refusal in it, or ""."""
     try:
         decoded = decode_payload(answer)
     except DecodeError as error:

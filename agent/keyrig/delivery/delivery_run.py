@@ -189,7 +189,7 @@ class _Delivery:
         return self._unanswered(command)
 
     def _record_sending(self, command: LocalCommand, request: Message) -> LocalCommand:
-        """Have in the ledger that the command may leave, before it does."""
+        """Record that the command may leave, before it does."""
         field, now = self._field, self._field.clock()
         with field.ledger.transaction():
             command = field.ledger.local_commands.sending(command.id, now)

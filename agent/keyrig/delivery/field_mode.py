@@ -98,7 +98,7 @@ class DeliveryOptions:
 
 
 def certificates_for(rig: Rig, files: Collection[Path] = ()) -> PublicCertificates:
-    """Give the public certificates of a rig's key store, if there is one, and of files."""
+    """Return the public certificates of a rig's key store, if there is one, and of files."""
     return public_certificates(places_of(rig).keystore, files)
 
 
@@ -235,7 +235,7 @@ def carry_out(
 
 
 def withdraw(data_folder: Path, ledger: Ledger, batch: LocalBatch, now: datetime) -> int:
-    """Give up what may still be sent of a batch; give how many commands there were.
+    """Withdraw what may still be sent of a batch; return how many commands there were.
 
     Raises:
         DeviceBusy: The device is reached at this moment, so one of them may be under way.

@@ -47,15 +47,15 @@ class PublicCertificates:
             self._signing[entity].append(certificate)
 
     def signing(self, entity: EntityIdentifier) -> tuple[GBCSCertificate, ...]:
-        """Give the certificates by which an organisation or device signs GBCS messages."""
+        """Return the certificates by which an organisation or device signs GBCS messages."""
         return tuple(each for each in self._signing.get(entity, ()) if not each.signs_xml)
 
     def all_signing(self) -> tuple[GBCSCertificate, ...]:
-        """Give every digital signature certificate, those that sign XML among them."""
+        """Return every digital signature certificate, those that sign XML among them."""
         return tuple(each for held in self._signing.values() for each in held)
 
     def vouch_for_device(self, certificate: GBCSCertificate, device: EntityIdentifier) -> bool:
-        """Say whether a certificate is the device's by the word of an authority that is known."""
+        """True if an authority that is known says that a certificate is the device's."""
         try:
             validate_path(
                 certificate,
@@ -70,7 +70,7 @@ class PublicCertificates:
 
 
 def is_of_device(certificate: GBCSCertificate, device: EntityIdentifier) -> bool:
-    """Say whether a certificate claims to be for one of the device's own keys."""
+    """Return True if a certificate claims to be for one of the device's own keys."""
     try:
         return (
             certificate.profile is CertificateProfile.DEVICE
@@ -82,7 +82,7 @@ def is_of_device(certificate: GBCSCertificate, device: EntityIdentifier) -> bool
 
 
 def public_certificates(keystore: Path, files: Iterable[Path] = ()) -> PublicCertificates:
-    """Give the certificates of a key store, if there is one, and of files.
+    """Return the certificates of a key store, if there is one, and of files.
 
     Args:
         keystore: The rig's key store; it need not exist.

@@ -41,7 +41,7 @@ class Returning:
     sign: Callable[[bytes], bytes] | None = None
 
     def party_for(self, request_id: str, originator: EntityIdentifier) -> EntityIdentifier:
-        """Say who returns the answer to a command.
+        """Return the party that returns the answer to a command.
 
         Args:
             request_id: The command's RequestID, or "".
@@ -88,7 +88,7 @@ def returning_for(
     directory: Path | None = None,
     sign: Callable[[bytes], bytes] | None = None,
 ) -> Returning:
-    """Say who returns the answers of a device of a rig; see `Returning`."""
+    """Return who returns the answers of a device of a rig, as a `Returning`."""
     dcc = rig.dcc
     return Returning(
         party=party,
@@ -126,7 +126,7 @@ def answer_document(command: LocalCommand, sign: Callable[[bytes], bytes] | None
 
 
 def document_name(command: LocalCommand) -> str:
-    """Give the name of the file that holds a command's answer; the same whenever it is written.
+    """Return the name of the file that holds a command's answer; the same whenever it is written.
 
     Files sort in the order of their RequestIDs' counters, in which they are to be sent.
     """

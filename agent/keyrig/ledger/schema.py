@@ -563,7 +563,7 @@ service_documents = Table(
 
 
 def complete_for_postgresql() -> None:
-    """Give each partial index its condition on PostgreSQL too, before tables are made there.
+    """Set the condition of each partial index for PostgreSQL too, before tables are made there.
 
     Named where the index is, it would load that dialect and its drivers in every command, for
     some 25 ms.

@@ -42,7 +42,7 @@ class HeldCell:
 
     @property
     def is_by_another(self) -> bool:
-        """Whether the key is that of a certificate of somebody else than the cell names."""
+        """True if the key is that of a certificate of somebody else than the cell names."""
         # A root's certificate names no Entity Identifier.
         known = self.certificate
         return known is not None and known.entity_id not in {None, self.cell.entity_id}
@@ -71,7 +71,7 @@ class Asked:
 
     @property
     def is_good(self) -> bool:
-        """Whether the device answered, and nothing else is wrong."""
+        """True if the device answered, and nothing else is wrong."""
         return self.took_s is not None and self.problem is None
 
 

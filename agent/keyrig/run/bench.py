@@ -41,7 +41,7 @@ class Keys(OrganisationKeys, Certificates, Protocol):
     """Signs for organisations, and knows their certificates and devices' first ones."""
 
     def organisation_certificates(self) -> tuple[GBCSCertificate, ...]:
-        """Give those of organisations and authorities, by which messages are checked."""
+        """Return those of organisations and authorities, by which messages are checked."""
         ...
 
 
@@ -64,7 +64,7 @@ class DeviceOnRig:
     news: tuple[KnownFact, ...] = ()
 
     def conversation(self, session: SessionContext, on_alert: OnAlert) -> Conversation:
-        """Give the conversation with it in a run."""
+        """Return the conversation with it in a run."""
         if isinstance(self.link, ConversingLink):
             return self.link.conversation(session, on_alert)
         return LinkConversation(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def tell_request(bench: Bench, change: KeyChange, tally: Tally) -> None:
-    """Tell who watches whether a request waits for the authority, or was certified."""
+    """Publish whether a request waits for the authority, or was certified."""
     is_waiting = change.state is KeyChangeState.WAITING_FOR_AUTHORITY
     answer = bench.ledger.key_changes.asked(change.id).answer if is_waiting else ""
     told = events.RequestWaiting if is_waiting else events.RequestCertified
@@ -96,7 +96,7 @@ def conclude(  # noqa: PLR0913 - what an outcome is made of, by name
 def tell_consequences(
     observe: Observer, entity: EntityIdentifier, consequences: Consequences
 ) -> None:
-    """Tell who watches what followed from an outcome."""
+    """Publish what followed from an outcome."""
     device = str(entity)
     if consequences.suspend:
         suspend = consequences.suspend
@@ -142,7 +142,7 @@ def tell_consequences(
 def fail_overdue_duties(
     bench: Bench, facts: Collection[DeviceFacts], to_do: Collection[Duty]
 ) -> None:
-    """Let the deadlines that have passed have their consequences, where the rules say so."""
+    """Record the consequences of deadlines that have passed, where the rules say so."""
     of_device = {device.entity_id: device for device in facts}
     for duty in to_do:
         followed = fail_overdue(
@@ -180,7 +180,7 @@ def record_context(bench: Bench, run_id: str, devices: Collection[DeviceOnRig]) 
 
 
 def record_facts(bench: Bench, device: DeviceOnRig) -> None:
-    """Tell the ledger what the rig file says anew; its SMI Status only where there is none."""
+    """Record what the rig file says anew; its SMI Status only where there is none."""
     ledger, entity, now = bench.ledger, device.facts.entity_id, bench.clock()
     with ledger.transaction():
         ledger.device_facts.record(entity, device.news)

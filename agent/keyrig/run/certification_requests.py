@@ -186,7 +186,7 @@ def _issue(
 
 
 def void(ledger: Ledger, request: WaitingRequest, reason: str, now: datetime) -> None:
-    """Give up a request that waits, so that the next run has the device make another key.
+    """Void a request that waits, so that the next run has the device make another key.
 
     Raises:
         LedgerRefused: It waits no more.

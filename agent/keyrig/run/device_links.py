@@ -104,7 +104,7 @@ def link_to(device: RigDevice, urls: Mapping[EntityIdentifier, str]) -> GFILink 
 
 
 def _answer_timeout_s(rig: Rig, device: RigDevice) -> float:
-    """Give how long an answer of a device may take once the link has its command."""
+    """Return how long an answer of a device may take once the link has its command."""
     link = device.link
     assert not isinstance(link, ServiceSettings)
     is_relayed = isinstance(link, ZigBeeSettings) and rig.radio[link.zigbee].role == "handheld"
@@ -142,10 +142,10 @@ def _radios(
     if not places.rig.radio:
         return radios
     # bellows and zigpy take a second to load, which rigs without a radio are spared.
-    from keyrig.transports.zigbee.handheld_terminal import Handheld, HandheldSettings  # noqa: PLC0415 - as said
-    from keyrig.transports.zigbee.hub_radio import Hub  # noqa: PLC0415 - as said
-    from keyrig.transports.zigbee.radio_role import RoleSettings  # noqa: PLC0415 - as said
-    from keyrig.transports.zigbee.radio_thread import Radio  # noqa: PLC0415 - as said
+    from keyrig.transports.zigbee.handheld_terminal import Handheld, HandheldSettings  # noqa: PLC0415 - of the extra zigbee
+    from keyrig.transports.zigbee.hub_radio import Hub  # noqa: PLC0415 - of the extra zigbee
+    from keyrig.transports.zigbee.radio_role import RoleSettings  # noqa: PLC0415 - of the extra zigbee
+    from keyrig.transports.zigbee.radio_thread import Radio  # noqa: PLC0415 - of the extra zigbee
 
     standings = RadioStandings(places.radio_standings, observe, utc_now)
     for name, settings in places.rig.radio.items():

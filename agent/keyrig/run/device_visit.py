@@ -137,7 +137,7 @@ class DeviceVisit:
                 bench.ledger.facts.record_not_begun(self._entity, requirement, self._run_id, why)
 
     def _know_first_certificates(self) -> None:
-        """Take the device's certificates from the key store, where the ledger has none yet.
+        """Record the device's certificates of the key store, where the ledger has none yet.
 
         One that is not there is missed by what needs it; see `keyrig.run.preflight`.
         """
@@ -153,7 +153,7 @@ class DeviceVisit:
             ledger.key_changes.record_in_use(self._entity, key_usage, certificate.der, now)
 
     def _make_sure(self) -> None:
-        """See that the right device answers, before anything irreversible."""
+        """Check that the right device answers, before anything irreversible."""
         try:
             self._drive(identify(self._context()), None)
         except NoResponse as error:
@@ -220,7 +220,7 @@ class DeviceVisit:
         self._drive(cancel_replacement(self._context(), payload, originator), None)
 
     def _listen(self) -> None:
-        """Take what has come unasked; wait where an alert should come, unless asked to stop."""
+        """Receive what came unasked; wait where an alert should come, unless asked to stop."""
         while self._conversation.receive_alerts(self._alert_within_s()):
             pass
 
@@ -282,7 +282,7 @@ class DeviceVisit:
         )
 
     def _drive(self, script: Script, attempt_id: int | None) -> StepResult:
-        """Give a step what it asks for until it returns.
+        """Answer each effect of a step until it returns.
 
         Errors that a step may deal with are thrown into it; the rest end it.
         """

@@ -283,7 +283,7 @@ def _not_asked(places: Places, only: Collection[EntityIdentifier]) -> Iterator[F
 
 
 def _dcc_boxed(places: Places) -> Iterator[Finding]:
-    """See that the DCC's interface answers; a rig that an agent drives is left alone."""
+    """Check that the DCC's interface answers; a rig that an agent drives is left alone."""
     if not places.rig.has_service_devices:
         return
     if is_driven(places):

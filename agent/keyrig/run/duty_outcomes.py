@@ -135,7 +135,7 @@ def fail_overdue(
 
 
 def _is_failure(rules: Rules, requirement: Requirement, device: DeviceFacts, now: datetime) -> bool:
-    """Say whether a failed attempt is a failure, by the reading that the rules choose."""
+    """Return True if a failed attempt is a failure, by the reading that the rules choose."""
     if rules.readings.failing.choice.by_attempt:
         return True
     until = duty_deadline(rules, requirement, device.commissioned_at)

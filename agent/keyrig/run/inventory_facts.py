@@ -45,7 +45,7 @@ class InventoryEntry:
     status: SMIStatus | None
 
     def said(self, source: str, now: datetime) -> tuple[KnownFact, ...]:
-        """Give what the entry says, as facts of `source`."""
+        """Return what the entry says, as facts of `source`."""
         values: dict[FactName, Any] = {
             FactName.DEVICE_TYPE: self.device_type,
             FactName.COMMISSIONED_AT: self.commissioned_on,

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def rules_of(places: Places) -> Rules:
-    """Give the rule set of a rig, with the readings that its file chooses.
+    """Return the rule set of a rig, with the readings that its file chooses.
 
     Raises:
         RulesInvalid: Its file cannot be read or breaks its own form.
@@ -53,7 +53,7 @@ class KnownDevice:
 def facts_of(
     places: Places, ledger: Ledger | None, *, now: datetime
 ) -> dict[EntityIdentifier, KnownDevice]:
-    """Give what is known of a rig's devices from its file and the ledger; changes nothing.
+    """Return what is known of a rig's devices from its file and the ledger; changes nothing.
 
     Emulated devices are commissioned when they are made; those that are not yet made count as
     made now.

@@ -567,7 +567,7 @@ class _Looking:
 
     @property
     def _acts(self) -> bool:
-        """Whether it is known who signs what one party alone does to the device."""
+        """True if it is known who signs what one party alone does to the device."""
         return self._context.is_hub_function or self._device.lead_supplier is not None
 
     def _party(self, role: RemotePartyRole, party: EntityIdentifier | None) -> Need:

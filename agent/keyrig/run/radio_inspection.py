@@ -74,7 +74,7 @@ class USBPort:
 
 
 def usb_ports(by_id: Path = BY_ID) -> list[USBPort]:
-    """Give the serial ports on USB, by what they are and not by where they are plugged in."""
+    """Return the serial ports on USB, by what they are and not by where they are plugged in."""
     names = {str(link.resolve()): str(link) for link in sorted(by_id.glob("*"))}
     found = []
     for port in list_ports.comports():
@@ -127,7 +127,7 @@ def radio_port(
     port: str | None,
     observe: Observer = unobserved,
 ) -> Iterator[tuple[RadioPort, Rig | None]]:
-    """Give a radio of a rig, emulated ones started, or the one on a port.
+    """Return a radio of a rig, emulated ones started, or the one on a port.
 
     Raises:
         SettingsError: Neither or both are named, or the rig has no such radio.
@@ -164,24 +164,24 @@ class _Nobody:
     def packet_received(
         self, eui64: int, cluster: int, endpoint: int, octets: bytes, *, is_encrypted: bool
     ) -> None:
-        """See `PacketListener`."""
+        """Ignore a frame."""
 
     def node_joined(self, eui64: int, *, denied: bool) -> None:
-        """See `PacketListener`."""
+        """Ignore who joins."""
 
     def node_left(self, eui64: int) -> None:
-        """See `PacketListener`."""
+        """Ignore who leaves."""
 
     def network_key_switched(self, sequence: int) -> None:
-        """See `PacketListener`."""
+        """Ignore a switch of keys."""
 
     def radio_lost(self, reason: str) -> None:
-        """See `PacketListener`."""
+        """Ignore a loss, which the caller meets itself."""
 
 
 @asynccontextmanager
 async def _opened(port: RadioPort) -> AsyncIterator[SmartEnergyApplication]:
-    """Have a radio connected, without starting its network."""
+    """Connect a radio, without starting its network."""
     application = SmartEnergyApplication(
         {
             "device": {
@@ -289,7 +289,7 @@ async def _backup(port: RadioPort) -> dict[str, Any]:
 
 
 def restore(port: RadioPort, path: Path, *, counter_increment: int = COUNTER_INCREMENT) -> None:
-    """Give a radio the network of a backup, in place of its own.
+    """Write the network of a backup into a radio, in place of its own.
 
     Raises:
         SettingsError: The file is no such backup.
@@ -324,7 +324,7 @@ def admit(
     database: Path | None,
     observe: Observer,
 ) -> None:
-    """Let one device join with its install code's key, and no other, and wait until it has.
+    """Admit one device by its install code's key, and no other, and wait until it has joined.
 
     Raises:
         RadioUnusable: The radio does not start.

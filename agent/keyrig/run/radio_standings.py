@@ -89,7 +89,7 @@ def standing_event(name: str, standing: Mapping[str, Any]) -> events.RadioStandi
 
 
 def read_standings(path: Path, *, is_driven: bool) -> dict[str, dict[str, Any]]:
-    """Give how a rig's radios stand, by name; nothing where none was ever started.
+    """Return how a rig's radios stand, by name; nothing where none was ever started.
 
     Args:
         path: The file.

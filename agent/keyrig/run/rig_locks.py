@@ -55,12 +55,12 @@ def held(
 
 
 def is_driven(places: Places) -> bool:
-    """Say whether an agent drives the rig at this moment."""
+    """Return True if an agent drives the rig at this moment."""
     return is_held(places.lock)
 
 
 def is_held(lock: Path) -> bool:
-    """Say whether somebody holds a rig's lock at this moment.
+    """Return True if somebody holds a rig's lock at this moment.
 
     Raises:
         LockUnusable: Its file is there and cannot be opened.

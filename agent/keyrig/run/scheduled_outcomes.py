@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
 
 def lapse_replacements(bench: Bench, devices: Collection[EntityIdentifier]) -> None:
-    """Give up waiting for alerts that should have come by now."""
+    """Record as lapsed the replacements whose alerts should have come by now."""
     for lapsed in bench.ledger.scheduled.lapse(devices, bench.clock()):
         bench.observe(
             events.ReplacementLapsed(
@@ -93,7 +93,7 @@ class ScheduledOutcomes:
         tell_outcome(bench, self._entity, requirement, "scheduled", result.detail)
 
     def take_back(self, forget: Callable[[Any, EntityIdentifier], object]) -> None:
-        """Have the device forget what it holds; what it has carried out meanwhile stands.
+        """Cancel what the device holds; what it has carried out meanwhile stands.
 
         Args:
             forget: Has the device forget the command with a payload, of an originator.

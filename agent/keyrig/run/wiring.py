@@ -88,7 +88,7 @@ def assembled(
             }
             if by_service:
                 # httpx and what signs XML take a while to load, which other rigs are spared.
-                from keyrig.transports.dcc.dcc_wiring import service_links  # noqa: PLC0415 - as said
+                from keyrig.transports.dcc.dcc_wiring import service_links  # noqa: PLC0415 - of the extra dcc
 
                 keys, through_dcc = stack.enter_context(
                     service_links(

@@ -154,7 +154,7 @@ class Verifier:
         raise mismatch
 
     def _mac_parties(self, message: Message) -> tuple[EntityIdentifier, EntityIdentifier]:
-        """Say whose key agreement keys a MAC is made with."""
+        """Return whose key agreement keys a MAC is made with."""
         header = message.header
         if header.cra_flag is CRAFlag.COMMAND and not (
             self.is_device(header.originator) and self.is_device(header.recipient)
@@ -163,7 +163,7 @@ class Verifier:
         return header.originator, header.recipient
 
     def _parties_are_known(self, message: Message) -> bool:
-        """Say whether it is certain whose keys made the MAC.
+        """Return True if it is certain whose keys made the MAC.
 
         A command of someone of whom the store has nothing may come from a device, and is then
         not MACed by the broker.
@@ -249,7 +249,7 @@ class MessageResult:
 
     @property
     def is_wrong(self) -> bool:
-        """Whether anything is invalid, unreadable or encoded differently."""
+        """True if anything is invalid, unreadable or encoded differently."""
         return (
             self.signature is ProtectionState.INVALID
             or self.mac is ProtectionState.INVALID
@@ -267,7 +267,7 @@ class MessageResult:
         return self.message.header.cra_flag.name.lower()
 
     def as_json(self) -> dict[str, Any]:
-        """Give its fields, ready for JSON."""
+        """Return its fields, ready for JSON."""
         header = None if self.message is None else self.message.header
         return {
             "message_code": None if header is None else f"{header.message_code:04X}",
@@ -380,7 +380,7 @@ class Summary:
         self.wrong += result.is_wrong
 
     def counts(self) -> dict[str, int]:
-        """Give the counts by name."""
+        """Return the counts by name."""
         counts = asdict(self)
         del counts["wrong"]
         return counts

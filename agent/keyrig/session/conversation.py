@@ -153,7 +153,7 @@ class LinkConversation:
             raise
 
     def receive_alerts(self, wait_s: float = 0) -> bool:
-        """Take what has come unasked; return whether anything had.
+        """Receive what came unasked; return whether anything had.
 
         Args:
             wait_s: How long to wait for the first; what comes with it is taken too.

@@ -82,7 +82,7 @@ class Sent:
 
     @property
     def is_by_the_dcc(self) -> bool:
-        """Whether the DCC makes the command, so that a MAC in the answer is for it alone."""
+        """True if the DCC makes the command, so that a MAC in the answer is for it alone."""
         return self.counter is None
 
 

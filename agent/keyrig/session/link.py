@@ -48,7 +48,7 @@ class Link(Protocol):
         ...
 
     def close(self) -> None:
-        """Give up the port; a link that is not open stays so."""
+        """Close the port; a link that is not open stays so."""
         ...
 
     def send(self, message: bytes) -> None:
@@ -62,7 +62,7 @@ class Link(Protocol):
         ...
 
     def receive(self, timeout_s: float) -> bytes:
-        """Give the next message from the device.
+        """Return the next message from the device.
 
         Args:
             timeout_s: How long to wait, in seconds.

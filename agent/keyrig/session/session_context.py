@@ -30,7 +30,7 @@ class OrganisationKeys(Protocol):
     def signer(
         self, entity: EntityIdentifier, subject_key_identifier: bytes | None = None
     ) -> Signer:
-        """Give the signer of an organisation: of one certificate, or of the newest.
+        """Return the signer of an organisation: of one certificate, or of the newest.
 
         Raises:
             KeyStoreError: Its private key is missing or locked.
@@ -38,7 +38,7 @@ class OrganisationKeys(Protocol):
         ...
 
     def agreer(self, entity: EntityIdentifier) -> KeyAgreer:
-        """Give the key agreement key of an organisation.
+        """Return the key agreement key of an organisation.
 
         Raises:
             KeyStoreError: Its private key is missing or locked.
@@ -100,7 +100,7 @@ class Conversation(Protocol):
         ...
 
     def receive_alerts(self, wait_s: float = 0) -> bool:
-        """Take what has come unasked; give whether anything had.
+        """Receive what came unasked; return whether anything had.
 
         Args:
             wait_s: How long to wait for the first; what comes with it is taken too.
@@ -127,9 +127,9 @@ class ConversingLink(Protocol):
         ...
 
     def close(self) -> None:
-        """Give up what it holds; one that is not open stays so."""
+        """Release what it holds; one that is not open stays so."""
         ...
 
     def conversation(self, session: SessionContext, on_alert: OnAlert) -> Conversation:
-        """Give the conversation with the device in a run."""
+        """Return the conversation with the device in a run."""
         ...

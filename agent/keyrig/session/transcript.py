@@ -29,7 +29,7 @@ class Transcript(Protocol):
         octets: bytes,
         verified: bool,
     ) -> None:
-        """Take one message.
+        """Record one message.
 
         Args:
             at: When it left or came.
@@ -46,7 +46,7 @@ class NoTranscript:
     """Keeps nothing."""
 
     def record(self, **message: object) -> None:
-        """See `Transcript`."""
+        """Ignore a message."""
 
 
 class TranscriptFile:
@@ -74,7 +74,7 @@ class TranscriptFile:
         octets: bytes,
         verified: bool,
     ) -> None:
-        """See `Transcript`."""
+        """Append one message as a line of JSON, durably."""
         line = {
             "at": instant_text(at),
             "device": str(device),

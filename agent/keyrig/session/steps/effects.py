@@ -111,7 +111,7 @@ class ReserveCounter:
 
 @dataclass(frozen=True, slots=True)
 class Certify:
-    """Have the certificate authority issue the certificate of a key change.
+    """Ask the certificate authority for the certificate of a key change.
 
     Answer: the `KeyChange`: with the certificate in it and kept in the ledger, or waiting for the
     authority. What the authority does not do or does wrong ends the step, and is not its failure.

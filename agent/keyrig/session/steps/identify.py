@@ -34,7 +34,7 @@ _HOME_ROLES: Final = (
 
 
 def roles_of(device_type: DeviceType) -> tuple[RemotePartyRole, ...]:
-    """Give the roles to ask a device of a type for; it may hold fewer.
+    """Return the roles to ask a device of a type for; it may hold fewer.
 
     Source: RTDS 4.5.0 for ESME and CHF; assumed for the others.
     """

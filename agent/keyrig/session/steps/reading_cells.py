@@ -44,7 +44,7 @@ class CellsRead:
     is_by_the_dcc: bool = False
 
     def of(self, role: RemotePartyRole) -> tuple[Cell, ...]:
-        """Give the cells of one role.
+        """Return the cells of one role.
 
         Raises:
             StepFailed: The device does not hold that role's credentials, or tells of none.
@@ -61,7 +61,7 @@ class CellsRead:
         return held
 
     def at(self, identifier: TrustAnchorCellIdentifier) -> Cell:
-        """Give one cell.
+        """Return one cell.
 
         Raises:
             StepFailed: The device has no such cell.
@@ -73,14 +73,14 @@ class CellsRead:
 
 
 def cell_identifier(cell: Cell) -> TrustAnchorCellIdentifier:
-    """Give the name of a cell that was read."""
+    """Return the name of a cell that was read."""
     return TrustAnchorCellIdentifier(
         role=cell.role, key_usage=cell.key_usage, cell_usage=cell.cell_usage
     )
 
 
 def key_identifier(certificate: GBCSCertificate) -> bytes:
-    """Give the identifier, 8 octets, by which cells name a certificate's key.
+    """Return the identifier, 8 octets, by which cells name a certificate's key.
 
     Raises:
         StepFailed: The certificate has none.

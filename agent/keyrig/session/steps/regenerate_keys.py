@@ -184,7 +184,7 @@ class _Regeneration:
     def _request(
         self, usage: KeyUsage, change: KeyChange | None
     ) -> Generator[Effect, Any, KeyChange]:
-        """Have the device generate a key pair, and keep its certification request."""
+        """Request a new key pair of the device, and keep its certification request."""
         if change is None:
             change = _as_change((yield RequestKeyChange(usage)))
         answer = yield from self._ask(

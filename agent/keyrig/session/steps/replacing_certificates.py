@@ -132,7 +132,7 @@ def _outcomes(
 
 
 def _cell(outcome: ReplacementOutcome) -> Cell:
-    """Give what a cell holds after an outcome; a failed replacement repeats what it held."""
+    """Return what a cell holds after an outcome; a failed replacement repeats what it held."""
     cell = outcome.affected_trust_anchor_cell
     return Cell(
         role=cell.role,

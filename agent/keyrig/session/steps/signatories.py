@@ -38,7 +38,7 @@ class ReplacementAuthority:
 
 
 def supplier(context: StepContext) -> EntityIdentifier:
-    """Give the Responsible Supplier that acts on a device: its Lead Supplier.
+    """Return the Responsible Supplier that acts on a device: its Lead Supplier.
 
     Raises:
         StepFailed: The rig names none.
@@ -51,13 +51,13 @@ def supplier(context: StepContext) -> EntityIdentifier:
 def device_key_authority(
     context: StepContext,
 ) -> tuple[EntityIdentifier, TrustAnchorCellIdentifier]:
-    """Give who signs CS02c, CS02d and CS02e, and the cell that the device knows it by."""
+    """Return who signs CS02c, CS02d and CS02e, and the cell that the device knows it by."""
     authority = same_party_replacement(context)
     return authority.originator, authority.cell
 
 
 def same_party_replacement(context: StepContext) -> ReplacementAuthority:
-    """Give who replaces one of its own certificates for H5.33(b) or H5.37(d)."""
+    """Return who replaces one of its own certificates for H5.33(b) or H5.37(d)."""
     if context.is_hub_function:
         return ReplacementAuthority(
             originator=context.parties.access_control_broker,
@@ -74,7 +74,7 @@ def same_party_replacement(context: StepContext) -> ReplacementAuthority:
 
 
 def replacing_supplier(context: StepContext, holder: EntityIdentifier) -> ReplacementAuthority:
-    """Give who puts the Responsible Supplier into supplier cells that `holder` holds.
+    """Return who puts the Responsible Supplier into supplier cells that `holder` holds.
 
     The broker hands over what is still its own; a supplier renews what is its own; another
     supplier's cells are replaced by the transitional change of supplier party.
@@ -93,7 +93,7 @@ def replacing_supplier(context: StepContext, holder: EntityIdentifier) -> Replac
 
 
 def replacing_network_operator(holder: EntityIdentifier) -> ReplacementAuthority:
-    """Give who puts the network operator into network cells that `holder` holds: the holder."""
+    """Return who puts the network operator into network cells that `holder` holds: the holder."""
     return ReplacementAuthority(
         originator=holder,
         mode=CredentialsReplacementMode.NETWORK_OPERATOR_BY_NETWORK_OPERATOR,

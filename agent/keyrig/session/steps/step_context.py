@@ -29,7 +29,7 @@ class Certificates(Protocol):
         cell_usage: CellUsage = CellUsage.MANAGEMENT,
         role: RemotePartyRole | None = None,
     ) -> GBCSCertificate:
-        """Give the certificate that an organisation uses now.
+        """Return the certificate that an organisation uses now.
 
         Raises:
             KeyMissing: There is none.
@@ -37,7 +37,7 @@ class Certificates(Protocol):
         ...
 
     def certification_path(self, certificate: GBCSCertificate) -> tuple[GBCSCertificate, ...]:
-        """Give the issuing authorities between a certificate and the root, without the root."""
+        """Return the issuing authorities between a certificate and the root, without the root."""
         ...
 
 
@@ -89,11 +89,11 @@ class StepContext:
         return self.facts.entity_id
 
     def held_key_identifier(self, cell: TrustAnchorCellIdentifier) -> bytes | None:
-        """Give the identifier of the key that a cell is known to hold, or None."""
+        """Return the identifier of the key that a cell is known to hold, or None."""
         known = self.known_cells.get(cell)
         return None if known is None else known.subject_key_identifier
 
     @property
     def is_hub_function(self) -> bool:
-        """Whether the device is a CHF, whose duties are the DCC's."""
+        """True if the device is a CHF, whose duties are the DCC's."""
         return self.facts.device_type is DeviceType.CHF
