@@ -15,7 +15,7 @@ RUN_LOADED = "from keyrig.run import rig_run, wiring"
 
 
 def processor_s(command: list[str], environment: dict[str, str]) -> float:
-    """Give the processor time of a process and those it waited for, in seconds."""
+    """Return the processor time of a process and those it waited for, in seconds."""
     pid = os.posix_spawn(
         command[0],
         command,
@@ -29,7 +29,7 @@ def processor_s(command: list[str], environment: dict[str, str]) -> float:
 
 
 def start_up_figures() -> dict[str, float]:
-    """Give the median processor time of each command, by what it is called."""
+    """Return the median processor time of each command, by what it is called."""
     with tempfile.TemporaryDirectory() as home:
         evidence = str(Path(home) / "evidence.jsonl")
         # As installed: bytecode is kept, where whoever measures may have it off.

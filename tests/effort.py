@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def at_most(processor_s: float) -> Iterator[None]:
-    """See that what is done here takes this thread no more processor time, in seconds."""
+    """Check that what is done here takes this thread no more processor time, in seconds."""
     began = time.thread_time()
     yield
     taken = time.thread_time() - began

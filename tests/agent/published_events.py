@@ -21,7 +21,7 @@ def schemas() -> dict[str, dict[str, Any]]:
 
 
 def assert_valid(event: dict[str, Any]) -> None:
-    """See that an event is valid by the published schema of its type, and has no other key."""
+    """Check that an event is valid by the published schema of its type, and has no other key."""
     schema = schemas().get(event["type"])
     # A type of a newer agent is nobody's fault.
     if schema is not None:

@@ -12,11 +12,14 @@ import os
 import re
 import sys
 from contextlib import redirect_stdout
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Final
 
 import click
+
+from keyrig.domain.states import EventType
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,12 +86,22 @@ def _command_help() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _published_event(kind: EventType) -> str:
+    from keyrig.upstream.event_data import schema_text  # noqa: PLC0415 - as above
+
+    return schema_text(kind)
+
+
 WRITTEN: Final[dict[str, Callable[[], str]]] = {
     "docs/openapi.json": _openapi,
     "docs/report.schema.json": _report_schema,
     "docs/evidence.schema.json": _evidence_schema,
     "docs/run-events.schema.json": _event_schema,
     "docs/commands.md": _command_help,
+    **{
+        f"docs/events/{kind.value}.v1.schema.json": partial(_published_event, kind)
+        for kind in EventType
+    },
 }
 """Each file that is made from the code, and what makes it."""
 

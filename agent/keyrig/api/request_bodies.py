@@ -208,27 +208,6 @@ class CommandGiven(Asked):
     content: Annotated[str, Field(min_length=1, max_length=1_000_000, description="It.")]
 
 
-class DeliveryRequest(Asked):
-    """Commands that the DCC signed and MACed, for one device, in the order of delivery."""
-
-    rig: Annotated[str, Field(description="The rig's name.", examples=["emulated-home"])]
-    device: EntityText
-    commands: Annotated[list[CommandGiven], Field(min_length=1, max_length=COMMANDS_MAXIMUM)]
-    expires_at: Annotated[InstantText | None, Field(description="Until when they may be sent.")] = (
-        None
-    )
-    go_on: Annotated[
-        bool,
-        Field(strict=True, description="Go on behind a command that was not carried out."),
-    ] = False
-    return_as: Annotated[
-        EntityText | None, Field(description="Who returns the answers; None as they say.")
-    ] = None
-    accept_clock: Annotated[
-        bool, Field(strict=True, description="A person says that the clock is right.")
-    ] = False
-
-
 class ResumeRequest(Asked):
     """The options with which a delivery is resumed."""
 
@@ -242,6 +221,17 @@ class ResumeRequest(Asked):
     accept_clock: Annotated[
         bool, Field(strict=True, description="A person says that the clock is right.")
     ] = False
+
+
+class DeliveryRequest(ResumeRequest):
+    """Commands that the DCC signed and MACed, for one device, in the order of delivery."""
+
+    rig: Annotated[str, Field(description="The rig's name.", examples=["emulated-home"])]
+    device: EntityText
+    commands: Annotated[list[CommandGiven], Field(min_length=1, max_length=COMMANDS_MAXIMUM)]
+    expires_at: Annotated[InstantText | None, Field(description="Until when they may be sent.")] = (
+        None
+    )
 
 
 class CertificateGiven(Asked):

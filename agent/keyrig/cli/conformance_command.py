@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from keyrig.base.error_kinds import ExitCode
-from keyrig.cli.shared_options import json_option
+from keyrig.cli.shared_options import broker_option, json_option, parse_devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -29,24 +29,14 @@ _WRONG_SHOWN = 200
     type=click.Path(exists=True, path_type=Path),
     help="Folder of <eui>-{ds,ka}.{pem,key}, or a DCC Boxed keystore.json.",
 )
-@click.option(
-    "--acb",
-    default="90-B3-D5-1F-30-00-00-02",
-    show_default=True,
-    metavar="EUI",
-    help="Entity Identifier of the access control broker, whose key MACs commands.",
-)
+@broker_option
 @json_option
 def conformance(directory: Path, keystore: Path, acb: str, *, as_json: bool) -> None:
     """Check every .HEX file below DIR: signature, MAC, and the payload encoded again."""
-    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.keys.store_opening import open_keystore
     from keyrig.session.conformance import Summary, Verifier, check_file, message_files
 
-    try:
-        broker = EntityIdentifier.parse(acb)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--acb") from None
+    (broker,) = parse_devices((acb,), "--acb")
     store = open_keystore(keystore)
     for problem in store.problems:
         click.echo(f"left out: {problem}", err=True)

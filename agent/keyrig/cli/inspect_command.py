@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from keyrig.base.error_kinds import ExitCode
-from keyrig.cli.shared_options import json_option
+from keyrig.cli.shared_options import broker_option, json_option, parse_devices
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,13 +29,7 @@ _HEXADECIMAL = re.compile(r"[0-9A-Fa-f\s:]+")
     type=click.Path(exists=True, path_type=Path),
     help="Verify with the keys in this folder, or DCC Boxed keystore.json.",
 )
-@click.option(
-    "--acb",
-    default="90-B3-D5-1F-30-00-00-02",
-    show_default=True,
-    metavar="EUI",
-    help="Entity Identifier of the access control broker, whose key MACs commands.",
-)
+@broker_option
 @json_option
 def inspect(source: str, keystore: Path | None, acb: str, *, as_json: bool) -> None:
     """Decode GBCS messages: a file of hex or octets, hex digits, or - for standard input."""
@@ -72,14 +66,10 @@ def _read(source: str) -> bytes:
 
 
 def _verifier(keystore: Path, acb: str) -> Verifier:
-    from gbcs.entity_identifier import EntityIdentifier
     from keyrig.keys.store_opening import open_keystore
     from keyrig.session.conformance import Verifier
 
-    try:
-        broker = EntityIdentifier.parse(acb)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint="--acb") from None
+    (broker,) = parse_devices((acb,), "--acb")
     return Verifier(open_keystore(keystore), broker)
 
 

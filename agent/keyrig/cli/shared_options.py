@@ -41,6 +41,17 @@ def device_option(function: F) -> F:
     )(function)
 
 
+def broker_option(function: F) -> F:
+    """Add the option `--acb`, the access control broker's Entity Identifier as text."""
+    return click.option(
+        "--acb",
+        default="90-B3-D5-1F-30-00-00-02",
+        show_default=True,
+        metavar="EUI",
+        help="Entity Identifier of the access control broker, whose key MACs commands.",
+    )(function)
+
+
 def parse_devices(texts: tuple[str, ...], option: str = "--device") -> tuple[EntityIdentifier, ...]:
     """Return the Entity Identifiers of an option's values.
 

@@ -53,7 +53,7 @@ class Positions:
             )
 
     def deliver_as_version_3(self) -> None:
-        """Have events acknowledged one by one, by upstreams that are known or come later."""
+        """Acknowledge events one by one, by upstreams that are known or come later."""
         for name in NAMES:
             for number, _ in self.events[: self.dice.randint(0, len(self.events))]:
                 if self.dice.random() < 0.5:
